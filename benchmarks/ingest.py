@@ -1,0 +1,175 @@
+"""Ingest at scale: ExampleGen, StatisticsGen, SchemaGen and ExampleValidator on generated logs.
+
+    python -m benchmarks.ingest [--rows 1000000 10000000]
+
+Each log is measured in a process of its own. CPU seconds are user and system time of that process and its
+children, beyond importing the libraries; peak memory is of the whole process, libraries included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+RESULTS = pathlib.Path(__file__).with_name("results.json")
+NUM_ITEMS, NUM_USERS = 20_000, 50_000
+DESCRIPTION = """\
+name: ingest-benchmark
+interactions:
+  path: interactions.csv
+items: {path: items.csv}
+users: {path: users.csv}
+"""
+EVENT_TYPES = ("view", "click", "purchase")
+
+
+def generate(folder: pathlib.Path, num_rows: int, seed: int = 0) -> int:
+    """Writes a log of five columns with long tails; returns its size in bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    with (folder / "interactions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("user_id", "item_id", "timestamp", "event_type", "value"))
+        for start in range(0, num_rows, 500_000):
+            size = min(500_000, num_rows - start)
+            users = (NUM_USERS * rng.random(size) ** 1.5).astype(int).tolist()
+            items = (NUM_ITEMS * rng.random(size) ** 3).astype(int).tolist()
+            seconds = (1_700_000_000 + rng.integers(0, 90 * 86_400, size)).tolist()
+            kinds = rng.choice(3, size, p=(0.8, 0.15, 0.05)).tolist()
+            values = rng.integers(1, 6, size).tolist()
+            columns = zip(users, items, seconds, kinds, values, strict=True)
+            writer.writerows((f"user-{u}", f"item-{i}", t, EVENT_TYPES[k], v) for u, i, t, k, v in columns)
+    items_text = "".join(f"item-{item},Title of thing {item}\n" for item in range(NUM_ITEMS))
+    (folder / "items.csv").write_text("item_id,title\n" + items_text)
+    (folder / "users.csv").write_text("user_id\n" + "".join(f"user-{user}\n" for user in range(NUM_USERS)))
+    (folder / "dataset.yaml").write_text(DESCRIPTION)
+    return (folder / "interactions.csv").stat().st_size
+
+
+def measure(data: pathlib.Path, out: pathlib.Path) -> dict[str, float]:
+    """Runs the four components in this process."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from components import example_gen, example_validator, schema_gen, statistics_gen
+    from components.artifacts import (
+        DatasetDir,
+        ExampleAnomalies,
+        Examples,
+        ExampleStatistics,
+        Quarantine,
+        Schema,
+    )
+
+    found = {"imports_cpu_seconds": _cpu_of(_import_libraries), "imports_rss_mb": _peak_mb()}
+    tables = ("interactions", "items", "users")
+    examples = [Examples(out / "examples" / table) for table in tables]
+    statistics = [ExampleStatistics(out / "statistics" / table) for table in tables]
+    schemas = [Schema(out / "schema" / table) for table in tables]
+    dataset = DatasetDir(data)
+    steps: dict[str, Any] = {
+        "example_gen": lambda: example_gen.run(
+            example_gen.Inputs(dataset),
+            example_gen.Outputs(*examples, Quarantine(out / "quarantine")),
+            example_gen.Config(),
+        ),
+        "statistics_gen": lambda: statistics_gen.run(
+            statistics_gen.Inputs(*examples), statistics_gen.Outputs(*statistics), statistics_gen.Config()
+        ),
+        "schema_gen": lambda: schema_gen.run(
+            schema_gen.Inputs(dataset, *statistics), schema_gen.Outputs(*schemas), schema_gen.Config()
+        ),
+        "example_validator": lambda: example_validator.run(
+            example_validator.Inputs(*statistics, *schemas),
+            example_validator.Outputs(ExampleAnomalies(out / "anomalies")),
+            example_validator.Config(),
+        ),
+    }
+    start = time.monotonic()
+    for name, step in steps.items():
+        found[f"{name}.cpu_seconds"] = _cpu_of(step)
+        found[f"{name}.peak_rss_mb"] = _peak_mb()
+    found["wall_seconds"] = time.monotonic() - start
+    found["cpu_seconds"] = sum(found[f"{name}.cpu_seconds"] for name in steps)
+    found["peak_rss_mb"] = _peak_mb()
+    return found
+
+
+def _import_libraries() -> None:
+    import tensorflow as tf
+    import tensorflow_data_validation  # noqa: F401
+
+    import components._ingest  # noqa: F401
+
+    tf.constant(0)  # Sets up the runtime.
+
+
+def _cpu_of(step: Any) -> float:
+    before = _cpu()
+    step()
+    return _cpu() - before
+
+
+def _cpu() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(num_rows: int, num_bytes: int, found: dict[str, float]) -> dict[str, float]:
+    """Prints a table and returns the figures to keep, by key."""
+    name = f"{num_rows // 1_000_000}m" if num_rows >= 1_000_000 else str(num_rows)
+    print(f"\n{num_rows:,} rows, {num_bytes / 1e6:,.0f} MB of CSV")
+    print(f"{'':20}{'CPU s':>8}{'rows / CPU s':>16}{'peak MB':>10}")
+    for step in ("example_gen", "statistics_gen", "schema_gen", "example_validator"):
+        seconds, peak = found[f"{step}.cpu_seconds"], found[f"{step}.peak_rss_mb"]
+        print(f"{step:20}{seconds:8.2f}{num_rows / max(seconds, 1e-9):16,.0f}{peak:10,.0f}")
+    seconds, peak = found["cpu_seconds"], found["peak_rss_mb"]
+    print(f"{'all':20}{seconds:8.2f}{num_rows / seconds:16,.0f}{peak:10,.0f}")
+    print(f"imports: {found['imports_cpu_seconds']:.1f} CPU s, {found['imports_rss_mb']:,.0f} MB")
+    kept = {f"ingest.{name}.{key}": round(value, 3) for key, value in found.items()}
+    kept[f"ingest.{name}.megabytes"] = round(num_bytes / 1e6, 1)
+    kept[f"ingest.{name}.example_gen.rows_per_cpu_second"] = round(num_rows / found["example_gen.cpu_seconds"])
+    return kept
+
+
+def keep(figures: dict[str, float]) -> None:
+    """Merges figures into results.json."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    RESULTS.write_text(json.dumps(results | figures, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    """Generates, measures, prints, keeps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--measure", nargs=2, metavar=("DATA", "OUT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(*map(pathlib.Path, arguments.measure))))
+        return
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    for num_rows in arguments.rows:
+        with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
+            data, out = pathlib.Path(folder, "data"), pathlib.Path(folder, "out")
+            num_bytes = generate(data, num_rows)
+            command = [sys.executable, "-m", "benchmarks.ingest", "--measure", str(data), str(out)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+            keep(report(num_rows, num_bytes, json.loads(done.stdout.splitlines()[-1])))
+
+
+if __name__ == "__main__":
+    main()

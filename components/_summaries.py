@@ -1,0 +1,251 @@
+"""What drift is judged on: exact counts of every column of a dataset, batch by batch in little memory."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pathlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas import tables
+from schemas.dataset import FILE_NAME, TABLES, Dataset, DatasetError, Feature, TableName, load_dataset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NUM_GROUPS = 64
+MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.
+_DROPPED_BITS = 12  # Of a float32, which leaves 11 of its mantissa: numbers are told apart to 0.05%.
+_WORD = re.compile(
+    r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+)  # Words where a script has spaces, else characters.
+_KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
+
+Groups = npt.NDArray[np.int64]
+"""[num_rows] which of NUM_GROUPS a row is in. Rows of one user share a group, so that the spread between groups
+shows how sure a figure is when events of one user resemble each other (the method of random groups)."""
+
+
+@dataclasses.dataclass
+class Column:
+    """Counts of one column; adding a batch changes them."""
+
+    kind: str  # id, category, number or text.
+    rows: npt.NDArray[np.int64]  # [NUM_GROUPS]
+    missing: npt.NDArray[np.int64]  # [NUM_GROUPS]
+    values: collections.Counter[Any]  # Value, word, or bin of a number → how often.
+    grouped: dict[str, npt.NDArray[np.int64]]  # Category → [NUM_GROUPS].
+    sums: npt.NDArray[np.float64]  # [3, NUM_GROUPS] of a number: how many, their sum, the sum of their squares.
+
+    @classmethod
+    def empty(cls, kind: str) -> Column:
+        """No rows yet."""
+        zeros = np.zeros(NUM_GROUPS, np.int64)
+        return cls(kind, zeros, zeros.copy(), collections.Counter(), {}, np.zeros((3, NUM_GROUPS)))
+
+    @property
+    def num_values(self) -> int:
+        """How many values (or words) there are."""
+        return sum(self.values.values())
+
+
+@dataclasses.dataclass
+class Summary:
+    """Counts of a whole dataset."""
+
+    name: str
+    columns: dict[str, Column]  # `table.column`
+    events_per_user: collections.Counter[int]
+    num_rows: dict[str, int]  # Of each table.
+
+
+def load(path: pathlib.Path) -> Summary:
+    """A dataset's counts, from its folder or from TFDV's statistics of one table.
+
+    Raises:
+        DatasetError: it is neither, or the statistics do not say what drift is judged on.
+    """
+    if (path / FILE_NAME).is_file():
+        return summarize(path)
+    file = path if path.is_file() else path / "FeatureStats.pb"
+    if not file.is_file():
+        raise DatasetError(
+            f"{path} is neither a data folder (it has no {FILE_NAME}) nor TFDV statistics (no FeatureStats.pb)."
+        )
+    return from_statistics(file)
+
+
+def from_statistics(file: pathlib.Path) -> Summary:
+    """What TFDV's statistics of a table know. Numbers are as coarse as their quantiles.
+
+    Raises:
+        DatasetError: a string feature has more values than were kept: its distance would be wrong both ways.
+    """
+    import tensorflow_data_validation as tfdv
+
+    (statistics,) = tfdv.load_stats_binary(str(file)).datasets
+    summary = Summary(str(file), {}, collections.Counter(), {"statistics": statistics.num_examples})
+    cut = []
+    for feature in statistics.features:
+        name = f"statistics.{feature.path.step[0]}"
+        if feature.HasField("string_stats"):
+            strings = feature.string_stats
+            counts = {bucket.label: int(bucket.sample_count) for bucket in strings.rank_histogram.buckets}
+            if len(counts) < strings.unique:
+                cut.append(f"{name} ({len(counts):,} of {strings.unique:,} values)")
+            column = Column.empty("category")
+            column.grouped = {value: _in_one_group(count) for value, count in counts.items()}
+            column.values.update(counts)
+            common = strings.common_stats
+        elif name.endswith(".timestamp"):
+            continue
+        else:
+            column, common = Column.empty("number"), feature.num_stats.common_stats
+            numbers = feature.num_stats
+            (quantiles,) = [h for h in numbers.histograms if h.type == h.QUANTILES]
+            middles = np.array([(bucket.low_value + bucket.high_value) / 2 for bucket in quantiles.buckets])
+            weights = [round(bucket.sample_count) for bucket in quantiles.buckets]
+            for place, weight in zip(_bins(middles).tolist(), weights, strict=True):
+                column.values[place] += weight
+            count, mean = common.tot_num_values, numbers.mean
+            column.sums[:, 0] = count, count * mean, count * (numbers.std_dev**2 + mean**2)
+        column.rows = _in_one_group(common.num_non_missing + common.num_missing)
+        column.missing = _in_one_group(common.num_missing)
+        summary.columns[name] = column
+    if cut:
+        raise DatasetError(
+            f"{file} keeps only the most frequent values of {', '.join(cut)}; their drift cannot be judged from "
+            "it. Compare the data folders, or make statistics with more `num_rank_histogram_buckets`."
+        )
+    return summary
+
+
+def summarize(data_dir: pathlib.Path | str) -> Summary:
+    """Reads the three tables of a data folder; rows that cannot be used do not count.
+
+    Raises:
+        DatasetError: the folder holds no dataset, or one of its tables is missing.
+    """
+    data_dir = pathlib.Path(data_dir)
+    dataset = load_dataset(data_dir)
+    parts = {table: _read(data_dir, dataset, table) for table in TABLES}
+    return summarize_batches(str(data_dir), parts, {table: dataset.features(table) for table in TABLES})
+
+
+def summarize_batches(
+    name: str, parts: Mapping[TableName, Iterable[pa.RecordBatch]], features: Mapping[TableName, dict[str, Feature]]
+) -> Summary:
+    """Counts what is in the batches of each table (columns as in `schemas.tables.arrow_schema`)."""
+    summary = Summary(name, {}, collections.Counter(), dict.fromkeys(parts, 0))
+    for table, batches in parts.items():
+        for rows in batches:
+            summary.num_rows[table] += rows.num_rows
+            groups = _groups(rows.column(rows.schema.get_field_index(_KEYS[table])))
+            for column, feature in features[table].items():
+                kind = _kind(table, column, feature)
+                place = rows.schema.get_field_index(column)
+                if kind and place >= 0:
+                    found = summary.columns.setdefault(f"{table}.{column}", Column.empty(kind))
+                    _add(found, rows.column(place), groups)
+    if "interactions.user_id" in summary.columns:
+        users = summary.columns["interactions.user_id"].values
+        summary.events_per_user = collections.Counter(users.values())
+    for column in summary.columns.values():
+        if column.kind == "category" and len(column.values) > MAX_CATEGORIES:
+            column.kind, column.grouped = "id", {}
+    return summary
+
+
+def bin_values(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The number in the middle of each bin."""
+    bits = ((bins.astype(np.uint32) << _DROPPED_BITS) | (1 << (_DROPPED_BITS - 1))).astype(np.uint32)
+    bits = np.where(bits >> 31, bits & 0x7FFFFFFF, ~bits).astype(np.uint32)
+    return bits.view(np.float32).astype(np.float64)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case; of Chinese, Japanese and Korean, the characters.
+
+    >>> words("Toy Story (1995) 玩具")
+    ['toy', 'story', '1995', '玩', '具']
+    """
+    return _WORD.findall(text.lower())
+
+
+def _in_one_group(count: int) -> npt.NDArray[np.int64]:
+    return np.bincount([0], [count], NUM_GROUPS).astype(np.int64)
+
+
+def _read(data_dir: pathlib.Path, dataset: Dataset, name: TableName) -> Iterator[pa.RecordBatch]:
+    from apache_beam.io.filesystems import FileSystems
+
+    table = dataset.table(name)
+    pattern = tables.table_pattern(data_dir, table)
+    found = sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
+    if not found:
+        raise tables.missing_table(name, pattern)
+    for path in found:
+        with FileSystems.open(path) as stream:
+            for batch in tables.read_batches(stream, tables.format_of(path, table), table, dataset.features(name)):
+                yield batch.rows
+
+
+def _kind(table: TableName, name: str, feature: Feature) -> str | None:
+    """How a column is counted. A catalogue's own ids and titles' times are new by nature: not judged."""
+    if name == _KEYS[table] and table != "interactions":
+        return None
+    kinds = {"categories": "category", "timestamp": None, "embedding": None}
+    return kinds.get(feature.kind, feature.kind)
+
+
+def _groups(keys: pa.Array) -> Groups:
+    coded = keys.dictionary_encode()
+    groups = np.array([zlib.crc32(key.encode()) % NUM_GROUPS for key in coded.dictionary.to_pylist()], np.int64)
+    return groups[coded.indices.to_numpy()]
+
+
+def _add(column: Column, values: pa.Array, groups: Groups) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    absent = pc.is_null(values).to_numpy(zero_copy_only=False)
+    column.rows += np.bincount(groups, minlength=NUM_GROUPS)
+    column.missing += np.bincount(groups[absent], minlength=NUM_GROUPS)
+    if column.kind == "number":
+        numbers, groups = values.drop_null().to_numpy().astype(np.float64), groups[~absent]
+        column.sums += [
+            np.bincount(groups, weights, NUM_GROUPS) for weights in (np.ones(len(numbers)), numbers, numbers**2)
+        ]
+        bins, counts = np.unique(_bins(numbers), return_counts=True)
+        column.values.update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
+        return
+    if pa.types.is_list(values.type):
+        values, groups = values.flatten(), groups[pc.list_parent_indices(values).to_numpy()]
+    else:
+        values, groups = values.drop_null(), groups[~absent]
+    coded = values.dictionary_encode()
+    names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+    counts = dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
+    if column.kind == "text":
+        for text, count in counts.items():
+            for word in words(text):
+                column.values[word] += count
+        return
+    column.values.update(counts)
+    if column.kind == "category" and len(names) <= MAX_CATEGORIES:
+        matrix = np.bincount(codes * NUM_GROUPS + groups, minlength=len(names) * NUM_GROUPS)
+        for name, row in zip(names, matrix.reshape(-1, NUM_GROUPS), strict=True):
+            column.grouped[name] = column.grouped.get(name, 0) + row
+
+
+def _bins(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Bins in the order of the numbers: the leading bits of a float32, made to sort as the number does."""
+    bits = (numbers + 0.0).astype(np.float32).view(np.uint32)
+    ordered = np.where(bits >> 31, ~bits, bits | 0x80000000).astype(np.uint32)
+    return (ordered >> _DROPPED_BITS).astype(np.int64)

@@ -1,0 +1,389 @@
+"""Drift and skew that can be believed: between spans, splits, or training data and serving logs.
+
+Every column is judged by a distance that fits it, and every figure is reported, quiet or not:
+
+| column | distance | quiet up to |
+|---|---|---|
+| category | L-infinity: the largest change of a share | `MIN_SHARE`, or 4 standard errors |
+| ids, and categories with very many values | Jensen-Shannon, in bits, exact | chance + `MIN_DIVERGENCE` |
+| number, events per user | Kolmogorov-Smirnov | `MIN_KS`, or its 0.1% critical value |
+| missing values | change of the rate | `MIN_MISSING`, or 4 standard errors |
+| ids and words that the baseline lacks | their share | Good and Turing's estimate + `MIN_UNSEEN`, or 4 s.e. |
+
+*Chance* is what two samples of these sizes from one population would show: for ids, the mean over random
+re-partings of both samples together. Standard errors come from random groups of users, because the events of
+one user resemble each other (Wolter, Introduction to Variance Estimation, 2007, chapter 2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.dataset import DatasetError
+
+if TYPE_CHECKING:
+    from components._summaries import Column, Summary
+
+Floats = npt.NDArray[np.float64]
+Counts = Mapping[Any, int]
+
+MIN_SHARE = 0.025
+MIN_DIVERGENCE = 0.005  # Bits.
+MIN_KS = 0.04
+MIN_MISSING = 0.005
+MIN_UNSEEN = 0.02
+NUM_ERRORS = 4  # Standard errors: one false alarm in 30,000.
+NUM_PARTINGS = 20
+Measure = Literal[
+    "l_infinity", "jensen_shannon", "kolmogorov_smirnov", "missing_rate", "unseen_share", "events_per_user"
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One distance of one column."""
+
+    feature: str  # `table.column`
+    measure: Measure
+    value: float
+    chance: float  # What it would be about without any drift.
+    threshold: float
+    detail: str  # Where the change is greatest, for people.
+
+    @property
+    def drifted(self) -> bool:
+        """The verdict. A value that is not a number is drift, never a pass."""
+        return not self.value <= self.threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftReport:
+    """All findings, and what they were made from."""
+
+    baseline: Summary
+    current: Summary
+    findings: tuple[Finding, ...]
+
+    @property
+    def drifted(self) -> list[Finding]:
+        """Those over their threshold."""
+        return [finding for finding in self.findings if finding.drifted]
+
+    def reasons(self) -> list[str]:
+        """Each drift in a sentence."""
+        return [
+            f"{found.feature}: {found.measure} {found.value:.4f} is over {found.threshold:.4f}"
+            + (f" ({found.detail})" if found.detail else "")
+            for found in self.drifted
+        ]
+
+    def to_text(self) -> str:
+        """A table of all findings, worst first within each verdict."""
+        lines = [f"{'feature':32}{'distance':20}{'value':>9}{'chance':>9}{'limit':>9}  verdict"]
+        for found in sorted(self.findings, key=lambda f: (not f.drifted, f.feature, f.measure)):
+            lines.append(
+                f"{found.feature:32}{found.measure:20}{found.value:9.4f}{found.chance:9.4f}{found.threshold:9.4f}"
+                f"  {'DRIFT' if found.drifted else 'quiet'}{'  ' + found.detail if found.drifted else ''}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; NaN becomes null."""
+        return {
+            "baseline": {"name": self.baseline.name, "rows": self.baseline.num_rows},
+            "current": {"name": self.current.name, "rows": self.current.num_rows},
+            "drifted": [f"{found.feature}:{found.measure}" for found in self.drifted],
+            "findings": [
+                {
+                    name: None if isinstance(value, float) and not math.isfinite(value) else value
+                    for name, value in (dataclasses.asdict(found) | {"drifted": found.drifted}).items()
+                }
+                for found in self.findings
+            ],
+        }
+
+    def write(self, json_path: pathlib.Path | None = None, html_path: pathlib.Path | None = None) -> None:
+        """Writes the report as JSON, as a self-contained HTML page, or both."""
+        if json_path:
+            text = json.dumps(self.to_json(), ensure_ascii=False, indent=2, allow_nan=False)
+            json_path.write_text(text + "\n", encoding="utf-8")
+        if html_path:
+            from components import _drift_page
+
+            html_path.write_text(_drift_page.page(self), encoding="utf-8")
+
+
+def run_drift(
+    baseline: pathlib.Path | str,
+    current: pathlib.Path | str,
+    schema: pathlib.Path | str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> DriftReport:
+    """Compares two datasets.
+
+    Args:
+        baseline: a data folder (three tables beside `dataset.yaml`), or TFDV statistics (`FeatureStats.pb`, or an
+            ExampleStatistics folder's split).
+        current: the same.
+        schema: folder of `<table>.pbtxt`, or one such file, whose drift comparators set thresholds.
+        thresholds: `table.column:measure` → the value over which it is drift; takes precedence.
+
+    Raises:
+        DatasetError: a side cannot be read, a comparator or threshold cannot be evaluated, or a column is on one
+            side only.
+    """
+    from components import _summaries
+
+    limits = (comparators(pathlib.Path(schema)) if schema else {}) | dict(thresholds or {})
+    return compare(_summaries.load(pathlib.Path(baseline)), _summaries.load(pathlib.Path(current)), limits)
+
+
+def comparators(schema: pathlib.Path) -> dict[str, float]:
+    """The thresholds that the drift comparators of curated schemas set, by `table.column:measure`.
+
+    Args:
+        schema: `<table>.pbtxt`, or a folder of such files.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    import tensorflow_data_validation as tfdv
+
+    files = sorted(schema.glob("*.pbtxt")) if schema.is_dir() else [schema]
+    if not files or not files[0].is_file():
+        raise DatasetError(f"No schema (`<table>.pbtxt`) at {schema}.")
+    found = {}
+    for file in files:
+        for feature in tfdv.load_schema_text(str(file)).feature:
+            drift = feature.drift_comparator
+            name = f"{file.stem}.{feature.name}"
+            if drift.HasField("infinity_norm"):
+                found[f"{name}:l_infinity"] = drift.infinity_norm.threshold
+            if drift.HasField("jensen_shannon_divergence"):
+                found[f"{name}:jensen_shannon"] = drift.jensen_shannon_divergence.threshold
+    return found
+
+
+def compare(baseline: Summary, current: Summary, thresholds: Mapping[str, float] | None = None) -> DriftReport:
+    """Judges every column that both datasets have.
+
+    Raises:
+        DatasetError: a table is empty on one side, a column is on one side only, or a threshold is given for a
+            distance that is not evaluated.
+    """
+    faults = []
+    for side in (baseline, current):
+        faults += [f"{side.name}: {table} has no rows" for table, count in side.num_rows.items() if not count]
+        other = current if side is baseline else baseline
+        faults += [f"{name} is in {side.name} only" for name in side.columns if name not in other.columns]
+    if faults:
+        raise DatasetError("Drift cannot be judged: " + "; ".join(faults) + ".")
+    findings: list[Finding] = []
+    for name in baseline.columns:
+        findings += _judge(name, baseline.columns[name], current.columns[name])
+    if baseline.events_per_user and current.events_per_user:
+        lengths = (baseline.events_per_user, current.events_per_user)
+        value, _ = kolmogorov_smirnov(*lengths)
+        limit = max(MIN_KS, _ks_critical(*(sum(counts.values()) for counts in lengths)))
+        detail = f"mean {_mean(lengths[0]):.1f} → {_mean(lengths[1]):.1f}"
+        findings.append(Finding("interactions.user_id", "events_per_user", value, limit / 2, limit, detail))
+    return DriftReport(baseline, current, tuple(_with_limits(findings, thresholds or {})))
+
+
+def _with_limits(findings: Iterable[Finding], thresholds: Mapping[str, float]) -> Iterable[Finding]:
+    by_key = {f"{found.feature}:{found.measure}": found for found in findings}
+    unknown = sorted(set(thresholds) - set(by_key))
+    if unknown:
+        raise DatasetError(
+            f"Thresholds for {', '.join(unknown)} cannot be evaluated. What can: {', '.join(sorted(by_key))}."
+        )
+    return [
+        dataclasses.replace(found, threshold=thresholds.get(key, found.threshold)) for key, found in by_key.items()
+    ]
+
+
+def _judge(name: str, before: Column, after: Column) -> list[Finding]:
+    """The findings of one column."""
+    findings = [_missing(name, before, after)]
+    if not before.num_values or not after.num_values:
+        return findings  # All values are missing on one side: the rate says so.
+    if before.kind == "number":
+        findings.append(_number(name, before, after))
+    elif before.kind == "category" and after.kind == "category":
+        findings.append(_category(name, before, after))
+    elif before.kind == "text":
+        findings.append(_unseen(name, before.values, after.values))
+    else:
+        if name != "interactions.user_id":
+            findings.append(_ids(name, before.values, after.values))
+        findings.append(_unseen(name, before.values, after.values))
+    return findings
+
+
+# --- Distances ---
+
+
+def jensen_shannon(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float:
+    """Jensen-Shannon divergence in bits, 0 (the same) to 1 (nothing in common).
+
+    Args:
+        before: [num_values] counts.
+        after: [num_values] counts of the same values.
+
+    Half of one's mass is where the other has none:
+
+    >>> jensen_shannon(np.array([1, 1, 0]), np.array([1, 0, 1]))
+    0.5
+    """
+    p, q = before / before.sum(), after / after.sum()
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
+    return float(terms.sum() / 2)
+
+
+def kolmogorov_smirnov(before: Counts, after: Counts) -> tuple[float, Any]:
+    """The largest gap between two cumulative distributions, and the value where it is."""
+    values = sorted(before.keys() | after.keys())
+    p, q = (np.cumsum([float(side.get(value, 0)) for value in values]) for side in (before, after))
+    gaps = np.abs(p / p[-1] - q / q[-1])
+    return float(gaps.max()), values[int(gaps.argmax())]
+
+
+def unseen_mass(counts: Counts) -> float:
+    """Good and Turing's estimate of the share of values not seen yet: those seen once (Good, 1953).
+
+    >>> unseen_mass({"a": 7, "b": 2, "c": 1})
+    0.1
+    """
+    return sum(count == 1 for count in counts.values()) / sum(counts.values())
+
+
+def _ids(name: str, before: Counts, after: Counts) -> Finding:
+    values = list(before.keys() | after.keys())
+    pair = np.array([[side.get(value, 0) for value in values] for side in (before, after)], np.int64)
+    order = np.lexsort((pair[1], pair[0]))  # Whatever the order of the rows was.
+    pair, values = pair[:, order], [values[place] for place in order]
+    sizes = pair.sum(axis=1)
+    rng = np.random.default_rng(0)
+    together = pair.sum(axis=0)
+    partings = []
+    for _ in range(NUM_PARTINGS):
+        part = rng.binomial(together, sizes[0] / sizes.sum())
+        partings.append(jensen_shannon(part, together - part))
+    chance, spread = float(np.mean(partings)), float(np.std(partings))
+    # A tenth of what chance does, because users, not events, are what is sampled.
+    limit = chance + max(MIN_DIVERGENCE, 6 * spread, 0.1 * chance)
+    change = pair[1] / sizes[1] - pair[0] / sizes[0]
+    return Finding(name, "jensen_shannon", jensen_shannon(*pair), chance, limit, _moved(values, change))
+
+
+def _category(name: str, before: Column, after: Column) -> Finding:
+    values = sorted(before.grouped.keys() | after.grouped.keys())
+    zeros = np.zeros(len(before.rows), np.int64)
+    shares = [[_share(side.grouped.get(value, zeros), _totals(side)) for value in values] for side in (before, after)]
+    change = np.array([b[0] - a[0] for a, b in zip(*shares, strict=True)])
+    errors = np.array([math.hypot(a[1], b[1]) for a, b in zip(*shares, strict=True)])
+    limits = np.maximum(MIN_SHARE, NUM_ERRORS * errors)
+    worst = int(np.argmax(np.abs(change) / limits))
+    return Finding(
+        name,
+        "l_infinity",
+        float(abs(change[worst])),
+        float(errors[worst]),
+        float(limits[worst]),
+        _moved(values, change),
+    )
+
+
+def _missing(name: str, before: Column, after: Column) -> Finding:
+    (old, old_error), (new, new_error) = (_share(side.missing, side.rows) for side in (before, after))
+    error = math.hypot(old_error, new_error)
+    limit = max(MIN_MISSING, NUM_ERRORS * error)
+    return Finding(name, "missing_rate", abs(new - old), error, limit, f"{old:.2%} → {new:.2%}")
+
+
+def _number(name: str, before: Column, after: Column) -> Finding:
+    from components._summaries import bin_values
+
+    value, where = kolmogorov_smirnov(before.values, after.values)
+    sizes = [side.num_values / _design_effect(side) for side in (before, after)]
+    limit = max(MIN_KS, _ks_critical(*sizes))
+    at = float(bin_values(np.array([where]))[0])
+    means = [float(side.sums[1].sum() / side.sums[0].sum()) for side in (before, after)]
+    detail = f"mean {means[0]:.4g} → {means[1]:.4g}; widest apart at {at:.4g}"
+    return Finding(name, "kolmogorov_smirnov", value, limit / 2, limit, detail)
+
+
+def _unseen(name: str, before: Counts, after: Counts) -> Finding:
+    size, new_size = sum(before.values()), sum(after.values())
+    new = {value: count for value, count in after.items() if value not in before}
+    share = sum(new.values()) / new_size
+    expected = unseen_mass(before)
+    # Twice the binomial variance: new values come in clusters (an item's words, a user's events).
+    error = math.sqrt(2 * max(expected, share) * (1 / size + 1 / new_size))
+    limit = expected + max(MIN_UNSEEN, NUM_ERRORS * error)
+    top = sorted(new, key=lambda value: (-new[value], str(value)))[:3]
+    detail = f"{len(new):,} new, as {', '.join(map(str, top))}" if top else ""
+    return Finding(name, "unseen_share", share, expected, limit, detail)
+
+
+def _totals(column: Column) -> npt.NDArray[np.int64]:
+    return np.sum(list(column.grouped.values()), axis=0, dtype=np.int64)
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """A share, and its standard error by random groups or, if that is larger, the binomial's.
+
+    Args:
+        part: [num_groups] counts.
+        whole: [num_groups] counts.
+    """
+    total = int(whole.sum())
+    share = part.sum() / total
+    binomial = share * (1 - share) / total
+    present = whole > 0
+    num_groups = int(present.sum())
+    if num_groups < 2:
+        return float(share), math.sqrt(binomial)
+    residuals = part[present] - share * whole[present]
+    grouped = float(np.sum(residuals**2)) * num_groups / (num_groups - 1) / total**2
+    return float(share), math.sqrt(max(binomial, grouped, 0.25 / total**2))
+
+
+def _design_effect(column: Column) -> float:
+    """How many values of a number, given by the same users, say as much as one of a user of its own."""
+    counts, sums, squares = column.sums
+    total = counts.sum()
+    mean = sums.sum() / total
+    variance = squares.sum() / total - mean**2
+    present = counts > 0
+    num_groups = int(present.sum())
+    if num_groups < 2 or variance <= 0:
+        return 1.0
+    grouped = np.sum((sums[present] - mean * counts[present]) ** 2) * num_groups / (num_groups - 1) / total**2
+    return max(1.0, float(grouped / (variance / total)))
+
+
+def _ks_critical(before: float, after: float) -> float:
+    """The gap that one of 1,000 pairs of samples from one population reaches (Smirnov, 1948)."""
+    return math.sqrt(-math.log(0.001 / 2) / 2) * math.sqrt(1 / before + 1 / after)
+
+
+def _mean(counts: Counter[int]) -> float:
+    return sum(value * count for value, count in counts.items()) / sum(counts.values())
+
+
+def _moved(values: list[Any], change: Floats) -> str:
+    """The values whose shares changed most."""
+    places = np.argsort(-np.abs(change), kind="stable")[:3]
+    return ", ".join(f"{values[place]} {change[place]:+.2%}" for place in places)

@@ -1,0 +1,102 @@
+"""InfraValidator: a model server loads the exported models and answers real requests, before anyone else asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
+from models.requests import Request, requests_from_sequences
+from serving.predictors import GrpcPredictor, LocalPredictor, Predictor
+from serving.process import ServerError, model_server
+from serving.recommender import RANKING, RETRIEVAL, Candidates, Recommender
+
+TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The exported models, and the examples that requests are made from."""
+
+    transform_graph: TransformGraph
+    examples: Examples
+    retrieval_model: Model
+    ranking_model: Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The verdict."""
+
+    blessing: InfraBlessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How the server is tried."""
+
+    num_requests: int = 20  # Requests made from users of the eval split, beside one of an unknown user.
+    start_seconds: float = 120  # How long the models may take to load.
+
+
+def judge(requests: Sequence[Request], served: Candidates, local: Candidates) -> list[str]:
+    """Reasons against the models: what the server answered and a caller must not get."""
+    reasons = []
+    for name in ("retrieval_scores", "scores", "probabilities"):
+        difference = np.abs(getattr(served, name) - getattr(local, name))
+        if not np.isfinite(getattr(served, name)).all():
+            reasons.append(f"{name} over gRPC are not all finite")
+        elif difference.max(initial=0) > TOLERANCE:
+            reasons.append(f"{name} over gRPC differ from those in process by {difference.max():.1e}")
+    for request, item_ids in zip(requests, served.item_ids, strict=True):
+        found = {item_id.decode() for item_id in item_ids if item_id}
+        if not found:
+            reasons.append(f"user {request.user_id!r} got no candidates")
+        if again := sorted(found & {event.item_id for event in request.history}):
+            reasons.append(f"user {request.user_id!r} got items of the own history: {again[:3]}")
+    return reasons
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Serves the models from a folder of their own and asks for recommendations over gRPC."""
+    models = {RETRIEVAL: inputs.retrieval_model.serving_dir, RANKING: inputs.ranking_model.serving_dir}
+    requests = _make_requests(inputs, config.num_requests)
+    local = _ask(LocalPredictor(models), requests)
+    with tempfile.TemporaryDirectory() as work_dir:
+        base_paths = _lay_out(models, pathlib.Path(work_dir))
+        try:
+            with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
+                reasons = judge(requests, _ask(GrpcPredictor(address), requests), local)
+        except ServerError as error:
+            reasons = [str(error)]
+    outputs.blessing.write_reasons(reasons)
+    return f"{len(requests)} requests answered over gRPC"
+
+
+def _ask(predictor: Predictor, requests: Sequence[Request]) -> Candidates:
+    return Recommender(predictor, num_candidates=50).candidates(requests)
+
+
+def _make_requests(inputs: Inputs, num_requests: int) -> list[Request]:
+    from components import transformed
+
+    catalogue = transformed.load_catalogue(inputs.transform_graph)
+    sequences = transformed.load_sequences(inputs.transform_graph, inputs.examples, "eval")
+    rows = np.arange(min(num_requests, sequences.num_users), dtype=np.int64)
+    ends = sequences.row_splits[rows] + sequences.num_history[rows]
+    known = list(requests_from_sequences(sequences, catalogue, rows, ends))
+    # Who has had every item has nothing left to be shown: no fault of the models.
+    known = [r for r in known if len({event.item_id for event in r.history}) < catalogue.num_rows - 1]
+    return [*known, Request("a user whom nobody knows")]
+
+
+def _lay_out(models: Mapping[str, pathlib.Path], work_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Copies each SavedModel to `<model>/1`, as a server wants it."""
+    for name, serving_dir in models.items():
+        shutil.copytree(serving_dir, work_dir / name / "1")
+    return {name: work_dir / name for name in models}

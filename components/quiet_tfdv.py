@@ -1,0 +1,9 @@
+"""TFDV without its remark, on stderr, that notebooks would need IPython."""
+
+import contextlib
+import io
+
+with contextlib.redirect_stderr(io.StringIO()):
+    import tensorflow_data_validation as tfdv
+
+__all__ = ["tfdv"]

@@ -1,0 +1,73 @@
+"""RankingTrainer: orders what retrieval found, by a BERT that reads the user, and by ids, features and ratings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from components.artifacts import Examples, Model, ModelRun, PretrainedBert, TransformGraph
+from models.catalogue import Catalogue
+from models.ranking.hyperparameters import Hyperparameters
+from models.sequences import Sequences
+
+# mypy and readers find the fields, their defaults and units in Hyperparameters.
+Config = Hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The transformed examples, the BERT to fine-tune, and the model that finds the candidates."""
+
+    transform_graph: TransformGraph
+    examples: Examples
+    bert: PretrainedBert
+    retrieval_model: Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The SavedModel, and how its training went."""
+
+    model: Model
+    model_run: ModelRun
+
+
+def train(
+    catalogue: Catalogue,
+    train_split: Sequences,
+    eval_split: Sequences,
+    vocabulary: list[str],
+    inputs: Inputs,
+    outputs: Outputs,
+    config: Config,
+) -> str:
+    """Fits, exports and records; returns the line for the progress display."""
+    from models.behaviour_text.user_sequence import UserSequence, text_tables
+    from models.ranking import bert, export, training
+    from models.ranking.ranker import Ranker
+    from models.ranking.retrieval_client import RetrievalClient
+    from models.ranking.training_log import TrainingLog
+
+    bert.keras_seed(config.seed)
+    backbone = bert.load_bert(str(inputs.bert.path))
+    bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
+    text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
+    ranker = Ranker(backbone, text, catalogue, train_split, config)
+    retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
+    with TrainingLog(outputs.model_run.path) as log:
+        trained = training.fit(ranker, train_split, eval_split, retrieve, config, log.write)
+    export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
+    fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
+    outputs.model_run.write_json("curve.json", {"epochs": [dataclasses.asdict(e) for e in log.epochs], **fitted})
+    return log.summary()
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Reads the splits, trains, writes the model."""
+    from components import transformed
+
+    catalogue = transformed.load_catalogue(inputs.transform_graph)
+    train_split, eval_split = (
+        transformed.load_sequences(inputs.transform_graph, inputs.examples, split) for split in ("train", "eval")
+    )
+    vocabulary = transformed.load_wordpiece(inputs.transform_graph)
+    return train(catalogue, train_split, eval_split, vocabulary, inputs, outputs, config)

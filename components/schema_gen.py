@@ -1,0 +1,133 @@
+"""SchemaGen: what each table must look like from now on, as a TFMD schema.
+
+The training split shows what is there; `dataset.yaml` overrules it where it declares something. A curated schema,
+in the data folder's `schema/<table>.pbtxt`, replaces both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from components.artifacts import DatasetDir, ExampleStatistics, Schema
+from schemas.dataset import TABLES, Feature, TableName, load_dataset
+
+CURATED_DIR = "schema"
+ENVIRONMENTS = ("TRAINING", "SERVING")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What goes in."""
+
+    dataset: DatasetDir
+    interactions: ExampleStatistics
+    items: ExampleStatistics
+    users: ExampleStatistics
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What comes out."""
+
+    interactions: Schema
+    items: Schema
+    users: Schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What can be set."""
+
+    curated_dir: str = ""  # Folder of `<table>.pbtxt`, instead of the data folder's; empty: the data folder's.
+    max_domain_size: int = 100  # A category with more values than this is left open.
+    min_domain_mass: float = 0.95  # Part of the values that must be known, where the domain was only inferred.
+
+
+def infer(statistics: Any, table: TableName, features: dict[str, Feature], config: Config) -> Any:
+    """The schema of a table.
+
+    Args:
+        statistics: `DatasetFeatureStatisticsList` of the training split.
+        table: which one.
+        features: standard and declared columns.
+        config: how far to trust what was seen.
+
+    Returns:
+        A TFMD `Schema`. Columns that were not seen are not in it.
+    """
+    from components.quiet_tfdv import tfdv
+
+    schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=config.max_domain_size)
+    schema.default_environment.extend(ENVIRONMENTS)
+    for column in schema.feature:
+        _overlay(schema, column, table, features[column.name], config)
+    return schema
+
+
+def _overlay(schema: Any, column: Any, table: TableName, feature: Feature, config: Config) -> None:
+    """Puts what is declared of a column over what was seen of it."""
+    if feature.required:
+        column.presence.min_fraction = 1.0
+    else:
+        column.ClearField("presence")
+        column.presence.min_count = 0
+    column.ClearField("value_count")
+    if feature.domain is not None:
+        _drop_domain(schema, column)
+        column.string_domain.name = column.name
+        column.string_domain.value.extend(feature.domain)
+        if table == "interactions" and not feature.required:
+            column.string_domain.value.append("")  # Stands for a missing value inside a user's list.
+    elif feature.kind in ("category", "categories") and column.HasField("domain"):
+        column.distribution_constraints.min_domain_mass = config.min_domain_mass
+    elif feature.kind != "number":
+        _drop_domain(schema, column)
+    if feature.kind == "number" and (feature.min is not None or feature.max is not None):
+        column.float_domain.name = column.name
+        if feature.min is not None:
+            column.float_domain.min = feature.min
+        if feature.max is not None:
+            column.float_domain.max = feature.max
+
+
+def _drop_domain(schema: Any, column: Any) -> None:
+    """Opens a column's domain."""
+    kept = [domain for domain in schema.string_domain if domain.name != column.domain]
+    if column.HasField("domain"):
+        del schema.string_domain[:]
+        schema.string_domain.extend(kept)
+        column.ClearField("domain")
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Writes the three schemas: curated where there is one, or else inferred.
+
+    Raises:
+        ValueError: a curated schema is not a TFMD schema.
+    """
+    from components.quiet_tfdv import tfdv
+    from google.protobuf import text_format
+
+    dataset = load_dataset(inputs.dataset.path)
+    curated_dir = pathlib.Path(config.curated_dir) if config.curated_dir else inputs.dataset.path / CURATED_DIR
+    num_curated = num_features = 0
+    for table in TABLES:
+        curated = curated_dir / f"{table}.pbtxt"
+        statistics: ExampleStatistics = getattr(inputs, table)
+        if curated.is_file():
+            try:
+                schema = tfdv.load_schema_text(str(curated))
+            except text_format.ParseError as error:
+                raise ValueError(f"{curated} is not a TFMD schema in text form: {error}") from error
+            num_curated += 1
+        else:
+            split = "train" if table == "interactions" else "all"
+            seen = tfdv.load_stats_binary(str(statistics.split_file(split)))
+            schema = infer(seen, table, dataset.features(table), config)
+        out: Schema = getattr(outputs, table)
+        out.path.mkdir(parents=True, exist_ok=True)
+        tfdv.write_schema_text(schema, str(out.file))
+        num_features += len(schema.feature)
+    return f"{num_features} features" + (f", {num_curated} of {len(TABLES)} schemas curated" if num_curated else "")

@@ -1,0 +1,180 @@
+"""A user's token sequence, assembled inside the graph from tables of token ids.
+
+    [CLS] the user's features [SEP] newest event [SEP] older event [SEP] …
+
+An event is its type, its value and its item's text. Pre-training, training, batch inference and serving all
+call this one layer; it is made of gather, concat and ragged operations alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from models.behaviour_text import wordpiece
+from models.behaviour_text.templates import user_text
+from models.catalogue import Catalogue
+from models.sequences import Sequences
+
+MAX_NUMBERS = 100  # How many different numbers of one feature are told apart in text.
+_FEATURE_TOKENS = 8  # The longest text of one feature's name, or of one value.
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberTable:
+    """Text for a number: that of the nearest number in a table.
+
+    Attributes:
+        numbers: [num_numbers] float32, ascending.
+        token_ids: [num_numbers, num_tokens] int32, 0-padded.
+    """
+
+    numbers: npt.NDArray[np.float32]
+    token_ids: npt.NDArray[np.int32]
+
+    def lookup(self, values: tf.Tensor) -> tf.Tensor:
+        """[...] float32 → [..., num_tokens] int32; NaN has no text."""
+        if not len(self.numbers):
+            return tf.zeros(tf.concat([tf.shape(values), [1]], 0), tf.int32)
+        middles = ((self.numbers[1:] + self.numbers[:-1]) / 2).astype(np.float32)
+        known = tf.math.is_finite(values)
+        flat = tf.reshape(tf.where(known, values, tf.zeros_like(values)), [-1])
+        nearest = tf.reshape(tf.searchsorted(tf.constant(middles), flat, side="right"), tf.shape(values))
+        return tf.gather(tf.constant(self.token_ids), nearest) * tf.cast(known, tf.int32)[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTables:
+    """The token ids of every piece that a sequence is made of.
+
+    Attributes:
+        vocabulary: tokens by id.
+        items: [num_rows, item_tokens] int32, `Catalogue.token_ids`.
+        event_types: [num_event_types + 2, num_tokens] int32.
+        event_values: the texts of values.
+        names: user feature → [num_tokens] int32, the text of its name.
+        categorical: user feature → [num_values + 2, num_tokens] int32.
+        numeric: user feature → the texts of its numbers.
+    """
+
+    vocabulary: tuple[str, ...]
+    items: npt.NDArray[np.int32]
+    event_types: npt.NDArray[np.int32]
+    event_values: NumberTable
+    names: dict[str, npt.NDArray[np.int32]]
+    categorical: dict[str, npt.NDArray[np.int32]]
+    numeric: dict[str, NumberTable]
+
+
+def text_tables(vocabulary: Sequence[str], catalogue: Catalogue, train: Sequences) -> TextTables:
+    """Tokenises once what sequences will be assembled from.
+
+    Args:
+        vocabulary: the one that `catalogue.token_ids` was made with.
+        catalogue: the items.
+        train: the training split, which decides the numbers that have a text of their own.
+    """
+    unknown = wordpiece.UNK
+    unknown_id = list(vocabulary).index(unknown)
+
+    def strings(name: str) -> npt.NDArray[np.int32]:
+        table = _tokens(["", "", *train.vocabularies.get(name, ())], vocabulary)
+        table[1, 0] = unknown_id
+        return table
+
+    numbers = {name: values[:, 0] for name, values in train.numeric.items() if values.shape[1] == 1}
+    return TextTables(
+        vocabulary=tuple(vocabulary),
+        items=catalogue.token_ids,
+        event_types=strings("event_type"),
+        event_values=_number_table(train.value, vocabulary),
+        names={
+            name: _tokens([user_text({name: "x"}).removesuffix("x")], vocabulary)[0]
+            for name in (*train.categorical, *numbers)
+        },
+        categorical={name: strings(name) for name in train.categorical},
+        numeric={name: _number_table(values, vocabulary) for name, values in numbers.items()},
+    )
+
+
+class UserSequence:
+    """Assembles token sequences.
+
+    Example:
+        `UserSequence(tables, 128)({"history": rows, "history_value": values, "user_gender": positions})`
+    """
+
+    def __init__(self, tables: TextTables, length: int):
+        """Keeps `length` tokens, the newest events'."""
+        self.tables = tables
+        self.length = length
+        self._cls, self._sep = (tables.vocabulary.index(t) for t in (wordpiece.CLS, wordpiece.SEP))
+
+    def __call__(self, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Token ids of a batch of users.
+
+        Args:
+            request: `history` [batch, num_events] int32 catalogue rows, **newest first**, 0 for none; and where
+                known, aligned with it, `history_value` float32 and `history_event_type` int32 positions;
+                `user_<feature>`: [batch, num_values] int32 positions or [batch, 1] float32; `query_token_ids`
+                [batch, query_tokens] int32.
+
+        Returns:
+            [batch, length] int32, 0-padded.
+        """
+        history = request["history"][:, : self.length // 2]
+        batch = tf.shape(history)[0]
+        sep = tf.fill([batch, 1], self._sep)
+        pieces = [tf.fill([batch, 1], self._cls), *self._user(request, batch), sep]
+        if "query_token_ids" in request:
+            query = request["query_token_ids"]
+            pieces += [query, tf.where(tf.reduce_any(query > 0, 1, keepdims=True), sep, 0)]
+        pieces.append(self._events(history, request))
+        everything = tf.concat(pieces, axis=1)
+        return tf.ragged.boolean_mask(everything, everything > 0).to_tensor(shape=[None, self.length])
+
+    def _events(self, history: tf.Tensor, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        num_events = tf.shape(history)[1]
+        parts = [tf.gather(tf.constant(self.tables.items), history)]
+        if "history_value" in request:
+            parts.insert(0, self.tables.event_values.lookup(request["history_value"][:, :num_events]))
+        if "history_event_type" in request:
+            types = request["history_event_type"][:, :num_events]
+            parts.insert(0, tf.gather(tf.constant(self.tables.event_types), types))
+        parts.append(tf.fill(tf.concat([tf.shape(history), [1]], 0), self._sep))
+        events = tf.concat(parts, axis=2) * tf.cast(history > 0, tf.int32)[..., None]
+        return tf.reshape(events, [tf.shape(history)[0], num_events * events.shape[2]])
+
+    def _user(self, request: Mapping[str, tf.Tensor], batch: tf.Tensor) -> list[tf.Tensor]:
+        pieces = []
+        for name in self.tables.names:
+            value = request.get(f"user_{name}")
+            if value is None:
+                continue
+            if name in self.tables.categorical:
+                tokens = tf.gather(tf.constant(self.tables.categorical[name]), value)
+                tokens = tf.reshape(tokens, [batch, tf.shape(value)[1] * tokens.shape[2]])
+            else:
+                tokens = self.tables.numeric[name].lookup(value[:, 0])
+            known = tf.cast(tf.reduce_any(tokens > 0, 1, keepdims=True), tf.int32)
+            pieces += [known * tf.constant(self.tables.names[name])[None], tokens]
+        return pieces
+
+
+def _number_table(values: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> NumberTable:
+    values = np.unique(values[np.isfinite(values)])
+    if len(values) > MAX_NUMBERS:
+        values = np.unique(np.quantile(values, np.linspace(0, 1, MAX_NUMBERS), method="nearest"))
+    texts = [user_text({"": float(value)}) for value in values]
+    return NumberTable(values.astype(np.float32), _tokens(texts, vocabulary))
+
+
+def _tokens(texts: Sequence[str], vocabulary: Sequence[str]) -> npt.NDArray[np.int32]:
+    """[num_texts, num_tokens] int32, no wider than the longest text needs."""
+    tokens = wordpiece.tokenize(texts, vocabulary, _FEATURE_TOKENS)
+    width = max(1, int((tokens > 0).sum(axis=1).max(initial=0)))
+    return np.ascontiguousarray(tokens[:, :width])

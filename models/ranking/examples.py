@@ -1,0 +1,96 @@
+"""Training requests: a user at a moment, what came then, and what retrieval would have shown instead."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.ranking import requests
+from models.ranking.hyperparameters import Hyperparameters
+from models.sequences import Sequences
+
+Arrays = dict[str, npt.NDArray[Any]]
+Retrieve = Callable[[Sequences, requests.Moments, int], tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]
+"""What retrieval returns at moments: rows [num_moments, k], 0 for none, and scores [num_moments, k] float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Moments whose future is known.
+
+    Attributes:
+        sequences: where they lie.
+        moments: when.
+        retrieved: [num_moments, num_candidates] int32 rows that retrieval returned, 0 for none.
+        retrieval_scores: [num_moments, num_candidates] float32.
+    """
+
+    sequences: Sequences
+    moments: requests.Moments
+    retrieved: npt.NDArray[np.int32]
+    retrieval_scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+
+def label(sequences: Sequences, moments: requests.Moments, retrieve: Retrieve, config: Hyperparameters) -> Labelled:
+    """Asks retrieval what it would have shown."""
+    return Labelled(sequences, moments, *retrieve(sequences, moments, config.num_candidates))
+
+
+def hold_out(sequences: Sequences, fraction: float, rng: np.random.Generator) -> Sequences:
+    """Each user's events with a random part of them last, as targets, and the others as their history."""
+    user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
+    is_target = rng.random(len(user)) < fraction
+    order = np.lexsort((np.where(is_target, rng.permutation(len(user)), np.arange(len(user))), is_target, user))
+    events = ("item_index", "timestamp", "value", "event_type_index", "positive")
+    return dataclasses.replace(
+        sequences,
+        num_history=np.bincount(user[~is_target], minlength=sequences.num_users).astype(np.int64),
+        **{name: getattr(sequences, name)[order] for name in events},
+    )
+
+
+def batch(
+    labelled: Labelled, which: npt.NDArray[np.int64], config: Hyperparameters, rng: np.random.Generator
+) -> Arrays:
+    """Model inputs and labels of some moments.
+
+    Returns:
+        The request, and [batch, num_targets + num_negatives]: `candidates` int32 rows; `relevance` float32 of
+        the listwise loss; `irrelevant` bool; `is_event` float32, 1 for what really happened; `positive`
+        float32; `value` float32, NaN for unknown.
+    """
+    sequences, moments = labelled.sequences, labelled.moments[which]
+    inputs = requests.features(sequences, moments, max(config.num_events, config.num_rated_events))
+    coming = requests.coming_events(sequences, moments, config.num_targets)
+    targets = np.where(coming >= 0, sequences.item_index[coming], 0)
+    negatives = _draw(labelled.retrieved[which], targets, config.num_negatives, rng)
+    nothing = np.zeros(negatives.shape, np.float32)
+    happened = (targets > 0).astype(np.float32)
+    listed = happened * (np.arange(config.num_targets) < config.num_listed)
+    labels = {
+        "candidates": np.concatenate([targets, negatives], 1).astype(np.int32),
+        "relevance": np.concatenate([listed, nothing], 1),
+        "irrelevant": np.concatenate([targets < 0, negatives > 0], 1),
+        "is_event": np.concatenate([happened, nothing], 1),
+        "positive": np.concatenate([sequences.positive[coming] * happened, nothing], 1).astype(np.float32),
+        "value": np.concatenate([np.where(happened > 0, sequences.value[coming], np.nan), nothing + np.nan], 1),
+    }
+    return inputs | labels
+
+
+def _draw(
+    retrieved: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], num: int, rng: np.random.Generator
+) -> npt.NDArray[np.int32]:
+    """[batch, num] int32: some of what was retrieved and did not happen, 0 where there is no more."""
+    happened = (retrieved[:, :, None] == targets[:, None, :]).any(axis=2)
+    usable = (retrieved > 0) & ~happened
+    order = np.argsort(np.where(usable, rng.random(retrieved.shape), 2.0), axis=1)[:, :num]
+    drawn = np.where(np.take_along_axis(usable, order, 1), np.take_along_axis(retrieved, order, 1), 0)
+    return np.pad(drawn, ((0, 0), (0, num - drawn.shape[1])))

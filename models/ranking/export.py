@@ -1,0 +1,134 @@
+"""The ranking model as it is served: from ids and features to scores, in stock TensorFlow ops."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.catalogue import Catalogue
+from models.ranking.training import Trained
+from models.retrieval import string_table
+from models.sequences import Sequences
+
+_LOWEST = np.finfo(np.float32).min
+
+
+class RankingModule(tf.Module):
+    """Holds a trained ranker, the encoded catalogue and the tables that turn strings into positions.
+
+    Args:
+        trained: the ranker and what was fitted on eval.
+        catalogue: what can be ranked.
+        train: tells which request features the model knows, and their vocabularies.
+    """
+
+    def __init__(self, trained: Trained, catalogue: Catalogue, train: Sequences):
+        super().__init__(name="ranking")
+        self._trained = trained
+        trained.ranker.freeze_items()
+        # SavedModel keeps what it can reach; it does not know Keras 3's variables.
+        self._weights = [variable.value for variable in trained.ranker.variables]
+        self._tables = trained.ranker.frozen
+        self._item_rows = string_table.StringTable(catalogue.item_ids[1:].tolist(), first=1)
+        self._event_types = string_table.vocabulary_table(train.vocabularies.get("event_type", ()))
+        self._user_tables = {
+            name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
+        }
+        self._specs = request_specs(train)
+
+    def signatures(self) -> dict[str, Any]:
+        """`rank`, also under TensorFlow Serving's default name."""
+        rank = tf.function(self.rank).get_concrete_function(**self._specs)
+        return {"serving_default": rank, "rank": rank}
+
+    def rank(self, candidates: tf.Tensor, retrieval_scores: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores candidates.
+
+        Args:
+            candidates: [batch, num_candidates] string ids, "" for padding. An id that is not in the catalogue is
+                scored as an item of which nothing is known.
+            retrieval_scores: [batch, num_candidates] float32.
+            request: who asks.
+
+        Returns:
+            `scores`, to sort by, `probabilities` of being liked, and where the data has values `ratings`, all
+            [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
+        """
+        ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
+        inputs = self._positions(request) | {"candidates": self._item_rows.lookup(candidates)}
+        outputs = ranker(inputs, with_text=self._trained.with_text)
+        present = candidates != ""
+        retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
+        scores = blend.retrieval * retrieval + blend.ranker * outputs["list_logits"]
+        probabilities = tf.sigmoid(calibration.slope * outputs["positive_logits"] + calibration.offset)
+        results = {
+            "scores": tf.where(present, scores, _LOWEST),
+            "probabilities": tf.where(present, probabilities, 0.0),
+        }
+        if ranker.has_ratings:
+            ratings = ranker.rating_mean + ranker.rating_deviation * outputs["ratings"]
+            results["ratings"] = tf.where(present, tf.clip_by_value(ratings, *ranker.rating_range), 0.0)
+        return results
+
+    def _positions(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Strings to positions; the history newest first, without what is unknown."""
+        rows = self._item_rows.lookup(request["history"])
+        # At least one place, so that there is a newest one.
+        rows = tf.pad(rows, ((0, 0), (1, 0)))[:, ::-1]
+        order = tf.argsort(tf.cast(rows == 0, tf.int32), axis=1, stable=True)
+        order = order[:, : max(self._trained.ranker.config.num_events, self._trained.ranker.config.num_rated_events)]
+        inputs = {"history": tf.gather(rows, order, batch_dims=1), "timestamp": request["timestamp"]}
+        for name, column in request.items():
+            if name.startswith("history_"):
+                if column.dtype == tf.string:
+                    column = self._event_types.lookup(column)
+                column = tf.pad(column, ((0, 0), (1, 0)))[:, ::-1]
+                inputs[name] = tf.gather(column, order, batch_dims=1)
+            elif name.startswith("user_"):
+                column = column[:, None] if len(column.shape) == 1 else column
+                table = self._user_tables.get(name.removeprefix("user_"))
+                inputs[name] = table.lookup(column) if table else column
+        known = tf.cast(inputs["history"] > 0, tf.int64)
+        inputs["history_timestamp"] *= known
+        return inputs
+
+
+def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """`models.ranking.blend.standardise` in the graph."""
+    mask = tf.cast(present, tf.float32)
+    count = tf.maximum(tf.reduce_sum(mask, 1, keepdims=True), 1.0)
+    kept = tf.where(present, scores, 0.0)
+    centred = (kept - tf.reduce_sum(kept, 1, keepdims=True) / count) * mask
+    return centred / (tf.sqrt(tf.reduce_sum(tf.square(centred), 1, keepdims=True) / count) + 1e-6)
+
+
+def request_specs(train: Sequences) -> dict[str, Any]:
+    """Input name → spec of what the model is asked with."""
+    specs: dict[str, Any] = {
+        "candidates": tf.TensorSpec([None, None], tf.string, name="candidates"),
+        "retrieval_scores": tf.TensorSpec([None, None], tf.float32, name="retrieval_scores"),
+        "history": tf.TensorSpec([None, None], tf.string, name="history"),
+        "history_timestamp": tf.TensorSpec([None, None], tf.int64, name="history_timestamp"),
+        "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
+    }
+    if np.isfinite(train.value).any():
+        specs["history_value"] = tf.TensorSpec([None, None], tf.float32, name="history_value")
+    if train.vocabularies.get("event_type"):
+        specs["history_event_type"] = tf.TensorSpec([None, None], tf.string, name="history_event_type")
+    for name, positions in train.categorical.items():
+        shape = [None] if positions.shape[1] == 1 else [None, None]
+        specs[f"user_{name}"] = tf.TensorSpec(shape, tf.string, name=f"user_{name}")
+    for name, numbers in train.numeric.items():
+        if np.isfinite(numbers).any():
+            sizes: list[int | None] = [None] if numbers.shape[1] == 1 else [None, numbers.shape[1]]
+            specs[f"user_{name}"] = tf.TensorSpec(sizes, tf.float32, name=f"user_{name}")
+    return specs
+
+
+def save(module: RankingModule, folder: pathlib.Path) -> None:
+    """Saves the signatures; the folder loads in a process that has no code of ours."""
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)

@@ -1,0 +1,110 @@
+"""An item as a vector: who it is, what its text says, and its features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from models.catalogue import Catalogue
+from models.ranking import feature_encoder
+
+
+class ItemEncoder(keras.layers.Layer):
+    """Looks items up. Its text vectors are written into it by whoever runs BERT over the catalogue.
+
+    Args:
+        catalogue: the items; they become part of the layer as weights that do not train.
+        text_width: size of a text vector.
+        width: size of an item's vector.
+        num_factors: size of an item's factors of rating.
+        id_dropout: probability with which an item loses its identity while training, so that items that
+            nobody has touched yet are understood by what they are.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, text_width: int, width: int, num_factors: int, id_dropout: float, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self._catalogue = catalogue
+        self.text_width = text_width
+        self.width = width
+        self.num_factors = num_factors
+        self.id_dropout = id_dropout
+        self._seeds = keras.random.SeedGenerator(0)
+        self._features = feature_encoder.encoder_of(
+            catalogue.categorical, catalogue.numeric, catalogue.vocabularies, 2 * width, "features"
+        )
+        self._text = keras.layers.Dense(2 * width, use_bias=False, name="text")
+        self._vector = keras.layers.Dense(width, name="vector")
+        self._factors = keras.layers.Dense(num_factors + 1, name="factors")
+
+    @property
+    def num_rows(self) -> int:
+        """Number of items + 1."""
+        return self._catalogue.num_rows
+
+    def build(self, _: Any = None) -> None:
+        """Identities, and the catalogue."""
+        rows = self._catalogue.num_rows
+        sizes = {"vector_id": self.width, "factor_id": self.num_factors + 1}
+        self._ids = {
+            name: self.add_weight(
+                name=f"{name}_embedding",
+                shape=(rows, size),
+                initializer=keras.initializers.RandomNormal(0.05, seed=n),
+            )
+            for n, (name, size) in enumerate(sizes.items())
+        }
+        self._columns = {
+            name: self._constant(name, column)
+            for name, column in (*self._catalogue.categorical.items(), *self._catalogue.numeric.items())
+        }
+        self._known = self._constant("known", (self._catalogue.train_counts > 0).astype(np.float32))
+        self._text_vectors = self.add_weight(
+            name="text_vectors", shape=(rows, self.text_width), initializer="zeros", trainable=False
+        )
+        if not self._features.is_empty:
+            self._features.build(None)
+        self._text.build((None, self.text_width))
+        self._vector.build((None, 2 * self.width))
+        self._factors.build((None, 2 * self.width))
+
+    def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Takes BERT's reading of each item: [num_rows, text_width] float32."""
+        self._text_vectors.assign(vectors)
+
+    def call(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Items as vectors.
+
+        Args:
+            rows: [...] int32 rows of the catalogue.
+            training: whether identities are dropped.
+
+        Returns:
+            [..., width] float32 vectors, and [..., 1 + num_factors] float32: the mean rating and the factors
+            of rating. Row 0 gets what nothing at all looks like.
+        """
+        content = tf.tensordot(tf.gather(self._text_vectors.value, rows), self._text.kernel.value, 1)
+        if not self._features.is_empty:
+            content += self._features({name: tf.gather(column.value, rows) for name, column in self._columns.items()})
+        content = tf.nn.gelu(content)
+        # An item that training has never seen keeps no accidental identity.
+        keep = tf.gather(self._known.value, rows)
+        if training and self.id_dropout:
+            dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
+            keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
+        ids = {name: tf.gather(table.value, rows) * keep[..., None] for name, table in self._ids.items()}
+        return self._vector(content) + ids["vector_id"], self._factors(content) + ids["factor_id"]
+
+    def _constant(self, name: str, column: npt.NDArray[Any]) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=column.shape,
+            dtype=str(column.dtype),
+            initializer=lambda shape, dtype: tf.constant(column, dtype),
+            trainable=False,
+        )

@@ -1,0 +1,25 @@
+"""The optimiser of pre-training and fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def adamw(learning_rate: float, steps: int, weight_decay: float = 0.01, warmup: float = 0.1) -> Any:
+    """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay to zero, gradients clipped to norm 1.
+
+    Args:
+        learning_rate: at its highest.
+        steps: length of the training.
+        weight_decay: decoupled; biases, normalisation and embedding tables are left alone.
+        warmup: share of the steps in which the rate rises.
+    """
+    warmup_steps = max(1, int(steps * warmup))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup_steps), warmup_target=learning_rate, warmup_steps=warmup_steps
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embedding"])
+    return optimizer

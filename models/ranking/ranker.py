@@ -1,0 +1,215 @@
+"""The ranking model in its late mode: the user is read once, each candidate looks at what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.behaviour_text.user_sequence import UserSequence
+from models.catalogue import Catalogue
+from models.ranking import attention, feature_encoder, item_encoder, rating_taste
+from models.ranking.hyperparameters import Hyperparameters
+from models.sequences import Sequences
+
+_MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
+_SECONDS = (60.0, 86_400.0, 2_592_000.0)  # A minute, a day, a month: scales of elapsed time.
+
+Tensors = Mapping[str, tf.Tensor]
+Lookup = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Ranker(keras.Model):
+    """Scores candidates for users.
+
+    A candidate attends to the user's newest events and to BERT's reading of the user's text; a taste in
+    ratings is estimated from the ratings in the history; a deep and cross network (Wang et al., 2021, DCN V2)
+    joins it all and ends in three heads.
+
+    Args:
+        bert: a `BertBackbone`.
+        text: assembles what BERT reads of a user.
+        catalogue: the items.
+        train: the training split, which says what there is to know of users.
+        config: sizes.
+    """
+
+    def __init__(
+        self, bert: Any, text: UserSequence, catalogue: Catalogue, train: Sequences, config: Hyperparameters
+    ):
+        super().__init__(name="ranker")
+        self.bert = bert
+        self.text = text
+        self.config = config
+        self.rating_mean, self.rating_deviation, self.rating_range = _ratings(train)
+        known = {"history_value": self.has_ratings, "history_event_type": train.vocabularies.get("event_type")}
+        self._unused = {name for name, what in known.items() if not what}
+        width = config.width
+        self.items = item_encoder.ItemEncoder(
+            catalogue, bert.hidden_dim, width, config.num_factors, config.id_dropout, name="items"
+        )
+        self.items.build()
+        self._users = feature_encoder.encoder_of(train.categorical, train.numeric, train.vocabularies, width, "users")
+        self._event_types = self.add_weight(
+            name="event_type_embedding",
+            shape=(len(train.vocabularies.get("event_type", ())) + 2, width),
+            initializer="zeros",
+        )
+        self._event = keras.layers.Dense(width, name="event")
+        self._recency = self.add_weight(name="recency_embedding", shape=(config.num_events,), initializer="zeros")
+        self._look_at_events = attention.CandidateAttention(width, config.num_heads, name="look_at_events")
+        self._look_at_words = attention.CandidateAttention(width, config.num_heads, name="look_at_words")
+        self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
+        self._taste = rating_taste.RatingTaste(name="taste")
+        self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
+        self._cross = keras.layers.Dense(6 * width + 6, name="cross", kernel_initializer="zeros")
+        self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
+        self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
+        self.frozen: tuple[tf.Variable, tf.Variable] | None = None
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether the data's events have values."""
+        return self.rating_deviation > 0
+
+    def build(self, _: Any) -> None:
+        """Nothing: each layer is built where it is first used."""
+        self.built = True
+
+    def call(self, request: Tensors, with_text: bool = True, training: bool = False) -> dict[str, tf.Tensor]:
+        """Scores.
+
+        Args:
+            request: as `models.ranking.requests.features` gives it, and `candidates` [batch, num_candidates]
+                int32 rows.
+            with_text: whether BERT is asked.
+            training: whether dropout acts.
+
+        Returns:
+            [batch, num_candidates] float32 `list_logits`, `positive_logits` and `ratings` (standard deviations
+            from the mean; only where the data has values).
+        """
+        request = {name: tensor for name, tensor in request.items() if name not in self._unused}
+        items = self._lookup(training)
+        candidates, candidate_factors = items(request["candidates"])
+        events = self._look_at_events((candidates, *self._events(request, items)))
+        parts = [candidates, events, candidates * events]
+        words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
+        parts += [words, candidates * words, self._user(request, candidates)]
+        statistics, rating = self._statistics(request, candidate_factors, items)
+        joined = self._dropout(tf.concat([*parts, *statistics], axis=-1), training=training)
+        crossed = joined + joined * self._cross(joined)
+        logits = self._heads(self._dropout(self._hidden(crossed), training=training))
+        affinity = tf.reduce_sum(candidates * events, axis=-1)
+        outputs = {"list_logits": logits[..., 0] + affinity, "positive_logits": logits[..., 1] + 1.5 * rating}
+        if self.has_ratings:
+            outputs["ratings"] = logits[..., 2] + rating
+        return outputs
+
+    def freeze_items(self) -> None:
+        """Encodes the catalogue for good: what is exported looks items up and computes nothing."""
+        vectors, factors = self.items(tf.range(self.items.num_rows))
+        self.frozen = (tf.Variable(vectors, trainable=False), tf.Variable(factors, trainable=False))
+
+    def read_items(self, batch_size: int = 256) -> None:
+        """Runs BERT over the catalogue's texts, and keeps what it says: [CLS] text [SEP], mean over tokens."""
+        table = self.text.tables.items
+        vectors = np.zeros((len(table), self.bert.hidden_dim), np.float32)
+        for start in range(0, len(table), batch_size):
+            rows = tf.range(start, min(start + batch_size, len(table)))
+            tokens = self.text({"history": rows[:, None]})[:, : table.shape[1] + 3]
+            output, present = self._read(tokens, training=False)
+            weights = tf.cast(present, tf.float32)[..., None]
+            vectors[start : start + batch_size] = tf.reduce_sum(output * weights, 1) / tf.reduce_sum(weights, 1)
+        known = vectors[1:]
+        vectors[1:] = (known - known.mean(0)) / (known.std(0) + 1e-3)
+        vectors[0] = 0
+        self.items.set_text_vectors(vectors)
+
+    def _lookup(self, training: bool) -> Lookup:
+        if self.frozen is None and self.items.num_rows > _MAX_TABLE:
+            return lambda rows: self.items(rows, training=training)
+        # A small catalogue is encoded whole, once a step: cheaper than each mention of an item by itself.
+        tables = self.frozen or self.items(tf.range(self.items.num_rows), training=training)
+        return lambda rows: (tf.gather(tables[0], rows), tf.gather(tables[1], rows))
+
+    def _read(self, tokens: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        present = tokens > 0
+        inputs = {
+            "token_ids": tokens,
+            "segment_ids": tf.zeros_like(tokens),
+            "padding_mask": tf.cast(present, tf.int32),
+        }
+        return self.bert(inputs, training=training)["sequence_output"], present
+
+    def _words(self, request: Tensors, candidates: tf.Tensor, training: bool) -> tf.Tensor:
+        output, present = self._read(self.text(request), training=training)
+        return self._words_gate.value * self._look_at_words((candidates, output, present, None))
+
+    def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows = request["history"][:, : self.config.num_events]
+        num_events = tf.shape(rows)[1]
+        vectors, _ = items(rows)
+        extras = [vectors]
+        if "history_value" in request:
+            value, known = self._standardised(request["history_value"][:, :num_events])
+            extras += [value[..., None], known[..., None], vectors * value[..., None]]
+        if "history_event_type" in request:
+            extras.append(tf.gather(self._event_types.value, request["history_event_type"][:, :num_events]))
+        elapsed = tf.cast(
+            tf.maximum(request["timestamp"][:, None] - request["history_timestamp"][:, :num_events], 0), tf.float32
+        )
+        extras += [tf.math.log1p(elapsed / scale)[..., None] / 5 for scale in _SECONDS]
+        recency = tf.range(num_events, dtype=tf.float32)[None, :, None]
+        extras.append(tf.tile(tf.exp(-recency / [1.0, 5.0, 25.0]), [tf.shape(rows)[0], 1, 1]))
+        bias = tf.tile(self._recency.value[None, :num_events], [tf.shape(rows)[0], 1])
+        memory = vectors + self._event(tf.concat(extras, axis=-1))
+        return memory, rows > 0, bias
+
+    def _user(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+        if self._users.is_empty:
+            return tf.zeros_like(candidates)
+        user = self._users({name.removeprefix("user_"): value for name, value in request.items()})
+        return candidates * user[:, None, :]
+
+    def _statistics(
+        self, request: Tensors, candidate_factors: tf.Tensor, items: Lookup
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        rows = request["history"][:, : self.config.num_rated_events]
+        count = tf.math.log1p(tf.reduce_sum(tf.cast(rows > 0, tf.float32), 1))
+        gap = tf.cast(tf.maximum(request["timestamp"] - request["history_timestamp"][:, 0], 0), tf.float32)
+        per_user = [count / 5, *(tf.math.log1p(gap / scale) / 5 for scale in _SECONDS)]
+        shape = tf.shape(candidate_factors)[:2]
+        statistics = [tf.broadcast_to(value[:, None], shape)[..., None] for value in per_user]
+        rating, deviation = candidate_factors[..., 0], tf.zeros(shape)
+        if self.has_ratings:
+            value, known = self._standardised(request["history_value"][:, : tf.shape(rows)[1]])
+            known *= tf.cast(rows > 0, tf.float32)
+            _, factors = items(rows)
+            ones = tf.ones_like(factors[..., :1])
+            mean, deviation = self._taste(
+                (
+                    tf.concat([ones, factors[..., 1:]], -1),
+                    value - factors[..., 0],
+                    known,
+                    tf.concat([tf.ones_like(candidate_factors[..., :1]), candidate_factors[..., 1:]], -1),
+                )
+            )
+            rating += mean
+        return [*statistics, rating[..., None], deviation[..., None]], rating
+
+    def _standardised(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        known = tf.math.is_finite(value)
+        value = tf.where(known, (value - self.rating_mean) / max(self.rating_deviation, 1e-6), 0.0)
+        return value, tf.cast(known, tf.float32)
+
+
+def _ratings(train: Sequences) -> tuple[float, float, tuple[float, float]]:
+    """Mean, standard deviation and range of the values of events; all 0 where there are none."""
+    values = train.value[np.isfinite(train.value)]
+    if not len(values):
+        return 0.0, 0.0, (0.0, 0.0)
+    return float(values.mean()), float(values.std()), (float(values.min()), float(values.max()))

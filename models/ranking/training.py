@@ -1,0 +1,266 @@
+"""Trains the ranker, first without and then with BERT, and fits what is fitted on eval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from models.ranking import blend as blends
+from models.ranking import examples, losses, optimizers, requests
+from models.ranking.hyperparameters import Hyperparameters
+from models.ranking.ranker import Ranker
+from models.sequences import Sequences
+
+_MAX_EVAL_MOMENTS = 2000
+_MAX_EVAL_TARGETS = 64
+_HELD_OUT = 0.2  # Share of a user's events that are targets under `targets: any`.
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One pass: the weighted sum of the losses in training and on eval, and each part of it on eval."""
+
+    with_text: bool
+    train_loss: float
+    eval_loss: float
+    eval_list: float
+    eval_positive: float
+    eval_rating: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained ranker and what was fitted on eval."""
+
+    ranker: Ranker
+    blend: blends.Blend
+    calibration: blends.Calibration
+    epochs: tuple[Epoch, ...]
+
+    @property
+    def with_text(self) -> bool:
+        """Whether the ranker reads text."""
+        return self.ranker.config.epochs_with_text > 0
+
+
+def fit(
+    ranker: Ranker,
+    train: Sequences,
+    evaluation: Sequences,
+    retrieve: examples.Retrieve,
+    config: Hyperparameters,
+    log: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Trains `ranker` in place.
+
+    Args:
+        ranker: fresh, its BERT pre-trained.
+        train: what it learns from.
+        evaluation: what decides when to stop, how far to trust retrieval, and calibration.
+        retrieve: what the retrieval model returns.
+        config: rates and lengths.
+        log: called after each epoch.
+    """
+    rng = np.random.default_rng(config.seed)
+    source = _source(train, retrieve, config, rng)
+    held_out = _held_out(evaluation, retrieve, config)
+    ranker.read_items()
+    trainer = _Trainer(ranker, config, bool((train.positive[train.targets] == 0).any()))
+    epochs: list[Epoch] = []
+    phases = (
+        (False, config.epochs_without_text, config.learning_rate),
+        (True, config.epochs_with_text, config.bert_learning_rate),
+    )
+    for with_text, num_epochs, learning_rate in phases:
+        epochs += trainer.run(source, held_out, with_text, num_epochs, learning_rate, rng, log)
+    with_text = config.epochs_with_text > 0
+    return Trained(ranker, *_fit_on_eval(ranker, held_out, config, with_text), tuple(epochs))
+
+
+def _source(
+    train: Sequences, retrieve: examples.Retrieve, config: Hyperparameters, rng: np.random.Generator
+) -> Callable[[], examples.Labelled]:
+    """Gives an epoch's training requests."""
+    if config.targets == "next":
+        moments = requests.random_moments(train, config.moments_per_user, rng)
+        labelled = examples.label(train, moments, retrieve, config)
+        return lambda: labelled
+
+    def held() -> examples.Labelled:
+        sequences = examples.hold_out(train, _HELD_OUT, rng)
+        return _without_retrieval(sequences, requests.first_targets(sequences), config)
+
+    return held
+
+
+def _without_retrieval(sequences: Sequences, moments: requests.Moments, config: Hyperparameters) -> examples.Labelled:
+    nothing = np.zeros((len(moments), config.num_candidates), np.int32)
+    return examples.Labelled(sequences, moments, nothing, nothing.astype(np.float32))
+
+
+def _held_out(evaluation: Sequences, retrieve: examples.Retrieve, config: Hyperparameters) -> examples.Labelled:
+    if config.targets == "any":
+        return _without_retrieval(evaluation, requests.first_targets(evaluation), config)
+    moments = requests.every_target(evaluation)
+    if len(moments) > _MAX_EVAL_MOMENTS:
+        moments = moments[np.linspace(0, len(moments) - 1, _MAX_EVAL_MOMENTS).astype(np.int64)]
+    return examples.label(evaluation, moments, retrieve, config)
+
+
+class _Trainer:
+    """Steps, early stopping and the best weights."""
+
+    def __init__(self, ranker: Ranker, config: Hyperparameters, has_disliked: bool):
+        self._ranker = ranker
+        self._config = config
+        self._has_disliked = has_disliked
+
+    def run(
+        self,
+        source: Callable[[], examples.Labelled],
+        held_out: examples.Labelled,
+        with_text: bool,
+        num_epochs: int,
+        learning_rate: float,
+        rng: np.random.Generator,
+        log: Callable[[Epoch], None],
+    ) -> list[Epoch]:
+        config = self._config
+        if not num_epochs:
+            return []
+        labelled = source()
+        first = self._tensors(next(self._batches(labelled, config, rng)))
+        self._ranker(first, with_text=with_text)
+        variables = self._variables(with_text)
+        steps = -(-len(labelled) // config.batch_size)
+        optimizer = optimizers.adamw(learning_rate, steps * num_epochs, config.weight_decay)
+        optimizer.build(variables)
+        step = tf.function(lambda batch: self._step(batch, optimizer, variables, with_text), reduce_retracing=True)
+        evaluate = tf.function(lambda batch: self._losses(batch, with_text, False), reduce_retracing=True)
+        best, best_weights, waited = self._evaluate(evaluate, held_out)[0], _copy(variables), 0
+        epochs = []
+        for number in range(num_epochs):
+            labelled = source() if number else labelled
+            train_loss = float(np.mean([step(self._tensors(b)) for b in self._batches(labelled, config, rng)]))
+            eval_losses = self._evaluate(evaluate, held_out)
+            epochs.append(Epoch(with_text, train_loss, *eval_losses))
+            log(epochs[-1])
+            if not eval_losses[0] < best:
+                waited += 1
+                if waited >= config.patience:
+                    break
+            else:
+                best, best_weights, waited = eval_losses[0], _copy(variables), 0
+        for variable, value in zip(variables, best_weights, strict=True):
+            variable.assign(value)
+        return epochs
+
+    def _variables(self, with_text: bool) -> list[Any]:
+        of_bert = {id(variable) for variable in self._ranker.bert.variables}
+        return [v for v in self._ranker.trainable_variables if with_text or id(v) not in of_bert]
+
+    def _step(self, batch: dict[str, tf.Tensor], optimizer: Any, variables: list[Any], with_text: bool) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = self._losses(batch, with_text, True)[0]
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True)]
+        optimizer.apply(
+            [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs], variables
+        )
+        return loss
+
+    def _losses(self, batch: dict[str, tf.Tensor], with_text: bool, training: bool) -> list[tf.Tensor]:
+        """Weighted sum, listwise, P(positive), rating."""
+        config, ranker = self._config, self._ranker
+        outputs = ranker(batch, with_text=with_text, training=training)
+        listwise = losses.listwise_softmax(outputs["list_logits"], batch["relevance"], batch["irrelevant"])
+        judged = batch["is_event"]
+        if not self._has_disliked:
+            judged += tf.cast(batch["irrelevant"], tf.float32)
+        positive = losses.binary_cross_entropy(outputs["positive_logits"], batch["positive"], judged)
+        rating = tf.constant(0.0)
+        if ranker.has_ratings:
+            target = (batch["value"] - ranker.rating_mean) / ranker.rating_deviation
+            known = tf.cast(tf.math.is_finite(target), tf.float32)
+            rating = losses.squared_error(outputs["ratings"], target, known)
+        total = config.list_weight * listwise + config.positive_weight * positive + config.rating_weight * rating
+        return [total, listwise, positive, rating]
+
+    def _evaluate(self, evaluate: Any, held_out: examples.Labelled) -> tuple[float, ...]:
+        if not len(held_out):
+            return (float("inf"), 0.0, 0.0, 0.0)
+        config = _eval_config(self._config)
+        rng = np.random.default_rng(config.seed)
+        parts = [
+            [float(value) for value in evaluate(self._tensors(batch))]
+            for batch in self._batches(held_out, config, rng, shuffle=False)
+        ]
+        return tuple(np.mean(parts, axis=0).tolist())
+
+    def _batches(
+        self, labelled: examples.Labelled, config: Hyperparameters, rng: np.random.Generator, shuffle: bool = True
+    ) -> Iterator[examples.Arrays]:
+        order = rng.permutation(len(labelled)) if shuffle else np.arange(len(labelled))
+        if shuffle:  # Batches of one size: the last is filled up from the first.
+            order = np.resize(order, -(-len(order) // config.batch_size) * config.batch_size)
+        for start in range(0, len(order), config.batch_size):
+            yield examples.batch(labelled, order[start : start + config.batch_size], config, rng)
+
+    @staticmethod
+    def _tensors(batch: examples.Arrays) -> dict[str, tf.Tensor]:
+        return {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+
+
+def _eval_config(config: Hyperparameters) -> Hyperparameters:
+    """As in serving: all candidates, and under `next` the event that comes."""
+    return dataclasses.replace(
+        config,
+        num_targets=1 if config.targets == "next" else _MAX_EVAL_TARGETS,
+        num_listed=1,
+        num_negatives=config.num_candidates,
+        batch_size=128,
+    )
+
+
+def _fit_on_eval(
+    ranker: Ranker, held_out: examples.Labelled, config: Hyperparameters, with_text: bool
+) -> tuple[blends.Blend, blends.Calibration]:
+    if not len(held_out):
+        return blends.Blend(), blends.Calibration()
+    score = tf.function(lambda batch: ranker(batch, with_text=with_text), reduce_retracing=True)
+    eval_config = _eval_config(config)
+    rng = np.random.default_rng(config.seed)
+    logits, targets, positive_logits, positives = [], [], [], []
+    for start in range(0, len(held_out), eval_config.batch_size):
+        which = np.arange(start, min(start + eval_config.batch_size, len(held_out)))
+        batch = examples.batch(held_out, which, eval_config, rng)
+        num_targets = eval_config.num_targets
+        happened = batch["candidates"][:, :num_targets]
+        batch["candidates"] = np.concatenate([happened, held_out.retrieved[which]], 1)
+        outputs = score(_Trainer._tensors(batch))
+        logits.append(outputs["list_logits"].numpy()[:, num_targets:])
+        targets.append(happened[:, 0])
+        known = batch["is_event"][:, :num_targets] > 0
+        positive_logits.append(outputs["positive_logits"].numpy()[:, :num_targets][known])
+        positives.append(batch["positive"][:, :num_targets][known])
+    place = (held_out.retrieved == np.concatenate(targets)[:, None]) & (held_out.retrieved > 0)
+    present = held_out.retrieved > 0
+    blend = blends.fit_blend(
+        blends.standardise(held_out.retrieval_scores, present),
+        np.concatenate(logits).astype(np.float64),
+        np.where(place.any(1), place.argmax(1), -1),
+        present,
+    )
+    calibration = blends.fit_calibration(
+        np.concatenate(positive_logits).astype(np.float64), np.concatenate(positives).astype(np.float64)
+    )
+    return blend, calibration
+
+
+def _copy(variables: list[Any]) -> list[npt.NDArray[Any]]:
+    return [np.array(variable) for variable in variables]

@@ -1,0 +1,158 @@
+"""A user's state as a request, and requests as the input tensors of a signature: the same for every caller."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.catalogue import Catalogue
+from models.sequences import Sequences
+
+UNKNOWN = b"[UNK]"  # Stands for a category whose name was lost as out-of-vocabulary.
+Feature = str | bytes | float | Sequence[str | bytes] | Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """An input of a signature. `shape` has -1 for an axis of any size."""
+
+    dtype: npt.DTypeLike  # np.object_ for strings.
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that a user did."""
+
+    item_id: str
+    value: float = float("nan")
+    event_type: str = ""
+    timestamp: int = 0  # Unix seconds; 0: unknown.
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a model is asked about one user.
+
+    Attributes:
+        user_id: names the user to people and logs; no model reads it.
+        history: events, oldest first.
+        features: user feature → value, as in the users table; a missing one is unknown.
+        timestamp: the request's time, Unix seconds; 0: unknown.
+    """
+
+    user_id: str
+    history: Sequence[Event] = ()
+    features: Mapping[str, Feature] = dataclasses.field(default_factory=dict)
+    timestamp: int = 0
+
+
+def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
+    """The part of a signature's inputs that describes users: histories are padded to the longest.
+
+    Args:
+        requests: one a row.
+        specs: the signature's inputs. Those that say nothing of a user (`k`, `candidates`, …) are left out.
+
+    Returns:
+        Input name → [batch_size, …]; see `docs/signatures.md`.
+    """
+    num_events = max([1, *(len(request.history) for request in requests)])
+    inputs: dict[str, npt.NDArray[Any]] = {}
+    for name, spec in specs.items():
+        if name == "history" or name.startswith("history_"):
+            inputs[name] = _events(requests, name, num_events)
+        elif name == "timestamp":
+            inputs[name] = np.array([request.timestamp for request in requests], np.int64)
+        elif name.startswith("user_"):
+            inputs[name] = _feature(requests, name.removeprefix("user_"), spec)
+        elif name == "query_token_ids":
+            inputs[name] = np.zeros((len(requests), 1), np.int32)
+    return inputs
+
+
+_EVENT_INPUTS: dict[str, tuple[str, Any, Any]] = {
+    "history": ("item_id", np.object_, b""),
+    "history_value": ("value", np.float32, np.nan),
+    "history_event_type": ("event_type", np.object_, b""),
+    "history_timestamp": ("timestamp", np.int64, 0),
+}
+
+
+def _events(requests: Sequence[Request], name: str, num_events: int) -> npt.NDArray[Any]:
+    field, dtype, padding = _EVENT_INPUTS[name]
+    array = np.full((len(requests), num_events), padding, dtype)
+    for row, request in enumerate(requests):
+        for place, event in enumerate(request.history):
+            value = getattr(event, field)
+            array[row, place] = value.encode() if isinstance(value, str) else value
+    return array
+
+
+def _feature(requests: Sequence[Request], name: str, spec: TensorSpec) -> npt.NDArray[Any]:
+    given = [request.features.get(name) for request in requests]
+    if np.dtype(spec.dtype) == np.object_:
+        rows = [[_bytes(value) for value in _as_list(cell)] for cell in given]
+        width = 1 if len(spec.shape) == 1 else max([1, *map(len, rows)])
+        array = np.full((len(rows), width), b"", np.object_)
+    else:
+        rows = [_as_list(cell) for cell in given]
+        width = 1 if len(spec.shape) == 1 else max(1, spec.shape[1])
+        array = np.full((len(rows), width), np.nan, np.float32)
+    for row, values in enumerate(rows):
+        array[row, : len(values)] = values[:width]
+    return array[:, 0] if len(spec.shape) == 1 else array
+
+
+def _as_list(cell: Any) -> list[Any]:
+    if cell is None:
+        return []
+    return [cell] if isinstance(cell, str | bytes | float | int) else list(cell)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def requests_from_sequences(
+    sequences: Sequences, catalogue: Catalogue, rows: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> Iterator[Request]:
+    """For each of the rows the request as it was just before event `ends`.
+
+    Args:
+        sequences: users and their events.
+        catalogue: names the items.
+        rows: [num_requests] rows of `sequences`.
+        ends: [num_requests] positions in its event arrays; the events of the row before it are the history.
+    """
+    event_types = [b"", UNKNOWN, *(name.encode() for name in sequences.vocabularies.get("event_type", ()))]
+    item_ids = [item_id.decode() for item_id in catalogue.item_ids]
+    features = [_row_features(sequences, row) for row in range(sequences.num_users)]
+    for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
+        history = [
+            Event(
+                item_ids[sequences.item_index[at]],
+                float(sequences.value[at]),
+                event_types[sequences.event_type_index[at]].decode(),
+                int(sequences.timestamp[at]),
+            )
+            for at in range(sequences.row_splits[row], end)
+            if sequences.item_index[at]
+        ]
+        now = int(sequences.timestamp[min(end, len(sequences.timestamp) - 1)])
+        yield Request(sequences.user_ids[row].decode(), history, features[row], now)
+
+
+def _row_features(sequences: Sequences, row: int) -> dict[str, Feature]:
+    features: dict[str, Feature] = {}
+    for name, array in sequences.categorical.items():
+        strings = [b"", UNKNOWN, *(value.encode() for value in sequences.vocabularies[name])]
+        features[name] = [strings[position] for position in array[row] if position]
+    for name, numbers in sequences.numeric.items():
+        if not np.isnan(numbers[row]).any():
+            features[name] = numbers[row].tolist()
+    return features

@@ -1,0 +1,33 @@
+"""What can be set about the retrieval model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    """One set of defaults for all data; nothing here depends on a dataset."""
+
+    width: int = 64  # Size of query and candidate embeddings.
+    num_layers: int = 2  # Transformer layers of the query tower.
+    num_heads: int = 2  # Attention heads a layer.
+    max_events: int = 64  # The most recent events that the query tower reads.
+    dropout: float = 0.3  # In the query tower.
+    id_dropout: float = 0.3  # Share of items that are known by their features alone, drawn anew each step.
+    text_dropout: float = 0.5  # Share of those whose title and description are hidden as well.
+    novelty_share: float = 0.25  # Of the windows, in which items of late are played through as new.
+    novelty_span: float = 0.1  # How late, as a share of the time that the training data spans.
+    non_positive_weight: float = 1.0  # Weight of a target that does not count as liked, beside 1.
+    linear_rank: int = 128  # Of the linear item-to-item model beside the towers.
+    max_linear_events: int = 256  # The most recent events that it reads.
+    max_softmax_items: int = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
+    num_sampled: int = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
+    batch_size: int = 32  # Windows of `max_events` a step.
+    learning_rate: float = 2e-3  # Peak, after warm-up; falls to 0 along a cosine.
+    warmup_fraction: float = 0.05  # Share of all steps.
+    weight_decay: float = 0.01  # Decoupled (AdamW), on everything but biases and norms.
+    ema_momentum: float = 0.99  # Of the running mean of the weights, which is what is kept.
+    num_epochs: int = 20  # At most; the learning rate reaches 0 after so many.
+    patience: int = 5  # Epochs without a better NDCG@10 on the eval split before training stops.
+    seed: int = 0

@@ -1,0 +1,252 @@
+"""Fits the two towers to a training split."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from models import catalogue as catalogues
+from models import metrics
+from models import sequences as sequence_module
+from models.retrieval import (
+    blend,
+    candidate_tower,
+    feature_encoder,
+    linear_factors,
+    number_encoding,
+    query_tower,
+    two_tower,
+)
+from models.retrieval.hyperparameters import Hyperparameters
+from models.retrieval.windows import Windows
+
+Catalogue = catalogues.Catalogue
+Sequences = sequence_module.Sequences
+
+MAX_EVAL_QUERIES = 2_000  # Evenly spread over the eval split; enough to choose an epoch by.
+
+NOVELTY_WARMUP = 0.3  # Share of the training events after which an item may be called new.
+
+MAX_EVAL_SCORES = 50_000_000  # float32 scores that are held at a time.
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One row of the training curve."""
+
+    epoch: int
+    loss: float
+    ndcg: float  # NDCG@10 on the eval split; NaN where that is empty.
+    recall: float  # Recall@100.
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training makes: the score of an item is the sum of the two."""
+
+    towers: two_tower.TwoTower
+    linear: linear_factors.LinearFactors
+
+
+def train(
+    catalogue: Catalogue,
+    training: Sequences,
+    evaluation: Sequences,
+    config: Hyperparameters,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> Trained:
+    """Fits the towers and the linear model to the training split, and their blend to the eval split."""
+    towers = fit_towers(catalogue, training, evaluation, config, on_epoch)
+    decomposition = linear_factors.decompose(training, catalogue.num_rows, config.linear_rank, config.seed)
+    windows = Windows(evaluation, config.max_events)
+    targets = sample_targets(windows, catalogue.num_rows)
+    scores = score_queries(towers, windows, targets)
+    linear = blend.fit_blend(scores, windows.histories(targets), windows.items(targets), decomposition)
+    return Trained(towers, linear)
+
+
+def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> two_tower.TwoTower:
+    """An untrained model, shaped by the training data."""
+    item_spec = feature_encoder.feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
+    user_spec = feature_encoder.feature_spec(train.categorical, train.numeric, train.vocabularies)
+    rows = candidate_tower.candidate_rows(catalogue, item_spec)
+    return two_tower.TwoTower(
+        query_tower.QueryTower(
+            config.width,
+            config.num_layers,
+            config.num_heads,
+            config.max_events,
+            config.dropout,
+            user_spec,
+            num_event_types=len(train.vocabularies["event_type"]) + 2,
+            value_knots=number_encoding.quantile_knots(train.value),
+        ),
+        candidate_tower.CandidateTower(
+            num_trained=int(rows["id"].max()),
+            spec=item_spec,
+            num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
+            width=config.width,
+            id_dropout=config.id_dropout,
+            text_dropout=config.text_dropout,
+        ),
+        rows,
+        catalogue.train_counts,
+        first_seen(train, catalogue.num_rows),
+        config.max_events,
+        config.max_softmax_items,
+        config.num_sampled,
+        novelty(train.timestamp, config),
+    )
+
+
+def fit_towers(
+    catalogue: Catalogue,
+    train: Sequences,
+    evaluation: Sequences,
+    config: Hyperparameters,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> two_tower.TwoTower:
+    """Trains, and returns the model with the weights of the epoch that ranked the eval split best.
+
+    The kept weights are running means (Polyak and Juditsky 1992). Deterministic by `config.seed`.
+
+    Raises:
+        ValueError: there is nothing to learn from.
+    """
+    windows = Windows(train, config.max_events, config.non_positive_weight)
+    if not len(windows.targets):
+        raise ValueError(
+            "The training split holds no interaction with an item of the catalogue, so there is nothing to "
+            "learn from. Check the split's time range and that both tables use the same item ids."
+        )
+    tf.keras.utils.set_random_seed(config.seed)
+    generator = np.random.default_rng(config.seed)
+    model = build(catalogue, train, config)
+    eval_windows = Windows(evaluation, config.max_events)
+    steps_per_epoch = sum(1 for _ in windows.epoch(np.random.default_rng(0), config.batch_size))
+    learner = _Learner(model, config, steps_per_epoch)
+    best, best_epoch, best_weights = -1.0, 0, None
+    for epoch in range(config.num_epochs):
+        losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]
+        with learner.averaged():
+            ranks = evaluate(model, eval_windows)
+            row = Epoch(
+                epoch,
+                float(np.mean([loss.numpy() for loss in losses])),
+                float(metrics.ndcg(ranks, 10).mean()) if len(ranks.above) else math.nan,
+                float(metrics.hit_rate(ranks, 100).mean()) if len(ranks.above) else math.nan,
+            )
+            on_epoch(row)
+            if math.isnan(row.ndcg) or row.ndcg > best:
+                best, best_epoch, best_weights = row.ndcg, epoch, model.get_weights()
+        if epoch - best_epoch >= config.patience:
+            break
+    model.set_weights(best_weights)
+    return model
+
+
+def novelty(timestamp: npt.NDArray[np.int64], config: Hyperparameters) -> two_tower.Novelty:
+    """Turns shares of the training data into times."""
+    span = int(timestamp.max(initial=0) - timestamp.min(initial=0)) if len(timestamp) else 0
+    start = int(np.quantile(timestamp, NOVELTY_WARMUP, method="nearest")) if len(timestamp) else 0
+    return two_tower.Novelty(config.novelty_share, int(config.novelty_span * span), start)
+
+
+def first_seen(sequences: Sequences, num_rows: int) -> npt.NDArray[np.int64]:
+    """[num_rows] int64 time of each item's first event; the largest int64 where there is none."""
+    earliest = np.full(num_rows, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, sequences.item_index, sequences.timestamp)
+    return earliest
+
+
+def evaluate(model: two_tower.TwoTower, windows: Windows) -> metrics.Ranks:
+    """Full ranking of (a sample of) the split's targets."""
+    targets = sample_targets(windows, model.num_rows)
+    scores = score_queries(model, windows, targets)
+    items = windows.items(targets)
+    return metrics.rank_targets(scores, items, windows.histories(targets))
+
+
+def sample_targets(windows: Windows, num_rows: int) -> npt.NDArray[np.int64]:
+    """At most MAX_EVAL_QUERIES targets of a split, evenly spread, and MAX_EVAL_SCORES scores of them."""
+    limit = max(1, min(MAX_EVAL_QUERIES, MAX_EVAL_SCORES // num_rows))
+    return windows.targets[:: max(1, math.ceil(len(windows.targets) / limit))]
+
+
+def score_queries(
+    model: two_tower.TwoTower, windows: Windows, targets: npt.NDArray[np.int64], batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """[num_targets, num_rows] float32 scores for the histories before the target events."""
+    embed, score = (tf.function(f, autograph=False) for f in (model.embed_all, model.score_last))
+    candidates = embed()
+    parts = [score(_tensors(batch), candidates).numpy() for batch in windows.queries(targets, batch_size)]
+    return np.concatenate([*parts, np.empty((0, candidates.shape[0]), np.float32)])[: len(targets)]
+
+
+class _Learner:
+    """AdamW along a warm-up and cosine schedule, and running means of the weights."""
+
+    def __init__(self, model: two_tower.TwoTower, config: Hyperparameters, steps_per_epoch: int):
+        self._model = model
+        total = steps_per_epoch * config.num_epochs
+        warmup = max(1, int(config.warmup_fraction * total))
+        schedule = tf.keras.optimizers.schedules.CosineDecay(
+            0.0, total - warmup, alpha=0.0, warmup_target=config.learning_rate, warmup_steps=warmup
+        )
+        self._optimizer = tf.keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, clipnorm=None, jit_compile=False
+        )
+        self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "start"])
+        self._momentum = config.ema_momentum
+        self._means: list[tf.Variable] = []
+
+    def step(self, batch: dict[str, np.ndarray]) -> tf.Tensor:
+        """One update; returns the loss."""
+        tensors = _tensors(batch)
+        if not self._means:
+            self._model.compute_loss(tensors)
+            self._optimizer.build(self._model.trainable_variables)
+            # One trace for every length of window.
+            specs = {name: tf.TensorSpec([t.shape[0], None], t.dtype) for name, t in tensors.items()}
+            self._step = tf.function(self._train, input_signature=[specs], autograph=False)
+            self._means = [tf.Variable(v, trainable=False) for v in self._model.trainable_variables]
+        return self._step(tensors)
+
+    def _train(self, batch: two_tower.Tensors) -> tf.Tensor:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._model.compute_loss(batch, training=True)
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        steps = tf.cast(self._optimizer.iterations, tf.float32)
+        momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
+        for mean, variable in zip(self._means, variables, strict=True):
+            mean.assign(momentum * mean + (1 - momentum) * variable)
+        return loss
+
+    def averaged(self) -> _Averaged:
+        """A context in which the model holds the means."""
+        return _Averaged(self._model.trainable_variables, self._means)
+
+
+class _Averaged:
+    def __init__(self, variables: list[tf.Variable], means: list[tf.Variable]):
+        self._variables, self._means = variables, means
+
+    def __enter__(self) -> None:
+        self._kept = [variable.numpy() for variable in self._variables]
+        for variable, mean in zip(self._variables, self._means, strict=True):
+            variable.assign(mean)
+
+    def __exit__(self, *_: object) -> None:
+        for variable, value in zip(self._variables, self._kept, strict=True):
+            variable.assign(value)
+
+
+def _tensors(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(column) for name, column in batch.items()}

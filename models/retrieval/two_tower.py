@@ -1,0 +1,183 @@
+"""The model that trains: query tower, candidate tower and their loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from models.retrieval import candidate_tower, query_tower
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Novelty:
+    """How training plays through that some items are new.
+
+    In a share of the windows each query is asked as of a model that was trained `seconds` before: items first
+    seen since then, or not yet at all, are known by their features alone. So the scores of new items are
+    learnt among those of known ones, with the chance that nobody ever wants them.
+
+    Attributes:
+        share: of the windows.
+        seconds: age of the imagined model.
+        start: Unix seconds; before, too little has been seen to call anything new.
+    """
+
+    share: float
+    seconds: int
+    start: int
+
+
+class TwoTower(tfrs.Model):
+    """Scores an item by the inner product of query and candidate embedding, plus the item's bias.
+
+    Args:
+        query_tower, candidate_tower: the towers.
+        candidates: the candidate tower's input for every row of the catalogue.
+        train_counts: [num_rows] interactions in training; items without any never are negatives, or they
+            would be pushed down for ever.
+        first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
+            item is no negative: a new release is to be compared with what it really competes with.
+        novelty: how new items are played through.
+        max_events, max_softmax_items, num_sampled: see Hyperparameters.
+    """
+
+    def __init__(
+        self,
+        query_tower: query_tower.QueryTower,
+        candidate_tower: candidate_tower.CandidateTower,
+        candidates: Mapping[str, np.ndarray],
+        train_counts: np.ndarray,
+        first_seen: np.ndarray,
+        max_events: int,
+        max_softmax_items: int,
+        num_sampled: int,
+        novelty: Novelty,
+    ):
+        super().__init__()
+        self.query_tower = query_tower
+        self.candidate_tower = candidate_tower
+        self._candidates = {name: tf.constant(column) for name, column in candidates.items()}
+        trained = np.flatnonzero(train_counts)
+        trained = trained[trained > 0]
+        self._trained = tf.constant(trained, tf.int32)
+        self._first_seen = tf.constant(first_seen[trained])
+        self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)
+        self._is_sampled = len(trained) > max_softmax_items
+        self._num_sampled = num_sampled
+        self.max_events = max_events
+        self.num_rows = len(train_counts)
+        self._novelty = novelty
+        self._task = tfrs.tasks.Retrieval(
+            loss=tf.keras.losses.CategoricalCrossentropy(
+                from_logits=True, reduction=tf.keras.losses.Reduction.SUM
+            ),
+            remove_accidental_hits=True,
+        )
+
+    def embed_candidates(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embeds [n] int32 rows of the catalogue; see CandidateTower."""
+        inputs = {name: tf.gather(column, rows) for name, column in self._candidates.items()}
+        return self.candidate_tower(inputs, training=training)
+
+    def embed_queries(self, batch: Tensors, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """A batch of Windows and its items' embeddings → [batch, 1 + length, width + 1], the last 1."""
+        user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
+        states = self.query_tower({**batch, "embedding": embedding}, user, training=training)
+        return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
+
+    def embed_all(self) -> tf.Tensor:
+        """[num_rows, width + 1] float32 embeddings of the whole catalogue, the bias last; row 0 is all zero."""
+        rows = tf.range(self.num_rows)
+        known, new = self.embed_candidates(rows)
+        embeddings = tf.where(self._candidates["id"][:, None] > 0, known, new)
+        return embeddings * tf.cast(rows > 0, tf.float32)[:, None]
+
+    def score_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, num_rows] float32 scores after the last event of each window."""
+        embedding = tf.gather(candidates, batch["item"])[..., : self.query_tower.width]
+        queries = self.embed_queries(batch, embedding)
+        num_events = tf.reduce_sum(tf.cast(batch["item"] > 0, tf.int32), axis=1)
+        return tf.gather(queries, num_events, batch_dims=1) @ tf.transpose(candidates)
+
+    def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
+        """Mean softmax cross-entropy of the batch's targets."""
+        if self._is_sampled:
+            return self._sampled_loss(inputs, training)
+        return self._softmax_loss(inputs, training)
+
+    def _softmax_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+        """Over all trained items but those that the window has already had."""
+        rows = tf.concat([[0], self._trained], axis=0)
+        known, new = self.embed_candidates(rows, training)
+        index_of = tf.scatter_nd(rows[:, None], tf.range(tf.shape(rows)[0]), [self.num_rows])
+        item = tf.gather(index_of, batch["item"])
+        width = self.query_tower.width
+        queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
+        logits = self._timely_logits(queries, known, new, batch["timestamp"])
+        first = self._first_place(item, tf.shape(rows)[0])
+        had = first[:, None, :] < tf.range(tf.shape(item)[1])[None, :, None]
+        logits = tf.where(had, -1e9, logits)
+        losses = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, item, batch_dims=2)
+        return tf.reduce_sum(losses * batch["weight"]) / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
+
+    def _timely_logits(
+        self, queries: tf.Tensor, known: tf.Tensor, new: tf.Tensor, timestamp: tf.Tensor
+    ) -> tf.Tensor:
+        """[batch, length, num_candidates] logits, each as of its time: in the first windows some items are new
+        (see Novelty), in the others there are only those that have been seen."""
+        logits = tf.einsum("bpw,nw->bpn", queries, known)
+        first_seen = tf.pad(self._first_seen, ((1, 0),))
+        timestamp = timestamp[..., None]
+        present = tf.where(first_seen > timestamp, -1e9, logits)
+        num_novel = int(self._novelty.share * queries.shape[0])
+        as_new = tf.einsum("bpw,nw->bpn", queries[:num_novel], new)
+        is_new = first_seen > timestamp[:num_novel] - self._novelty.seconds
+        is_late = timestamp[:num_novel] >= self._novelty.start
+        novel = tf.where(is_late, tf.where(is_new, as_new, logits[:num_novel]), present[:num_novel])
+        return tf.concat([novel, present[num_novel:]], axis=0)
+
+    def _first_place(self, item: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, num_candidates] place of each candidate's first event; candidate 0 is before all."""
+        batch, length = tf.shape(item)[0], tf.shape(item)[1]
+        places = tf.broadcast_to(tf.range(length), (batch, length))
+        keys = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, length)), item], axis=-1)
+        first = tf.tensor_scatter_nd_min(tf.fill([batch, num_candidates], length), keys, places)
+        return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
+
+    def _sampled_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+        """Over the batch's own targets and uniform negatives, corrected by how often each is drawn.
+
+        The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
+        2020 (Mixed Negative Sampling).
+        """
+        num_trained = tf.shape(self._trained)[0]
+        drawn = tf.random.uniform([self._num_sampled], maxval=num_trained, dtype=tf.int32)
+        sampled = tf.gather(self._trained, drawn)
+        flat = tf.reshape(batch["item"], [-1])
+        rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
+        candidates, _ = self.embed_candidates(rows, training)
+        item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
+        width = self.query_tower.width
+        queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
+        is_target = batch["weight"] > 0
+        targets = tf.boolean_mask(batch["item"], is_target)
+        ids = tf.concat([targets, sampled], axis=0)
+        num_targets = tf.cast(tf.size(targets), tf.float32)
+        uniform = self._num_sampled / tf.cast(num_trained, tf.float32)
+        expected = num_targets * tf.gather(self._probability, ids) + uniform
+        weight = tf.boolean_mask(batch["weight"], is_target)
+        loss = self._task(
+            tf.boolean_mask(queries, is_target),
+            tf.gather(candidates, tf.concat([tf.boolean_mask(item, is_target), index[tf.size(flat) :]], axis=0)),
+            sample_weight=weight,
+            candidate_sampling_probability=tf.minimum(expected, 1.0),
+            candidate_ids=ids,
+            compute_metrics=False,
+        )
+        return loss / tf.maximum(tf.reduce_sum(weight), 1.0)

@@ -1,0 +1,337 @@
+"""The command line. Heavy libraries are imported by the verb that needs them: `--help` answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import rich.console
+import rich.table
+import rich.tree
+import typer
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
+data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
+app.add_typer(data_app, name="data")
+
+console = rich.console.Console(highlight=False)
+errors = rich.console.Console(stderr=True, highlight=False)
+
+Root = Annotated[pathlib.Path, typer.Option(help="Folder of artifacts, metadata and served models.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Out = Annotated[pathlib.Path, typer.Option(help="Folder to write; made if missing.")]
+
+
+@app.callback()
+def homefeed() -> None:
+    """From three tables to a served, personal home page."""
+
+
+@data_app.command("movielens-100k")
+def data_movielens(
+    out: Out,
+    source: Annotated[
+        str | None, typer.Option("--from", help="The archive, or a folder with it: a path or a URL.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """MovieLens-100K: 943 people, 1,682 films, 100,000 ratings."""
+    from pipeline.datasets.movielens import write_movielens_100k
+
+    write_movielens_100k(out, source)
+    _print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
+@data_app.command("sample")
+def data_sample(
+    out: Out,
+    users: Annotated[int, typer.Option(min=1)] = 300,
+    items: Annotated[int, typer.Option(min=2)] = 400,
+    events: Annotated[int, typer.Option(min=1)] = 12_000,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """A simulated store with texts in English and Chinese and a known taste behind each user."""
+    from pipeline.datasets.sample import write_sample
+
+    write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+    _print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
+@app.command()
+def run(
+    data: Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")],
+    root: Root,
+    config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="The last component to run.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole pipeline; what is already done is not done again."""
+    from components.artifacts import DatasetDir
+    from pipeline.config import load_config
+    from pipeline.local_runner import run_pipeline
+    from pipeline.recommender import recommender
+    from schemas.dataset import load_dataset
+
+    name = load_dataset(data).name
+    dag = recommender(DatasetDir(data.resolve()))
+    defaults = {"pusher": {"serving_dir": str(root.resolve() / "serving")}}
+    configs = load_config(dag, config, settings or (), defaults)
+    observer = _silent if as_json else _progress
+    steps = run_pipeline(dag, configs, root.resolve(), name=name, observer=observer, until=until, metadata=metadata)
+    if as_json:
+        _print_json([vars(step) for step in steps])
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Option(help="User id; an unknown one is served too.")],
+    root: Annotated[pathlib.Path | None, typer.Option(help="Root of a finished run: models, profiles.")] = None,
+    server: Annotated[str | None, typer.Option(help="HOST:PORT of a model server's gRPC port.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, by comma; replaces the stored history.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Print the best items for a user, with the titles and the history they follow from."""
+    from models.requests import Event, Request
+    from serving.profiles import FILE_NAME, ProfileStore
+    from serving.recommender import Recommender
+
+    if root is None and server is None:
+        raise typer.BadParameter("give --root, --server or both")
+    profiles = ProfileStore(root / "serving" / FILE_NAME) if root else None
+    request = profiles.get(user) if profiles else Request(user)
+    if history is not None:
+        events = [Event(item_id) for item_id in history.split(",") if item_id]
+        request = Request(user, events, request.features)
+    (page,) = Recommender(_predictor(root, server)).recommend([request], k)
+    if as_json:
+        _print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
+        return
+    recent = [event.item_id for event in request.history[-10:]]
+    _print_page(request, profiles.titles(recent) if profiles else recent, page)
+
+
+@app.command("batch-recommend")
+def batch_recommend(
+    root: Root,
+    users: Annotated[pathlib.Path, typer.Option(help='JSON lines: {"user_id": …, "history": […]}.')],
+    out: Annotated[pathlib.Path, typer.Option(help="JSON lines: user_id, items, scores.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Recommend for every user of a file."""
+    from serving.batch import read_requests, recommend_all
+    from serving.profiles import FILE_NAME, ProfileStore
+    from serving.recommender import Recommender
+
+    recommender = Recommender(_predictor(root, None), num_candidates=max(100, k))
+    profiles = ProfileStore(root / "serving" / FILE_NAME)
+    staging = out.with_name(f".{out.name}.tmp")
+    count = 0
+    with users.open(encoding="utf-8") as lines, staging.open("w", encoding="utf-8") as file:
+        for row in recommend_all(recommender, read_requests(lines, profiles), k):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    staging.rename(out)
+    _print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")
+
+
+@app.command()
+def serve(
+    root: Root,
+    port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="REST port; 0 for none.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the pushed models; newer versions are picked up while running."""
+    from serving.process import server_command, write_model_config
+    from serving.recommender import RANKING, RETRIEVAL
+
+    serving_dir = _pushed(root)
+    config_file = serving_dir / "models.config"
+    write_model_config(config_file, {name: serving_dir / name for name in (RETRIEVAL, RANKING)})
+    console.print(f"gRPC on {host}:{port}" + (f", REST on {host}:{rest_port}" if rest_port else ""))
+    sys.stdout.flush()
+    command = server_command(config_file, port, rest_port, host)
+    os.execv(command[0], command)  # The server gets our process, and so its signals.
+
+
+@app.command()
+def evaluate(root: Root, as_json: Json = False) -> None:
+    """Print the figures of the last evaluation and the verdict on its models."""
+    from components.artifacts import ModelBlessing, ModelEvaluation
+    from pipeline.metadata import MetadataStore
+
+    store = MetadataStore(str(_metadata_file(root)))
+    evaluation, blessing = store.latest("ModelEvaluation"), store.latest("ModelBlessing")
+    if evaluation is None or blessing is None:
+        raise FileNotFoundError(f"{root} holds no evaluation yet: `homefeed run --root {root}` makes one")
+    reasons = ModelBlessing(blessing.path).reasons()
+    report = ModelEvaluation(evaluation.path).read_json("metrics.json")
+    if as_json:
+        _print_json({"metrics": report, "blessed": not reasons, "reasons": reasons})
+    else:
+        _print_metrics(report)
+        console.print("blessed" if not reasons else "not blessed: " + "; ".join(reasons))
+    if reasons:
+        raise typer.Exit(1)
+
+
+@app.command()
+def lineage(
+    root: Root,
+    artifact: Annotated[str, typer.Argument(help="Type of artifact, newest first.")] = "PushedModel",
+    as_json: Json = False,
+) -> None:
+    """Show what the newest artifact of a type was made from, back to the tables."""
+    from pipeline.lineage import trace
+
+    found = trace(str(_metadata_file(root)), artifact)
+    if as_json:
+        _print_json(found)
+        return
+    tree = rich.tree.Tree(_lineage_label(found))
+    _grow(tree, found)
+    console.print(tree)
+
+
+def main() -> None:
+    """Entry point: runs a verb and turns the errors that a user can mend into one line and an exit code."""
+    _silence_frameworks()
+    try:
+        app()
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """1: the work failed or a gate said no. 2: it was asked for wrongly. None: a fault of ours."""
+    from components.artifacts import ArtifactError, GateClosed
+    from pipeline.config import ConfigError
+    from pipeline.local_runner import RunError
+    from schemas.dataset import DatasetError
+    from serving.batch import LineError
+
+    if isinstance(error, ConfigError):
+        return 2
+    failures = (ArtifactError, GateClosed, RunError, DatasetError, LineError, FileNotFoundError)
+    if isinstance(error, failures) or type(error).__module__.startswith("homefeed_client"):
+        return 1
+    return None
+
+
+def _silence_frameworks() -> None:
+    """What TensorFlow, Beam and their dependencies say of themselves is not for our users."""
+    import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    logging.disable(logging.WARNING)
+
+
+def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
+    from serving.predictors import GrpcPredictor, LocalPredictor
+    from serving.recommender import RANKING, RETRIEVAL
+
+    if server is not None:
+        predictor = GrpcPredictor(server)
+        for model in (RETRIEVAL, RANKING):
+            predictor.client.wait_until_available(model, timeout_seconds=60)
+        return predictor
+    assert root is not None
+    return LocalPredictor({name: _newest(_pushed(root) / name) for name in (RETRIEVAL, RANKING)})
+
+
+def _pushed(root: pathlib.Path) -> pathlib.Path:
+    serving_dir = root / "serving"
+    if not serving_dir.is_dir():
+        raise FileNotFoundError(f"{root} holds no pushed models yet: `homefeed run --root {root}` pushes them")
+    return serving_dir.resolve()
+
+
+def _newest(base_path: pathlib.Path) -> pathlib.Path:
+    return max((path for path in base_path.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def _metadata_file(root: pathlib.Path) -> pathlib.Path:
+    path = root / "metadata.sqlite"
+    if not path.is_file():
+        raise FileNotFoundError(f"{root} holds no run yet: `homefeed run --root {root}` makes one")
+    return path
+
+
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[Callable[[Any], None]]:
+    def finished(step: Any) -> None:
+        took = "cached" if step.cached else f"{step.seconds:6.1f} s"
+        console.print(f"[green]✓[/] {title:<20} {took:>8}  {step.summary}")
+
+    with console.status(f"{title} …"):
+        yield finished
+
+
+@contextlib.contextmanager
+def _silent(title: str) -> Iterator[Callable[[Any], None]]:
+    yield lambda step: None
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _print_page(request: Any, recent_titles: list[str], page: list[Any]) -> None:
+    table = rich.table.Table(title=f"For user {request.user_id}", title_justify="left")
+    for column in ("", "recommended", "P(liked)", "recent history, newest first"):
+        table.add_column(column)
+    recent = recent_titles[::-1]
+    for place in range(max(len(page), len(recent))):
+        shown = page[place] if place < len(page) else None
+        table.add_row(
+            str(place + 1),
+            shown.title or shown.item_id if shown else "",
+            f"{shown.probability:.2f}" if shown else "",
+            recent[place] if place < len(recent) else "",
+        )
+    console.print(table)
+
+
+def _print_metrics(report: dict[str, dict[str, dict[str, float]]]) -> None:
+    for split, methods in report.items():
+        names = list(next(iter(methods.values())))
+        table = rich.table.Table("method", *names, title=split, title_justify="left")
+        for method, figures in methods.items():
+            table.add_row(method, *(f"{figures[name]:.4g}" for name in names))
+        console.print(table)
+
+
+def _lineage_label(node: dict[str, Any]) -> str:
+    made = node.get("made_by")
+    by = f" ← [bold]{made['component']}[/] {made['finished_at']} {made['summary']}" if made else " (from outside)"
+    return f"{node['type']} {node['digest'][:12]}{by}"
+
+
+def _grow(tree: rich.tree.Tree, node: dict[str, Any]) -> None:
+    for name, source in (node.get("made_by") or {}).get("inputs", {}).items():
+        _grow(tree.add(f"{name}: {_lineage_label(source)}"), source)

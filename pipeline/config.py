@@ -1,0 +1,94 @@
+"""The configuration of a run: defaults in each component's Config, then a YAML file, then `--set a.b=c`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+import yaml
+
+from pipeline.dag import Dag
+
+
+class ConfigError(ValueError):
+    """The configuration names something that does not exist, or gives it a value of the wrong kind."""
+
+
+def load_config(
+    dag: Dag,
+    file: pathlib.Path | None = None,
+    settings: Iterable[str] = (),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Component name → its Config.
+
+    Args:
+        dag: the pipeline to configure.
+        defaults: what the place of the run decides, as component → field → value; the file wins over it.
+        file: YAML, `component: {field: value}`.
+        settings: `component.field=value`, the value in YAML; they win over the file.
+
+    Raises:
+        ConfigError: every mistake in the file and the settings, at once.
+    """
+    values = _merge([defaults or {}, _read(file) if file else {}], map(_parse_setting, settings))
+    configs = {node.name: node.component.config for node in dag.nodes}
+    mistakes = [f"no component {name!r}{_near(name, configs)}" for name in values.keys() - configs.keys()]
+    built: dict[str, Any] = {}
+    for name, cls in configs.items():
+        given = values.get(name, {})
+        known = [field.name for field in dataclasses.fields(cls)]
+        mistakes += [f"{name} has no field {field!r}{_near(field, known)}" for field in given if field not in known]
+        try:
+            built[name] = pydantic.TypeAdapter(cls).validate_python(given)
+        except pydantic.ValidationError as error:
+            mistakes += [_describe(name, mistake) for mistake in error.errors()]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return built
+
+
+def _read(file: pathlib.Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise ConfigError(f"there is no configuration file {file}")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(v, dict | None) for v in values.values()):
+        raise ConfigError(f"{file} should hold `component: {{field: value}}` and nothing else")
+    return values
+
+
+def _parse_setting(setting: str) -> tuple[str, str, Any]:
+    key, equals, value = setting.partition("=")
+    name, dot, field = key.partition(".")
+    if not (equals and dot and name and field):
+        raise ConfigError(f"{setting!r} should read component.field=value, as in ranking_trainer.epochs=2")
+    return name, field, yaml.safe_load(value)
+
+
+def _merge(
+    layers: Iterable[Mapping[str, Any]], settings: Iterable[tuple[str, str, Any]]
+) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for name, fields in layer.items():
+            merged.setdefault(name, {}).update(fields or {})
+    for name, field, value in settings:
+        merged.setdefault(name, {})[field] = value
+    return merged
+
+
+def _describe(component: str, mistake: Any) -> str:
+    return f"{component}.{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}, got {mistake['input']!r}"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"

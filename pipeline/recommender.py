@@ -1,0 +1,43 @@
+"""The recommender, from three tables to served models, on one screen."""
+
+from __future__ import annotations
+
+from components import (
+    behavior_pretrainer,
+    evaluator,
+    example_gen,
+    example_validator,
+    infra_validator,
+    pusher,
+    ranking_trainer,
+    retrieval_trainer,
+    schema_gen,
+    statistics_gen,
+    transform,
+)
+from components.artifacts import DatasetDir
+from pipeline.dag import Dag
+
+
+def recommender(dataset: DatasetDir) -> Dag:
+    """Wires the components. The order of the lines is the order of the run; gates stop what follows them."""
+    dag = Dag()
+    data = dag.add(example_gen, dataset=dataset)
+    tables = {"interactions": data.interactions, "items": data.items, "users": data.users}
+    statistics = vars(dag.add(statistics_gen, **tables))
+    schemas = vars(dag.add(schema_gen, dataset=dataset, **statistics))
+    dag.add(
+        example_validator,
+        **{f"{table}_statistics": channel for table, channel in statistics.items()},
+        **{f"{table}_schema": channel for table, channel in schemas.items()},
+    )
+    inputs = vars(dag.add(transform, dataset=dataset, **tables))
+    retrieval = dag.add(retrieval_trainer, **inputs)
+    pretrained = dag.add(behavior_pretrainer, **inputs)
+    ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
+    models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
+    evaluation = dag.add(evaluator, **inputs, **models)
+    infra = dag.add(infra_validator, **inputs, **models)
+    blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
+    dag.add(pusher, **inputs, users=data.users, **models, **blessings)
+    return dag

@@ -1,0 +1,1 @@
+"""Serving: the model server, its client, and what stands around them."""

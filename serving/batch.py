@@ -1,0 +1,62 @@
+"""Recommendations for many users at once, from SavedModels in this process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from models.requests import Event, Request
+from serving.profiles import ProfileStore
+from serving.recommender import Recommender
+
+
+class LineError(ValueError):
+    """A line of the users' file does not say what is wanted."""
+
+
+def read_requests(lines: Iterable[str], profiles: ProfileStore) -> Iterator[Request]:
+    """One request a line: `{"user_id": …, "history": [item ids, oldest first]}`; blank lines are passed over.
+
+    A given history replaces the stored one; features always come from the profile.
+
+    Raises:
+        LineError: a line is not of that form.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _parse(line, number, profiles)
+
+
+def recommend_all(
+    recommender: Recommender, requests: Iterable[Request], k: int, batch_size: int = 128
+) -> Iterator[dict[str, Any]]:
+    """`{"user_id", "items", "scores"}` for each request, in order; fewer than k where the catalogue ends."""
+    waiting = iter(requests)
+    while batch := list(itertools.islice(waiting, batch_size)):
+        for request, page in zip(batch, recommender.recommend(batch, k), strict=True):
+            yield {
+                "user_id": request.user_id,
+                "items": [place.item_id for place in page],
+                "scores": [place.score for place in page],
+            }
+
+
+def _parse(line: str, number: int, profiles: ProfileStore) -> Request:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LineError(f"line {number} is not JSON ({error}): {line[:80]!r}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("user_id"), str):
+        raise LineError(f'line {number} needs a string "user_id": {line[:80]!r}')
+    unknown = sorted(row.keys() - {"user_id", "history", "query"})
+    if unknown:
+        raise LineError(f"line {number} has unknown keys {unknown}; known are user_id, history, query")
+    profile = profiles.get(row["user_id"])
+    history = row.get("history")
+    if history is None:
+        return profile
+    if not isinstance(history, list) or not all(isinstance(item_id, str) for item_id in history):
+        raise LineError(f'line {number}: "history" should be a list of item ids (strings), got {history!r:.80}')
+    return Request(profile.user_id, [Event(item_id) for item_id in history], profile.features)

@@ -1,0 +1,35 @@
+"""A client of TensorFlow Serving's API that needs gRPC, protobuf and NumPy, and never TensorFlow."""
+
+from homefeed_client.aio import AsyncPredictionClient
+from homefeed_client.client import Prediction, PredictionClient, VersionStatus
+from homefeed_client.errors import (
+    AccessDeniedError,
+    DeadlineExceededError,
+    InvalidInputsError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    PredictionError,
+    ServerError,
+    ServerUnavailableError,
+    UnsupportedError,
+)
+from homefeed_client.signatures import ModelMetadata, Signature, TensorSpec
+
+__all__ = [
+    "AccessDeniedError",
+    "AsyncPredictionClient",
+    "DeadlineExceededError",
+    "InvalidInputsError",
+    "InvalidRequestError",
+    "ModelMetadata",
+    "ModelNotFoundError",
+    "Prediction",
+    "PredictionClient",
+    "PredictionError",
+    "ServerError",
+    "ServerUnavailableError",
+    "Signature",
+    "TensorSpec",
+    "UnsupportedError",
+    "VersionStatus",
+]

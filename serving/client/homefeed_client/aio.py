@@ -1,0 +1,155 @@
+"""The client for asyncio: the same calls and the same errors, awaited."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import numpy.typing as npt
+
+from homefeed_client.client import (
+    METHODS,
+    Asked,
+    MetadataCache,
+    Prediction,
+    VersionStatus,
+    channel_options,
+    join_targets,
+    metadata_request,
+    predict_request,
+    status_request,
+    unavailable,
+    version_statuses,
+)
+from homefeed_client.errors import (
+    InvalidInputsError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ServerUnavailableError,
+    from_rpc_error,
+)
+from homefeed_client.signatures import ModelMetadata
+
+
+class AsyncPredictionClient:
+    """As `PredictionClient`, for use inside one event loop.
+
+    Example:
+        >>> async with AsyncPredictionClient("127.0.0.1:8500") as client:  # doctest: +SKIP
+        ...     prediction = await client.predict("half_plus_two", {"x": [1.0, 5.0]})
+    """
+
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        *,
+        timeout_seconds: float = 5.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+    ):
+        self.target = join_targets(target)
+        self.timeout_seconds = timeout_seconds
+        all_options = channel_options(options)
+        self._channel = (
+            grpc.aio.secure_channel(self.target, credentials, all_options)
+            if credentials
+            else grpc.aio.insecure_channel(self.target, all_options)
+        )
+        self._stubs = {
+            name: self._channel.unary_unary(path, request_serializer=serialize, response_deserializer=deserialize)
+            for name, (path, serialize, deserialize) in METHODS.items()
+        }
+        self._metadata = MetadataCache()
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, npt.ArrayLike],
+        *,
+        signature: str = "serving_default",
+        outputs: Sequence[str] = (),
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Prediction:
+        """See `PredictionClient.predict`."""
+        deadline = self._deadline(timeout_seconds)
+        asked = (model, version, label)
+        metadata = self._metadata.get(*asked) or await self._fetch_metadata(asked, deadline)
+        try:
+            request = predict_request(metadata, inputs, signature, outputs, asked)
+        except InvalidInputsError:
+            # The server may have moved on to a version with other signatures.
+            metadata = await self._fetch_metadata(asked, deadline)
+            request = predict_request(metadata, inputs, signature, outputs, asked)
+        try:
+            prediction = Prediction.from_proto(await self._call("Predict", request, deadline))
+        except InvalidRequestError:
+            self._metadata.forget(*asked)
+            raise
+        if prediction.model_version != metadata.version:
+            self._metadata.forget(*asked)
+        return prediction
+
+    async def metadata(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ModelMetadata:
+        """See `PredictionClient.metadata`."""
+        request = metadata_request(model, version, label)
+        return ModelMetadata.from_proto(
+            await self._call("GetModelMetadata", request, self._deadline(timeout_seconds))
+        )
+
+    async def status(self, model: str, *, timeout_seconds: float | None = None) -> list[VersionStatus]:
+        """See `PredictionClient.status`."""
+        response = await self._call("GetModelStatus", status_request(model), self._deadline(timeout_seconds))
+        return version_statuses(response)
+
+    async def wait_until_available(
+        self, model: str, *, version: int | None = None, timeout_seconds: float = 60.0
+    ) -> int:
+        """See `PredictionClient.wait_until_available`."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            last_error = None
+            try:
+                remaining = max(0.05, deadline - time.monotonic())
+                for status in await self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
+                    if status.state == "AVAILABLE" and version in (None, status.version):
+                        return status.version
+            except (ModelNotFoundError, ServerUnavailableError) as error:
+                last_error = error
+            if time.monotonic() >= deadline:
+                raise last_error or unavailable(model, version, timeout_seconds, self.target)
+            await asyncio.sleep(min(0.1, timeout_seconds / 10))
+
+    async def close(self) -> None:
+        """Closes the connection; calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> "AsyncPredictionClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _deadline(self, timeout_seconds: float | None) -> float:
+        return time.monotonic() + (self.timeout_seconds if timeout_seconds is None else timeout_seconds)
+
+    async def _call(self, method: str, request: Any, deadline: float) -> Any:
+        try:
+            return await self._stubs[method](request, timeout=max(0.0, deadline - time.monotonic()))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target) from error
+
+    async def _fetch_metadata(self, asked: Asked, deadline: float) -> ModelMetadata:
+        response = await self._call("GetModelMetadata", metadata_request(*asked), deadline)
+        metadata = ModelMetadata.from_proto(response)
+        self._metadata.put(*asked, metadata)
+        return metadata

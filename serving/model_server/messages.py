@@ -1,0 +1,37 @@
+"""The protobuf messages that the server reads and writes, under their short names."""
+
+from homefeed_client import protos
+
+ConfigProto = protos.message("tensorflow.ConfigProto")
+Example = protos.message("tensorflow.Example")
+MetaGraphDef = protos.message("tensorflow.MetaGraphDef")
+RunOptions = protos.message("tensorflow.RunOptions")
+SavedModelProto = protos.message("tensorflow.SavedModel")
+TensorProto = protos.message("tensorflow.TensorProto")
+
+Any = protos.message("google.protobuf.Any")
+
+BatchingParameters = protos.message("tensorflow.serving.BatchingParameters")
+ClassificationRequest = protos.message("tensorflow.serving.ClassificationRequest")
+ClassificationResponse = protos.message("tensorflow.serving.ClassificationResponse")
+ClassificationResult = protos.message("tensorflow.serving.ClassificationResult")
+Input = protos.message("tensorflow.serving.Input")
+GetModelMetadataRequest = protos.message("tensorflow.serving.GetModelMetadataRequest")
+GetModelMetadataResponse = protos.message("tensorflow.serving.GetModelMetadataResponse")
+GetModelStatusRequest = protos.message("tensorflow.serving.GetModelStatusRequest")
+GetModelStatusResponse = protos.message("tensorflow.serving.GetModelStatusResponse")
+ModelServerConfig = protos.message("tensorflow.serving.ModelServerConfig")
+ModelSpec = protos.message("tensorflow.serving.ModelSpec")
+MonitoringConfig = protos.message("tensorflow.serving.MonitoringConfig")
+MultiInferenceRequest = protos.message("tensorflow.serving.MultiInferenceRequest")
+MultiInferenceResponse = protos.message("tensorflow.serving.MultiInferenceResponse")
+PredictionLog = protos.message("tensorflow.serving.PredictionLog")
+PredictRequest = protos.message("tensorflow.serving.PredictRequest")
+PredictResponse = protos.message("tensorflow.serving.PredictResponse")
+RegressionRequest = protos.message("tensorflow.serving.RegressionRequest")
+RegressionResponse = protos.message("tensorflow.serving.RegressionResponse")
+RegressionResult = protos.message("tensorflow.serving.RegressionResult")
+ReloadConfigRequest = protos.message("tensorflow.serving.ReloadConfigRequest")
+ReloadConfigResponse = protos.message("tensorflow.serving.ReloadConfigResponse")
+SignatureDefMap = protos.message("tensorflow.serving.SignatureDefMap")
+SSLConfig = protos.message("tensorflow.serving.SSLConfig")

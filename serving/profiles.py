@@ -1,0 +1,72 @@
+"""Users' features and recent events, and items' titles, in SQLite: what a request needs beside the models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+
+from models.requests import Event, Request
+
+FILE_NAME = "profiles.sqlite"
+
+
+def write_profiles(path: pathlib.Path, profiles: Iterable[Request], titles: Mapping[str, str]) -> None:
+    """Writes a new store and puts it in the place of the old one at once."""
+    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with contextlib.closing(sqlite3.connect(staging)) as database, database:
+        database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
+        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT)")
+        database.executemany("INSERT INTO users VALUES (?, ?, ?)", map(_row, profiles))
+        database.executemany("INSERT INTO items VALUES (?, ?)", titles.items())
+    os.replace(staging, path)
+
+
+class ProfileStore:
+    """Reads a store that `write_profiles` made.
+
+    Raises:
+        FileNotFoundError: nothing has been published there yet.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: `homefeed run` publishes it with the models")
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+    def get(self, user_id: str) -> Request:
+        """The user's profile; for an unknown user, one without features or history."""
+        query = "SELECT features, history FROM users WHERE user_id = ?"
+        row = self._database.execute(query, (user_id,)).fetchone()
+        if row is None:
+            return Request(user_id)
+        history = [_event(*fields) for fields in json.loads(row[1])]
+        return Request(user_id, history, json.loads(row[0]))
+
+    def user_ids(self) -> Iterator[str]:
+        """All known users, in the order of their ids."""
+        for (user_id,) in self._database.execute("SELECT user_id FROM users ORDER BY user_id"):
+            yield user_id
+
+    def titles(self, item_ids: Iterable[str]) -> list[str]:
+        """Titles of items; an unknown item's own id."""
+        find = "SELECT title FROM items WHERE item_id = ?"
+        found = [(item_id, self._database.execute(find, (item_id,)).fetchone()) for item_id in item_ids]
+        return [row[0] if row else item_id for item_id, row in found]
+
+
+def _row(profile: Request) -> tuple[str, str, str]:
+    events = [
+        (event.item_id, None if math.isnan(event.value) else event.value, event.event_type, event.timestamp)
+        for event in profile.history
+    ]
+    return profile.user_id, json.dumps(profile.features, ensure_ascii=False), json.dumps(events)
+
+
+def _event(item_id: str, value: float | None, event_type: str, timestamp: int) -> Event:
+    return Event(item_id, math.nan if value is None else value, event_type, timestamp)

@@ -1,0 +1,51 @@
+"""The distribution `homefeed`: an application whose rooms are its import packages."""
+
+from setuptools import find_packages, setup
+
+ROOMS = ("schemas", "models", "components", "pipeline", "serving")
+
+setup(
+    name="homefeed",
+    version="0.1.0",
+    description="From three tables to a served, personal home page: TFDV, TFRS, KerasNLP, TensorFlow Serving",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",  # TFDV's wheels for glibc 2.36 end at 3.11.
+    packages=find_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)], exclude=["serving.client*"]),
+    package_data={"schemas": ["*.pbtxt"]},
+    install_requires=[
+        "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
+        "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
+        "grpcio>=1.62,<2",
+        "homefeed-client",  # serving/client of this repository: install both with one command.
+        "keras-nlp>=0.31,<0.32",
+        "ml-metadata>=1.17,<1.18",
+        "numpy>=1.26,<2",
+        "pandas>=1.5,<2",
+        "protobuf>=4.25,<5",
+        "pyarrow>=10,<11",
+        "pydantic>=2.7,<3",
+        "pyyaml>=6,<7",
+        "rich>=13",
+        "safetensors>=0.4,<1",
+        "scipy>=1.11,<2",
+        "tensorflow>=2.16.2,<2.17",
+        "tensorflow-data-validation>=1.16.1,<1.17",
+        "tensorflow-recommenders>=0.7.7,<0.8",
+        "tensorflow-serving-api>=2.16.1,<2.17",
+        "tensorflow-text>=2.16.1,<2.17",
+        "tf-keras>=2.16,<2.17",
+        "tfx-bsl>=1.16.1,<1.17",
+        "typer>=0.12,<1",
+    ],
+    extras_require={
+        "dev": ["hypothesis>=6,<7", "mypy>=1.11", "pytest>=8", "ruff>=0.9", "types-PyYAML>=6"],
+        "kubeflow": ["kfp>=2.13,<2.14"],
+        "scann": ["scann>=1.3.2,<1.4"],
+    },
+    entry_points={
+        "console_scripts": [
+            "homefeed = pipeline.cli:main",
+            "homefeed-model-server = serving.model_server.main:main",
+        ]
+    },
+)

@@ -1,0 +1,40 @@
+"""Transformed examples, as Transform would leave them, over the toy data."""
+
+import dataclasses
+import pathlib
+
+from components import transformed
+from components.artifacts import Examples, TransformGraph
+from models.behaviour_text import SPECIAL_TOKENS
+from models.catalogue import Catalogue
+from models.sequences import Sequences
+
+VOCABULARY = [*SPECIAL_TOKENS, "title", "age", "gender", "view", "片"]
+
+
+def save_transformed(
+    folder: pathlib.Path, catalogue: Catalogue, train: Sequences, evaluation: Sequences
+) -> tuple[TransformGraph, Examples]:
+    graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
+    transformed.save_catalogue(graph, catalogue)
+    transformed.save_wordpiece(graph, VOCABULARY)
+    transformed.save_user_vocabularies(graph, train.vocabularies)
+    transformed.save_sequences(examples, "train", train)
+    transformed.save_sequences(examples, "eval", evaluation)
+    return graph, examples
+
+
+def without(sequences: Sequences, *names: str) -> Sequences:
+    """The sequences without values, event types or users' features."""
+    changes = {
+        "value": {"value": sequences.value * float("nan")},
+        "event_type": {
+            "event_type_index": sequences.event_type_index * 0,
+            "vocabularies": {**sequences.vocabularies, "event_type": ()},
+        },
+        "users": {"categorical": {}, "numeric": {}},
+        "dislikes": {"positive": sequences.positive | True},
+    }
+    for name in names:
+        sequences = dataclasses.replace(sequences, **changes[name])  # type: ignore[arg-type]
+    return sequences

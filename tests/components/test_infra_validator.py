@@ -1,0 +1,71 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from components import infra_validator, transformed
+from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
+from models.requests import Event, Request
+from serving.recommender import Candidates
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def answer(item_ids: list[bytes], score: float = 1.0) -> Candidates:
+    scores = np.full((1, len(item_ids)), score, np.float32)
+    ids = np.array([item_ids], object)
+    return Candidates(ids, ids, scores, scores, scores)
+
+
+REQUEST = Request("u", [Event("i1")])
+
+
+def test_equal_answers_pass() -> None:
+    assert infra_validator.judge([REQUEST], answer([b"i2"]), answer([b"i2"])) == []
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"),
+    [
+        (answer([b"i2"], np.nan), "not all finite"),
+        (answer([b"i2"], 1.01), r"differ from those in process by 1\.0e-02"),
+        (answer([b""]), "'u' got no candidates"),
+        (answer([b"i1"]), r"'u' got items of the own history: \['i1'\]"),
+    ],
+)
+def test_what_a_caller_must_not_get_is_a_reason(served: Candidates, reason: str) -> None:
+    import re
+
+    local = answer(served.item_ids[0].tolist())
+    assert any(re.search(reason, found) for found in infra_validator.judge([REQUEST], served, local))
+
+
+@pytest.fixture
+def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra_validator.Inputs:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    sequences = toy_sequences(3, num_history=2)
+    transformed.save_catalogue(graph, toy_catalogue())
+    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_sequences(examples, "eval", sequences)
+    return infra_validator.Inputs(graph, examples, Model(toy_models["retrieval"]), Model(toy_models["ranking"]))
+
+
+def test_models_are_served_and_asked_over_grpc(inputs: infra_validator.Inputs, tmp_path: pathlib.Path) -> None:
+    blessing = InfraBlessing(tmp_path / "blessing")
+    summary = infra_validator.run(inputs, infra_validator.Outputs(blessing), infra_validator.Config())
+    assert blessing.reasons() == []
+    assert summary == "4 requests answered over gRPC"
+
+
+def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inputs, tmp_path: pathlib.Path) -> None:
+    import shutil
+
+    broken = Model(tmp_path / "broken")
+    shutil.copytree(inputs.ranking_model.path, broken.path)
+    # The server reads the variables; this process has them open already.
+    local = infra_validator.Inputs(inputs.transform_graph, inputs.examples, inputs.retrieval_model, broken)
+    (broken.serving_dir / "assets.extra").mkdir()
+    (broken.serving_dir / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord")
+    blessing = InfraBlessing(tmp_path / "blessing")
+    config = infra_validator.Config(start_seconds=15)
+    infra_validator.run(local, infra_validator.Outputs(blessing), config)
+    assert "the model server failed" in blessing.reasons()[0]

@@ -1,0 +1,140 @@
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import ranking_trainer as component
+from components.artifacts import Model, ModelRun, PretrainedBert
+from models.ranking import bert
+from tests.components import ranking_toys
+from tests.toy_data import toy_catalogue, toy_sequences
+
+LOWEST = np.finfo(np.float32).min
+TINY = component.Config(
+    num_targets=2,
+    num_listed=1,
+    num_negatives=3,
+    num_candidates=4,
+    moments_per_user=2,
+    width=4,
+    num_events=3,
+    num_tokens=16,
+    num_factors=2,
+    num_rated_events=4,
+    epochs_without_text=1,
+    epochs_with_text=1,
+    batch_size=4,
+)
+
+
+def _train(
+    folder: pathlib.Path, toy_models: dict[str, pathlib.Path], *missing: str, config: component.Config = TINY
+) -> component.Outputs:
+    splits = (ranking_toys.without(toy_sequences(num_history=n), *missing) for n in (0, 2))
+    graph, examples = ranking_toys.save_transformed(folder, toy_catalogue(), *splits)
+    backbone = bert.new_bert(len(ranking_toys.VOCABULARY), layers=1, width=8, length=16, dropout=0.1)
+    bert.save_bert(backbone, ranking_toys.VOCABULARY, folder / "bert")
+    inputs = component.Inputs(graph, examples, PretrainedBert(folder / "bert"), Model(toy_models["retrieval"]))
+    outputs = component.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
+    assert " epochs, loss " in component.run(inputs, outputs, config)
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory, toy_models: dict[str, pathlib.Path]) -> component.Outputs:
+    return _train(tmp_path_factory.mktemp("ranking"), toy_models)
+
+
+@pytest.fixture(scope="module")
+def model(outputs: component.Outputs) -> Any:
+    return tf.saved_model.load(str(outputs.model.serving_dir))
+
+
+def _rank(model: Any, candidates: list[list[str]], history: list[list[str]], **changes: Any) -> dict[str, Any]:
+    shape = np.array(candidates).shape
+    past = (len(history), len(history[0]))
+    request = {
+        "candidates": tf.reshape(tf.constant(candidates, tf.string), shape),
+        "retrieval_scores": tf.reshape(tf.range(float(np.prod(shape))), shape),
+        "history": tf.reshape(tf.constant(history, tf.string), past),
+        "history_value": tf.fill(past, 4.0),
+        "history_event_type": tf.fill(past, "view"),
+        "history_timestamp": tf.fill(past, tf.constant(1_000_000, tf.int64)),
+        "timestamp": tf.fill([past[0]], tf.constant(1_000_100, tf.int64)),
+        "user_gender": tf.fill([past[0]], "F"),
+        "user_age": tf.fill([past[0]], 30.0),
+    }
+    outputs = model.signatures["rank"](**(request | changes))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def test_scores_probabilities_and_ratings(model: Any) -> None:
+    result = _rank(model, [["i1", "i2", ""], ["i3", "nobody", "i7"]], [["i4", "i5"], ["", "i1"]])
+    assert set(result) == {"scores", "probabilities", "ratings"}
+    assert all(value.shape == (2, 3) and value.dtype == np.float32 for value in result.values())
+    assert result["scores"][0, 2] == LOWEST and result["probabilities"][0, 2] == result["ratings"][0, 2] == 0
+    real = np.array([[True, True, False], [True, True, True]])
+    assert (result["scores"][real] > LOWEST).all()
+    assert ((result["probabilities"][real] > 0) & (result["probabilities"][real] < 1)).all()
+    assert ((result["ratings"][real] >= 1) & (result["ratings"][real] <= 5)).all()
+
+
+def test_padding_and_unknown_ids_of_the_history_change_nothing(model: Any) -> None:
+    plain = _rank(model, [["i1", "i2"]], [["i4", "i5"]])
+    padded = _rank(model, [["i1", "i2"]], [["", "i4", "who", "", "i5", ""]])
+    np.testing.assert_allclose(padded["scores"], plain["scores"], atol=1e-5)
+    np.testing.assert_allclose(padded["probabilities"], plain["probabilities"], atol=1e-5)
+
+
+def test_rows_of_a_batch_do_not_touch_each_other(model: Any) -> None:
+    both = _rank(model, [["i1", "i2"], ["i6", "i3"]], [["i4", "i5"], ["", "i1"]])
+    alone = _rank(model, [["i6", "i3"]], [["i1"]])
+    np.testing.assert_allclose(both["probabilities"][1], alone["probabilities"][0], atol=1e-5)
+
+
+def test_unknown_candidates_are_alike(model: Any) -> None:
+    result = _rank(model, [["who", "nobody"]], [["i4"]], retrieval_scores=tf.zeros([1, 2]))
+    assert result["scores"][0, 0] == result["scores"][0, 1]
+
+
+def test_nothing_asked_and_nothing_known(model: Any) -> None:
+    assert _rank(model, [[]], [["i1"]])["scores"].shape == (1, 0)
+    nobody = _rank(
+        model,
+        [["i1", "i2"]],
+        [[]],
+        user_gender=tf.constant([""]),
+        user_age=tf.constant([np.nan]),
+        timestamp=tf.constant([0], tf.int64),
+    )
+    assert np.isfinite(nobody["scores"]).all()
+
+
+def test_a_history_of_thousands(model: Any) -> None:
+    assert np.isfinite(_rank(model, [["i1", "i2"]], [["i3"] * 5000])["scores"]).all()
+
+
+def test_only_stock_operations(outputs: component.Outputs) -> None:
+    from tensorflow.python.saved_model import loader_impl
+
+    graph = loader_impl.parse_saved_model(str(outputs.model.serving_dir)).meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert not {node.op for node in nodes if ">" in node.op or "PyFunc" in node.op}
+
+
+def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
+    curve = outputs.model_run.read_json("curve.json")
+    assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True]
+    assert set(curve) == {"epochs", "blend", "calibration"}
+
+
+def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
+    config = dataclasses.replace(TINY, epochs_without_text=0)
+    outputs = _train(tmp_path, toy_models, "value", "event_type", "users", "dislikes", config=config)
+    rank = tf.saved_model.load(str(outputs.model.serving_dir)).signatures["rank"]
+    inputs = set(rank.structured_input_signature[1])
+    assert inputs == {"candidates", "retrieval_scores", "history", "history_timestamp", "timestamp"}
+    assert set(rank.structured_outputs) == {"scores", "probabilities"}

@@ -1,0 +1,91 @@
+"""What holds for every component, also for the one that is added tomorrow."""
+
+import ast
+import dataclasses
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+
+import pydantic
+import pytest
+
+import components
+from components.artifacts import Artifact, DatasetDir
+from components.contract import Component, load
+from pipeline.config import load_config
+from pipeline.recommender import recommender
+
+ROOM = pathlib.Path(components.__file__).parent
+NAMES = sorted(path.stem for path in ROOM.glob("*.py") if "\ndef run(" in path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=NAMES)
+def part(request: pytest.FixtureRequest) -> Component:
+    return load(request.param)
+
+
+def test_every_component_is_in_the_pipeline(tmp_path: pathlib.Path) -> None:
+    assert sorted(recommender(DatasetDir(tmp_path)).names()) == NAMES
+
+
+def test_inputs_and_outputs_are_artifacts(part: Component) -> None:
+    for types in (part.input_types, part.output_types):
+        assert types and all(issubclass(type_, Artifact) for type_ in types.values())
+
+
+def test_everything_of_the_contract_says_what_it_is(part: Component) -> None:
+    assert inspect.getdoc(part.module)
+    for cls in (part.inputs, part.outputs, part.config):
+        assert dataclasses.is_dataclass(cls) and inspect.getdoc(cls)
+        assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_run_takes_inputs_outputs_and_config(part: Component) -> None:
+    assert list(inspect.signature(part.run).parameters) == ["inputs", "outputs", "config"]
+
+
+def test_every_config_field_has_a_default_and_a_comment(part: Component) -> None:
+    part.config()
+    lines = inspect.getsource(part.config).splitlines()
+    tree = ast.parse(inspect.cleandoc(inspect.getsource(part.config)))
+    fields = [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+    bare = [
+        field.target.id  # type: ignore[union-attr]
+        for field in fields
+        if "#" not in lines[field.lineno - 1] + lines[field.lineno - 2] and field.target.id != "seed"  # type: ignore[union-attr]
+    ]
+    assert not bare, f"fields without a comment: {bare}"
+
+
+def test_config_survives_json(part: Component) -> None:
+    written = json.dumps(dataclasses.asdict(part.config()))
+    assert pydantic.TypeAdapter(part.config).validate_json(written) == part.config()
+
+
+def test_code_version_depends_on_what_a_component_imports(part: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components import contract
+
+    before = part.code_version
+    artifacts = contract._source("components.artifacts")
+    real = pathlib.Path.read_bytes
+    monkeypatch.setattr(
+        pathlib.Path, "read_bytes", lambda path: real(path) + (b"# changed" if path == artifacts else b"")
+    )
+    assert part.code_version != before
+
+
+def test_importing_all_components_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, pipeline.recommender; "
+        "heavy = {'tensorflow', 'apache_beam', 'tensorflow_data_validation', 'pandas', 'pyarrow', 'keras', 'scipy'}; "
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_defaults_of_the_whole_pipeline_are_valid(tmp_path: pathlib.Path) -> None:
+    dag = recommender(DatasetDir(tmp_path))
+    assert load_config(dag).keys() == set(dag.names())

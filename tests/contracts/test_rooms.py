@@ -1,0 +1,42 @@
+"""Dependencies between the rooms point one way."""
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+HOUSE = pathlib.Path(__file__).parents[2]
+MAY_IMPORT = {
+    "schemas": set(),
+    "models": {"schemas"},
+    "serving": {"schemas", "models", "homefeed_client"},
+    "components": {"schemas", "models", "serving"},
+    "pipeline": {"schemas", "models", "serving", "components"},
+    "serving/client/homefeed_client": set(),
+}
+OURS = {"schemas", "models", "serving", "components", "pipeline", "homefeed_client", "tests", "benchmarks"}
+
+
+def imports(room: str) -> Iterator[tuple[str, str]]:
+    for path in (HOUSE / room).rglob("*.py"):
+        name = path.relative_to(HOUSE).as_posix()
+        if room == "serving" and name.startswith("serving/client/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                yield name, node.module.partition(".")[0]
+            elif isinstance(node, ast.Import):
+                yield from ((name, alias.name.partition(".")[0]) for alias in node.names)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_the_rooms_below_it(room: str) -> None:
+    allowed = MAY_IMPORT[room] | {room.rpartition("/")[2]}
+    wrong = [f"{file} imports {top}" for file, top in imports(room) if top in OURS and top not in allowed]
+    assert not wrong
+
+
+def test_the_client_needs_no_tensorflow() -> None:
+    tops = {top for _, top in imports("serving/client/homefeed_client")}
+    assert tops.isdisjoint({"tensorflow", "tensorflow_serving", "keras", "pandas"})

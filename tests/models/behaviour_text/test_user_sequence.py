@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.behaviour_text import SPECIAL_TOKENS, tokenize, user_text
+from models.behaviour_text.user_sequence import TextTables, UserSequence, text_tables
+from models.catalogue import Catalogue
+from models.sequences import Sequences
+
+WORDS = ["age", "gender", "f", "m", "24", "31", "heat", "star", "wars", "科", "1", "5", "click"]
+VOCABULARY = [*SPECIAL_TOKENS, *WORDS]
+
+
+@pytest.fixture(scope="module")
+def tables() -> TextTables:
+    titles = ["", "Heat", "Star Wars", "科"]
+    catalogue = Catalogue(
+        item_ids=np.array([b"", b"h", b"s", b"k"], object),
+        titles=np.array([t.encode() for t in titles], object),
+        token_ids=tokenize(titles, VOCABULARY, 3),
+        categorical={},
+        numeric={},
+        vocabularies={},
+        train_counts=np.array([0, 1, 1, 0]),
+    )
+    train = Sequences(
+        user_ids=np.array([b"a", b"b"], object),
+        row_splits=np.array([0, 1, 3]),
+        num_history=np.zeros(2, np.int64),
+        item_index=np.array([1, 2, 1], np.int32),
+        timestamp=np.arange(3),
+        value=np.array([1, 5, np.nan], np.float32),
+        event_type_index=np.array([2, 2, 2], np.int32),
+        positive=np.array([False, True, True]),
+        categorical={"gender": np.array([[2], [3]], np.int32)},
+        numeric={"age": np.array([[24], [31]], np.float32)},
+        vocabularies={"gender": ("F", "M"), "event_type": ("click",)},
+        token_ids=np.zeros((2, 1), np.int32),
+    )
+    return text_tables(VOCABULARY, catalogue, train)
+
+
+def _read(tables: TextTables, length: int = 16, **request: list[list[float]]) -> list[list[str]]:
+    tensors = {
+        name: tf.constant(value, tf.float32 if "value" in name or "age" in name else tf.int32)
+        for name, value in request.items()
+    }
+    token_ids = UserSequence(tables, length)(tensors)
+    assert token_ids.shape == (len(request["history"]), length) and token_ids.dtype == tf.int32
+    return [[VOCABULARY[i] for i in row if i] for row in token_ids.numpy()]
+
+
+def test_features_then_events_newest_first(tables: TextTables) -> None:
+    rows = _read(
+        tables,
+        history=[[2, 1], [0, 3]],
+        history_value=[[5, np.nan], [1, 1]],
+        history_event_type=[[2, 0], [2, 1]],
+        user_gender=[[3], [1]],
+        user_age=[[24], [np.nan]],
+    )
+    assert rows == [
+        ["[CLS]", "gender", "m", "age", "24", "[SEP]", "click", "5", "star", "wars", "[SEP]", "heat", "[SEP]"],
+        ["[CLS]", "gender", "[UNK]", "[SEP]", "[UNK]", "1", "科", "[SEP]"],
+    ]
+
+
+def test_nobody(tables: TextTables) -> None:
+    assert _read(tables, history=[[0, 0]], user_gender=[[0]]) == [["[CLS]", "[SEP]"]]
+    assert _read(tables, history=[[]]) == [["[CLS]", "[SEP]"]]
+
+
+def test_budget_keeps_the_newest(tables: TextTables) -> None:
+    assert _read(tables, 6, history=[[1, 2, 3]]) == [["[CLS]", "[SEP]", "heat", "[SEP]", "star", "wars"]]
+
+
+def test_query_stands_between_features_and_events(tables: TextTables) -> None:
+    rows = _read(tables, history=[[1], [1]], query_token_ids=[[0, 14], [0, 0]])
+    assert rows == [["[CLS]", "[SEP]", "科", "[SEP]", "heat", "[SEP]"], ["[CLS]", "[SEP]", "heat", "[SEP]"]]
+
+
+def test_a_number_is_written_as_the_nearest_that_has_a_text(tables: TextTables) -> None:
+    assert _read(tables, history=[[0], [0]], user_age=[[27], [1e9]]) == [
+        ["[CLS]", "age", "24", "[SEP]"],
+        ["[CLS]", "age", "31", "[SEP]"],
+    ]
+
+
+def test_the_same_tokens_as_the_text(tables: TextTables) -> None:
+    text = user_text({"gender": "F", "age": 31.0})
+    direct = tokenize([text], VOCABULARY, 4)[0]
+    built = UserSequence(tables, 8)(
+        {
+            "history": tf.zeros([1, 1], tf.int32),
+            "user_age": tf.constant([[31.0]]),
+            "user_gender": tf.constant([[2]]),
+        }
+    ).numpy()[0]
+    np.testing.assert_array_equal(built[1:5], direct)

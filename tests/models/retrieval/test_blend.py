@@ -1,0 +1,31 @@
+import numpy as np
+
+from models.retrieval import blend, linear_factors
+from tests.models.retrieval import toy
+
+
+def _queries(num_users: int):
+    sequences = toy.sequences(num_users=num_users, num_targets=1, num_history=2, seed=4)
+    items = sequences.item_index.reshape(-1, 3)
+    return list(items[:, :2]), items[:, 2]
+
+
+DECOMPOSITION = linear_factors.decompose(toy.sequences(num_users=30), 8, rank=4, seed=0)
+
+
+def test_listens_to_the_linear_model_where_it_helps():
+    histories, targets = _queries(10)
+    chosen = blend.fit_blend(np.zeros((10, 8), np.float32), histories, targets, DECOMPOSITION)
+    scores = chosen.scores(histories)
+    assert (scores[np.arange(10), targets] > 0).all()
+
+
+def test_is_silent_where_it_does_not_help():
+    histories, targets = _queries(10)
+    perfect = np.eye(8, dtype=np.float32)[targets]
+    assert not blend.fit_blend(perfect, histories, targets, DECOMPOSITION).decode.any()
+
+
+def test_is_silent_with_nothing_to_judge_by():
+    chosen = blend.fit_blend(np.empty((0, 8), np.float32), [], np.empty(0, int), DECOMPOSITION)
+    assert not chosen.decode.any()

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from models.requests import UNKNOWN, Event, Request, TensorSpec, batch_inputs, requests_from_sequences
+from tests.toy_data import toy_catalogue, toy_sequences
+
+STRING, FLOAT, INT = np.dtype(object), np.dtype(np.float32), np.dtype(np.int64)
+SPECS = {
+    "history": TensorSpec(STRING, (-1, -1)),
+    "history_value": TensorSpec(FLOAT, (-1, -1)),
+    "history_event_type": TensorSpec(STRING, (-1, -1)),
+    "history_timestamp": TensorSpec(INT, (-1, -1)),
+    "timestamp": TensorSpec(INT, (-1,)),
+    "user_gender": TensorSpec(STRING, (-1,)),
+    "user_hobbies": TensorSpec(STRING, (-1, -1)),
+    "user_age": TensorSpec(FLOAT, (-1,)),
+    "user_face_embedding": TensorSpec(FLOAT, (-1, 2)),
+    "k": TensorSpec(np.dtype(np.int32), (-1,)),
+}
+
+
+def test_requests_become_padded_tensors() -> None:
+    known = Request(
+        "u",
+        [Event("咖啡", 4.0, "buy", 7), Event("i2")],
+        {"gender": "F", "hobbies": ["a", "b"], "age": 31, "face_embedding": [1.0, 2.0]},
+        timestamp=9,
+    )
+    inputs = batch_inputs([known, Request("v")], SPECS)
+    assert inputs.keys() == SPECS.keys() - {"k"}
+    assert inputs["history"].tolist() == [["咖啡".encode(), b"i2"], [b"", b""]]
+    np.testing.assert_array_equal(inputs["history_value"], np.float32([[4, np.nan], [np.nan, np.nan]]))
+    assert inputs["history_event_type"].tolist() == [[b"buy", b""], [b"", b""]]
+    assert inputs["history_timestamp"].tolist() == [[7, 0], [0, 0]]
+    assert inputs["timestamp"].tolist() == [9, 0]
+    assert inputs["user_gender"].tolist() == [b"F", b""]
+    assert inputs["user_hobbies"].tolist() == [[b"a", b"b"], [b"", b""]]
+    np.testing.assert_array_equal(inputs["user_age"], np.float32([31, np.nan]))
+    np.testing.assert_array_equal(inputs["user_face_embedding"], np.float32([[1, 2], [np.nan, np.nan]]))
+
+
+def test_dtypes_are_those_of_the_signature() -> None:
+    inputs = batch_inputs([Request("u", [Event("i1")])], SPECS)
+    assert {name: array.dtype for name, array in inputs.items()} == {
+        name: spec.dtype for name, spec in SPECS.items() if name != "k"
+    }
+
+
+def test_only_what_a_signature_takes_is_sent() -> None:
+    specs = {name: SPECS[name] for name in ("history", "k")}
+    assert batch_inputs([Request("u", features={"gender": "F"})], specs).keys() == {"history"}
+
+
+def test_an_empty_history_is_one_place_of_padding() -> None:
+    assert batch_inputs([Request("u")], SPECS)["history"].shape == (1, 1)
+
+
+def test_a_request_is_the_user_just_before_the_event() -> None:
+    sequences, catalogue = toy_sequences(3), toy_catalogue()
+    row, end = np.array([1]), sequences.row_splits[[1]] + 2
+    (request,) = requests_from_sequences(sequences, catalogue, row, end)
+    items = [catalogue.item_ids[index].decode() for index in sequences.item_index[3:5]]
+    assert request.user_id == "u1"
+    assert [event.item_id for event in request.history] == items
+    assert request.timestamp == sequences.timestamp[5]
+
+
+@pytest.mark.parametrize(("position", "expected"), [(0, []), (1, [UNKNOWN]), (2, [b"F"])])
+def test_a_category_is_named_unknown_or_left_out(position: int, expected: list[bytes]) -> None:
+    sequences = toy_sequences(1)
+    sequences.categorical["gender"][0, 0] = position
+    (request,) = requests_from_sequences(sequences, toy_catalogue(), np.array([0]), np.array([1]))
+    assert request.features["gender"] == expected

@@ -1,0 +1,93 @@
+import csv
+import itertools
+import json
+import pathlib
+from collections import Counter, defaultdict
+
+import pytest
+
+from pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample
+from schemas import tables
+from schemas.dataset import TABLES, load_dataset
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder)
+    return folder
+
+
+def rows(folder: pathlib.Path, table: str) -> list[dict[str, str]]:
+    with (folder / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_same_seed_same_bytes(sample: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path / "same")
+    write_sample(tmp_path / "other", seed=1)
+    for name in ("interactions.csv", "items.csv", "users.csv", "truth.json", "dataset.yaml"):
+        assert (tmp_path / "same" / name).read_bytes() == (sample / name).read_bytes()
+    assert (tmp_path / "other" / "interactions.csv").read_bytes() != (sample / "interactions.csv").read_bytes()
+
+
+def test_sizes(sample: pathlib.Path) -> None:
+    events = rows(sample, "interactions")
+    assert (len(events), len(rows(sample, "items")), len(rows(sample, "users"))) == (12_000, 400, 300)
+    assert len({(event["user_id"], event["item_id"]) for event in events}) == 12_000  # Nothing twice.
+    assert set(Counter(event["event_type"] for event in events)) == set(EVENT_TYPES)
+    assert {event["value"] for event in events} == {"", "1", "2", "3", "4", "5"}
+
+
+def test_every_value_is_as_declared(sample: pathlib.Path) -> None:
+    dataset = load_dataset(sample)
+    for name in TABLES:
+        with (sample / f"{name}.csv").open("rb") as stream:
+            (batch,) = tables.read_batches(stream, "csv", dataset.table(name), dataset.features(name))
+        assert not batch.bad
+
+
+def test_text_in_both_languages(sample: pathlib.Path) -> None:
+    items = rows(sample, "items")
+    languages = Counter(item["language"] for item in items)
+    assert languages["en"] > 150
+    assert languages["zh"] > 100
+    for item in items:
+        is_chinese = any("\u4e00" <= character <= "\u9fff" for character in item["title"])
+        assert is_chinese == (item["language"] == "zh")
+    described = [item for item in items if item["description"]]
+    assert 0.9 < len(described) / len(items) < 1
+
+
+def test_what_was_picked_last_tells_what_comes_next(sample: pathlib.Path) -> None:
+    category = {item["item_id"]: item["categories"] for item in rows(sample, "items")}
+    truth = json.loads((sample / "truth.json").read_text(encoding="utf-8"))
+    follows = {
+        name: truth["categories"][max(range(len(CATEGORIES)), key=row.__getitem__)]
+        for name, row in zip(truth["categories"], truth["transitions"], strict=True)
+    }
+    picked = defaultdict(list)
+    for event in rows(sample, "interactions"):
+        picked[event["user_id"]].append(category[event["item_id"]])
+    pairs = [pair for items in picked.values() for pair in itertools.pairwise(items)]
+    hits = sum(after == follows[before] for before, after in pairs)
+    assert hits / len(pairs) > 2 / len(CATEGORIES)  # Twice as often as by chance.
+
+
+def test_newcomers(sample: pathlib.Path) -> None:
+    events = rows(sample, "interactions")  # In order of time.
+    cut = int(events[int(0.9 * len(events))]["timestamp"])
+    for column, table in (("user_id", "users"), ("item_id", "items")):
+        first: dict[str, int] = {}
+        for event in events:
+            first.setdefault(event[column], int(event["timestamp"]))
+        assert sum(seconds >= cut for seconds in first.values()) >= 3, table
+    dated = [item for item in rows(sample, "items") if item["available_from"]]
+    assert 20 < len(dated) < 60
+
+
+def test_one_user_and_impossible_sizes(tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path, num_users=1, num_items=40, num_events=5)
+    assert len(rows(tmp_path, "interactions")) == 5
+    with pytest.raises(ValueError, match="num_events=1000: expected"):
+        write_sample(tmp_path, num_users=10, num_items=40, num_events=1000)

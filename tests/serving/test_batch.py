@@ -1,0 +1,52 @@
+import json
+import pathlib
+
+import pytest
+
+from models.requests import Event, Request
+from serving.batch import LineError, read_requests, recommend_all
+from serving.predictors import LocalPredictor
+from serving.profiles import ProfileStore, write_profiles
+from serving.recommender import Recommender
+
+
+@pytest.fixture
+def profiles(tmp_path: pathlib.Path) -> ProfileStore:
+    stored = Request("u1", [Event("i1", 5.0)], {"gender": "F"})
+    write_profiles(tmp_path / "profiles.sqlite", [stored], {})
+    return ProfileStore(tmp_path / "profiles.sqlite")
+
+
+def test_a_given_history_replaces_the_stored_one_and_features_stay(profiles: ProfileStore) -> None:
+    lines = ['{"user_id": "u1"}\n', "\n", '{"user_id": "u1", "history": ["i3", "i4"]}\n', '{"user_id": "新"}']
+    stored, given, unknown = read_requests(lines, profiles)
+    assert [event.item_id for event in stored.history] == ["i1"]
+    assert [event.item_id for event in given.history] == ["i3", "i4"] and given.features == {"gender": "F"}
+    assert unknown == Request("新")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 1 is not JSON"),
+        ("[1]", 'line 1 needs a string "user_id"'),
+        ('{"user_id": 7}', 'line 1 needs a string "user_id"'),
+        ('{"user_id": "u", "histori": []}', r"unknown keys \['histori'\]"),
+        ('{"user_id": "u", "history": "i1"}', '"history" should be a list of item ids'),
+        ('{"user_id": "u", "history": [1]}', '"history" should be a list of item ids'),
+    ],
+)
+def test_a_line_of_another_form_is_named(line: str, message: str, profiles: ProfileStore) -> None:
+    with pytest.raises(LineError, match=message):
+        list(read_requests([line], profiles))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 128])
+def test_every_request_gets_its_line_in_order(toy_models: dict[str, pathlib.Path], batch_size: int) -> None:
+    predictor = LocalPredictor({name: path / "Format-Serving" for name, path in toy_models.items()})
+    requests = [Request("a", [Event("i1")]), Request("b"), Request("c", [Event(f"i{row}") for row in range(2, 8)])]
+    rows = list(recommend_all(Recommender(predictor), requests, k=3, batch_size=batch_size))
+    assert [row["user_id"] for row in rows] == ["a", "b", "c"]
+    assert rows[2]["items"] == ["i1"] and "i1" not in rows[0]["items"]
+    assert all(len(row["items"]) == len(row["scores"]) for row in rows)
+    json.dumps(rows, allow_nan=False)

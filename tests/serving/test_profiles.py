@@ -1,0 +1,50 @@
+import math
+import pathlib
+
+import pytest
+
+from models.requests import Event, Request
+from serving.profiles import ProfileStore, write_profiles
+
+PROFILES = [
+    Request("u1", [Event("咖啡", 4.0, "buy", 12), Event("i2")], {"age": 31.5, "occupation": "技术员"}),
+    Request("u,2 🙂"),
+]
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path) -> ProfileStore:
+    write_profiles(tmp_path / "profiles.sqlite", PROFILES, {"咖啡": "Coffee"})
+    return ProfileStore(tmp_path / "profiles.sqlite")
+
+
+def test_a_profile_comes_back_whole(store: ProfileStore) -> None:
+    profile = store.get("u1")
+    assert profile.features == PROFILES[0].features
+    assert profile.history[0] == PROFILES[0].history[0]
+    assert math.isnan(profile.history[1].value) and profile.history[1].item_id == "i2"
+
+
+def test_an_unknown_user_has_an_empty_profile(store: ProfileStore) -> None:
+    assert store.get("nobody") == Request("nobody")
+
+
+def test_users_are_listed(store: ProfileStore) -> None:
+    assert list(store.user_ids()) == ["u,2 🙂", "u1"]
+
+
+def test_an_item_without_title_is_called_by_its_id(store: ProfileStore) -> None:
+    assert store.titles(["咖啡", "i2"]) == ["Coffee", "i2"]
+
+
+def test_a_new_store_takes_the_place_of_the_old_and_leaves_nothing_else(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    for profiles in (PROFILES, PROFILES[1:]):
+        write_profiles(path, profiles, {})
+    assert list(ProfileStore(path).user_ids()) == ["u,2 🙂"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_that_was_never_written_says_what_writes_it(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError, match="`homefeed run` publishes it"):
+        ProfileStore(tmp_path / "profiles.sqlite")

@@ -1,0 +1,63 @@
+"""SavedModels with the signatures of ours, small enough that every answer is known beforehand."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from models.catalogue import Catalogue
+
+NOTHING = tf.float32.min
+
+
+class ToyRetrieval(tf.Module):
+    """Retrieves by `train_counts`, without the history."""
+
+    def __init__(self, catalogue: Catalogue):
+        super().__init__()
+        self._ids = tf.constant(catalogue.item_ids.astype("S"))
+        self._titles = tf.constant(catalogue.titles.astype("S"))
+        self._counts = tf.constant(catalogue.train_counts, tf.float32)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.string, "history"), tf.TensorSpec([None], tf.int32, "k")]
+    )
+    def retrieve(self, history: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        seen = tf.reduce_any(history[:, :, None] == self._ids, axis=1)
+        scores = tf.where(seen, NOTHING, tf.concat([[NOTHING], self._counts[1:]], axis=0))
+        best, rows = tf.math.top_k(scores, tf.minimum(tf.reduce_max(k), tf.size(self._counts) - 1))
+        rows = tf.where(best > NOTHING, rows, 0)
+        return {"item_ids": tf.gather(self._ids, rows), "titles": tf.gather(self._titles, rows), "scores": best}
+
+
+class ToyRanking(tf.Module):
+    """Turns retrieval's order round; every probability is 0.5."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.string, "candidates"),
+            tf.TensorSpec([None, None], tf.float32, "retrieval_scores"),
+        ]
+    )
+    def rank(self, candidates: tf.Tensor, retrieval_scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = tf.where(candidates == "", NOTHING, -retrieval_scores)
+        return {"scores": scores, "probabilities": tf.fill(tf.shape(scores), 0.5)}
+
+
+def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel."""
+    retrieval, ranking = ToyRetrieval(catalogue), ToyRanking()
+    for name, module, function in (
+        ("retrieval", retrieval, retrieval.retrieve),
+        ("ranking", ranking, ranking.rank),
+    ):
+        signatures = {"serving_default": function, "retrieve" if name == "retrieval" else "rank": function}
+        path = folder / name / "Format-Serving"
+        tf.saved_model.save(module, str(path), signatures=signatures)
+    return {name: folder / name for name in ("retrieval", "ranking")}
+
+
+def counts_order(catalogue: Catalogue) -> list[str]:
+    """Item ids, most counted first."""
+    order = np.argsort(-catalogue.train_counts[1:], kind="stable") + 1
+    return [catalogue.item_ids[row].decode() for row in order]
