@@ -86,7 +86,7 @@ def _number_bars(before: Column, after: Column) -> tuple[list[str], list[list[fl
     counts = [np.array([side.values.get(int(place), 0) for place in bins], float) for side in (before, after)]
     numbers = _summaries.bin_values(bins)
     mass = np.cumsum(counts[0] + counts[1]) / (counts[0] + counts[1]).sum()
-    low, high = numbers[np.searchsorted(mass, 0.005)], numbers[min(np.searchsorted(mass, 0.995), len(bins) - 1)]
+    low, high = (float(numbers[min(int(np.searchsorted(mass, part)), len(bins) - 1)]) for part in (0.005, 0.995))
     edges = np.linspace(low, high if high > low else low + 1, 25)
     shares = [np.histogram(np.clip(numbers, low, high), edges, weights=side / side.sum())[0] for side in counts]
     return [f"{edge:.4g}" for edge in edges], [side.tolist() for side in shares]

@@ -35,7 +35,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from components import example_gen, example_io
 from components.artifacts import Examples, Quarantine
 from components.example_gen import Config, Cuts
-from schemas import tables
+from schemas import privacy, spans, tables
 from schemas.dataset import Dataset, DatasetError, Feature, Table, TableName
 
 MAX_TIME_BINS = 2**16
@@ -59,12 +59,13 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class TableCounts:
-    """What became of a table's rows: rows = written + quarantined + duplicates."""
+    """What became of a table's rows: rows = written + quarantined + duplicates + expired."""
 
     rows: int
     written: int
     quarantined: int
     duplicates: int
+    expired: int
     reasons: dict[str, int]
 
 
@@ -78,29 +79,38 @@ class _Chunk:
     batch: int
 
 
-def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName) -> Source:
+def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: str = "") -> dict[str, int]:
+    """The files of a table, in order, with their sizes in bytes.
+
+    Raises:
+        DatasetError: there is no file, or not the wanted span.
+    """
+    pattern = tables.table_pattern(data_dir, table)
+    sizes = {file.path: file.size_in_bytes for file in FileSystems.match([spans.as_glob(pattern)])[0].metadata_list}
+    if not sizes:
+        raise tables.missing_table(name, pattern)
+    return {path: sizes[path] for path in spans.select(sizes, pattern, wanted)}
+
+
+def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted_spans: str = "") -> Source:
     """Finds a table's files and the columns in them.
 
     Raises:
         DatasetError: there is no file, or a column that is required or declared is in none of them.
     """
     table = dataset.table(name)
-    pattern = tables.table_pattern(data_dir, table)
-    found = sorted(FileSystems.match([pattern])[0].metadata_list, key=lambda file: file.path)
-    if not found:
-        raise tables.missing_table(name, pattern)
     files, present, num_bytes = [], set(), 0
-    for file in found:
-        file_format = tables.format_of(file.path, table)
-        with FileSystems.open(file.path) as stream:
+    for path, size in find_files(data_dir, table, name, wanted_spans).items():
+        file_format = tables.format_of(path, table)
+        with FileSystems.open(path) as stream:
             columns = tables.column_names(stream, file_format)
         present.update(columns)
-        files.append((file.path, file_format))
-        packed = file_format == "parquet" or file.path.endswith(tables.COMPRESSIONS)
-        num_bytes += file.size_in_bytes * (COMPRESSION_RATIO if packed else 1)
+        files.append((path, file_format))
+        packed = file_format == "parquet" or path.endswith(tables.COMPRESSIONS)
+        num_bytes += size * (COMPRESSION_RATIO if packed else 1)
         if file_format != "jsonl":
-            _check_columns(name, dataset, set(columns), file.path, only_required=True)
-    _check_columns(name, dataset, present, pattern, only_required=False)
+            _check_columns(name, dataset, set(columns), path, only_required=True)
+    _check_columns(name, dataset, present, table.path, only_required=False)
     features = {
         column: feature
         for column, feature in dataset.features(name).items()
@@ -133,6 +143,7 @@ def ingest(
     Returns:
         What became of each table's rows.
     """
+    privacy.load_key(config.user_key)  # If it is not there, that is better said before than by a worker.
     by_name = {source.name: source for source in sources}
     quarantine.path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="homefeed-") as local, quiet():
@@ -175,7 +186,9 @@ class Ingest(beam.PTransform):
             pipeline
             | "Files" >> beam.Create(files)
             | "Read"
-            >> beam.ParDo(_Read(self._sources, self._num_shards, self._spill_dir)).with_outputs(main="chunks")
+            >> beam.ParDo(
+                _Read(self._sources, self._num_shards, self._spill_dir, self._config.user_key)
+            ).with_outputs(main="chunks")
         )
         cuts = (
             read.times
@@ -204,17 +217,21 @@ class Ingest(beam.PTransform):
 class _Read(beam.DoFn):
     """Reads files and spills their rows, block by block, sorted by shard."""
 
-    def __init__(self, sources: dict[TableName, Source], num_shards: dict[TableName, int], spill_dir: str):
+    def __init__(
+        self, sources: dict[TableName, Source], num_shards: dict[TableName, int], spill_dir: str, user_key: str
+    ):
         self._sources, self._num_shards, self._spill_dir = sources, num_shards, spill_dir
+        self._user_key = user_key  # Where the key is: only workers read it.
 
     def process(self, element: tuple[TableName, int]) -> Iterator[Any]:
         """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
         name, index = element
         source = self._sources[name]
         path, file_format = source.files[index]
+        key = privacy.load_key(self._user_key)
         with FileSystems.open(path) as stream:
             batches = tables.read_batches(stream, file_format, source.table, source.features)
-            for number, batch in enumerate(batches):
+            for number, batch in enumerate(batches if key is None else (_hide(batch, key) for batch in batches)):
                 place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
                 yield beam.pvalue.TaggedOutput("counts", (name, _count(name, batch)))
                 if batch.bad:
@@ -248,7 +265,9 @@ class _WriteShard(beam.DoFn):
         """One shard of one table. There are no cuts if there are no interactions."""
         (name, shard), chunks = element
         rows = _read_chunks(chunks, tables.arrow_schema(self._sources[name].features))
+        num_rows = rows.num_rows
         if name == "interactions":
+            rows = example_gen.retain(rows, cuts)
             num_written, splits = example_gen.split_events(rows, self._config, cuts)
         else:
             kept = example_gen.last_of_each(rows, KEYS[name])
@@ -256,7 +275,8 @@ class _WriteShard(beam.DoFn):
         for split, examples in splits.items():
             destination = self._destinations[name]
             example_io.write_split(destination, split, examples, shard, self._num_shards[name])
-        yield name, Counter(written=num_written, duplicates=rows.num_rows - num_written)
+        expired, duplicates = num_rows - rows.num_rows, rows.num_rows - num_written
+        yield name, Counter(written=num_written, duplicates=duplicates, expired=expired)
 
 
 class _MergeTimes(beam.CombineFn):
@@ -288,6 +308,20 @@ class _MergeTimes(beam.CombineFn):
     def extract_output(self, accumulator: Times) -> Times:
         """As it is."""
         return accumulator
+
+
+def _hide(batch: tables.Batch, key: bytes) -> tables.Batch:
+    """The batch with pseudonyms for user ids, and without the text of bad rows, which may hold ids."""
+    place = batch.rows.schema.get_field_index("user_id")
+    if place < 0:
+        return batch
+    coded = batch.rows.column(place).dictionary_encode()
+    names = pa.array([privacy.pseudonym(user, key) for user in coded.dictionary.to_pylist()], pa.string())
+    columns = batch.rows.columns
+    columns[place] = names.take(coded.indices)
+    rows = pa.RecordBatch.from_arrays(columns, schema=batch.rows.schema)
+    bad = tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in batch.bad)
+    return tables.Batch(rows, batch.lines, bad)
 
 
 def _times(seconds: npt.NDArray[np.int64]) -> Times:
@@ -377,7 +411,7 @@ def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
 def _read_counts(name: str, folder: str) -> TableCounts:
     with FileSystems.open(f"{folder}/{name}.json", compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         counts: dict[str, int] = json.loads(stream.read())
-    names = ("rows", "written", "quarantined", "duplicates")
+    names = ("rows", "written", "quarantined", "duplicates", "expired")
     reasons = {name.removeprefix("bad:"): count for name, count in counts.items() if name.startswith("bad:")}
     return TableCounts(**{name: counts.get(name, 0) for name in names}, reasons=reasons)
 

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """What drift is judged on: exact counts of every column of a dataset, batch by batch in little memory."""
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_GROUPS = 64
+BUCKET_POINTS = 100
 MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.
 _DROPPED_BITS = 12  # Of a float32, which leaves 11 of its mantissa: numbers are told apart to 0.05%.
 _WORD = re.compile(
@@ -42,6 +44,7 @@ class Column:
     values: collections.Counter[Any]  # Value, word, or bin of a number → how often.
     grouped: dict[str, npt.NDArray[np.int64]]  # Category → [NUM_GROUPS].
     sums: npt.NDArray[np.float64]  # [3, NUM_GROUPS] of a number: how many, their sum, the sum of their squares.
+    coarseness: float = 0.0  # Of a number: the largest share of values whose place among others is not known.
 
     @classmethod
     def empty(cls, kind: str) -> Column:
@@ -63,6 +66,7 @@ class Summary:
     columns: dict[str, Column]  # `table.column`
     events_per_user: collections.Counter[int]
     num_rows: dict[str, int]  # Of each table.
+    days: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)  # Events a Unix day.
 
 
 def load(path: pathlib.Path) -> Summary:
@@ -71,8 +75,9 @@ def load(path: pathlib.Path) -> Summary:
     Raises:
         DatasetError: it is neither, or the statistics do not say what drift is judged on.
     """
-    if (path / FILE_NAME).is_file():
-        return summarize(path)
+    folder, _, spans = str(path).partition("@")
+    if (pathlib.Path(folder) / FILE_NAME).is_file():
+        return summarize(folder, spans)
     file = path if path.is_file() else path / "FeatureStats.pb"
     if not file.is_file():
         raise DatasetError(
@@ -87,7 +92,7 @@ def from_statistics(file: pathlib.Path) -> Summary:
     Raises:
         DatasetError: a string feature has more values than were kept: its distance would be wrong both ways.
     """
-    import tensorflow_data_validation as tfdv
+    from components.quiet_tfdv import tfdv
 
     (statistics,) = tfdv.load_stats_binary(str(file)).datasets
     summary = Summary(str(file), {}, collections.Counter(), {"statistics": statistics.num_examples})
@@ -109,10 +114,13 @@ def from_statistics(file: pathlib.Path) -> Summary:
             column, common = Column.empty("number"), feature.num_stats.common_stats
             numbers = feature.num_stats
             (quantiles,) = [h for h in numbers.histograms if h.type == h.QUANTILES]
-            middles = np.array([(bucket.low_value + bucket.high_value) / 2 for bucket in quantiles.buckets])
-            weights = [round(bucket.sample_count) for bucket in quantiles.buckets]
-            for place, weight in zip(_bins(middles).tolist(), weights, strict=True):
-                column.values[place] += weight
+            for bucket in quantiles.buckets:
+                # As if a bucket's values were spread evenly.
+                places = _bins(np.linspace(bucket.low_value, bucket.high_value, BUCKET_POINTS)).tolist()
+                column.values.update(dict.fromkeys(places, 0))
+                for place in places:
+                    column.values[place] += bucket.sample_count / BUCKET_POINTS
+            column.coarseness = 1 / len(quantiles.buckets)
             count, mean = common.tot_num_values, numbers.mean
             column.sums[:, 0] = count, count * mean, count * (numbers.std_dev**2 + mean**2)
         column.rows = _in_one_group(common.num_non_missing + common.num_missing)
@@ -126,7 +134,7 @@ def from_statistics(file: pathlib.Path) -> Summary:
     return summary
 
 
-def summarize(data_dir: pathlib.Path | str) -> Summary:
+def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
     """Reads the three tables of a data folder; rows that cannot be used do not count.
 
     Raises:
@@ -134,8 +142,9 @@ def summarize(data_dir: pathlib.Path | str) -> Summary:
     """
     data_dir = pathlib.Path(data_dir)
     dataset = load_dataset(data_dir)
-    parts = {table: _read(data_dir, dataset, table) for table in TABLES}
-    return summarize_batches(str(data_dir), parts, {table: dataset.features(table) for table in TABLES})
+    parts = {table: _read(data_dir, dataset, table, spans) for table in TABLES}
+    name = f"{data_dir}@{spans}" if spans else str(data_dir)
+    return summarize_batches(name, parts, {table: dataset.features(table) for table in TABLES})
 
 
 def summarize_batches(
@@ -146,6 +155,10 @@ def summarize_batches(
     for table, batches in parts.items():
         for rows in batches:
             summary.num_rows[table] += rows.num_rows
+            if table == "interactions" and "timestamp" in rows.schema.names:
+                seconds = rows.column(rows.schema.get_field_index("timestamp")).to_numpy()
+                days, counts = np.unique(seconds // 86_400, return_counts=True)
+                summary.days.update(dict(zip(days.tolist(), counts.tolist(), strict=True)))
             groups = _groups(rows.column(rows.schema.get_field_index(_KEYS[table])))
             for column, feature in features[table].items():
                 kind = _kind(table, column, feature)
@@ -156,9 +169,9 @@ def summarize_batches(
     if "interactions.user_id" in summary.columns:
         users = summary.columns["interactions.user_id"].values
         summary.events_per_user = collections.Counter(users.values())
-    for column in summary.columns.values():
-        if column.kind == "category" and len(column.values) > MAX_CATEGORIES:
-            column.kind, column.grouped = "id", {}
+    for counted in summary.columns.values():
+        if counted.kind == "category" and len(counted.values) > MAX_CATEGORIES:
+            counted.kind, counted.grouped = "id", {}
     return summary
 
 
@@ -182,17 +195,15 @@ def _in_one_group(count: int) -> npt.NDArray[np.int64]:
     return np.bincount([0], [count], NUM_GROUPS).astype(np.int64)
 
 
-def _read(data_dir: pathlib.Path, dataset: Dataset, name: TableName) -> Iterator[pa.RecordBatch]:
+def _read(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted: str) -> Iterator[pa.RecordBatch]:
     from apache_beam.io.filesystems import FileSystems
 
-    table = dataset.table(name)
-    pattern = tables.table_pattern(data_dir, table)
-    found = sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
-    if not found:
-        raise tables.missing_table(name, pattern)
-    for path in found:
+    from components import _ingest
+
+    source = _ingest.find_table(data_dir, dataset, name, wanted)
+    for path, file_format in source.files:
         with FileSystems.open(path) as stream:
-            for batch in tables.read_batches(stream, tables.format_of(path, table), table, dataset.features(name)):
+            for batch in tables.read_batches(stream, file_format, source.table, source.features):
                 yield batch.rows
 
 
@@ -231,13 +242,13 @@ def _add(column: Column, values: pa.Array, groups: Groups) -> None:
         values, groups = values.drop_null(), groups[~absent]
     coded = values.dictionary_encode()
     names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-    counts = dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
+    frequencies = dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
     if column.kind == "text":
-        for text, count in counts.items():
+        for text, count in frequencies.items():
             for word in words(text):
                 column.values[word] += count
         return
-    column.values.update(counts)
+    column.values.update(frequencies)
     if column.kind == "category" and len(names) <= MAX_CATEGORIES:
         matrix = np.bincount(codes * NUM_GROUPS + groups, minlength=len(names) * NUM_GROUPS)
         for name, row in zip(names, matrix.reshape(-1, NUM_GROUPS), strict=True):

@@ -43,6 +43,7 @@ MIN_MISSING = 0.005
 MIN_UNSEEN = 0.02
 NUM_ERRORS = 4  # Standard errors: one false alarm in 30,000.
 NUM_PARTINGS = 20
+KS_MEAN, KS_CRITICAL = 0.8687, 1.9495  # Of Kolmogorov's distribution: its mean, and what one in 1,000 exceeds.
 Measure = Literal[
     "l_infinity", "jensen_shannon", "kolmogorov_smirnov", "missing_rate", "unseen_share", "events_per_user"
 ]
@@ -131,8 +132,8 @@ def run_drift(
     """Compares two datasets.
 
     Args:
-        baseline: a data folder (three tables beside `dataset.yaml`), or TFDV statistics (`FeatureStats.pb`, or an
-            ExampleStatistics folder's split).
+        baseline: a data folder (three tables beside `dataset.yaml`; `DIR@SPANS` for some of its spans), or TFDV
+            statistics (`FeatureStats.pb`, or an ExampleStatistics folder's split).
         current: the same.
         schema: folder of `<table>.pbtxt`, or one such file, whose drift comparators set thresholds.
         thresholds: `table.column:measure` → the value over which it is drift; takes precedence.
@@ -156,7 +157,7 @@ def comparators(schema: pathlib.Path) -> dict[str, float]:
     Raises:
         DatasetError: there is none.
     """
-    import tensorflow_data_validation as tfdv
+    from components.quiet_tfdv import tfdv
 
     files = sorted(schema.glob("*.pbtxt")) if schema.is_dir() else [schema]
     if not files or not files[0].is_file():
@@ -193,9 +194,10 @@ def compare(baseline: Summary, current: Summary, thresholds: Mapping[str, float]
     if baseline.events_per_user and current.events_per_user:
         lengths = (baseline.events_per_user, current.events_per_user)
         value, _ = kolmogorov_smirnov(*lengths)
-        limit = max(MIN_KS, _ks_critical(*(sum(counts.values()) for counts in lengths)))
+        gap = _ks_gap(*(sum(counts.values()) for counts in lengths))
+        limit = max(MIN_KS, KS_CRITICAL * gap)
         detail = f"mean {_mean(lengths[0]):.1f} → {_mean(lengths[1]):.1f}"
-        findings.append(Finding("interactions.user_id", "events_per_user", value, limit / 2, limit, detail))
+        findings.append(Finding("interactions.user_id", "events_per_user", value, KS_MEAN * gap, limit, detail))
     return DriftReport(baseline, current, tuple(_with_limits(findings, thresholds or {})))
 
 
@@ -213,6 +215,8 @@ def _with_limits(findings: Iterable[Finding], thresholds: Mapping[str, float]) -
 
 def _judge(name: str, before: Column, after: Column) -> list[Finding]:
     """The findings of one column."""
+    if not before.num_values and not after.num_values:
+        return []  # Nobody fills it in.
     findings = [_missing(name, before, after)]
     if not before.num_values or not after.num_values:
         return findings  # All values are missing on one side: the rate says so.
@@ -316,12 +320,12 @@ def _number(name: str, before: Column, after: Column) -> Finding:
     from components._summaries import bin_values
 
     value, where = kolmogorov_smirnov(before.values, after.values)
-    sizes = [side.num_values / _design_effect(side) for side in (before, after)]
-    limit = max(MIN_KS, _ks_critical(*sizes))
+    gap = _ks_gap(*(side.num_values / _design_effect(side) for side in (before, after)))
+    limit = max(MIN_KS, KS_CRITICAL * gap) + max(before.coarseness, after.coarseness)
     at = float(bin_values(np.array([where]))[0])
     means = [float(side.sums[1].sum() / side.sums[0].sum()) for side in (before, after)]
     detail = f"mean {means[0]:.4g} → {means[1]:.4g}; widest apart at {at:.4g}"
-    return Finding(name, "kolmogorov_smirnov", value, limit / 2, limit, detail)
+    return Finding(name, "kolmogorov_smirnov", value, KS_MEAN * gap, limit, detail)
 
 
 def _unseen(name: str, before: Counts, after: Counts) -> Finding:
@@ -374,9 +378,9 @@ def _design_effect(column: Column) -> float:
     return max(1.0, float(grouped / (variance / total)))
 
 
-def _ks_critical(before: float, after: float) -> float:
-    """The gap that one of 1,000 pairs of samples from one population reaches (Smirnov, 1948)."""
-    return math.sqrt(-math.log(0.001 / 2) / 2) * math.sqrt(1 / before + 1 / after)
+def _ks_gap(before: float, after: float) -> float:
+    """The unit in which Kolmogorov's distribution measures gaps between samples of these sizes."""
+    return math.sqrt(1 / before + 1 / after)
 
 
 def _mean(counts: Counter[int]) -> float:

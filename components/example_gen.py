@@ -55,6 +55,9 @@ class Config:
     split: SplitMethod = "temporal"  # By time; per user; or whole users.
     eval_fraction: float = 0.1  # Of the interactions (temporal) or users (hash).
     test_fraction: float = 0.1  # The same.
+    spans: str = ""  # Of paths with {SPAN}: "7", "3:7", "3:", "last:3"; empty: all.
+    retention_days: int = 0  # Events that are older than this, by the newest event, are left out; 0: none.
+    user_key: str = ""  # `env:NAME` or `file:PATH` of a key: user ids become its HMACs; empty: they stay.
     shard_megabytes: int = 32  # Of input a shard, which is what one worker holds in memory at once.
     runner: str = "FnApiRunner"  # Beam's runner; FnApiRunner is in this process.
     beam_options: tuple[str, ...] = ()  # Options passed to Beam, such as "--project=my-project".
@@ -67,6 +70,7 @@ class Cuts:
 
     eval: int
     test: int
+    since: int | None = None  # Events before it are left out.
 
 
 # --- Pure functions ---
@@ -81,13 +85,16 @@ def find_cuts(seconds: Ints, counts: Ints, config: Config) -> Cuts:
 
     Events of one second are never parted: they all go to the later split. The earliest second always trains.
     """
+    since = int(seconds[-1]) - config.retention_days * 86_400 if config.retention_days else None
+    if since is not None:
+        seconds, counts = seconds[seconds >= since], counts[seconds >= since]
     before = np.cumsum(counts)
     fractions = (1 - config.eval_fraction - config.test_fraction, 1 - config.test_fraction)
     # The event at rank r (from 0) is the first one after the cut. Rounded: 0.8 is slightly more in binary.
     ranks = [int(round(fraction * before[-1], 6)) for fraction in fractions]
     at_eval, at_test = (int(seconds[np.searchsorted(before, rank, side="right")]) for rank in ranks)
     at_eval = max(at_eval, int(seconds[0]) + 1)
-    return Cuts(at_eval, max(at_test, at_eval))
+    return Cuts(at_eval, max(at_test, at_eval), since)
 
 
 def assign_splits(
@@ -114,6 +121,15 @@ def assign_splits(
     where = np.array([_unit_hash(user_id) for user_id in user_ids.to_pylist()])
     edges = (1 - config.eval_fraction - config.test_fraction, 1 - config.test_fraction)
     return np.repeat(np.digitize(where, edges), lengths).astype(np.int8)
+
+
+def retain(events: pa.RecordBatch, cuts: Cuts | None) -> pa.RecordBatch:
+    """The events that are young enough to keep."""
+    import pyarrow.compute as pc
+
+    if cuts is None or cuts.since is None:
+        return events
+    return events.filter(pc.greater_equal(events["timestamp"], cuts.since))
 
 
 def split_events(events: pa.RecordBatch, config: Config, cuts: Cuts | None) -> tuple[int, dict[str, pa.RecordBatch]]:
@@ -284,7 +300,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
             f"Unknown split {config.split!r}, expected one of {', '.join(typing.get_args(SplitMethod))}."
         )
     dataset = load_dataset(inputs.dataset.path)
-    sources = [_ingest.find_table(inputs.dataset.path, dataset, table) for table in TABLES]
+    sources = [_ingest.find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
     destinations = {table: getattr(outputs, table) for table in TABLES}
     counts = _ingest.ingest(sources, destinations, outputs.quarantine, config)
     outputs.quarantine.write_json(COUNTS_FILE, {table: dataclasses.asdict(found) for table, found in counts.items()})

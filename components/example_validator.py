@@ -1,18 +1,21 @@
-"""ExampleValidator: a gate that stops the run where the data breaks its schema."""
+"""ExampleValidator: a gate that stops the run where the data breaks its schema, or has drifted."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from components.artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from components.artifacts import DatasetDir, ExampleAnomalies, ExampleStatistics, Schema
 from schemas.dataset import TABLES
+
+DRIFT_FILE, DRIFT_PAGE = "drift.json", "drift.html"
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """What goes in."""
 
+    dataset: DatasetDir
     interactions_statistics: ExampleStatistics
     items_statistics: ExampleStatistics
     users_statistics: ExampleStatistics
@@ -34,6 +37,8 @@ class Config:
 
     environment: str = "TRAINING"  # Of the schema: TRAINING or SERVING.
     allowed: tuple[str, ...] = ()  # `table.feature` whose anomalies are reported but do not stop the run.
+    baseline: str = ""  # Data folder of an earlier span to compare this one with; empty: no drift is judged.
+    drift_schema: str = ""  # Folder of `<table>.pbtxt` whose drift comparators set thresholds.
 
 
 def find_anomalies(statistics: Any, schema: Any, environment: str) -> Any:
@@ -41,12 +46,15 @@ def find_anomalies(statistics: Any, schema: Any, environment: str) -> Any:
 
     A split without a single Example breaks nothing.
     """
-    from components.quiet_tfdv import tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    from components.quiet_tfdv import tfdv
 
     if not sum(dataset.num_examples for dataset in statistics.datasets):
         return anomalies_pb2.Anomalies(baseline=schema)
-    return tfdv.validate_statistics(statistics, schema, environment=environment)
+    return tfdv.validate_statistics(
+        statistics, schema, environment=environment if schema.default_environment else None
+    )
 
 
 def explain(anomalies: Any, table: str, split: str) -> dict[str, str]:
@@ -65,6 +73,7 @@ def explain(anomalies: Any, table: str, split: str) -> dict[str, str]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Writes the anomalies of every split, and the verdict."""
+    from components import drift
     from components.quiet_tfdv import tfdv
 
     reasons, num_allowed = [], 0
@@ -82,5 +91,12 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
                     num_allowed += 1
                 else:
                     reasons.append(reason)
+    line = f"{len(reasons)} anomalies" + (f", {num_allowed} allowed" if num_allowed else "")
+    if config.baseline:
+        report = drift.run_drift(config.baseline, inputs.dataset.path, config.drift_schema or None)
+        outputs.anomalies.write_json(DRIFT_FILE, report.to_json())
+        report.write(html_path=outputs.anomalies.path / DRIFT_PAGE)
+        reasons += report.reasons()
+        line += f", {len(report.drifted)} of {len(report.findings)} distances over their limits"
     outputs.anomalies.write_reasons(reasons)
-    return f"{len(reasons)} anomalies" + (f", {num_allowed} allowed" if num_allowed else "")
+    return line

@@ -5,5 +5,6 @@ import io
 
 with contextlib.redirect_stderr(io.StringIO()):
     import tensorflow_data_validation as tfdv
+    from tensorflow_data_validation.statistics import stats_impl
 
-__all__ = ["tfdv"]
+__all__ = ["stats_impl", "tfdv"]

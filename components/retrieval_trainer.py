@@ -38,10 +38,7 @@ def train(
 
     with TrainingLog(outputs.model_run.path) as log:
         trained = training.train(catalogue, train_split, eval_split, config, log.write)
-    module = retriever.Retriever(
-        trained.towers, trained.linear, catalogue, train_split, config.max_linear_events
-    )
-    export.save(module, outputs.model.serving_dir)
+    export.save(retriever.Retriever(trained, catalogue, train_split), outputs.model.serving_dir)
     outputs.model_run.write_json("curve.json", [dataclasses.asdict(epoch) for epoch in log.epochs])
     return log.summary()
 

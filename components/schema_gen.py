@@ -11,10 +11,10 @@ import pathlib
 from typing import Any
 
 from components.artifacts import DatasetDir, ExampleStatistics, Schema
+from schemas import features as spec
 from schemas.dataset import TABLES, Feature, TableName, load_dataset
 
 CURATED_DIR = "schema"
-ENVIRONMENTS = ("TRAINING", "SERVING")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,45 +60,7 @@ def infer(statistics: Any, table: TableName, features: dict[str, Feature], confi
     from components.quiet_tfdv import tfdv
 
     schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=config.max_domain_size)
-    schema.default_environment.extend(ENVIRONMENTS)
-    for column in schema.feature:
-        _overlay(schema, column, table, features[column.name], config)
-    return schema
-
-
-def _overlay(schema: Any, column: Any, table: TableName, feature: Feature, config: Config) -> None:
-    """Puts what is declared of a column over what was seen of it."""
-    if feature.required:
-        column.presence.min_fraction = 1.0
-    else:
-        column.ClearField("presence")
-        column.presence.min_count = 0
-    column.ClearField("value_count")
-    if feature.domain is not None:
-        _drop_domain(schema, column)
-        column.string_domain.name = column.name
-        column.string_domain.value.extend(feature.domain)
-        if table == "interactions" and not feature.required:
-            column.string_domain.value.append("")  # Stands for a missing value inside a user's list.
-    elif feature.kind in ("category", "categories") and column.HasField("domain"):
-        column.distribution_constraints.min_domain_mass = config.min_domain_mass
-    elif feature.kind != "number":
-        _drop_domain(schema, column)
-    if feature.kind == "number" and (feature.min is not None or feature.max is not None):
-        column.float_domain.name = column.name
-        if feature.min is not None:
-            column.float_domain.min = feature.min
-        if feature.max is not None:
-            column.float_domain.max = feature.max
-
-
-def _drop_domain(schema: Any, column: Any) -> None:
-    """Opens a column's domain."""
-    kept = [domain for domain in schema.string_domain if domain.name != column.domain]
-    if column.HasField("domain"):
-        del schema.string_domain[:]
-        schema.string_domain.extend(kept)
-        column.ClearField("domain")
+    return spec.overlay(schema, table, features, config.min_domain_mass)
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
@@ -107,8 +69,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         ValueError: a curated schema is not a TFMD schema.
     """
-    from components.quiet_tfdv import tfdv
     from google.protobuf import text_format
+
+    from components.quiet_tfdv import tfdv
 
     dataset = load_dataset(inputs.dataset.path)
     curated_dir = pathlib.Path(config.curated_dir) if config.curated_dir else inputs.dataset.path / CURATED_DIR

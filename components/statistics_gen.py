@@ -53,8 +53,7 @@ def describe(batches: Iterable[pa.RecordBatch], config: Config) -> Any:
         batches: as `components.example_io` decodes Examples: one row each, every column a list.
         config: how fine.
     """
-    from components.quiet_tfdv import tfdv
-    from tensorflow_data_validation.statistics import stats_impl
+    from components.quiet_tfdv import stats_impl, tfdv
 
     options = tfdv.StatsOptions(
         num_top_values=config.num_top_values,

@@ -45,6 +45,7 @@ class Config:
     """Sizes of vocabularies and texts."""
 
     wordpiece_size: int = 8000  # The most tokens in the vocabulary of behaviour text.
+    bert_preset: str = ""  # Takes the vocabulary of this preset or folder instead; name it in BehaviorPretrainer too.
     item_tokens: int = 24  # Tokens kept of an item's text.
     user_tokens: int = 16  # Tokens kept of the text of a user's features.
     max_categories: int = 8  # Values kept of a feature that has several.
@@ -55,6 +56,10 @@ def learn_wordpiece(texts: Iterable[str], names: Iterable[str], config: Config) 
     """The WordPiece vocabulary of behaviour text: of items, of training users, and of what may happen."""
     from models import behaviour_text
 
+    if config.bert_preset:
+        from models.ranking.bert import preset_vocabulary
+
+        return preset_vocabulary(config.bert_preset)
     return behaviour_text.learn_vocabulary([*texts, *names], config.wordpiece_size)
 
 

@@ -8,8 +8,9 @@ Rows that were never seen in training score 0.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import scipy.sparse
 from models.sequences import Sequences
 
 Floats = npt.NDArray[np.float32]
-Histories = Sequence[npt.NDArray[np.integer]]
+Histories = Sequence[npt.NDArray[np.integer[Any]]]
 
 
 class Baseline(Protocol):
@@ -138,7 +139,7 @@ class ImplicitALS:
 def user_item_matrix(sequences: Sequences, num_rows: int) -> scipy.sparse.csr_matrix:
     """[num_users, num_rows] float32, 1 where the user had the item; unknown items (row 0) are left out."""
     splits = sequences.row_splits
-    return history_matrix([sequences.item_index[a:b] for a, b in zip(splits[:-1], splits[1:], strict=True)], num_rows)
+    return history_matrix([sequences.item_index[a:b] for a, b in itertools.pairwise(splits)], num_rows)
 
 
 def history_matrix(histories: Histories, num_rows: int) -> scipy.sparse.csr_matrix:

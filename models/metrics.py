@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +34,9 @@ class Ranks:
 
 
 def rank_targets(
-    scores: npt.NDArray[np.floating],
-    targets: npt.NDArray[np.integer],
-    excluded: Sequence[npt.NDArray[np.integer]],
+    scores: npt.NDArray[np.floating[Any]],
+    targets: npt.NDArray[np.integer[Any]],
+    excluded: Sequence[npt.NDArray[np.integer[Any]]],
 ) -> Ranks:
     """Ranks each target among all rows but row 0 and the query's excluded ones.
 
@@ -64,7 +65,7 @@ def rank_targets(
     return Ranks(above, tied)
 
 
-def ranks_in_lists(lists: npt.NDArray[np.integer], targets: npt.NDArray[np.integer]) -> Ranks:
+def ranks_in_lists(lists: npt.NDArray[np.integer[Any]], targets: npt.NDArray[np.integer[Any]]) -> Ranks:
     """Ranks each target in a list that is already sorted, `[num_queries, k]` rows, best first.
 
     A target that is not in its list counts as a miss at every cut-off.

@@ -60,7 +60,10 @@ def data_sample(
     """A simulated store with texts in English and Chinese and a known taste behind each user."""
     from pipeline.datasets.sample import write_sample
 
-    write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+    try:
+        write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     _print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
 
 
@@ -220,7 +223,7 @@ def main() -> None:
         if code is None:
             raise
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(code)
 
 

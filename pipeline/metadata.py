@@ -87,6 +87,10 @@ class MetadataStore:
         artifacts = self._store.get_artifacts_by_type(type_name)
         return _record(max(artifacts, key=lambda a: a.last_update_time_since_epoch)) if artifacts else None
 
+    def all(self, type_name: str) -> list[Record]:
+        """All artifacts of a type."""
+        return [_record(artifact) for artifact in self._store.get_artifacts_by_type(type_name)]
+
     def producer(self, artifact: Record) -> tuple[Run, dict[str, Record]] | None:
         """The execution that made an artifact and its inputs by name; None for what came from outside."""
         events = self._store.get_events_by_artifact_ids([artifact.id])

@@ -28,6 +28,7 @@ def recommender(dataset: DatasetDir) -> Dag:
     schemas = vars(dag.add(schema_gen, dataset=dataset, **statistics))
     dag.add(
         example_validator,
+        dataset=dataset,
         **{f"{table}_statistics": channel for table, channel in statistics.items()},
         **{f"{table}_schema": channel for table, channel in schemas.items()},
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from schemas import values
+from schemas import spans, values
 from schemas.dataset import TABLES, DatasetError, Feature, Table, load_dataset
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def local_files(data_dir: pathlib.Path) -> list[pathlib.Path]:
         pattern = table_pattern(data_dir, dataset.table(name))
         if is_uri(pattern):
             continue
-        files = sorted(pathlib.Path(path) for path in glob.glob(pattern) if pathlib.Path(path).is_file())
+        matched = glob.glob(spans.as_glob(pattern))
+        files = sorted(pathlib.Path(path) for path in matched if pathlib.Path(path).is_file())
         if not files:
             raise missing_table(name, pattern)
         found += files

@@ -15,6 +15,26 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Pa
 
 
 @pytest.fixture(scope="session")
+def sample_data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A simulated store of 40 users."""
+    from pipeline.datasets.sample import write_sample
+
+    folder = tmp_path_factory.mktemp("sample_data")
+    write_sample(folder, num_users=40, num_items=60, num_events=600, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_root(sample_data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The root of a finished run over the simulated store, of models as small as they can be."""
+    from tests.runs import run_small
+
+    root = tmp_path_factory.mktemp("sample_root")
+    run_small(sample_data, root)
+    return root
+
+
+@pytest.fixture(scope="session")
 def movielens() -> pathlib.Path:
     """The folder of MovieLens-100K beside the checkout; tests on it are skipped where it is not."""
     folder = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"

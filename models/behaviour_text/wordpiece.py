@@ -47,9 +47,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> list[str]:
     words = collections.Counter(word for text in texts for word in _CJK.sub(" ", text).split())
     room = size - len(SPECIAL_TOKENS) - len(ideographs)
     if room < 1:
-        raise ValueError(
-            f"`size` of a WordPiece vocabulary must be above {len(SPECIAL_TOKENS)}; received {size}."
-        )
+        raise ValueError(f"`size` of a WordPiece vocabulary must be above {len(SPECIAL_TOKENS)}; received {size}.")
     pieces: list[str] = []
     if words:
         pieces = bert_vocab_from_dataset.bert_vocab_from_dataset(
@@ -118,9 +116,7 @@ def _is_cased(vocabulary: Sequence[str]) -> bool:
 
 
 def _by_frequency(items: Iterable[str]) -> list[str]:
-    return [
-        item for item, _ in sorted(collections.Counter(items).items(), key=lambda pair: (-pair[1], pair[0]))
-    ]
+    return [item for item, _ in sorted(collections.Counter(items).items(), key=lambda pair: (-pair[1], pair[0]))]
 
 
 def _utf8(text: str) -> bytes:

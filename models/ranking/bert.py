@@ -98,6 +98,35 @@ def check_fit(backbone: Any, vocabulary: Sequence[str], preset: str) -> None:
         )
 
 
+def choose_trainable(backbone: Any, fine_tune: str, last_n: int, lora_rank: int) -> None:
+    """Decides which weights of the backbone training may change.
+
+    Args:
+        backbone: a `BertBackbone`.
+        fine_tune: `full`; `last_n` layers; `head`, nothing of BERT; or `lora` (Hu et al., 2022, LoRA), low-rank
+            additions to the query and value projections of attention.
+        last_n: layers, counted from the top.
+        lora_rank: of the additions.
+    """
+    if fine_tune == "lora":
+        backbone.enable_lora(lora_rank)
+        return
+    layers = backbone.transformer_layers
+    unfrozen = {"full": None, "last_n": layers[len(layers) - last_n :], "head": []}[fine_tune]
+    if unfrozen is not None:
+        for layer in backbone.layers:
+            layer.trainable = any(layer is chosen for chosen in unfrozen)
+
+
+def merge_lora(backbone: Any) -> None:
+    """Adds what LoRA learnt to the weights that it was learnt beside; the outputs stay the same."""
+    for layer in backbone._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            merged = keras.ops.convert_to_numpy(layer.kernel)
+            layer._kernel.assign(merged)
+            layer.lora_kernel_b.assign(keras.ops.zeros_like(layer.lora_kernel_b))
+
+
 def _from_preset(kind: Any, preset: str) -> Any:
     try:
         return kind.from_preset(preset)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.ranking import requests
+from models.ranking import rating_fits, requests
 from models.ranking.hyperparameters import Hyperparameters
 from models.sequences import Sequences
 
@@ -27,20 +27,23 @@ class Labelled:
         moments: when.
         retrieved: [num_moments, num_candidates] int32 rows that retrieval returned, 0 for none.
         retrieval_scores: [num_moments, num_candidates] float32.
+        in_training: whether rating factors were fitted to these users' events.
     """
 
     sequences: Sequences
     moments: requests.Moments
     retrieved: npt.NDArray[np.int32]
     retrieval_scores: npt.NDArray[np.float32]
+    in_training: bool
 
     def __len__(self) -> int:
         return len(self.moments)
 
 
-def label(sequences: Sequences, moments: requests.Moments, retrieve: Retrieve, config: Hyperparameters) -> Labelled:
-    """Asks retrieval what it would have shown."""
-    return Labelled(sequences, moments, *retrieve(sequences, moments, config.num_candidates))
+def unlisted(sequences: Sequences, moments: requests.Moments, num_candidates: int, in_training: bool) -> Labelled:
+    """Moments for which retrieval is not asked."""
+    nothing = np.zeros((len(moments), num_candidates), np.int32)
+    return Labelled(sequences, moments, nothing, nothing.astype(np.float32), in_training)
 
 
 def hold_out(sequences: Sequences, fraction: float, rng: np.random.Generator) -> Sequences:
@@ -62,12 +65,13 @@ def batch(
     """Model inputs and labels of some moments.
 
     Returns:
-        The request, and [batch, num_targets + num_negatives]: `candidates` int32 rows; `relevance` float32 of
-        the listwise loss; `irrelevant` bool; `is_event` float32, 1 for what really happened; `positive`
-        float32; `value` float32, NaN for unknown.
+        The request, with `fit` [batch] int32 of `RatingTaste`, and [batch, num_targets + num_negatives]:
+        `candidates` int32 rows; `relevance` float32 of the listwise loss; `irrelevant` bool; `is_event` float32,
+        1 for what really happened; `positive` float32; `value` float32, NaN for unknown.
     """
     sequences, moments = labelled.sequences, labelled.moments[which]
     inputs = requests.features(sequences, moments, max(config.num_events, config.num_rated_events))
+    inputs["fit"] = rating_fits.fold(moments.row) * np.int32(labelled.in_training)
     coming = requests.coming_events(sequences, moments, config.num_targets)
     targets = np.where(coming >= 0, sequences.item_index[coming], 0)
     negatives = _draw(labelled.retrieved[which], targets, config.num_negatives, rng)

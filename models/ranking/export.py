@@ -28,10 +28,10 @@ class RankingModule(tf.Module):
     def __init__(self, trained: Trained, catalogue: Catalogue, train: Sequences):
         super().__init__(name="ranking")
         self._trained = trained
-        trained.ranker.freeze_items()
+        trained.ranker.freeze()
         # SavedModel keeps what it can reach; it does not know Keras 3's variables.
         self._weights = [variable.value for variable in trained.ranker.variables]
-        self._tables = trained.ranker.frozen
+        self._tables = (trained.ranker.frozen, trained.ranker.constants)
         self._item_rows = string_table.StringTable(catalogue.item_ids[1:].tolist(), first=1)
         self._event_types = string_table.vocabulary_table(train.vocabularies.get("event_type", ()))
         self._user_tables = {

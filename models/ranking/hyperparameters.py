@@ -12,26 +12,27 @@ class Hyperparameters:
 
     # What a training request is.
     targets: Literal["next", "any"] = "next"  # Events after a random moment, or random ones given all others.
-    num_targets: int = 20  # Labelled events of a training request, at most.
+    num_targets: int = 10  # Labelled events of a training request, at most.
     num_listed: int = 4  # The first of those that the listwise loss calls relevant.
-    num_negatives: int = 60  # Candidates of a training request beside its targets, out of `num_candidates`.
+    num_negatives: int = 40  # Candidates of a training request beside its targets, out of `num_candidates`.
     num_candidates: int = 100  # What retrieval returns for a request.
-    moments_per_user: int = 8  # Training requests of a user for which retrieval is asked.
+    moments_per_user: int = 4  # Training requests of a user for which retrieval is asked.
     # The model.
     width: int = 64  # Size of item vectors, attention and hidden layers.
     num_heads: int = 2  # Heads of the attention from candidates to events and to words.
-    num_events: int = 100  # Newest events that candidates attend to.
+    num_events: int = 50  # Newest events that candidates attend to.
     num_tokens: int = 128  # Length of the user's text.
     num_factors: int = 16  # Size of the vectors that ratings are explained with.
-    num_rated_events: int = 400  # Newest events that a user's taste in ratings is estimated from.
+    rating_iterations: int = 100  # Passes of fitting those.
+    num_rated_events: int = 200  # Newest events that a user's taste in ratings is estimated from.
     dropout: float = 0.2  # Of hidden units while training.
     id_dropout: float = 0.1  # Share of items that are seen without their identity while training.
     # Training.
     fine_tune: Literal["full", "last_n", "lora", "head"] = "full"  # Which of BERT's weights change.
     last_n: int = 1  # Layers that change under `last_n`.
     lora_rank: int = 4  # Under `lora`.
-    epochs_without_text: int = 20  # Passes over the users before BERT joins.
-    epochs_with_text: int = 4  # Passes over the users with BERT.
+    epochs_without_text: int = 8  # Passes over the users before BERT joins.
+    epochs_with_text: int = 1  # Passes over the users with BERT.
     patience: int = 3  # Passes without a better result on eval before a phase ends.
     batch_size: int = 32  # Requests a step.
     learning_rate: float = 2e-3  # Highest rate of everything but BERT.

@@ -20,19 +20,15 @@ class ItemEncoder(keras.layers.Layer):
         catalogue: the items; they become part of the layer as weights that do not train.
         text_width: size of a text vector.
         width: size of an item's vector.
-        num_factors: size of an item's factors of rating.
         id_dropout: probability with which an item loses its identity while training, so that items that
             nobody has touched yet are understood by what they are.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, text_width: int, width: int, num_factors: int, id_dropout: float, **kwargs: Any
-    ):
+    def __init__(self, catalogue: Catalogue, text_width: int, width: int, id_dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
         self._catalogue = catalogue
         self.text_width = text_width
         self.width = width
-        self.num_factors = num_factors
         self.id_dropout = id_dropout
         self._seeds = keras.random.SeedGenerator(0)
         self._features = feature_encoder.encoder_of(
@@ -40,7 +36,6 @@ class ItemEncoder(keras.layers.Layer):
         )
         self._text = keras.layers.Dense(2 * width, use_bias=False, name="text")
         self._vector = keras.layers.Dense(width, name="vector")
-        self._factors = keras.layers.Dense(num_factors + 1, name="factors")
 
     @property
     def num_rows(self) -> int:
@@ -50,15 +45,11 @@ class ItemEncoder(keras.layers.Layer):
     def build(self, _: Any = None) -> None:
         """Identities, and the catalogue."""
         rows = self._catalogue.num_rows
-        sizes = {"vector_id": self.width, "factor_id": self.num_factors + 1}
-        self._ids = {
-            name: self.add_weight(
-                name=f"{name}_embedding",
-                shape=(rows, size),
-                initializer=keras.initializers.RandomNormal(0.05, seed=n),
-            )
-            for n, (name, size) in enumerate(sizes.items())
-        }
+        self._ids = self.add_weight(
+            name="id_embedding",
+            shape=(rows, self.width),
+            initializer=keras.initializers.RandomNormal(0.05, seed=0),
+        )
         self._columns = {
             name: self._constant(name, column)
             for name, column in (*self._catalogue.categorical.items(), *self._catalogue.numeric.items())
@@ -71,13 +62,12 @@ class ItemEncoder(keras.layers.Layer):
             self._features.build(None)
         self._text.build((None, self.text_width))
         self._vector.build((None, 2 * self.width))
-        self._factors.build((None, 2 * self.width))
 
     def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
         """Takes BERT's reading of each item: [num_rows, text_width] float32."""
         self._text_vectors.assign(vectors)
 
-    def call(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Items as vectors.
 
         Args:
@@ -85,8 +75,7 @@ class ItemEncoder(keras.layers.Layer):
             training: whether identities are dropped.
 
         Returns:
-            [..., width] float32 vectors, and [..., 1 + num_factors] float32: the mean rating and the factors
-            of rating. Row 0 gets what nothing at all looks like.
+            [..., width] float32 vectors. Row 0 gets what nothing at all looks like.
         """
         content = tf.tensordot(tf.gather(self._text_vectors.value, rows), self._text.kernel.value, 1)
         if not self._features.is_empty:
@@ -97,8 +86,7 @@ class ItemEncoder(keras.layers.Layer):
         if training and self.id_dropout:
             dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
             keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
-        ids = {name: tf.gather(table.value, rows) * keep[..., None] for name, table in self._ids.items()}
-        return self._vector(content) + ids["vector_id"], self._factors(content) + ids["factor_id"]
+        return self._vector(content) + tf.gather(self._ids.value, rows) * keep[..., None]
 
     def _constant(self, name: str, column: npt.NDArray[Any]) -> Any:
         return self.add_weight(

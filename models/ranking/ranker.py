@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.behaviour_text.user_sequence import UserSequence
 from models.catalogue import Catalogue
-from models.ranking import attention, feature_encoder, item_encoder, rating_taste
+from models.ranking import attention, feature_encoder, item_encoder, rating_fits, rating_taste
 from models.ranking.hyperparameters import Hyperparameters
 from models.sequences import Sequences
 
@@ -19,7 +19,7 @@ _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every
 _SECONDS = (60.0, 86_400.0, 2_592_000.0)  # A minute, a day, a month: scales of elapsed time.
 
 Tensors = Mapping[str, tf.Tensor]
-Lookup = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Lookup = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Ranker(keras.Model):
@@ -48,9 +48,7 @@ class Ranker(keras.Model):
         known = {"history_value": self.has_ratings, "history_event_type": train.vocabularies.get("event_type")}
         self._unused = {name for name, what in known.items() if not what}
         width = config.width
-        self.items = item_encoder.ItemEncoder(
-            catalogue, bert.hidden_dim, width, config.num_factors, config.id_dropout, name="items"
-        )
+        self.items = item_encoder.ItemEncoder(catalogue, bert.hidden_dim, width, config.id_dropout, name="items")
         self.items.build()
         self._users = feature_encoder.encoder_of(train.categorical, train.numeric, train.vocabularies, width, "users")
         self._event_types = self.add_weight(
@@ -63,12 +61,30 @@ class Ranker(keras.Model):
         self._look_at_events = attention.CandidateAttention(width, config.num_heads, name="look_at_events")
         self._look_at_words = attention.CandidateAttention(width, config.num_heads, name="look_at_words")
         self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
-        self._taste = rating_taste.RatingTaste(name="taste")
+        if self.has_ratings:
+            self._user_design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
+            fits = rating_fits.fit(
+                catalogue,
+                train,
+                self._user_design,
+                num_factors=config.num_factors,
+                iterations=config.rating_iterations,
+                seed=config.seed,
+            )
+            self._taste = rating_taste.RatingTaste(fits)
+        # P(positive) starts as the probability that the rating is above what divides liked from not liked.
+        self._slopes = self.add_weight(name="slopes", shape=(2,), initializer="ones")
+        self._threshold = self.add_weight(
+            name="threshold", shape=(), initializer=keras.initializers.Constant(self._middle(train))
+        )
         self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
-        self._cross = keras.layers.Dense(6 * width + 6, name="cross", kernel_initializer="zeros")
+        self._narrow = keras.layers.Dense(width, use_bias=False, name="narrow")
+        self._cross = keras.layers.Dense(
+            6 * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
+        )
         self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
         self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
-        self.frozen: tuple[tf.Variable, tf.Variable] | None = None
+        self.frozen: tf.Variable | None = None
 
     @property
     def has_ratings(self) -> bool:
@@ -94,25 +110,39 @@ class Ranker(keras.Model):
         """
         request = {name: tensor for name, tensor in request.items() if name not in self._unused}
         items = self._lookup(training)
-        candidates, candidate_factors = items(request["candidates"])
+        candidates = items(request["candidates"])
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
         words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
         parts += [words, candidates * words, self._user(request, candidates)]
-        statistics, rating = self._statistics(request, candidate_factors, items)
-        joined = self._dropout(tf.concat([*parts, *statistics], axis=-1), training=training)
-        crossed = joined + joined * self._cross(joined)
-        logits = self._heads(self._dropout(self._hidden(crossed), training=training))
-        affinity = tf.reduce_sum(candidates * events, axis=-1)
-        outputs = {"list_logits": logits[..., 0] + affinity, "positive_logits": logits[..., 1] + 1.5 * rating}
+        parts += self._statistics(request)
+        outputs = {}
         if self.has_ratings:
-            outputs["ratings"] = logits[..., 2] + rating
+            rating, deviation = self._estimate(request)
+            parts += [rating[..., None], deviation[..., None]]
+        joined = self._dropout(tf.concat(parts, axis=-1), training=training)
+        crossed = joined + joined * self._cross(self._narrow(joined))
+        logits = self._heads(self._dropout(self._hidden(crossed), training=training))
+        outputs = {
+            "list_logits": logits[..., 0] + tf.reduce_sum(candidates * events, axis=-1),
+            "positive_logits": logits[..., 1],
+        }
+        if self.has_ratings:
+            outputs["ratings"] = rating + logits[..., 2]
+            above = rating - self._threshold.value
+            outputs["positive_logits"] += self._slopes.value[0] * above / deviation + self._slopes.value[1] * above
         return outputs
 
-    def freeze_items(self) -> None:
-        """Encodes the catalogue for good: what is exported looks items up and computes nothing."""
-        vectors, factors = self.items(tf.range(self.items.num_rows))
-        self.frozen = (tf.Variable(vectors, trainable=False), tf.Variable(factors, trainable=False))
+    @property
+    def constants(self) -> list[tf.Variable]:
+        """Variables that Keras does not know of, for whoever saves the model."""
+        return self._taste.constants if self.has_ratings else []
+
+    def freeze(self) -> None:
+        """Encodes the catalogue for good, and drops what only training needs: the model is about to be exported."""
+        if self.has_ratings:
+            self._taste.keep_serving_fit()
+        self.frozen = tf.Variable(self.items(tf.range(self.items.num_rows)), trainable=False)
 
     def read_items(self, batch_size: int = 256) -> None:
         """Runs BERT over the catalogue's texts, and keeps what it says: [CLS] text [SEP], mean over tokens."""
@@ -133,8 +163,10 @@ class Ranker(keras.Model):
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
             return lambda rows: self.items(rows, training=training)
         # A small catalogue is encoded whole, once a step: cheaper than each mention of an item by itself.
-        tables = self.frozen or self.items(tf.range(self.items.num_rows), training=training)
-        return lambda rows: (tf.gather(tables[0], rows), tf.gather(tables[1], rows))
+        table = self.frozen
+        if table is None:
+            table = self.items(tf.range(self.items.num_rows), training=training)
+        return lambda rows: tf.gather(table, rows)
 
     def _read(self, tokens: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         present = tokens > 0
@@ -152,7 +184,7 @@ class Ranker(keras.Model):
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["history"][:, : self.config.num_events]
         num_events = tf.shape(rows)[1]
-        vectors, _ = items(rows)
+        vectors = items(rows)
         extras = [vectors]
         if "history_value" in request:
             value, known = self._standardised(request["history_value"][:, :num_events])
@@ -175,31 +207,30 @@ class Ranker(keras.Model):
         user = self._users({name.removeprefix("user_"): value for name, value in request.items()})
         return candidates * user[:, None, :]
 
-    def _statistics(
-        self, request: Tensors, candidate_factors: tf.Tensor, items: Lookup
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        rows = request["history"][:, : self.config.num_rated_events]
-        count = tf.math.log1p(tf.reduce_sum(tf.cast(rows > 0, tf.float32), 1))
+    def _statistics(self, request: Tensors) -> list[tf.Tensor]:
+        """How much is known of the user, and how long ago the newest event was."""
+        count = tf.math.log1p(tf.reduce_sum(tf.cast(request["history"] > 0, tf.float32), 1))
         gap = tf.cast(tf.maximum(request["timestamp"] - request["history_timestamp"][:, 0], 0), tf.float32)
         per_user = [count / 5, *(tf.math.log1p(gap / scale) / 5 for scale in _SECONDS)]
-        shape = tf.shape(candidate_factors)[:2]
-        statistics = [tf.broadcast_to(value[:, None], shape)[..., None] for value in per_user]
-        rating, deviation = candidate_factors[..., 0], tf.zeros(shape)
-        if self.has_ratings:
-            value, known = self._standardised(request["history_value"][:, : tf.shape(rows)[1]])
-            known *= tf.cast(rows > 0, tf.float32)
-            _, factors = items(rows)
-            ones = tf.ones_like(factors[..., :1])
-            mean, deviation = self._taste(
-                (
-                    tf.concat([ones, factors[..., 1:]], -1),
-                    value - factors[..., 0],
-                    known,
-                    tf.concat([tf.ones_like(candidate_factors[..., :1]), candidate_factors[..., 1:]], -1),
-                )
-            )
-            rating += mean
-        return [*statistics, rating[..., None], deviation[..., None]], rating
+        shape = tf.shape(request["candidates"])
+        return [tf.broadcast_to(value[:, None], shape)[..., None] for value in per_user]
+
+    def _estimate(self, request: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, num_candidates] expected ratings and their deviations, in deviations of all ratings."""
+        rows = request["history"][:, : self.config.num_rated_events]
+        ratings = request["history_value"][:, : self.config.num_rated_events]
+        fit = request.get("fit", tf.zeros_like(rows[:, 0]))
+        user = self._user_design.in_graph({name.removeprefix("user_"): value for name, value in request.items()}, fit)
+        mean, deviation = self._taste(fit, rows, ratings, user, request["candidates"])
+        return (mean - self.rating_mean) / self.rating_deviation, deviation / self.rating_deviation
+
+    def _middle(self, train: Sequences) -> float:
+        """Halfway between the mean ratings of what was liked and what was not, in standard deviations."""
+        rated = np.isfinite(train.value)
+        kinds = [train.value[rated & (train.positive == liked)] for liked in (False, True)]
+        if not all(len(kind) for kind in kinds):
+            return 0.0
+        return float((np.mean([kind.mean() for kind in kinds]) - self.rating_mean) / self.rating_deviation)
 
     def _standardised(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         known = tf.math.is_finite(value)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from models.ranking import bert as berts
 from models.ranking import blend as blends
 from models.ranking import examples, losses, optimizers, requests
 from models.ranking.hyperparameters import Hyperparameters
@@ -72,12 +73,10 @@ def fit(
     ranker.read_items()
     trainer = _Trainer(ranker, config, bool((train.positive[train.targets] == 0).any()))
     epochs: list[Epoch] = []
-    phases = (
-        (False, config.epochs_without_text, config.learning_rate),
-        (True, config.epochs_with_text, config.bert_learning_rate),
-    )
-    for with_text, num_epochs, learning_rate in phases:
-        epochs += trainer.run(source, held_out, with_text, num_epochs, learning_rate, rng, log)
+    berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
+    for with_text, num_epochs in ((False, config.epochs_without_text), (True, config.epochs_with_text)):
+        epochs += trainer.run(source, held_out, with_text, num_epochs, rng, log)
+    berts.merge_lora(ranker.bert)
     with_text = config.epochs_with_text > 0
     return Trained(ranker, *_fit_on_eval(ranker, held_out, config, with_text), tuple(epochs))
 
@@ -88,28 +87,24 @@ def _source(
     """Gives an epoch's training requests."""
     if config.targets == "next":
         moments = requests.random_moments(train, config.moments_per_user, rng)
-        labelled = examples.label(train, moments, retrieve, config)
+        labelled = examples.Labelled(train, moments, *retrieve(train, moments, config.num_candidates), True)
         return lambda: labelled
 
     def held() -> examples.Labelled:
         sequences = examples.hold_out(train, _HELD_OUT, rng)
-        return _without_retrieval(sequences, requests.first_targets(sequences), config)
+        return examples.unlisted(sequences, requests.first_targets(sequences), config.num_candidates, True)
 
     return held
 
 
-def _without_retrieval(sequences: Sequences, moments: requests.Moments, config: Hyperparameters) -> examples.Labelled:
-    nothing = np.zeros((len(moments), config.num_candidates), np.int32)
-    return examples.Labelled(sequences, moments, nothing, nothing.astype(np.float32))
-
-
 def _held_out(evaluation: Sequences, retrieve: examples.Retrieve, config: Hyperparameters) -> examples.Labelled:
     if config.targets == "any":
-        return _without_retrieval(evaluation, requests.first_targets(evaluation), config)
+        moments = requests.first_targets(evaluation)
+        return examples.unlisted(evaluation, moments, config.num_candidates, False)
     moments = requests.every_target(evaluation)
     if len(moments) > _MAX_EVAL_MOMENTS:
         moments = moments[np.linspace(0, len(moments) - 1, _MAX_EVAL_MOMENTS).astype(np.int64)]
-    return examples.label(evaluation, moments, retrieve, config)
+    return examples.Labelled(evaluation, moments, *retrieve(evaluation, moments, config.num_candidates), False)
 
 
 class _Trainer:
@@ -126,7 +121,6 @@ class _Trainer:
         held_out: examples.Labelled,
         with_text: bool,
         num_epochs: int,
-        learning_rate: float,
         rng: np.random.Generator,
         log: Callable[[Epoch], None],
     ) -> list[Epoch]:
@@ -136,11 +130,10 @@ class _Trainer:
         labelled = source()
         first = self._tensors(next(self._batches(labelled, config, rng)))
         self._ranker(first, with_text=with_text)
-        variables = self._variables(with_text)
-        steps = -(-len(labelled) // config.batch_size)
-        optimizer = optimizers.adamw(learning_rate, steps * num_epochs, config.weight_decay)
-        optimizer.build(variables)
-        step = tf.function(lambda batch: self._step(batch, optimizer, variables, with_text), reduce_retracing=True)
+        steps = -(-len(labelled) // config.batch_size) * num_epochs
+        groups = self._groups(with_text, steps)
+        variables = [variable for group, _ in groups for variable in group]
+        step = tf.function(lambda batch: self._step(batch, groups, with_text), reduce_retracing=True)
         evaluate = tf.function(lambda batch: self._losses(batch, with_text, False), reduce_retracing=True)
         best, best_weights, waited = self._evaluate(evaluate, held_out)[0], _copy(variables), 0
         epochs = []
@@ -160,18 +153,30 @@ class _Trainer:
             variable.assign(value)
         return epochs
 
-    def _variables(self, with_text: bool) -> list[Any]:
-        of_bert = {id(variable) for variable in self._ranker.bert.variables}
-        return [v for v in self._ranker.trainable_variables if with_text or id(v) not in of_bert]
+    def _groups(self, with_text: bool, steps: int) -> list[tuple[list[Any], Any]]:
+        """What trains, each group with its optimiser: all but BERT, then BERT."""
+        config, ranker = self._config, self._ranker
+        of_bert = {id(variable) for variable in ranker.bert.variables}
+        groups = [([v for v in ranker.trainable_variables if id(v) not in of_bert], config.learning_rate)]
+        if with_text and ranker.bert.trainable_variables:
+            groups.append((ranker.bert.trainable_variables, config.bert_learning_rate))
+        built = []
+        for variables, learning_rate in groups:
+            optimizer = optimizers.adamw(learning_rate, steps, config.weight_decay)
+            optimizer.build(variables)
+            built.append((variables, optimizer))
+        return built
 
-    def _step(self, batch: dict[str, tf.Tensor], optimizer: Any, variables: list[Any], with_text: bool) -> tf.Tensor:
+    def _step(self, batch: dict[str, tf.Tensor], groups: list[tuple[list[Any], Any]], with_text: bool) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = self._losses(batch, with_text, True)[0]
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True)]
-        optimizer.apply(
-            [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs], variables
+        gradients = tape.gradient(
+            loss,
+            [[variable.value for variable in variables] for variables, _ in groups],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
+        for (variables, optimizer), group in zip(groups, gradients, strict=True):
+            optimizer.apply([tf.convert_to_tensor(gradient) for gradient in group], variables)
         return loss
 
     def _losses(self, batch: dict[str, tf.Tensor], with_text: bool, training: bool) -> list[tf.Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from models import catalogue as catalogues
@@ -50,9 +52,7 @@ class CandidateTower(tf.keras.layers.Layer):
         """Id, token and bias tables."""
         normal = tf.keras.initializers.RandomNormal(stddev=0.1)
         self.ids = self.add_weight(name="ids", shape=(self.num_trained + 1, self.width), initializer=normal)
-        self.tokens = self.add_weight(
-            name="tokens", shape=(self.num_tokens, self.width), initializer="zeros"
-        )
+        self.tokens = self.add_weight(name="tokens", shape=(self.num_tokens, self.width), initializer="zeros")
         self.id_bias = self.add_weight(name="id_bias", shape=(self.num_trained + 1,), initializer="zeros")
         self.bias_kernel = self.add_weight(name="bias_kernel", shape=(self.width, 2), initializer="zeros")
         self.new_bias = self.add_weight(name="new_bias", shape=(), initializer="zeros")
@@ -85,7 +85,7 @@ class CandidateTower(tf.keras.layers.Layer):
         return known, tf.concat([content, biases[:, 1:] + self.new_bias], axis=1)
 
 
-def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.FeatureSpec) -> dict[str, np.ndarray]:
+def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.FeatureSpec) -> dict[str, npt.NDArray[Any]]:
     """The tower's inputs for every row of a catalogue; items seen in training have ids 1, 2, …"""
     trained = catalogue.train_counts > 0
     trained[0] = False
@@ -101,7 +101,7 @@ def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.Featur
 MIN_TOKEN_ITEMS = 3
 
 
-def shared_tokens(token_ids: np.ndarray, trained: np.ndarray) -> np.ndarray:
+def shared_tokens(token_ids: npt.NDArray[Any], trained: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Blanks out tokens of fewer than MIN_TOKEN_ITEMS trained items: those tell nothing of other items."""
     pairs = np.unique(np.stack([np.nonzero(token_ids)[0], token_ids[token_ids > 0]]), axis=1)
     pairs = pairs[:, trained[pairs[0]]]

@@ -63,9 +63,7 @@ class FeatureEncoder(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.spec = spec
         self.width = width
-        self._encodings = {
-            name: number_encoding.NumberEncoding(knots) for name, knots in self.spec.knots.items()
-        }
+        self._encodings = {name: number_encoding.NumberEncoding(knots) for name, knots in self.spec.knots.items()}
         self._dropout = tf.keras.layers.Dropout(dropout)
 
     def build(self, _: object) -> None:
@@ -90,9 +88,7 @@ class FeatureEncoder(tf.keras.layers.Layer):
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Categorical [rows, num_values] int32 and numeric [rows, size] float32 → [rows, width] float32."""
         parts = [mean_embedding(self.tables[name], features[name]) for name in self.spec.vocabulary_sizes]
-        parts += [
-            self._encodings[name](features[name][:, 0]) @ self.tables[name] for name in self.spec.knots
-        ]
+        parts += [self._encodings[name](features[name][:, 0]) @ self.tables[name] for name in self.spec.knots]
         parts += [_unit_or_zero(features[name]) @ self.tables[name] for name in self.spec.sizes]
         stacked = tf.stack(parts, axis=1)  # [rows, num_features, width]
         if training:

@@ -19,6 +19,7 @@ class Hyperparameters:
     novelty_share: float = 0.25  # Of the windows, in which items of late are played through as new.
     novelty_span: float = 0.1  # How late, as a share of the time that the training data spans.
     non_positive_weight: float = 1.0  # Weight of a target that does not count as liked, beside 1.
+    novelty_price: float = 0.015  # Share of NDCG@100 on the eval split given up at most to let new items in.
     linear_rank: int = 128  # Of the linear item-to-item model beside the towers.
     max_linear_events: int = 256  # The most recent events that it reads.
     max_softmax_items: int = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from models.sequences import Sequences
 Floats = npt.NDArray[np.float32]
 
 RECENCY_EVENTS = 10.0  # An event so many places back weighs 1/e of the newest …
+CONTENT_RIDGE = 1.0  # Regularisation of the regression that stands in for items without a history.
 LONG_TERM_WEIGHT = 0.1  # … plus this, however long ago it was.
 
 
@@ -31,14 +33,34 @@ class LinearFactors:
     encode: Floats
     decode: Floats
 
-    def scores(self, histories: Sequence[npt.NDArray[np.integer]]) -> Floats:
+    def scores(self, histories: Sequence[npt.NDArray[np.integer[Any]]]) -> Floats:
         """[num_queries, num_rows] float32."""
-        queries = [recency_weights(len(rows)) @ self.encode[rows] for rows in histories]
-        return np.stack(queries).astype(np.float32) @ self.decode.T if queries else np.empty((0, len(self.decode)))
+        queries = np.zeros((len(histories), self.encode.shape[1]), np.float32)
+        for query, rows in zip(queries, histories, strict=True):
+            query[:] = recency_weights(len(rows)) @ self.encode[rows]
+        scores: Floats = queries @ self.decode.T
+        return scores
 
     def scaled(self, weight: float) -> LinearFactors:
         """The same with all scores multiplied."""
         return LinearFactors(self.encode, np.float32(weight) * self.decode)
+
+    def for_new_items(self, content: Floats, is_new: npt.NDArray[np.bool_]) -> LinearFactors:
+        """Gives new items the factors that their content makes one expect: a ridge regression on the others.
+
+        Args:
+            content: [num_rows, width] float32, what items are known by before anybody had them.
+            is_new: [num_rows] bool; row 0 is nothing and stays so.
+        """
+        features = np.concatenate([content, np.ones((len(content), 1))], axis=1).astype(np.float64)
+        known = ~is_new
+        known[0] = False
+        is_new = is_new & (np.arange(len(is_new)) > 0)
+        gram = features[known].T @ features[known] + CONTENT_RIDGE * np.eye(features.shape[1])
+        encode, decode = self.encode.copy(), self.decode.copy()
+        for table in (encode, decode):
+            table[is_new] = features[is_new] @ np.linalg.solve(gram, features[known].T @ table[known])
+        return LinearFactors(encode, decode)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -38,7 +40,7 @@ class NumberEncoding(tf.keras.layers.Layer):
         return {**super().get_config(), "knots": self.knots}
 
 
-def quantile_knots(numbers: npt.NDArray[np.floating], max_knots: int = 16) -> tuple[float, ...]:
+def quantile_knots(numbers: npt.NDArray[np.floating[Any]], max_knots: int = 16) -> tuple[float, ...]:
     """The distinct quantiles of the finite numbers, ends included; `(0.0,)` where there is none."""
     finite = numbers[np.isfinite(numbers)].astype(np.float32)
     if not len(finite):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models import catalogue as catalogues
 from models import sequences as sequence_module
-from models.retrieval import exact_index, linear_factors, string_table, two_tower
+from models.retrieval import exact_index, linear_factors, string_table, training
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -18,33 +18,33 @@ class Retriever(tf.Module):
     """Holds a trained query tower, the embedded catalogue and the tables that turn strings into rows.
 
     Args:
-        towers, linear: trained; their scores are added.
+        trained: the models.
         catalogue: what can be retrieved.
         train: tells which request features the model knows, and their vocabularies.
-        max_linear_events: the most recent events that the linear model reads.
     """
 
     def __init__(
         self,
-        towers: two_tower.TwoTower,
-        linear: linear_factors.LinearFactors,
+        trained: training.Trained,
         catalogue: catalogues.Catalogue,
         train: sequence_module.Sequences,
-        max_linear_events: int,
     ):
         super().__init__(name="retriever")
+        towers = trained.towers
         self._query_tower = towers.query_tower
         self._embed_queries = towers.embed_queries
         self._width = towers.query_tower.width
         self._max_events = towers.max_events
-        self._max_linear_events = max_linear_events
-        self._linear_encode = tf.Variable(linear.encode, trainable=False, name="linear_encode")
-        self._index = exact_index.ExactIndex(np.concatenate([towers.embed_all().numpy(), linear.decode], axis=1))
+        self._max_linear_events = trained.max_linear_events
+        self._linear_encode = tf.Variable(trained.linear.encode, trainable=False, name="linear_encode")
+        self._index = exact_index.ExactIndex(np.concatenate([trained.candidates, trained.linear.decode], axis=1))
         self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
         self._titles = tf.Variable(catalogue.titles.astype(bytes), trainable=False, name="titles")
-        self._item_rows = string_table.StringTable(catalogue.item_ids[1:], first=1)
+        self._item_rows = string_table.StringTable(list(catalogue.item_ids[1:]), first=1)
         self._event_types = string_table.vocabulary_table(train.vocabularies.get("event_type", ()))
-        self._user_tables = {name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical}
+        self._user_tables = {
+            name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
+        }
         self._specs = request_specs(train)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -76,9 +76,7 @@ class Retriever(tf.Module):
         vectors = tf.math.l2_normalize(self._index.embeddings[:, : self._width], axis=1)
         scores = tf.gather(vectors, rows) @ tf.transpose(vectors)
         scores = tf.where(rows[:, None] > 0, scores, exact_index.EXCLUDED)
-        return self._describe(
-            *exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k))
-        )
+        return self._describe(*exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k)))
 
     def _describe(self, scores: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
@@ -141,8 +139,10 @@ def request_specs(train: sequence_module.Sequences) -> dict[str, tf.TensorSpec]:
         specs[f"user_{name}"] = tf.TensorSpec(shape, tf.string, name=f"user_{name}")
     for name, numbers in train.numeric.items():
         if np.isfinite(numbers).any():
-            shape = [None] if numbers.shape[1] == 1 else [None, numbers.shape[1]]
-            specs[f"user_{name}"] = tf.TensorSpec(shape, tf.float32, name=f"user_{name}")
+            size = numbers.shape[1]
+            specs[f"user_{name}"] = tf.TensorSpec(
+                [None] if size == 1 else [None, size], tf.float32, name=f"user_{name}"
+            )
     return specs
 
 

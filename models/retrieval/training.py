@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ MAX_EVAL_QUERIES = 2_000  # Evenly spread over the eval split; enough to choose 
 
 NOVELTY_WARMUP = 0.3  # Share of the training events after which an item may be called new.
 
+EVAL_EVERY = 2  # Epochs.
 MAX_EVAL_SCORES = 50_000_000  # float32 scores that are held at a time.
 
 
@@ -47,10 +49,25 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What training makes: the score of an item is the sum of the two."""
+    """What training makes.
+
+    Attributes:
+        towers: fitted; they embed queries.
+        candidates: [num_rows, width + 1] float32 embeddings of the catalogue, for the towers' queries.
+        linear: its scores are added to the towers'.
+        max_linear_events: the most recent events that it reads.
+    """
 
     towers: two_tower.TwoTower
+    candidates: npt.NDArray[np.float32]
     linear: linear_factors.LinearFactors
+    max_linear_events: int
+
+    def scores(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """[num_targets, num_rows] float32 scores for the histories before the target events."""
+        recent = [history[-self.max_linear_events :] for history in windows.histories(targets)]
+        found: npt.NDArray[np.float32] = embed_queries(self.towers, windows, targets) @ self.candidates.T
+        return found + self.linear.scores(recent)
 
 
 def train(
@@ -60,14 +77,20 @@ def train(
     config: Hyperparameters,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Trained:
-    """Fits the towers and the linear model to the training split, and their blend to the eval split."""
+    """Fits towers and linear model to the training split; their blend, and room for new items, to the eval split."""
     towers = fit_towers(catalogue, training, evaluation, config, on_epoch)
-    decomposition = linear_factors.decompose(training, catalogue.num_rows, config.linear_rank, config.seed)
     windows = Windows(evaluation, config.max_events)
     targets = sample_targets(windows, catalogue.num_rows)
-    scores = score_queries(towers, windows, targets)
-    linear = blend.fit_blend(scores, windows.histories(targets), windows.items(targets), decomposition)
-    return Trained(towers, linear)
+    queries = windows.histories(targets), windows.items(targets)
+    decomposition = linear_factors.decompose(training, catalogue.num_rows, config.linear_rank, config.seed)
+    linear = blend.fit_blend(score_queries(towers, windows, targets), *queries, decomposition)
+    is_new = catalogue.train_counts == 0
+    _, new = towers.embed_candidates(tf.range(catalogue.num_rows))
+    linear = linear.for_new_items(new[:, :-1].numpy(), is_new)
+    trained = Trained(towers, towers.embed_all().numpy(), linear, config.max_linear_events)
+    boost = blend.fit_novelty_boost(trained.scores(windows, targets), *queries, is_new, config.novelty_price)
+    trained.candidates[1:, -1] += boost * is_new[1:]
+    return trained
 
 
 def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> two_tower.TwoTower:
@@ -133,6 +156,9 @@ def fit_towers(
     best, best_epoch, best_weights = -1.0, 0, None
     for epoch in range(config.num_epochs):
         losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]
+        is_last = epoch == config.num_epochs - 1
+        if epoch % EVAL_EVERY != EVAL_EVERY - 1 and not is_last:
+            continue
         with learner.averaged():
             ranks = evaluate(model, eval_windows)
             row = Epoch(
@@ -178,14 +204,21 @@ def sample_targets(windows: Windows, num_rows: int) -> npt.NDArray[np.int64]:
     return windows.targets[:: max(1, math.ceil(len(windows.targets) / limit))]
 
 
-def score_queries(
+def embed_queries(
     model: two_tower.TwoTower, windows: Windows, targets: npt.NDArray[np.int64], batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
+    """[num_targets, width + 1] float32 embeddings of the histories before the target events."""
+    candidates = model.embed_all()
+    embed = tf.function(model.embed_last, autograph=False)
+    parts = [embed(_tensors(batch), candidates).numpy() for batch in windows.queries(targets, batch_size)]
+    return np.concatenate([*parts, np.empty((0, candidates.shape[1]), np.float32)])[: len(targets)]
+
+
+def score_queries(
+    model: two_tower.TwoTower, windows: Windows, targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     """[num_targets, num_rows] float32 scores for the histories before the target events."""
-    embed, score = (tf.function(f, autograph=False) for f in (model.embed_all, model.score_last))
-    candidates = embed()
-    parts = [score(_tensors(batch), candidates).numpy() for batch in windows.queries(targets, batch_size)]
-    return np.concatenate([*parts, np.empty((0, candidates.shape[0]), np.float32)])[: len(targets)]
+    return embed_queries(model, windows, targets) @ model.embed_all().numpy().T
 
 
 class _Learner:
@@ -205,7 +238,7 @@ class _Learner:
         self._momentum = config.ema_momentum
         self._means: list[tf.Variable] = []
 
-    def step(self, batch: dict[str, np.ndarray]) -> tf.Tensor:
+    def step(self, batch: dict[str, npt.NDArray[Any]]) -> tf.Tensor:
         """One update; returns the loss."""
         tensors = _tensors(batch)
         if not self._means:
@@ -248,5 +281,5 @@ class _Averaged:
             variable.assign(value)
 
 
-def _tensors(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
+def _tensors(batch: dict[str, npt.NDArray[Any]]) -> dict[str, tf.Tensor]:
     return {name: tf.convert_to_tensor(column) for name, column in batch.items()}

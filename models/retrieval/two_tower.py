@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from models.retrieval import candidate_tower, query_tower
+
+CLOSED = -1e9  # Logit of what cannot be had.
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -19,8 +23,8 @@ class Novelty:
     """How training plays through that some items are new.
 
     In a share of the windows each query is asked as of a model that was trained `seconds` before: items first
-    seen since then, or not yet at all, are known by their features alone. So the scores of new items are
-    learnt among those of known ones, with the chance that nobody ever wants them.
+    seen since then are known by their features alone. So the scores of new items are learnt among those of
+    known ones.
 
     Attributes:
         share: of the windows.
@@ -51,9 +55,9 @@ class TwoTower(tfrs.Model):
         self,
         query_tower: query_tower.QueryTower,
         candidate_tower: candidate_tower.CandidateTower,
-        candidates: Mapping[str, np.ndarray],
-        train_counts: np.ndarray,
-        first_seen: np.ndarray,
+        candidates: Mapping[str, npt.NDArray[Any]],
+        train_counts: npt.NDArray[Any],
+        first_seen: npt.NDArray[Any],
         max_events: int,
         max_softmax_items: int,
         num_sampled: int,
@@ -74,9 +78,7 @@ class TwoTower(tfrs.Model):
         self.num_rows = len(train_counts)
         self._novelty = novelty
         self._task = tfrs.tasks.Retrieval(
-            loss=tf.keras.losses.CategoricalCrossentropy(
-                from_logits=True, reduction=tf.keras.losses.Reduction.SUM
-            ),
+            loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM),
             remove_accidental_hits=True,
         )
 
@@ -98,12 +100,12 @@ class TwoTower(tfrs.Model):
         embeddings = tf.where(self._candidates["id"][:, None] > 0, known, new)
         return embeddings * tf.cast(rows > 0, tf.float32)[:, None]
 
-    def score_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
-        """[batch, num_rows] float32 scores after the last event of each window."""
+    def embed_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, width + 1] float32 query embeddings after the last event of each window."""
         embedding = tf.gather(candidates, batch["item"])[..., : self.query_tower.width]
         queries = self.embed_queries(batch, embedding)
         num_events = tf.reduce_sum(tf.cast(batch["item"] > 0, tf.int32), axis=1)
-        return tf.gather(queries, num_events, batch_dims=1) @ tf.transpose(candidates)
+        return tf.gather(queries, num_events, batch_dims=1)
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         """Mean softmax cross-entropy of the batch's targets."""
@@ -119,28 +121,42 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        logits = self._timely_logits(queries, known, new, batch["timestamp"])
-        first = self._first_place(item, tf.shape(rows)[0])
-        had = first[:, None, :] < tf.range(tf.shape(item)[1])[None, :, None]
-        logits = tf.where(had, -1e9, logits)
-        losses = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, item, batch_dims=2)
-        return tf.reduce_sum(losses * batch["weight"]) / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
+        split = int(self._novelty.share * queries.shape[0])  # Windows before it play through novelty.
+        is_new, is_closed = self._masks(item, batch["timestamp"], split)
+        novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
+        parts = [novel, _inner(queries[split:], known)]
+        # Added, not chosen: the gradient of a sum costs nothing, and these are the largest arrays of a step.
+        closed = tf.split(CLOSED * tf.cast(is_closed, tf.float32), [split, -1])
+        losses = [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits + mask)
+            for labels, logits, mask in zip((item[:split], item[split:]), parts, closed, strict=True)
+        ]
+        total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
+        return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
 
-    def _timely_logits(
-        self, queries: tf.Tensor, known: tf.Tensor, new: tf.Tensor, timestamp: tf.Tensor
-    ) -> tf.Tensor:
-        """[batch, length, num_candidates] logits, each as of its time: in the first windows some items are new
-        (see Novelty), in the others there are only those that have been seen."""
-        logits = tf.einsum("bpw,nw->bpn", queries, known)
+    def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is new, and what cannot be had.
+
+        Args:
+            item: [batch, length] int32 candidates.
+            timestamp: [batch, length] int64 seconds.
+            split: windows before it play through novelty.
+
+        Returns:
+            [split, length, num_candidates] bool, candidates that are new to the imagined model; and
+            [batch, length, num_candidates] bool, candidates that the window has already had, that nobody has
+            been seen with yet, or that are padding.
+        """
         first_seen = tf.pad(self._first_seen, ((1, 0),))
-        timestamp = timestamp[..., None]
-        present = tf.where(first_seen > timestamp, -1e9, logits)
-        num_novel = int(self._novelty.share * queries.shape[0])
-        as_new = tf.einsum("bpw,nw->bpn", queries[:num_novel], new)
-        is_new = first_seen > timestamp[:num_novel] - self._novelty.seconds
-        is_late = timestamp[:num_novel] >= self._novelty.start
-        novel = tf.where(is_late, tf.where(is_new, as_new, logits[:num_novel]), present[:num_novel])
-        return tf.concat([novel, present[num_novel:]], axis=0)
+        # As int32: times only need comparing with times, and masks of this size are slow enough.
+        start = tf.reduce_min(self._first_seen)
+        first_seen, now = tf.cast(first_seen - start, tf.int32), tf.cast(timestamp - start, tf.int32)[..., None]
+        is_late = now[:split] >= tf.cast(self._novelty.start - start, tf.int32)
+        oldest_new = tf.where(is_late, now[:split] - self._novelty.seconds, tf.int32.max)
+        is_new = first_seen > oldest_new
+        places = tf.range(tf.shape(item)[1])[None, :, None]
+        first_place = self._first_place(item, tf.size(first_seen))[:, None, :]
+        return is_new, (first_place < places) | (first_seen > now)
 
     def _first_place(self, item: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
         """[batch, num_candidates] place of each candidate's first event; candidate 0 is before all."""
@@ -181,3 +197,7 @@ class TwoTower(tfrs.Model):
             compute_metrics=False,
         )
         return loss / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    return tf.einsum("bpw,nw->bpn", queries, candidates)

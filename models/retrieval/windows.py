@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from models import sequences as sequence_module
 
 Sequences = sequence_module.Sequences
-Batch = dict[str, npt.NDArray[np.generic]]
+Batch = dict[str, npt.NDArray[Any]]
+
 
 class Windows:
     """Draws windows of at most `length` events from Sequences.
@@ -29,7 +31,7 @@ class Windows:
         self.length = length
         self.row_splits = sequences.row_splits
         self.timestamp = sequences.timestamp
-        self._events = {
+        self._events: Batch = {
             "item": sequences.item_index,
             "value": sequences.value,
             "event_type": sequences.event_type_index,
@@ -105,8 +107,7 @@ class Windows:
         if order is not None:
             places = order[places]
         batch: Batch = {
-            name: np.where(inside, column[places], column.dtype.type(0))
-            for name, column in self._events.items()
+            name: np.where(inside, column[places], column.dtype.type(0)) for name, column in self._events.items()
         }
         # Padding keeps the last time, so that no elapsed time is negative or absurd.
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)

@@ -208,7 +208,10 @@ def write_sample(
     rng = np.random.default_rng(seed)
     items, users = _make_items(rng, num_items), _make_users(rng, num_users)
     transitions = _make_transitions(rng)
-    events = _simulate(rng, items, users, transitions, num_events)
+    for patience in (2, 4, 8, 16):  # The smaller the store, the more often a shopper meets what they have had.
+        events = _simulate(rng, items, users, transitions, num_events, patience)
+        if len(events.user) == num_events:
+            break
 
     out = pathlib.Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -267,11 +270,19 @@ def _make_transitions(rng: np.random.Generator) -> Floats:
 
 
 def _simulate(
-    rng: np.random.Generator, items: _Items, users: _Users, transitions: Floats, num_events: int
+    rng: np.random.Generator,
+    items: _Items,
+    users: _Users,
+    transitions: Floats,
+    num_events: int,
+    patience: int,
 ) -> _Events:
-    """Lets every shopper pick one item after the other; all shoppers take their nth step at once."""
+    """Lets every shopper pick one item after the other; all shoppers take their nth step at once.
+
+    Of `patience` × `num_events` picks, repeats and the surplus are dropped; fewer than asked for may be left.
+    """
     num_users = len(users.age)
-    budget = _share_out(rng, num_events * 2, num_users, len(items.category))  # Half go: repeats and the surplus.
+    budget = _share_out(rng, num_events * patience, num_users, len(items.category))
     order = np.argsort(-budget, kind="stable")  # The busiest first, so that those still active are a prefix.
     clock = users.joins.copy()
     pace = 2.0 * (1 - users.joins) / budget
@@ -317,7 +328,7 @@ def _simulate(
 def _share_out(rng: np.random.Generator, total: int, num_users: int, num_items: int) -> Ints:
     """[num_users] events each, a few shoppers with very many, as in life."""
     share = np.exp(rng.normal(size=num_users) * 0.7)
-    return np.clip(np.ceil(total * share / share.sum()), 2, num_items * 2).astype(np.int64)
+    return np.clip(np.ceil(total * share / share.sum()), 2, num_items * 8).astype(np.int64)
 
 
 def _keep(rng: np.random.Generator, user: Ints, num_events: int) -> Ints:

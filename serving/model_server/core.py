@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from serving.model_server import config, sources
@@ -55,17 +55,27 @@ class ServerCore:
         if self._flags.model_config_file:
             self._start_thread(self._poll_config_file, self._flags.model_config_file_poll_wait_seconds)
 
-    def reload(self, model_server_config: Any) -> None:
-        """Replaces the configuration; returns when the models that are new in it are available.
+    def reload(
+        self, model_server_config: Any, *, waits: bool = True, gives_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Replaces the configuration.
+
+        Args:
+            model_server_config: the complete new ModelServerConfig message.
+            waits: return when the models that are new in it are available; else at once.
+            gives_up: asked while waiting; True ends the wait.
 
         Raises:
-            StatusError: it cannot be applied; then what was served is still served.
+            StatusError: it cannot be applied, and what was served is still served; or a new model failed for good.
         """
         models = config.parse(model_server_config)
         config.check_reload(self._models, models)
-        self._apply(models, wait_for=models.keys() - self._models.keys())
+        new_models = models.keys() - self._models.keys()
+        self._apply(models, new_models if waits else (), gives_up)
 
-    def _apply(self, models: dict[str, ModelConfig], wait_for: Collection[str]) -> None:
+    def _apply(
+        self, models: dict[str, ModelConfig], wait_for: Collection[str], gives_up: Callable[[], bool] = lambda: False
+    ) -> None:
         with self._reloading:
             self._check_labels(models)
             with self._polling:
@@ -75,8 +85,10 @@ class ServerCore:
                 for name in dropped:
                     self._manager.set_aspired_versions(name, {})
             self._poll_once()
-            failed = self._manager.wait_until_available(wait_for, gives_up=self._stopped.is_set)
-        if failed:
+            failed = self._manager.wait_until_available(
+                wait_for, gives_up=lambda: self._stopped.is_set() or gives_up()
+            )
+        if failed and not self._stopped.is_set():
             words = "".join(
                 f"{{name: {name} version: {version}}} due to error: {status.code.name}: {status.message}}}, "
                 for (name, version), status in failed.items()
@@ -121,7 +133,8 @@ class ServerCore:
     def _poll_config_file(self, wait_seconds: float) -> None:
         while not self._stopped.wait(wait_seconds):
             try:
-                self.reload(config.from_flags(self._flags))
+                # Without waiting: a model that never comes must not keep its correction from being read.
+                self.reload(config.from_flags(self._flags), waits=False)
             except StatusError as error:
                 _logger.error("The model config file was not applied, what was served stays: %s", error.message)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from homefeed_client import protos
 
 from serving.model_server import inference, model_service
@@ -24,6 +25,8 @@ _MAX_ERROR_CHARACTERS = 1024
 _NO_DEADLINE_SECONDS = 10 * 365 * 24 * 3600.0
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _logger = logging.getLogger(__name__)
+
+_MALFORMED = object()
 
 Method = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -130,7 +133,7 @@ class ModelService:
 
     def handle_reload_config_request(self, request: Any, context: grpc.ServicerContext) -> Any:
         """See `model_service.reload_config`."""
-        response, error = model_service.reload_config(self._core, request)
+        response, error = model_service.reload_config(self._core, request, gives_up=lambda: not context.is_active())
         if error:
             code, details = to_grpc_status(error)
             context.set_code(code)
@@ -183,16 +186,33 @@ def _generic_handler(service_name: str, methods: dict[str, Method]) -> grpc.Gene
         descriptor = service.methods_by_name[name]
         handlers[name] = grpc.unary_unary_rpc_method_handler(
             _with_status(method),
-            request_deserializer=protos.message(descriptor.input_type.full_name).FromString,
+            request_deserializer=_parser(protos.message(descriptor.input_type.full_name)),
             response_serializer=protos.message(descriptor.output_type.full_name).SerializeToString,
         )
     return grpc.method_handlers_generic_handler(service_name, handlers)
+
+
+def _parser(message_class: Any) -> Callable[[bytes], Any]:
+    """Reads a request, or says that it is none.
+
+    Raising here, or returning None, makes gRPC keep about 15 KB for each such request and never let go of it.
+    """
+
+    def parse(data: bytes) -> Any:
+        try:
+            return message_class.FromString(data)
+        except DecodeError:
+            return _MALFORMED
+
+    return parse
 
 
 def _with_status(method: Method) -> Method:
     """Turns a StatusError into the RPC's status, and a bug into INTERNAL without its insides."""
 
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        if request is _MALFORMED:
+            context.abort(grpc.StatusCode.INTERNAL, "Unable to parse request")
         try:
             return method(request, context)
         except StatusError as error:

@@ -26,9 +26,8 @@ class _Metric:
         self._lock = threading.Lock()
 
     def text(self) -> str:
-        """In Prometheus' text format; empty as long as nothing was counted."""
-        lines = self._lines()
-        return "\n".join([f"# TYPE {self.name} {self.kind}", *lines]) + "\n" if lines else ""
+        """In Prometheus' text format."""
+        return "\n".join([f"# TYPE {self.name} {self.kind}", *self._lines()]) + "\n"
 
     def _lines(self) -> list[str]:
         raise NotImplementedError

@@ -1,5 +1,6 @@
 """GetModelStatus, HandleReloadConfigRequest and GetModelMetadata."""
 
+from collections.abc import Callable
 from typing import Any
 
 from serving.model_server.core import ServerCore
@@ -59,8 +60,13 @@ def get_model_metadata(core: ServerCore, request: Any) -> Any:
     return response
 
 
-def reload_config(core: ServerCore, request: Any) -> tuple[Any, StatusError | None]:
+def reload_config(core: ServerCore, request: Any, gives_up: Callable[[], bool]) -> tuple[Any, StatusError | None]:
     """Applies a ReloadConfigRequest.
+
+    Args:
+        core: serves the models.
+        request: the message.
+        gives_up: asked while new models load; True when nobody waits for the answer any more.
 
     Returns:
         The response, and the error that it tells of: the RPC ends with the same status.
@@ -68,7 +74,7 @@ def reload_config(core: ServerCore, request: Any) -> tuple[Any, StatusError | No
     response = ReloadConfigResponse()
     response.status.error_code = int(Code.OK)
     try:
-        core.reload(request.config)
+        core.reload(request.config, gives_up=gives_up)
     except StatusError as error:
         response.status.error_code = int(error.code)
         response.status.error_message = error.message

@@ -175,10 +175,6 @@ class RestApi:
         return json_tensors.write_predictions(outputs, row_form=row_form)
 
     def _status(self, spec: Any) -> bytes:
-        # A label counts here, other than over gRPC.
-        if spec.WhichOneof("version_choice") == "version_label":
-            with self._core.lend(spec) as servable:
-                spec.version.value = servable.version
         response = model_service.get_model_status(self._core, GetModelStatusRequest(model_spec=spec))
         return json.dumps(_status_dict(response), indent=1).encode()
 

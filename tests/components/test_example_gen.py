@@ -215,3 +215,83 @@ def test_items_outside_the_catalogue_stay(tmp_path: pathlib.Path) -> None:
     data = write_dataset(tmp_path / "data", events([("u1", "nowhere", 1)]))
     outputs = ingest(data, tmp_path / "out")
     assert histories(outputs.interactions, "train") == {"u1": ["nowhere"]}
+
+
+def test_spans(tmp_path: pathlib.Path) -> None:
+    data = write_dataset(
+        tmp_path / "data", "", description=DESCRIPTION.replace("interactions.csv", "'day-{SPAN}/v{VERSION}/log.csv'")
+    )
+    for span, version, item in ((1, 1, "A"), (2, 1, "B"), (2, 2, "C"), (10, 1, "A")):
+        folder = data / f"day-{span}" / f"v{version}"
+        folder.mkdir(parents=True)
+        (folder / "log.csv").write_text(events([("u1", item, span)]))
+    everything = ingest(data, tmp_path / "all", split="leave_one_out")
+    assert histories(everything.interactions, "train") == {"u1": ["A", "C", "A"]}
+    some = ingest(data, tmp_path / "some", split="leave_one_out", spans="last:2")
+    assert histories(some.interactions, "train") == {"u1": ["C", "A"]}
+    with pytest.raises(DatasetError, match="No span 3 at"):
+        ingest(data, tmp_path / "none", spans="3")
+
+
+def test_pseudonyms_and_retention(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER_KEY", "0123456789abcdef")
+    rows = [("zebra-user", "A", 0), ("zebra-user", "B", 8 * 86_400), ("zebra-user", "C", 10 * 86_400)]
+    data = write_dataset(
+        tmp_path / "data", events([*rows, ("zebra-user", "C", "soon")]), users="user_id\nzebra-user\n"
+    )
+    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\n")
+    config = {"user_key": "env:USER_KEY", "retention_days": 7, "split": "leave_one_out"}
+    outputs = ingest(data, tmp_path / "out", **config)
+    ((user, items),) = histories(outputs.interactions, "train").items()
+    assert (len(user), items) == (32, ["B", "C"])
+    assert example_io.read_split(outputs.users, "all").to_pydict()["user_id"] == [[user.encode()]]
+    counts = outputs.quarantine.read_json(example_gen.COUNTS_FILE)["interactions"]
+    assert (counts["rows"], counts["written"], counts["expired"], counts["quarantined"]) == (4, 2, 1, 1)
+    import gzip
+
+    for file in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        assert b"zebra" not in content and b"0123456789abcdef" not in content, file
+
+
+def test_no_row_of_two_hundred_mangled_files_is_lost(tmp_path: pathlib.Path) -> None:
+    rng = np.random.default_rng(0)
+    mangled = ["u,A", "u,A,soon", ",A,1", '"u,A,1', "u,A,1,2,3", "u,\udcff,1", 'u,"A"x,1', "u,,1", "u,A,9e99"]
+    fine = [
+        "u,A,{}",
+        'u,"A, or\nB",{}',
+        "用户,🙂 B,{}",
+        '"say ""u""",C,{}',
+        "u,A,1700000000123",
+        "u,A,2024-05-06T07:08:09Z",
+    ]
+    data = write_dataset(tmp_path / "data", "", description=DESCRIPTION.replace("interactions.csv", "logs/*.csv"))
+    (data / "dataset.yaml").write_text((data / "dataset.yaml").read_text() + "max_bad_fraction: 1\n")
+    (data / "logs").mkdir()
+    num_rows = num_bad = 0
+    for file in range(200):
+        rows = ["user_id,item_id,timestamp"]
+        for row in range(int(rng.integers(1, 30))):
+            bad = rng.random() < 0.3
+            rows.append(str(rng.choice(mangled if bad else fine)).format(row))
+            num_rows, num_bad = num_rows + 1, num_bad + bad
+        ends = "\n" if rng.random() < 0.5 else ""
+        content = ("\n".join(rows) + ends).encode("utf-8", "surrogateescape")
+        (data / "logs" / f"{file:03d}.csv").write_bytes(content)
+    outputs = ingest(data, tmp_path / "out")
+    counts = outputs.quarantine.read_json(example_gen.COUNTS_FILE)["interactions"]
+    assert (counts["rows"], counts["quarantined"]) == (num_rows, num_bad)
+    assert counts["written"] + counts["duplicates"] == num_rows - num_bad
+    assert counts["written"] == sum(
+        len(items) for split in example_gen.SPLITS for items in histories(outputs.interactions, split).values()
+    )
+    listed = (outputs.quarantine.path / "interactions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(listed) == num_bad == sum(counts["reasons"].values())
+
+
+def test_another_runner_writes_the_same(tmp_path: pathlib.Path) -> None:
+    rows = [(f"u{n % 17}", "ABC"[n % 3], n) for n in range(300)]
+    data = write_dataset(tmp_path / "data", events(rows))
+    ingest(data, tmp_path / "here")
+    ingest(data, tmp_path / "there", runner="BundleBasedDirectRunner")
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")

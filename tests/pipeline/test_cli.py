@@ -14,7 +14,7 @@ def homefeed(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("sample")
-    options = ("--users", "20", "--items", "15", "--events", "200", "--seed", "1")
+    options = ("--users", "20", "--items", "40", "--events", "150", "--seed", "1")
     made = homefeed("data", "sample", "--out", str(folder), *options, "--json")
     assert json.loads(made.stdout) == {"out": str(folder)}
     return folder
@@ -41,6 +41,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("recomend",), "No such command"),
         (("run", "--data", "x"), "Missing option '--root'"),
         (("recommend", "--user", "u"), "give --root, --server or both"),
+        (("data", "sample", "--out", "x", "--users", "20", "--events", "9999"), "num_events=9999"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: tuple[str, ...], message: str) -> None:

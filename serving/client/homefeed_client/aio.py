@@ -1,12 +1,13 @@
 """The client for asyncio: the same calls and the same errors, awaited."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
-import numpy.typing as npt
 
 from homefeed_client.client import (
     METHODS,
@@ -23,6 +24,7 @@ from homefeed_client.client import (
     version_statuses,
 )
 from homefeed_client.errors import (
+    DeadlineExceededError,
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -30,6 +32,9 @@ from homefeed_client.errors import (
     from_rpc_error,
 )
 from homefeed_client.signatures import ModelMetadata
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # Slow to import, and only read by type checkers.
 
 
 class AsyncPredictionClient:
@@ -84,12 +89,15 @@ class AsyncPredictionClient:
             metadata = await self._fetch_metadata(asked, deadline)
             request = predict_request(metadata, inputs, signature, outputs, asked)
         try:
-            prediction = Prediction.from_proto(await self._call("Predict", request, deadline))
+            response = await self._call("Predict", request, deadline)
         except InvalidRequestError:
-            self._metadata.forget(*asked)
-            raise
-        if prediction.model_version != metadata.version:
-            self._metadata.forget(*asked)
+            newer = await self._fetch_metadata(asked, deadline)
+            if newer.version == metadata.version:
+                raise
+            request = predict_request(newer, inputs, signature, outputs, asked)
+            response = await self._call("Predict", request, deadline)
+        prediction = Prediction.from_proto(response)
+        self._metadata.answered_by(*asked, prediction.model_version)
         return prediction
 
     async def metadata(
@@ -123,7 +131,7 @@ class AsyncPredictionClient:
                 for status in await self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-            except (ModelNotFoundError, ServerUnavailableError) as error:
+            except (ModelNotFoundError, ServerUnavailableError, DeadlineExceededError) as error:
                 last_error = error
             if time.monotonic() >= deadline:
                 raise last_error or unavailable(model, version, timeout_seconds, self.target)
@@ -133,7 +141,7 @@ class AsyncPredictionClient:
         """Closes the connection; calls in flight are cancelled."""
         await self._channel.close()
 
-    async def __aenter__(self) -> "AsyncPredictionClient":
+    async def __aenter__(self) -> AsyncPredictionClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:

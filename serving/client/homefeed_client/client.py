@@ -1,5 +1,7 @@
 """The blocking client of a model server."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import json
@@ -7,14 +9,14 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 
 from homefeed_client import protos, signatures, tensors
 from homefeed_client.errors import (
+    DeadlineExceededError,
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -23,6 +25,9 @@ from homefeed_client.errors import (
     from_rpc_error,
 )
 from homefeed_client.signatures import ModelMetadata
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # Slow to import, and only read by type checkers.
 
 _serving = "tensorflow.serving."
 _PredictRequest = protos.message(_serving + "PredictRequest")
@@ -102,7 +107,7 @@ class Prediction:
     model_version: int
 
     @classmethod
-    def from_proto(cls, response: Any) -> "Prediction":
+    def from_proto(cls, response: Any) -> Prediction:
         """Reads a PredictResponse message."""
         outputs = {name: tensors.to_array(value) for name, value in response.outputs.items()}
         return cls(outputs, response.model_spec.version.value)
@@ -197,12 +202,15 @@ class PredictionClient:
             metadata = self._fetch_metadata(asked, deadline)
             request = predict_request(metadata, inputs, signature, outputs, asked)
         try:
-            prediction = Prediction.from_proto(self._call("Predict", request, deadline))
+            response = self._call("Predict", request, deadline)
         except InvalidRequestError:
-            self._metadata.forget(*asked)
-            raise
-        if prediction.model_version != metadata.version:
-            self._metadata.forget(*asked)
+            newer = self._fetch_metadata(asked, deadline)
+            if newer.version == metadata.version:
+                raise
+            request = predict_request(newer, inputs, signature, outputs, asked)
+            response = self._call("Predict", request, deadline)
+        prediction = Prediction.from_proto(response)
+        self._metadata.answered_by(*asked, prediction.model_version)
         return prediction
 
     def predict_batches(
@@ -301,7 +309,7 @@ class PredictionClient:
                 for status in self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-            except (ModelNotFoundError, ServerUnavailableError) as error:
+            except (ModelNotFoundError, ServerUnavailableError, DeadlineExceededError) as error:
                 last_error = error
             if time.monotonic() >= deadline:
                 raise last_error or unavailable(model, version, timeout_seconds, self.target)
@@ -311,7 +319,7 @@ class PredictionClient:
         """Closes the connection; calls in flight are cancelled."""
         self._channel.close()
 
-    def __enter__(self) -> "PredictionClient":
+    def __enter__(self) -> PredictionClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -334,11 +342,13 @@ class PredictionClient:
 
 
 class MetadataCache:
-    """Remembers the metadata of what was asked for, until another version answers."""
+    """Remembers the metadata of what was asked for, until a version answers that was not seen before."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._metadata: dict[tuple[str, int | None, str | None], ModelMetadata] = {}
+        self._metadata: dict[Asked, ModelMetadata] = {}
+        # Behind one target there may be servers with different versions; only a new one is news.
+        self._seen: dict[Asked, set[int]] = {}
 
     def get(self, model: str, version: int | None, label: str | None) -> ModelMetadata | None:
         """What is known of the version that such a request reaches."""
@@ -349,11 +359,15 @@ class MetadataCache:
         """Remembers it."""
         with self._lock:
             self._metadata[model, version, label] = metadata
+            self._seen.setdefault((model, version, label), set()).add(metadata.version)
 
-    def forget(self, model: str, version: int | None, label: str | None) -> None:
-        """Forgets it, so that the next call asks again."""
+    def answered_by(self, model: str, version: int | None, label: str | None, answering_version: int) -> None:
+        """Notes which version answered such a request; if it is new, the next call asks for its metadata."""
         with self._lock:
-            self._metadata.pop((model, version, label), None)
+            seen = self._seen.setdefault((model, version, label), set())
+            if answering_version not in seen:
+                seen.add(answering_version)
+                self._metadata.pop((model, version, label), None)
 
 
 def _method(service: str, name: str) -> tuple[str, Any, Any]:

@@ -1,14 +1,18 @@
 """A model's signatures, and how arrays and lists become the tensors that they ask for."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from homefeed_client import protos, tensors
 from homefeed_client.errors import InvalidInputsError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # Slow to import, and only read by type checkers.
 
 _SignatureDefMap = protos.message("tensorflow.serving.SignatureDefMap")
 _INITIALIZER = "__saved_model_init_op"
@@ -52,7 +56,7 @@ class ModelMetadata:
     signatures: Mapping[str, Signature]
 
     @classmethod
-    def from_proto(cls, response: Any) -> "ModelMetadata":
+    def from_proto(cls, response: Any) -> ModelMetadata:
         """Reads a GetModelMetadataResponse message."""
         signature_map = _SignatureDefMap()
         response.metadata["signature_def"].Unpack(signature_map)

@@ -29,3 +29,13 @@ def test_is_silent_where_it_does_not_help():
 def test_is_silent_with_nothing_to_judge_by():
     chosen = blend.fit_blend(np.empty((0, 8), np.float32), [], np.empty(0, int), DECOMPOSITION)
     assert not chosen.decode.any()
+
+
+def test_new_items_get_what_their_price_allows():
+    histories, targets = _queries(10)
+    scores = np.zeros((10, 8), np.float32)
+    scores[np.arange(10), targets] = 1.1  # A boost above 1.1 puts the new item before every target.
+    is_new = np.arange(8) == toy.NEW_ITEM
+    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.01) == 1.0
+    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
+    assert blend.fit_novelty_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0

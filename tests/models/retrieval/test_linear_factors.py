@@ -38,3 +38,13 @@ def test_scores_weigh_recent_events_most():
 def test_too_little_data_is_a_silent_model():
     found = linear_factors.decompose(toy.sequences(num_users=1, num_targets=1), 8, rank=4, seed=0)
     assert not found.factors(1.0).scores([np.array([1, 2])]).any()
+
+
+def test_new_items_get_the_factors_that_their_content_makes_one_expect():
+    content = np.array([[0], [1], [1], [-1], [-1], [1]], np.float32)
+    factors = linear_factors.LinearFactors(10 * content, 20 * content)
+    is_new = np.array([True, False, False, False, False, True])
+    expected = factors.for_new_items(content, is_new)
+    # Four known items, gram 4, ridge 1: the slope 10 becomes 10 * 4 / 5.
+    np.testing.assert_allclose(expected.encode[:, 0], [0, 10, 10, -10, -10, 8], atol=1e-5)
+    np.testing.assert_allclose(expected.decode[:, 0], [0, 20, 20, -20, -20, 16], atol=1e-5)

@@ -22,8 +22,11 @@ def saved(tmp_path_factory):
     towers.compute_loss({name: tf.constant(column) for name, column in next_batch.items()})
     linear = linear_factors.decompose(train, 8, rank=4, seed=0).factors(1.0)
     folder = tmp_path_factory.mktemp("retrieval")
-    export.save(retriever.Retriever(towers, linear, catalogue, train, TINY.max_linear_events), folder)
-    return towers, linear, tf.saved_model.load(str(folder))
+    candidates = towers.embed_all().numpy()
+    candidates[toy.NEW_ITEM, -1] += 0.5
+    trained = training.Trained(towers, candidates, linear, TINY.max_linear_events)
+    export.save(retriever.Retriever(trained, catalogue, train), folder)
+    return trained, tf.saved_model.load(str(folder))
 
 
 def _call(loaded, signature="retrieve", k=3, histories=((),), **features):
@@ -47,7 +50,7 @@ def _call(loaded, signature="retrieve", k=3, histories=((),), **features):
 
 
 def test_scores_are_those_of_the_trained_models(saved):
-    towers, linear, loaded = saved
+    trained, loaded = saved
     split = dataclasses.replace(
         toy.sequences(num_users=4, num_targets=1, num_history=2, seed=5),
         value=np.full(12, 4.0, np.float32),
@@ -58,7 +61,7 @@ def test_scores_are_those_of_the_trained_models(saved):
     )
     made = windows.Windows(split, 3)
     histories = made.histories(made.targets)
-    expected = training.score_queries(towers, made, made.targets) + linear.scores(histories)
+    expected = trained.scores(made, made.targets)
     found = _call(loaded, k=99, histories=[[f"item-{i}" for i in rows] for rows in histories])
     for row, history in enumerate(histories):
         rows = [int(item.decode().removeprefix("item-")) for item in found["item_ids"][row] if item]
@@ -68,7 +71,7 @@ def test_scores_are_those_of_the_trained_models(saved):
 
 
 def test_places_that_cannot_be_filled_are_marked(saved):
-    found = _call(saved[2], k=1000, histories=[["item-1", "item-2"]])
+    found = _call(saved[1], k=1000, histories=[["item-1", "item-2"]])
     assert found["item_ids"].shape == (1, 7)
     assert found["item_ids"][0, 5:].tolist() == [b"", b""] == found["titles"][0, 5:].tolist()
     assert (found["scores"][0, 5:] == np.finfo(np.float32).min).all()
@@ -76,7 +79,7 @@ def test_places_that_cannot_be_filled_are_marked(saved):
 
 @pytest.mark.parametrize("histories", [[[]], [["zz", ""]], [["item-1"] * 400], [["", "item-2", "片"], []]])
 def test_any_history_is_answered(saved, histories):
-    found = _call(saved[2], histories=histories)
+    found = _call(saved[1], histories=histories)
     assert np.isfinite(found["scores"]).all()
     for row, history in zip(found["item_ids"], histories, strict=True):
         assert not set(history) & {item.decode() for item in row}
@@ -84,30 +87,30 @@ def test_any_history_is_answered(saved, histories):
 
 
 def test_unknown_ids_and_padding_change_nothing(saved):
-    plain = _call(saved[2], histories=[["item-1", "item-5"]])
-    padded = _call(saved[2], histories=[["", "item-1", "zz", "item-5", ""]])
+    plain = _call(saved[1], histories=[["item-1", "item-5"]])
+    padded = _call(saved[1], histories=[["", "item-1", "zz", "item-5", ""]])
     np.testing.assert_allclose(plain["scores"], padded["scores"], atol=1e-6)
 
 
 def test_the_order_of_the_history_counts(saved):
-    forth, back = (_call(saved[2], histories=[h])["scores"] for h in (["item-1", "item-5"], ["item-5", "item-1"]))
+    forth, back = (_call(saved[1], histories=[h])["scores"] for h in (["item-1", "item-5"], ["item-5", "item-1"]))
     assert np.abs(forth - back).max() > 1e-6
 
 
 def test_user_features_count_and_unknown_ones_are_served(saved):
-    women, men, unknown = (_call(saved[2], gender=g, age=30.0)["scores"] for g in ("f", "m", "片"))
+    women, men, unknown = (_call(saved[1], gender=g, age=30.0)["scores"] for g in ("f", "m", "片"))
     assert np.abs(women - men).max() > 1e-6
     assert np.isfinite(unknown).all()
 
 
 def test_titles_belong_to_the_items(saved):
-    found = _call(saved[2], k=7)
+    found = _call(saved[1], k=7)
     titles = dict(zip(toy.catalogue().item_ids, toy.catalogue().titles, strict=True))
     assert [titles[item] for item in found["item_ids"][0]] == found["titles"][0].tolist()
 
 
 def test_similar_items_leave_out_the_item_itself(saved):
-    call = saved[2].signatures["similar_items"]
+    call = saved[1].signatures["similar_items"]
     found = call(item_ids=tf.constant(["item-4", "zz"]), k=tf.constant([2, 6]))
     assert found["item_ids"].shape == (2, 6)
     assert b"item-4" not in found["item_ids"].numpy()[0]

@@ -36,21 +36,19 @@ def test_keeps_the_best_epoch(fitted):
     assert kept == pytest.approx(max(epoch.ndcg for epoch in epochs), abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_model():
+def test_with_nothing_to_evaluate_on_the_same_seed_gives_the_same_model():
     config = dataclasses.replace(TINY, num_epochs=1)
-    data = toy.catalogue(), toy.sequences(num_users=8), toy.sequences(num_users=3, num_targets=1, num_history=1)
-    first, second = (training.fit_towers(*data, config).embed_all().numpy() for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-
-
-def test_nothing_to_evaluate_on_is_no_obstacle():
-    config = dataclasses.replace(TINY, num_epochs=1)
-    empty = toy.sequences(num_users=3, num_targets=0, num_history=2)
+    data = toy.catalogue(), toy.sequences(num_users=8), toy.sequences(num_users=3, num_targets=0, num_history=2)
     epochs = []
-    training.fit_towers(toy.catalogue(), toy.sequences(num_users=4), empty, config, epochs.append)
+    first, second = (training.train(*data, config, epochs.append) for _ in range(2))
+    np.testing.assert_array_equal(first.candidates, second.candidates)
+    np.testing.assert_array_equal(first.linear.decode, second.linear.decode)
+    assert len(epochs) == 2
     assert np.isnan(epochs[0].ndcg)
 
 
 def test_nothing_to_train_on_is_an_error():
     with pytest.raises(ValueError, match="no interaction"):
-        training.fit_towers(toy.catalogue(), toy.sequences(num_users=2, num_targets=0, num_history=1), toy.sequences(), TINY)
+        training.fit_towers(
+            toy.catalogue(), toy.sequences(num_users=2, num_targets=0, num_history=1), toy.sequences(), TINY
+        )

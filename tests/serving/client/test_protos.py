@@ -151,6 +151,9 @@ def test_bfloat16_survives(tf: Any) -> None:
         ({"dtype": 1, "float_val": [1.0], "tensor_shape": {"dim": [{"size": -1}]}}, "must be fully known"),
         ({"dtype": 1, "float_val": [1.0], "tensor_shape": {"unknown_rank": True}}, "must be fully known"),
         ({"dtype": 7, "string_val": [b"a"], "tensor_shape": {"dim": [{"size": 2**40}]}}, "send all values"),
+        # TensorFlow would end the process over these two.
+        ({"dtype": 1, "tensor_shape": {"dim": [{"size": 2**40}, {"size": 2**40}, {"size": 0}]}}, "."),
+        ({"dtype": 1, "float_val": [1.0], "tensor_shape": {"dim": [{"size": 1}] * 300}}, "."),
         ({"dtype": 20}, "resource cannot be held by NumPy"),
         ({"dtype": 0}, "invalid cannot be held by NumPy"),
         ({"dtype": 999}, "unknown dtype 999"),

@@ -152,6 +152,22 @@ def test_a_reload_that_cannot_be_applied_changes_nothing(
         assert available(stubs) == {3}
 
 
+def test_a_model_that_never_comes_blocks_neither_later_reloads_nor_the_config_file(
+    base_path: pathlib.Path, config_file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    waiting = config_text(entry(base_path), entry(tmp_path / "nowhere", name="nowhere"))
+    with serving(config_file, config_text(entry(base_path)), model_config_file_poll_wait_seconds=0.1) as stubs:
+        request = model_management_pb2.ReloadConfigRequest()
+        text_format.Parse(waiting, request.config)
+        with fails(grpc.StatusCode.DEADLINE_EXCEEDED):
+            stubs.model.HandleReloadConfigRequest(request, timeout=0.3)
+        config_file.write_text(waiting)
+        threading.Event().wait(0.3)
+        policy = "model_version_policy { specific { versions: 2 } }"
+        config_file.write_text(config_text(entry(base_path, policy)))
+        eventually(lambda: available(stubs) == {2})
+
+
 def test_a_changed_policy_and_path_of_a_model_are_applied(
     models: Models, base_path: pathlib.Path, config_file: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

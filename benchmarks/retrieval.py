@@ -1,0 +1,203 @@
+"""Retrieval quality on MovieLens-100K: leave-one-out (P1) and global temporal (P2), beside the baselines.
+
+    python -m benchmarks.retrieval [--from PATH_OR_URL] [--seeds 0 1 2] [--protocols p1 p2]
+
+Full ranking of the whole catalogue; everything is fitted on the training split, choices are made on the eval
+split, and the figures are of the test split. Writes `results.json` and `retrieval.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import results
+from components.artifacts import DatasetDir, Examples, Quarantine, TransformGraph
+from models import baselines, metrics
+from models.catalogue import Catalogue
+from models.retrieval.hyperparameters import Hyperparameters
+from models.sequences import Sequences
+
+PROTOCOLS = {"p1": "leave_one_out", "p2": "temporal"}
+MOVIELENS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"
+TABLE = pathlib.Path(__file__).with_suffix(".md")
+COLUMNS = ("ndcg@10", "hr@10", "mrr@10", "recall@100")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """One protocol's splits, and the test queries."""
+
+    catalogue: Catalogue
+    train: Sequences
+    evaluation: Sequences
+    test: Sequences
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How one method ranked the test split's targets."""
+
+    ranks: metrics.Ranks
+    cpu_seconds: float
+
+
+def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
+    """Runs ExampleGen and Transform on MovieLens-100K."""
+    from components import example_gen, transform, transformed
+    from pipeline.datasets import movielens
+
+    dataset = DatasetDir(folder / "data")
+    movielens.write_movielens_100k(dataset.path, source)
+    tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
+    example_gen.run(
+        example_gen.Inputs(dataset),
+        example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),
+        example_gen.Config(split=split),  # type: ignore[arg-type]
+    )
+    graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
+    transform.run(transform.Inputs(dataset, **tables), transform.Outputs(graph, examples), transform.Config())
+    splits = [transformed.load_sequences(graph, examples, name) for name in ("train", "eval", "test")]
+    return Data(transformed.load_catalogue(graph), *splits)
+
+
+def measure_baseline(baseline: baselines.Baseline, data: Data) -> Result:
+    """Fits a baseline and ranks."""
+    from models.retrieval.windows import Windows
+
+    windows = Windows(data.test, 1)
+    start = time.process_time()
+    baseline.fit(data.train, data.catalogue.num_rows)
+    histories = windows.histories(windows.targets)
+    scores = baseline.scores(histories)
+    elapsed = time.process_time() - start
+    return Result(metrics.rank_targets(scores, windows.items(windows.targets), histories), elapsed)
+
+
+def measure_retrieval(data: Data, config: Hyperparameters) -> Result:
+    """Trains our model with the given settings and ranks."""
+    from models.retrieval import training
+    from models.retrieval.windows import Windows
+
+    start = time.process_time()
+    trained = training.train(data.catalogue, data.train, data.evaluation, config)
+    elapsed = time.process_time() - start
+    windows = Windows(data.test, config.max_events)
+    histories = windows.histories(windows.targets)
+    scores = trained.scores(windows, windows.targets)
+    return Result(metrics.rank_targets(scores, windows.items(windows.targets), histories), elapsed)
+
+
+def ids_only(data: Data) -> Data:
+    """The same interactions without any feature of items or users: what SASRec sees."""
+    catalogue = dataclasses.replace(
+        data.catalogue,
+        categorical={},
+        numeric={},
+        token_ids=np.zeros((data.catalogue.num_rows, 1), np.int32),
+    )
+    splits = [
+        dataclasses.replace(split, categorical={}, numeric={}) for split in (data.train, data.evaluation, data.test)
+    ]
+    return Data(catalogue, *splits)
+
+
+def slices(data: Data) -> dict[str, npt.NDArray[np.bool_]]:
+    """Slice → mask over the test queries."""
+    from models.retrieval.windows import Windows
+
+    windows = Windows(data.test, 1)
+    targets = windows.targets
+    counts = data.catalogue.train_counts[windows.items(targets)]
+    lengths = np.array([len(history) for history in windows.histories(targets)])
+    users = np.searchsorted(data.test.row_splits, targets, side="right") - 1
+    trained = np.isin(data.test.user_ids[users], data.train.user_ids)
+    return {
+        "all": np.ones(len(targets), bool),
+        "new items": counts == 0,
+        "rare items (1-10)": (counts > 0) & (counts <= 10),
+        "new users": ~trained,
+        "history < 10": lengths < 10,
+        "history 10-49": (lengths >= 10) & (lengths < 50),
+        "history >= 50": lengths >= 50,
+    }
+
+
+def measure(data: Data, seeds: Sequence[int]) -> dict[str, list[Result]]:
+    """Method → a result for each seed."""
+    rivals: dict[str, baselines.Baseline] = {
+        "popularity": baselines.Popularity(),
+        "ItemKNN": baselines.ItemKNN(),
+        "EASE": baselines.Ease(),
+        "implicit ALS": baselines.ImplicitALS(),
+    }
+    found = {name: [measure_baseline(baseline, data)] for name, baseline in rivals.items()}
+    # linear_rank 0: the towers alone.
+    sasrec = Hyperparameters(linear_rank=0, id_dropout=0.0, novelty_share=0.0)
+    found["ids only (SASRec-like)"] = [measure_retrieval(ids_only(data), sasrec)]
+    found["homefeed"] = [measure_retrieval(data, Hyperparameters(seed=seed)) for seed in seeds]
+    return found
+
+
+def report(
+    found: Mapping[str, Sequence[Result]], masks: Mapping[str, npt.NDArray[np.bool_]]
+) -> tuple[str, dict[str, float]]:
+    """A Markdown table, and the figures to keep."""
+    lines = [f"| method | {' | '.join(COLUMNS)} | CPU s |", f"|---|{'---:|' * (len(COLUMNS) + 1)}"]
+    figures: dict[str, float] = {}
+    for method, runs in found.items():
+        row = []
+        for column in COLUMNS:
+            values = [metrics.summarize(run.ranks)[column] for run in runs]
+            middle = statistics.median(values)
+            figures[f"{method}.{column}"] = round(middle, 4)
+            spread = f" ({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else ""
+            row.append(f"{middle:.4f}{spread}")
+        seconds = statistics.median(run.cpu_seconds for run in runs)
+        figures[f"{method}.cpu_seconds"] = round(seconds, 1)
+        lines.append(f"| {method} | {' | '.join(row)} | {seconds:.0f} |")
+    best = max((m for m in found if m != "homefeed"), key=lambda m: figures[f"{m}.ndcg@10"])
+    ours, theirs = (metrics.ndcg(found[m][0].ranks, 10) for m in ("homefeed", best))
+    difference, low, high = metrics.paired_bootstrap(ours, theirs)
+    figures |= {"gain.ndcg@10": round(difference, 4), "gain.low": round(low, 4), "gain.high": round(high, 4)}
+    lines += ["", f"NDCG@10 against {best}: {difference:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}]", ""]
+    lines += ["| slice | queries | ndcg@10 | recall@100 |", "|---|---:|---:|---:|"]
+    for name, mask in masks.items():
+        if mask.any():
+            parts = [metrics.summarize(run.ranks[mask]) for run in found["homefeed"]]
+            ndcg, recall = (statistics.median(p[c] for p in parts) for c in ("ndcg@10", "recall@100"))
+            figures |= {f"homefeed.{name}.ndcg@10": round(ndcg, 4), f"homefeed.{name}.recall@100": round(recall, 4)}
+            lines.append(f"| {name} | {mask.sum()} | {ndcg:.4f} | {recall:.4f} |")
+    return "\n".join(lines) + "\n", figures
+
+
+def main() -> None:
+    """Measures, prints, keeps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--from", dest="source", default=str(MOVIELENS) if MOVIELENS.is_dir() else None)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
+    arguments, _ = parser.parse_known_args()
+    kept: dict[str, float] = {}
+    text = []
+    for protocol in arguments.protocols:
+        with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
+            data = prepare(arguments.source, PROTOCOLS[protocol], pathlib.Path(folder))
+        table, figures = report(measure(data, arguments.seeds), slices(data))
+        kept |= {f"{protocol}.{name}": value for name, value in figures.items()}
+        text.append(f"## {protocol.upper()}, MovieLens-100K, seeds {arguments.seeds}\n\n{table}")
+        print(text[-1], flush=True)
+    results.merge("retrieval", kept)
+    TABLE.write_text("\n".join(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""One declaration of a feature, and everything that follows from it.
+
+`dataset.yaml` says once what a column holds. From that come its type and limits in the TFMD schema, how training
+parses it from an Example, and the name, type and shape of the serving input that carries it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+from schemas.dataset import Dataset, Feature, Kind, TableName
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+ExampleType = Literal["BYTES", "INT", "FLOAT"]
+"""The three kinds of list that a tf.train.Example knows, by their names in TFMD."""
+
+ENVIRONMENTS = ("TRAINING", "SERVING")
+LABELS = ("value",)  # Columns of an interaction that a request about the next one cannot have.
+REQUEST_KINDS: tuple[Kind, ...] = ("category", "categories", "number", "embedding")
+"""Kinds of user features that models read, and so requests carry."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A serving input. Axes: batch first; -1 for an axis of any size."""
+
+    dtype: Literal["string", "int32", "int64", "float32"]
+    shape: tuple[int, ...]
+    default: str | int | float  # What stands for "unknown", and pads.
+
+
+def example_type(feature: Feature) -> ExampleType:
+    """How a column is kept in an Example."""
+    types: dict[Kind, ExampleType] = {"timestamp": "INT", "number": "FLOAT", "embedding": "FLOAT"}
+    return types.get(feature.kind, "BYTES")
+
+
+def tfmd_schema(table: TableName, features: dict[str, Feature]) -> schema_pb2.Schema:
+    """The TFMD schema that the declaration alone makes, before any data is seen."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = schema_pb2.Schema()
+    for name, feature in features.items():
+        schema.feature.add(name=name, type=schema_pb2.FeatureType.Value(example_type(feature)))
+    return overlay(schema, table, features)
+
+
+def overlay(
+    schema: schema_pb2.Schema, table: TableName, features: dict[str, Feature], min_domain_mass: float = 1.0
+) -> schema_pb2.Schema:
+    """Puts what is declared of each column over what was seen of it. Changes the schema, and returns it.
+
+    Args:
+        schema: inferred from data, or holding names and types only.
+        table: which one it is of.
+        features: its standard and declared columns.
+        min_domain_mass: part of a category's values that must be known, where its domain was only seen.
+    """
+    if not schema.default_environment:
+        schema.default_environment.extend(ENVIRONMENTS)
+    for column in schema.feature:
+        feature = features[column.name]
+        column.ClearField("presence")
+        column.presence.min_count = 0
+        if feature.required:
+            column.presence.min_fraction, column.presence.min_count = 1.0, 1
+        column.ClearField("value_count")
+        if table == "interactions" and column.name in LABELS and "SERVING" not in column.not_in_environment:
+            column.not_in_environment.append("SERVING")
+        _overlay_domain(schema, column, table, feature, min_domain_mass)
+    return schema
+
+
+def _overlay_domain(
+    schema: schema_pb2.Schema, column: Any, table: TableName, feature: Feature, min_domain_mass: float
+) -> None:
+    is_category = feature.kind in ("category", "categories")
+    if column.WhichOneof("domain_info") not in (None, "domain"):
+        column.ClearField(column.WhichOneof("domain_info"))  # Ids that look like numbers are still no numbers.
+    if column.HasField("domain") and (feature.domain is not None or not is_category):
+        kept = [domain for domain in schema.string_domain if domain.name != column.domain]
+        del schema.string_domain[:]
+        schema.string_domain.extend(kept)
+        column.ClearField("domain")
+    if feature.domain is not None:
+        column.string_domain.name = column.name
+        column.string_domain.value.extend(feature.domain)
+        if table == "interactions" and not feature.required:
+            column.string_domain.value.append("")  # Stands for a missing value inside a user's list.
+    elif column.HasField("domain"):
+        column.distribution_constraints.min_domain_mass = min_domain_mass
+    if feature.kind == "number" and (feature.min is not None or feature.max is not None):
+        column.float_domain.name = column.name
+        if feature.min is not None:
+            column.float_domain.min = feature.min
+        if feature.max is not None:
+            column.float_domain.max = feature.max
+
+
+def parse_spec(features: dict[str, Feature]) -> dict[str, Any]:
+    """What `tf.io.parse_example` needs to read ExampleGen's Examples: every column a ragged list of values."""
+    import tensorflow as tf
+
+    types = {"BYTES": tf.string, "INT": tf.int64, "FLOAT": tf.float32}
+    return {
+        name: tf.io.RaggedFeature(types[example_type(feature)], row_splits_dtype=tf.int64)
+        for name, feature in features.items()
+    }
+
+
+def serving_inputs(dataset: Dataset) -> dict[str, Input]:
+    """Every input that a model trained on this dataset may have, by its name in the signature.
+
+    A model has those that its data had: `history_value` is an input only if interactions have values, and so on.
+    """
+    inputs = {
+        "history": Input("string", (-1, -1), ""),
+        "history_value": Input("float32", (-1, -1), float("nan")),
+        "history_event_type": Input("string", (-1, -1), ""),
+        "history_timestamp": Input("int64", (-1, -1), 0),
+        "timestamp": Input("int64", (-1,), 0),
+        "query_token_ids": Input("int32", (-1, -1), 0),
+    }
+    for name, feature in dataset.features("users").items():
+        if feature.kind in REQUEST_KINDS:
+            inputs[f"user_{name}"] = _user_input(feature)
+    return inputs
+
+
+def _user_input(feature: Feature) -> Input:
+    if feature.kind == "embedding":
+        return Input("float32", (-1, feature.size or 0), float("nan"))
+    if feature.kind == "number":
+        return Input("float32", (-1,), float("nan"))
+    return Input("string", (-1, -1) if feature.kind == "categories" else (-1,), "")

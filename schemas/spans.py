@@ -1,0 +1,80 @@
+"""Spans and versions: `{SPAN}` and `{VERSION}` in a table's path, so that a daily drop is one more folder.
+
+`logs/{SPAN}/v{VERSION}/*.csv` matches `logs/2025-01-31/v2/part-0.csv`. Spans are numbers or dates, in that order;
+of each span, only the highest version is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from schemas.dataset import DatasetError
+
+SPAN, VERSION = "{SPAN}", "{VERSION}"
+
+
+def as_glob(pattern: str) -> str:
+    """The glob that finds every span and version."""
+    return pattern.replace(SPAN, "*").replace(VERSION, "*")
+
+
+def select(paths: Iterable[str], pattern: str, wanted: str = "") -> list[str]:
+    """The files of the wanted spans, earlier spans first, each in its newest version.
+
+    Args:
+        paths: what `as_glob(pattern)` matched.
+        pattern: with `{SPAN}`; without it, every path is taken.
+        wanted: a span (`7`); a range with both ends (`3:7`), an end left out being open (`3:`, `:7`); the last n
+            (`last:3`); or all, if empty.
+
+    Raises:
+        DatasetError: there is no such span.
+
+    >>> select(["d/1/a.csv", "d/10/a.csv", "d/9/a.csv"], "d/{SPAN}/a.csv", "last:2")
+    ['d/9/a.csv', 'd/10/a.csv']
+    """
+    if SPAN not in pattern:
+        return sorted(paths)
+    where = _regex(pattern)
+    found = [
+        (match.group("span"), match.groupdict().get("version") or "", path)
+        for path in paths
+        if (match := where.fullmatch(path))
+    ]
+    spans = sorted({span for span, _, _ in found}, key=_order)
+    chosen = _choose(spans, wanted)
+    if not chosen:
+        raise DatasetError(f"No span {wanted or 'at all'} at {pattern}. Spans there: {', '.join(spans) or 'none'}.")
+    newest = {span: max((v for s, v, _ in found if s == span), key=_order) for span in chosen}
+    kept = [(chosen.index(s), path) for s, version, path in found if newest.get(s) == version]
+    return [path for _, path in sorted(kept)]
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{SPAN\}|\{VERSION\}|\*)", pattern)
+    names = {SPAN: r"(?P<span>[^/]+)", VERSION: r"(?P<version>[^/]+)", "*": "[^/]*"}
+    seen: set[str] = set()
+    out = ""
+    for part in parts:
+        name = part.strip("{}").lower()
+        out += f"(?P={name})" if part in seen else names.get(part, re.escape(part))
+        if part in (SPAN, VERSION):
+            seen.add(part)
+    return re.compile(out)
+
+
+def _choose(spans: list[str], wanted: str) -> list[str]:
+    if not wanted:
+        return spans
+    if wanted.startswith("last:"):
+        return spans[-int(wanted.removeprefix("last:")) :]
+    if ":" not in wanted:
+        return [span for span in spans if _order(span) == _order(wanted)]
+    low, high = wanted.split(":", 1)
+    return [s for s in spans if (not low or _order(low) <= _order(s)) and (not high or _order(s) <= _order(high))]
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    """Numbers by their size, before names by their letters (dates sort as they should)."""
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)

@@ -1,0 +1,36 @@
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.fused import Fused
+
+
+@pytest.fixture(scope="module")
+def recommend(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("fused")
+    parts = (toy_models[name] / "Format-Serving" for name in ("retrieval", "ranking"))
+    Fused(*parts, num_candidates=3).save(folder)
+    model = tf.saved_model.load(str(folder))
+    return lambda **inputs: {n: v.numpy() for n, v in model.signatures["recommend"](**inputs).items()}
+
+
+def _retrieve(toy_models: dict[str, pathlib.Path], k: int) -> dict[str, Any]:
+    model = tf.saved_model.load(str(toy_models["retrieval"] / "Format-Serving"))
+    found = model.signatures["retrieve"](history=tf.constant([["i2"]]), k=tf.constant([k]))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def test_ranks_what_was_retrieved(recommend: Any, toy_models: dict[str, pathlib.Path]) -> None:
+    # The toy ranking turns retrieval's order round: the best of three candidates comes last.
+    expected = _retrieve(toy_models, 3)["item_ids"][:, ::-1]
+    result = recommend(history=tf.constant([["i2"]]), k=tf.constant([2]))
+    assert result["item_ids"].shape == result["scores"].shape == result["titles"].shape == (1, 2)
+    np.testing.assert_array_equal(result["item_ids"], expected[:, :2])
+
+
+def test_more_than_candidates_are_asked_for(recommend: Any, toy_models: dict[str, pathlib.Path]) -> None:
+    result = recommend(history=tf.constant([["i2"]]), k=tf.constant([5]))
+    np.testing.assert_array_equal(result["item_ids"], _retrieve(toy_models, 5)["item_ids"][:, ::-1])

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import gzip
+import pathlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components import statistics_gen
+from components.artifacts import Examples, ExampleStatistics
+from models.requests import Event, Request
+from pipeline.forget import find_traces, forget
+from pipeline.metadata import MetadataStore, Run
+from schemas.dataset import TABLES
+from serving.profiles import ProfileStore, write_profiles
+from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
+
+USERS = "user_id\nzebra-user\nother-user\n"
+ROWS = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("zebra-user", "other-user")]
+
+
+def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """A data folder and a root, as a run leaves them."""
+    text = events(ROWS) + "zebra-user,A,soon\nother-user,A,soon\n" + 'other-user,"A\nB",7\n'
+    data = write_dataset(tmp_path / "data", text, users=USERS)
+    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\n")
+    root = tmp_path / "root"
+    examples = ingest(data, root / "examples", split="leave_one_out", **config)
+    statistics = [ExampleStatistics(root / "statistics" / table) for table in TABLES]
+    statistics_gen.run(
+        statistics_gen.Inputs(examples.interactions, examples.items, examples.users),
+        statistics_gen.Outputs(*statistics),
+        statistics_gen.Config(),
+    )
+    (root / "serving").mkdir()
+    profiles = [Request(name, [Event("A")], {}) for name in (user, "other-user")]
+    write_profiles(root / "serving" / "profiles.sqlite", profiles, {"A": "Apple"})
+    (root / "report.html").write_text(f"<p>{user} is new</p>")
+    return data, root
+
+
+def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
+    data, root = everything_about("zebra-user", tmp_path)
+    assert len(find_traces({"zebra-user"}, [path for path in tmp_path.rglob("*") if path.is_file()])) > 8
+    done = forget("zebra-user", data, root)
+    assert done.traces == []
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert b"zebra-user" not in content, path
+    assert done.removed[str(data / "interactions.csv")] == 7
+    assert done.removed[str(data / "users.csv")] == 1
+    assert not (root / "report.html").exists()
+    # The other one is still there, whole.
+    lines = (data / "interactions.csv").read_text().splitlines()
+    assert lines[0] == "user_id,item_id,timestamp" and lines[-3:] == ["other-user,A,soon", 'other-user,"A', 'B",7']
+    assert len(lines) == 1 + 6 + 3
+    interactions = Examples(root / "examples" / "interactions")
+    assert histories(interactions, "train") == {"other-user": ["A", "B", "C", "A", "B"]}
+    store = ProfileStore(root / "serving" / "profiles.sqlite")
+    assert list(store.user_ids()) == ["other-user"]
+    again = forget("zebra-user", data, root)
+    assert again.removed == {} and again.models == []
+
+
+def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schemas.privacy import pseudonym
+
+    monkeypatch.setenv("USER_KEY", "0123456789abcdef")
+    name = pseudonym("zebra-user", b"0123456789abcdef")
+    data, root = everything_about(name, tmp_path, user_key="env:USER_KEY")
+    assert forget("zebra-user", data, root, user_key="env:USER_KEY").traces == []
+    assert find_traces({name, "zebra-user"}, [path for path in tmp_path.rglob("*") if path.is_file()]) == []
+
+
+def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> None:
+    from components.artifacts import Model
+
+    data, root = everything_about("zebra-user", tmp_path)
+    store = MetadataStore(str(root / "metadata.sqlite"))
+    examples = Examples(root / "examples" / "interactions")
+    for name, source in (("with", examples), ("without", Examples(tmp_path / "elsewhere"))):
+        run = Run("Trainer", name, {"summary": "", "finished_at": ""})
+        model = Model(root / name)
+        store.record(run, "p", {"examples": (source, "d")}, {"model": (model, "d")})
+    assert forget("zebra-user", data, root).models == [str(root / "with")]
+
+
+def test_other_formats(tmp_path: pathlib.Path) -> None:
+    data = write_dataset(tmp_path, "", description=DESCRIPTION)
+    description = DESCRIPTION.replace("interactions.csv", "log.csv.gz").replace("users.csv", "users.parquet")
+    (data / "dataset.yaml").write_text(description)
+    (data / "log.csv.gz").write_bytes(gzip.compress(events(ROWS).encode()))
+    pq.write_table(pa.table({"user_id": ["zebra-user", "other-user"]}), data / "users.parquet")
+    done = forget("zebra-user", data)
+    assert sorted(done.removed.values()) == [1, 6]
+    assert gzip.decompress((data / "log.csv.gz").read_bytes()).decode() == events(ROWS[1::2])
+    assert pq.read_table(data / "users.parquet").to_pydict() == {"user_id": ["other-user"]}

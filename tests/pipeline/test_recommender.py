@@ -1,0 +1,173 @@
+"""The whole pipeline, once, on a simulated store; what is asked of it afterwards costs little."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from components import transformed
+from components.artifacts import Examples, TransformGraph
+from models.requests import Event, Request
+from pipeline.cli import app
+from serving.predictors import GrpcPredictor, LocalPredictor
+from serving.process import model_server
+from serving.profiles import FILE_NAME, ProfileStore
+from serving.recommender import Recommender
+from tests.runs import executed, run_small
+
+AFTER_RANKING = ["RankingTrainer", "Evaluator", "InfraValidator", "Pusher"]
+
+
+@pytest.fixture(scope="module")
+def serving_dir(sample_root: pathlib.Path) -> pathlib.Path:
+    return sample_root / "serving"
+
+
+@pytest.fixture(scope="module")
+def profiles(serving_dir: pathlib.Path) -> ProfileStore:
+    return ProfileStore(serving_dir / FILE_NAME)
+
+
+@pytest.fixture(scope="module")
+def local(serving_dir: pathlib.Path) -> Recommender:
+    return Recommender(LocalPredictor({name: serving_dir / name / "1" for name in ("retrieval", "ranking")}))
+
+
+def items(recommender: Recommender, request: Request) -> list[str]:
+    return [place.item_id for place in recommender.recommend([request], k=10)[0]]
+
+
+def test_a_second_run_executes_nothing(sample_data: pathlib.Path, sample_root: pathlib.Path) -> None:
+    assert executed(run_small(sample_data, sample_root)) == []
+
+
+def test_a_ranking_option_reruns_ranking_and_what_follows(
+    sample_data: pathlib.Path, sample_root: pathlib.Path
+) -> None:
+    steps = run_small(sample_data, sample_root, "ranking_trainer.learning_rate=0.001")
+    assert executed(steps) == AFTER_RANKING
+
+
+def test_users_get_different_pages_without_what_they_have_had(local: Recommender, profiles: ProfileStore) -> None:
+    requests = [profiles.get(user) for user in profiles.user_ids()]
+    pages = local.recommend(requests, k=10)
+    assert len({tuple(place.item_id for place in page) for page in pages}) > len(pages) / 2
+    for request, page in zip(requests, pages, strict=True):
+        assert page and {p.item_id for p in page}.isdisjoint(event.item_id for event in request.history)
+
+
+def test_another_history_gives_another_page(local: Recommender, profiles: ProfileStore) -> None:
+    stored = profiles.get(next(profiles.user_ids()))
+    other = Request(stored.user_id, [Event(item) for item in items(local, stored)[:3]], stored.features)
+    assert items(local, other) != items(local, stored)
+
+
+def test_an_unknown_user_without_history_is_served(local: Recommender) -> None:
+    assert len(items(local, Request("nobody knows me"))) == 10
+
+
+def test_titles_come_in_both_languages(local: Recommender, profiles: ProfileStore) -> None:
+    pages = local.recommend([profiles.get(user) for user in profiles.user_ids()], k=10)
+    titles = [place.title for page in pages for place in page]
+    assert any("\u4e00" <= c <= "\u9fff" for title in titles for c in title)
+    assert any(title.isascii() for title in titles)
+
+
+def test_scores_over_grpc_are_those_in_process(
+    serving_dir: pathlib.Path, local: Recommender, profiles: ProfileStore, tmp_path: pathlib.Path
+) -> None:
+    requests = [profiles.get(user) for user in profiles.user_ids()] + [Request("new")]
+    expected = local.candidates(requests)
+    with model_server({name: serving_dir / name for name in ("retrieval", "ranking")}, tmp_path) as address:
+        served = Recommender(GrpcPredictor(address)).candidates(requests)
+    np.testing.assert_array_equal(served.item_ids, expected.item_ids)
+    for name in ("retrieval_scores", "scores", "probabilities"):
+        np.testing.assert_allclose(getattr(served, name), getattr(expected, name), atol=1e-5)
+
+
+def test_what_happens_in_test_reaches_no_vocabulary_model_or_blessing(
+    sample_data: pathlib.Path, sample_root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    data, root = tmp_path / "data", tmp_path / "root"
+    data.mkdir()
+    for file in sample_data.iterdir():
+        (data / file.name).write_bytes(file.read_bytes())
+    assert _replace_test_items(data / "interactions.csv", _test_cut(sample_root)) > 10
+    run_small(data, root)
+    for artifact in ("Transform/*/transform_graph", "BehaviorPretrainer/*/bert", "Evaluator/*/blessing"):
+        assert _digest(root, artifact) == _digest(sample_root, artifact), artifact
+    requests = [ProfileStore(sample_root / "serving" / FILE_NAME).get(f"user-000{digit}") for digit in range(5)]
+    leaked, clean = (
+        Recommender(LocalPredictor({n: place / "serving" / n / "1" for n in ("retrieval", "ranking")}))
+        for place in (root, sample_root)
+    )
+    np.testing.assert_array_equal(leaked.candidates(requests).scores, clean.candidates(requests).scores)
+
+
+def _test_cut(root: pathlib.Path) -> int:
+    """The first second of the test split."""
+    graph, examples = (_only(root, f"Transform/*/{name}") for name in ("transform_graph", "examples"))
+    test = transformed.load_sequences(TransformGraph(graph), Examples(examples), "test")
+    return int(test.timestamp[test.targets].min())
+
+
+def _replace_test_items(interactions: pathlib.Path, cut: int) -> int:
+    header, *lines = interactions.read_text(encoding="utf-8").splitlines()
+    columns = header.split(",")
+    item, timestamp = columns.index("item_id"), columns.index("timestamp")
+    rows = [line.split(",") for line in lines]
+    other = rows[0][item]
+    replaced = [row for row in rows if int(row[timestamp]) >= cut and row[item] != other]
+    for row in replaced:
+        row[item] = other
+    text = "\n".join([header, *(",".join(row) for row in rows)])
+    interactions.write_text(text + "\n", encoding="utf-8")
+    return len(replaced)
+
+
+def _only(root: pathlib.Path, pattern: str) -> pathlib.Path:
+    return max((root / "artifacts").glob(pattern), key=lambda path: -path.stat().st_mtime)
+
+
+def _digest(root: pathlib.Path, pattern: str) -> str:
+    return TransformGraph(_only(root, pattern)).digest()
+
+
+def test_batch_recommend_writes_a_line_a_user(sample_root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    users, out = tmp_path / "users.jsonl", tmp_path / "out.jsonl"
+    history = ["item-0001", "item-0002"]
+    rows = [{"user_id": "user-0001"}, {"user_id": "nobody", "history": history}, {"user_id": "nobody"}]
+    users.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["--root", str(sample_root), "--users", str(users), "--k", "7", "--out", str(out)]
+    result = CliRunner().invoke(app, ["batch-recommend", *arguments])
+    assert result.exit_code == 0, result.output
+    written = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["user_id"] for row in written] == ["user-0001", "nobody", "nobody"]
+    assert [len(row["items"]) for row in written] == [7, 7, 7]
+    assert not {*history} & {*written[1]["items"]}
+    assert written[1]["items"] != written[2]["items"]
+
+
+def test_recommend_prints_titles_beside_the_history(sample_root: pathlib.Path, profiles: ProfileStore) -> None:
+    arguments = ["recommend", "--root", str(sample_root), "--user", "user-0001"]
+    shown = CliRunner().invoke(app, [*arguments, "--json"])
+    places = json.loads(shown.stdout)["recommendations"]
+    assert len(places) == 10
+    table = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments).stdout
+    assert "For user user-0001" in table and places[0]["title"] in table
+    newest = profiles.get("user-0001").history[-1].item_id
+    assert profiles.titles([newest])[0] in table
+
+
+def test_evaluate_prints_every_method_and_the_verdict(sample_root: pathlib.Path) -> None:
+    shown = json.loads(CliRunner().invoke(app, ["evaluate", "--root", str(sample_root), "--json"]).stdout)
+    assert shown["blessed"] and shown["metrics"].keys() == {"eval", "test"}
+    assert shown["metrics"]["test"].keys() == {"popularity", "EASE", "retrieval", "retrieval + ranking"}
+
+
+def test_lineage_names_the_components_behind_the_pushed_models(sample_root: pathlib.Path) -> None:
+    shown = CliRunner().invoke(app, ["lineage", "--root", str(sample_root), "--json"]).stdout
+    for component in ("Pusher", "RankingTrainer", "RetrievalTrainer", "BehaviorPretrainer", "ExampleGen"):
+        assert f'"component": "{component}"' in shown

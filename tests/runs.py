@@ -1,0 +1,46 @@
+"""Whole pipeline runs, as small as they can be."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+from components.artifacts import DatasetDir
+from pipeline.config import load_config
+from pipeline.local_runner import Step, run_pipeline
+from pipeline.recommender import recommender
+
+SMALL = (
+    "retrieval_trainer.width=8",
+    "retrieval_trainer.num_layers=1",
+    "retrieval_trainer.num_epochs=2",
+    "retrieval_trainer.max_events=16",
+    "behavior_pretrainer.num_layers=1",
+    "behavior_pretrainer.width=64",
+    "behavior_pretrainer.epochs=1",
+    "behavior_pretrainer.moments_per_user=1",
+    "ranking_trainer.width=8",
+    "ranking_trainer.num_tokens=32",
+    "ranking_trainer.moments_per_user=1",
+    "ranking_trainer.epochs_without_text=1",
+    "ranking_trainer.epochs_with_text=1",
+    # Models this small may well be worse than popularity.
+    "evaluator.ranking_margin=1.0",
+    "evaluator.popularity_margin=1.0",
+)
+
+
+def run_small(data: pathlib.Path, root: pathlib.Path, *settings: str, until: str | None = None) -> list[Step]:
+    """Runs the recommender with SMALL and then `settings`."""
+    dag = recommender(DatasetDir(data.resolve()))
+    defaults = {"pusher": {"serving_dir": str(root.resolve() / "serving")}}
+    configs = load_config(dag, settings=(*SMALL, *settings), defaults=defaults)
+    return run_pipeline(dag, configs, root.resolve(), name="small", observer=_silent, until=until)
+
+
+def _silent(title: str) -> Any:
+    return contextlib.nullcontext(lambda step: None)
+
+
+def executed(steps: list[Step]) -> list[str]:
+    """Titles of the components that were not answered from the cache."""
+    return [step.component for step in steps if not step.cached]

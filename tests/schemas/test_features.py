@@ -1,0 +1,78 @@
+"""One declaration, four consequences: they are compared with each other and with what really is written."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import schema_gen, statistics_gen
+from components.artifacts import DatasetDir, ExampleStatistics, Schema
+from components.quiet_tfdv import tfdv
+from pipeline.datasets.sample import write_sample
+from schemas import features as spec
+from schemas.dataset import TABLES, Feature, load_dataset
+from tests.components.ingested import ingest
+
+
+def test_schema_parse_and_data_agree(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    write_sample(data, num_users=40, num_items=60, num_events=400)
+    examples = ingest(data, tmp_path / "out")
+    statistics = {table: ExampleStatistics(tmp_path / "statistics" / table) for table in TABLES}
+    schemas = {table: Schema(tmp_path / "schema" / table) for table in TABLES}
+    inputs = statistics_gen.Inputs(examples.interactions, examples.items, examples.users)
+    statistics_gen.run(inputs, statistics_gen.Outputs(**statistics), statistics_gen.Config())
+    schema_gen.run(
+        schema_gen.Inputs(DatasetDir(data), **statistics), schema_gen.Outputs(**schemas), schema_gen.Config()
+    )
+    dataset = load_dataset(data)
+    for table in TABLES:
+        declared = {f.name: f for f in spec.tfmd_schema(table, dataset.features(table)).feature}
+        inferred = tfdv.load_schema_text(str(schemas[table].file))
+        for feature in inferred.feature:
+            twin = declared[feature.name]
+            assert (feature.type, feature.presence) == (twin.type, twin.presence), feature.name
+            assert feature.string_domain == twin.string_domain
+            assert feature.float_domain == twin.float_domain
+        split = "train" if table == "interactions" else "all"
+        files = [str(file) for file in getattr(examples, table).split_files(split)]
+        records = list(tf.data.TFRecordDataset(files, "GZIP"))
+        parsed = tf.io.parse_example(records, spec.parse_spec(dataset.features(table)))
+        for name in (feature.name for feature in inferred.feature):
+            assert parsed[name].flat_values.shape[0] > 0, name
+
+
+def test_a_label_is_not_in_a_request() -> None:
+    schema = spec.tfmd_schema("interactions", {"value": Feature(kind="number"), "item_id": Feature(kind="id")})
+    assert [list(feature.not_in_environment) for feature in schema.feature] == [["SERVING"], []]
+    assert list(schema.default_environment) == ["TRAINING", "SERVING"]
+
+
+def test_overlay_opens_seen_domains_that_are_not_categories() -> None:
+    schema = schema_pb2.Schema(
+        feature=[
+            {"name": "title", "type": "BYTES", "domain": "title"},
+            {"name": "brand", "type": "BYTES", "domain": "brand"},
+        ],
+        string_domain=[{"name": "title", "value": ["Tea"]}, {"name": "brand", "value": ["Kumo"]}],
+    )
+    features = {"title": Feature(kind="text", required=True), "brand": Feature(kind="category")}
+    spec.overlay(schema, "items", features, min_domain_mass=0.9)
+    title, brand = schema.feature
+    assert not title.domain and title.presence.min_fraction == 1
+    assert brand.domain == "brand" and brand.distribution_constraints.min_domain_mass == 0.9
+    assert [domain.name for domain in schema.string_domain] == ["brand"]
+
+
+def test_serving_inputs(tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path, num_users=5, num_items=40, num_events=20)
+    inputs = spec.serving_inputs(load_dataset(tmp_path))
+    assert inputs["user_language"] == spec.Input("string", (-1,), "")
+    assert inputs["user_age"].dtype == "float32" and math.isnan(float(inputs["user_age"].default))
+    assert inputs["history"].shape == (-1, -1)
+    assert not {"user_user_id", "value", "item_id"} & inputs.keys()
+    assert spec._user_input(Feature(kind="embedding", size=3)).shape == (-1, 3)
+    assert spec._user_input(Feature(kind="categories")).shape == (-1, -1)
