@@ -16,6 +16,8 @@ setup(
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
         "grpcio>=1.62,<2",
+        "grpcio-health-checking>=1.62.3,<1.63",  # Later ones want protobuf 5.
+        "grpcio-reflection>=1.62.3,<1.63",
         "homefeed-client",  # serving/client of this repository: install both with one command.
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",
@@ -36,9 +38,18 @@ setup(
         "tf-keras>=2.16,<2.17",
         "tfx-bsl>=1.16.1,<1.17",
         "typer>=0.12,<1",
+        "waitress>=3,<4",
     ],
     extras_require={
-        "dev": ["hypothesis>=6,<7", "mypy>=1.11", "pytest>=8", "ruff>=0.9", "types-PyYAML>=6"],
+        "dev": [
+            "cryptography>=42",
+            "grpcio-tools>=1.62.3,<1.63",
+            "hypothesis>=6,<7",
+            "mypy>=1.11",
+            "pytest>=8",
+            "ruff>=0.9",
+            "types-PyYAML>=6",
+        ],
         "kubeflow": ["kfp>=2.13,<2.14"],
         "scann": ["scann>=1.3.2,<1.4"],
     },

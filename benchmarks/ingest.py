@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = pathlib.Path(__file__).with_name("results.json")
+from benchmarks import results
+
 NUM_ITEMS, NUM_USERS = 20_000, 50_000
 DESCRIPTION = """\
 name: ingest-benchmark
@@ -90,7 +91,7 @@ def measure(data: pathlib.Path, out: pathlib.Path) -> dict[str, float]:
             schema_gen.Inputs(dataset, *statistics), schema_gen.Outputs(*schemas), schema_gen.Config()
         ),
         "example_validator": lambda: example_validator.run(
-            example_validator.Inputs(*statistics, *schemas),
+            example_validator.Inputs(dataset, *statistics, *schemas),
             example_validator.Outputs(ExampleAnomalies(out / "anomalies")),
             example_validator.Config(),
         ),
@@ -140,16 +141,10 @@ def report(num_rows: int, num_bytes: int, found: dict[str, float]) -> dict[str, 
     seconds, peak = found["cpu_seconds"], found["peak_rss_mb"]
     print(f"{'all':20}{seconds:8.2f}{num_rows / seconds:16,.0f}{peak:10,.0f}")
     print(f"imports: {found['imports_cpu_seconds']:.1f} CPU s, {found['imports_rss_mb']:,.0f} MB")
-    kept = {f"ingest.{name}.{key}": round(value, 3) for key, value in found.items()}
-    kept[f"ingest.{name}.megabytes"] = round(num_bytes / 1e6, 1)
-    kept[f"ingest.{name}.example_gen.rows_per_cpu_second"] = round(num_rows / found["example_gen.cpu_seconds"])
+    kept = {f"{name}.{key}": round(value, 3) for key, value in found.items()}
+    kept[f"{name}.megabytes"] = round(num_bytes / 1e6, 1)
+    kept[f"{name}.example_gen.rows_per_cpu_second"] = round(num_rows / found["example_gen.cpu_seconds"])
     return kept
-
-
-def keep(figures: dict[str, float]) -> None:
-    """Merges figures into results.json."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    RESULTS.write_text(json.dumps(results | figures, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:
@@ -157,18 +152,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--measure", nargs=2, metavar=("DATA", "OUT"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments, _ = parser.parse_known_args()
     if arguments.measure:
         print(json.dumps(measure(*map(pathlib.Path, arguments.measure))))
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    figures: dict[str, float] = {}
     for num_rows in arguments.rows:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             data, out = pathlib.Path(folder, "data"), pathlib.Path(folder, "out")
             num_bytes = generate(data, num_rows)
             command = [sys.executable, "-m", "benchmarks.ingest", "--measure", str(data), str(out)]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-            keep(report(num_rows, num_bytes, json.loads(done.stdout.splitlines()[-1])))
+            figures |= report(num_rows, num_bytes, json.loads(done.stdout.splitlines()[-1]))
+    results.merge("ingest", figures)
 
 
 if __name__ == "__main__":

@@ -134,19 +134,20 @@ def retain(events: pa.RecordBatch, cuts: Cuts | None) -> pa.RecordBatch:
 
 def split_events(events: pa.RecordBatch, config: Config, cuts: Cuts | None) -> tuple[int, dict[str, pa.RecordBatch]]:
     """All events of some users → how many count, and of each split one row a user."""
-    events, users, row_splits = sort_events(events)
-    assigned = assign_splits(users, row_splits, events["timestamp"].to_numpy(), config, cuts)
-    return events.num_rows, {
-        split: group_events(events, users, row_splits, np.flatnonzero(assigned == number))
+    order, users, row_splits = sort_events(events)
+    seconds = events["timestamp"].to_numpy()[order]
+    assigned = assign_splits(users, row_splits, seconds, config, cuts)
+    return len(order), {
+        split: group_events(events, order, users, row_splits, np.flatnonzero(assigned == number))
         for number, split in enumerate(SPLITS)
     }
 
 
-def sort_events(events: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, Ints]:
-    """Sorts events by (user, timestamp, given order) and drops those counted twice.
+def sort_events(events: pa.RecordBatch) -> tuple[Ints, pa.Array, Ints]:
+    """Sorts events by (user, timestamp, given order) and leaves out those that count already.
 
     Returns:
-        The events; the users `[num_users]`; and row splits `[num_users + 1]`.
+        [num_events] positions of events; the users `[num_users]`; and row splits `[num_users + 1]` of the positions.
     """
     import pyarrow.compute as pc
 
@@ -155,20 +156,24 @@ def sort_events(events: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, Ints]
     rank = np.empty(len(alphabetical), np.int64)
     rank[alphabetical] = np.arange(len(alphabetical))
     user, seconds = rank[coded.indices.to_numpy()], events["timestamp"].to_numpy()
-    order = np.lexsort((seconds, user))
+    since = seconds - seconds.min(initial=0)
+    order = np.argsort(user * (since.max(initial=0) + 1) + since, kind="stable")  # Fits: times are below 10^11.
     order = order[~_repeats(events, order, user, seconds)]
     row_splits = np.searchsorted(user[order], np.arange(len(rank) + 1))
-    return _take(events, order), coded.dictionary.take(alphabetical), row_splits
+    return order, coded.dictionary.take(alphabetical), row_splits
 
 
-def group_events(events: pa.RecordBatch, users: pa.Array, row_splits: Ints, chosen: Ints) -> pa.RecordBatch:
+def group_events(
+    events: pa.RecordBatch, order: Ints, users: pa.Array, row_splits: Ints, chosen: Ints
+) -> pa.RecordBatch:
     """One row a user with at least one chosen event, its events as lists.
 
     Args:
-        events: sorted by user.
+        events: in any order.
+        order: [num_events] positions of events, sorted by user.
         users: [num_users].
-        row_splits: [num_users + 1].
-        chosen: [num_chosen] positions of events, ascending.
+        row_splits: [num_users + 1] of `order`.
+        chosen: [num_chosen] places in `order`, ascending.
     """
     import pyarrow as pa
 
@@ -176,10 +181,10 @@ def group_events(events: pa.RecordBatch, users: pa.Array, row_splits: Ints, chos
     present = np.flatnonzero(np.diff(bounds))
     offsets = pa.array(np.append(bounds[present], len(chosen)), pa.int32())
     columns = {"user_id": _one_each(users.take(pa.array(present)))}
+    positions = pa.array(order[chosen])
     for name in events.schema.names:
         if name != "user_id":
-            values = _no_nulls(events[name].take(pa.array(chosen)))
-            columns[name] = pa.ListArray.from_arrays(offsets, values)
+            columns[name] = pa.ListArray.from_arrays(offsets, _no_nulls(events[name].take(positions)))
     return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 

@@ -11,21 +11,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-import rich.console
 import rich.table
 import rich.tree
 import typer
 
+from pipeline import cli_data
+from pipeline.terminal import Data, Json, Root, console, errors, print_json
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
-data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
-app.add_typer(data_app, name="data")
-
-console = rich.console.Console(highlight=False)
-errors = rich.console.Console(stderr=True, highlight=False)
-
-Root = Annotated[pathlib.Path, typer.Option(help="Folder of artifacts, metadata and served models.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
-Out = Annotated[pathlib.Path, typer.Option(help="Folder to write; made if missing.")]
+app.add_typer(cli_data.data_app, name="data")
+app.add_typer(cli_data.schema_app, name="schema")
+app.command()(cli_data.drift)
+app.command()(cli_data.forget)
 
 
 @app.callback()
@@ -33,43 +30,9 @@ def homefeed() -> None:
     """From three tables to a served, personal home page."""
 
 
-@data_app.command("movielens-100k")
-def data_movielens(
-    out: Out,
-    source: Annotated[
-        str | None, typer.Option("--from", help="The archive, or a folder with it: a path or a URL.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """MovieLens-100K: 943 people, 1,682 films, 100,000 ratings."""
-    from pipeline.datasets.movielens import write_movielens_100k
-
-    write_movielens_100k(out, source)
-    _print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
-
-
-@data_app.command("sample")
-def data_sample(
-    out: Out,
-    users: Annotated[int, typer.Option(min=1)] = 300,
-    items: Annotated[int, typer.Option(min=2)] = 400,
-    events: Annotated[int, typer.Option(min=1)] = 12_000,
-    seed: int = 0,
-    as_json: Json = False,
-) -> None:
-    """A simulated store with texts in English and Chinese and a known taste behind each user."""
-    from pipeline.datasets.sample import write_sample
-
-    try:
-        write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    _print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
-
-
 @app.command()
 def run(
-    data: Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")],
+    data: Data,
     root: Root,
     config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
     settings: Annotated[
@@ -95,7 +58,7 @@ def run(
     observer = _silent if as_json else _progress
     steps = run_pipeline(dag, configs, root.resolve(), name=name, observer=observer, until=until, metadata=metadata)
     if as_json:
-        _print_json([vars(step) for step in steps])
+        print_json([vars(step) for step in steps])
 
 
 @app.command()
@@ -123,7 +86,7 @@ def recommend(
         request = Request(user, events, request.features)
     (page,) = Recommender(_predictor(root, server)).recommend([request], k)
     if as_json:
-        _print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
+        print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
         return
     recent = [event.item_id for event in request.history[-10:]]
     _print_page(request, profiles.titles(recent) if profiles else recent, page)
@@ -151,7 +114,7 @@ def batch_recommend(
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     staging.rename(out)
-    _print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")
+    print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")
 
 
 @app.command()
@@ -187,7 +150,7 @@ def evaluate(root: Root, as_json: Json = False) -> None:
     reasons = ModelBlessing(blessing.path).reasons()
     report = ModelEvaluation(evaluation.path).read_json("metrics.json")
     if as_json:
-        _print_json({"metrics": report, "blessed": not reasons, "reasons": reasons})
+        print_json({"metrics": report, "blessed": not reasons, "reasons": reasons})
     else:
         _print_metrics(report)
         console.print("blessed" if not reasons else "not blessed: " + "; ".join(reasons))
@@ -206,7 +169,7 @@ def lineage(
 
     found = trace(str(_metadata_file(root)), artifact)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     tree = rich.tree.Tree(_lineage_label(found))
     _grow(tree, found)
@@ -298,10 +261,6 @@ def _progress(title: str) -> Iterator[Callable[[Any], None]]:
 @contextlib.contextmanager
 def _silent(title: str) -> Iterator[Callable[[Any], None]]:
     yield lambda step: None
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def _print_page(request: Any, recent_titles: list[str], page: list[Any]) -> None:

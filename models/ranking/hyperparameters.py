@@ -23,7 +23,7 @@ class Hyperparameters:
     num_events: int = 50  # Newest events that candidates attend to.
     num_tokens: int = 128  # Length of the user's text.
     num_factors: int = 16  # Size of the vectors that ratings are explained with.
-    rating_iterations: int = 100  # Passes of fitting those.
+    rating_iterations: int = 80  # Passes of fitting those.
     num_rated_events: int = 200  # Newest events that a user's taste in ratings is estimated from.
     dropout: float = 0.2  # Of hidden units while training.
     id_dropout: float = 0.1  # Share of items that are seen without their identity while training.

@@ -12,7 +12,7 @@ from models.catalogue import Catalogue
 from models.ranking import feature_encoder, rating_factors
 from models.sequences import Sequences
 
-NUM_FOLDS = 4
+NUM_FOLDS = 3
 
 
 def fold(row: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

@@ -47,7 +47,7 @@ def test_signatures_are_those_of_the_documentation(model: tuple[str, pathlib.Pat
 def test_any_model_loads_and_answers_without_our_code(
     model: tuple[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    name, path = model
+    _, path = model
     program = """
 import json, sys
 import tensorflow as tf
