@@ -185,6 +185,7 @@ class Ingest(beam.PTransform):
         read = (
             pipeline
             | "Files" >> beam.Create(files)
+            | "Spread" >> beam.Reshuffle()  # So that workers share the files.
             | "Read"
             >> beam.ParDo(
                 _Read(self._sources, self._num_shards, self._spill_dir, self._config.user_key)

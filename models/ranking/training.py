@@ -17,6 +17,8 @@ from models.ranking.hyperparameters import Hyperparameters
 from models.ranking.ranker import Ranker
 from models.sequences import Sequences
 
+Floats = npt.NDArray[np.float64]
+
 _MAX_EVAL_MOMENTS = 2000
 _MAX_EVAL_TARGETS = 64
 _HELD_OUT = 0.2  # Share of a user's events that are targets under `targets: any`.
@@ -269,3 +271,32 @@ def _fit_on_eval(
 
 def _copy(variables: list[Any]) -> list[npt.NDArray[Any]]:
     return [np.array(variable) for variable in variables]
+
+
+def predict(trained: Trained, sequences: Sequences) -> tuple[Floats, Floats, Floats, Floats]:
+    """P(positive) and rating of every event of a split, each user asked once, with the history before the split.
+
+    Returns:
+        [num_targets] float64 each: probability, rating (NaN where the data has none), whether it was positive,
+        and its value.
+    """
+    ranker, calibration = trained.ranker, trained.calibration
+    moments = requests.first_targets(sequences)
+    longest = int((sequences.row_splits[1:] - sequences.row_splits[:-1] - sequences.num_history).max(initial=1))
+    config = dataclasses.replace(ranker.config, num_targets=longest, num_negatives=0)
+    asked = examples.unlisted(sequences, moments, 1, False)
+    score = tf.function(lambda batch: ranker(batch, with_text=trained.with_text), reduce_retracing=True)
+    columns: list[list[npt.NDArray[Any]]] = [[np.empty(0)] for _ in range(4)]
+    for start in range(0, len(moments), 64):
+        which = np.arange(start, min(start + 64, len(moments)))
+        batch = examples.batch(asked, which, config, np.random.default_rng(0))
+        outputs = score(_Trainer._tensors(batch))
+        known = batch["is_event"] > 0
+        logits = outputs["positive_logits"].numpy()[known].astype(np.float64)
+        rating = outputs["ratings"].numpy()[known] if ranker.has_ratings else np.full(len(logits), np.nan)
+        columns[0].append(1 / (1 + np.exp(-(calibration.slope * logits + calibration.offset))))
+        columns[1].append(np.clip(ranker.rating_mean + ranker.rating_deviation * rating, *ranker.rating_range))
+        columns[2].append(batch["positive"][known])
+        columns[3].append(batch["value"][known])
+    probability, rating, positive, value = (np.concatenate(column).astype(np.float64) for column in columns)
+    return probability, rating, positive, value
