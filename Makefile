@@ -11,13 +11,13 @@ FROM ?=
 PORT ?= 8500
 DATA_DIR := $(if $(wildcard $(DATA)/dataset.yaml),$(DATA),var/$(DATA)/data)
 ROOT ?= var/$(notdir $(DATA))/root
-USER_ID ?= $(if $(filter sample,$(DATA)),u0001,42)
+USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
 
 .PHONY: run test test-all check format bench serve clean
 
 run: $(READY) $(DATA_DIR)/dataset.yaml
 	$(BIN)/homefeed run --data $(DATA_DIR) --root $(ROOT)
-	@$(BIN)/homefeed serve --root $(ROOT) --port $(PORT) & server=$$!; \
+	@$(BIN)/homefeed serve --root $(ROOT) --port $(PORT) >$(ROOT)/server.log 2>&1 & server=$$!; \
 	 $(BIN)/homefeed recommend --root $(ROOT) --server 127.0.0.1:$(PORT) --user $(USER_ID); status=$$?; \
 	 kill $$server; wait $$server; exit $$status
 

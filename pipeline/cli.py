@@ -252,7 +252,7 @@ def _metadata_file(root: pathlib.Path) -> pathlib.Path:
 def _progress(title: str) -> Iterator[Callable[[Any], None]]:
     def finished(step: Any) -> None:
         took = "cached" if step.cached else f"{step.seconds:6.1f} s"
-        console.print(f"[green]✓[/] {title:<20} {took:>8}  {step.summary}")
+        console.print(f"[green]✓[/] {title:<20} {took:>8}  {step.summary}", soft_wrap=True)
 
     with console.status(f"{title} …"):
         yield finished

@@ -16,7 +16,7 @@ class Hyperparameters:
     num_listed: int = 4  # The first of those that the listwise loss calls relevant.
     num_negatives: int = 40  # Candidates of a training request beside its targets, out of `num_candidates`.
     num_candidates: int = 100  # What retrieval returns for a request.
-    moments_per_user: int = 4  # Training requests of a user for which retrieval is asked.
+    moments_per_user: int = 4  # Training requests of a user in one pass, drawn anew each time.
     # The model.
     width: int = 64  # Size of item vectors, attention and hidden layers.
     num_heads: int = 2  # Heads of the attention from candidates to events and to words.

@@ -87,16 +87,15 @@ def _source(
     train: Sequences, retrieve: examples.Retrieve, config: Hyperparameters, rng: np.random.Generator
 ) -> Callable[[], examples.Labelled]:
     """Gives an epoch's training requests."""
-    if config.targets == "next":
+    def coming() -> examples.Labelled:
         moments = requests.random_moments(train, config.moments_per_user, rng)
-        labelled = examples.Labelled(train, moments, *retrieve(train, moments, config.num_candidates), True)
-        return lambda: labelled
+        return examples.Labelled(train, moments, *retrieve(train, moments, config.num_candidates), True)
 
     def held() -> examples.Labelled:
         sequences = examples.hold_out(train, _HELD_OUT, rng)
         return examples.unlisted(sequences, requests.first_targets(sequences), config.num_candidates, True)
 
-    return held
+    return coming if config.targets == "next" else held
 
 
 def _held_out(evaluation: Sequences, retrieve: examples.Retrieve, config: Hyperparameters) -> examples.Labelled:
