@@ -39,7 +39,7 @@ def train(
     with TrainingLog(outputs.model_run.path) as log:
         trained = training.train(catalogue, train_split, eval_split, config, log.write)
     export.save(retriever.Retriever(trained, catalogue, train_split), outputs.model.serving_dir)
-    outputs.model_run.write_json("curve.json", [dataclasses.asdict(epoch) for epoch in log.epochs])
+    outputs.model_run.write_json("curve.json", log.curve())
     return log.summary()
 
 

@@ -59,21 +59,32 @@ def drift(
     schema: Annotated[
         pathlib.Path | None, typer.Option(help="Schema file or folder whose drift comparators set thresholds.")
     ] = None,
+    thresholds: Annotated[
+        list[str] | None, typer.Option("--threshold", help="table.column:distance=value; may be repeated.")
+    ] = None,
     html: Annotated[pathlib.Path | None, typer.Option(help="Also write a self-contained HTML report.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."""
     from components.drift import run_drift
 
-    report = run_drift(baseline, current, schema)
+    report = run_drift(baseline, current, schema, dict(map(_parse_threshold, thresholds or ())))
     report.write(html_path=html)
     print_json(report.to_json()) if as_json else print(report.to_text())
     if report.drifted:
         raise typer.Exit(1)
 
 
+def _parse_threshold(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} should read table.column:distance=value") from error
+
+
 def forget(
-    user: Annotated[str, typer.Option(help="User id, as it is in the tables.")],
+    user: Annotated[str, typer.Argument(help="User id, as it is in the tables.")],
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder whose tables are rewritten.")] = None,
     root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs: artifacts and profiles.")] = None,
     user_key: Annotated[str, typer.Option(help="Where the key of pseudonyms is, if user ids are hashed.")] = "",

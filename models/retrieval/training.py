@@ -44,6 +44,7 @@ class Epoch:
     epoch: int
     loss: float
     ndcg: float  # NDCG@10 on the eval split; NaN where that is empty.
+    ndcg_100: float  # NDCG@100, by which epochs are chosen: it asks for the first page too, and is less noisy.
     recall: float  # Recall@100.
 
 
@@ -161,15 +162,10 @@ def fit_towers(
             continue
         with learner.averaged():
             ranks = evaluate(model, eval_windows)
-            row = Epoch(
-                epoch,
-                float(np.mean([loss.numpy() for loss in losses])),
-                float(metrics.ndcg(ranks, 10).mean()) if len(ranks.above) else math.nan,
-                float(metrics.hit_rate(ranks, 100).mean()) if len(ranks.above) else math.nan,
-            )
+            row = _epoch(epoch, float(np.mean([loss.numpy() for loss in losses])), ranks)
             on_epoch(row)
-            if math.isnan(row.ndcg) or row.ndcg > best:
-                best, best_epoch, best_weights = row.ndcg, epoch, model.get_weights()
+            if math.isnan(row.ndcg_100) or row.ndcg_100 > best:
+                best, best_epoch, best_weights = row.ndcg_100, epoch, model.get_weights()
         if epoch - best_epoch >= config.patience:
             break
     model.set_weights(best_weights)
@@ -219,6 +215,13 @@ def score_queries(
 ) -> npt.NDArray[np.float32]:
     """[num_targets, num_rows] float32 scores for the histories before the target events."""
     return embed_queries(model, windows, targets) @ model.embed_all().numpy().T
+
+
+def _epoch(epoch: int, loss: float, ranks: metrics.Ranks) -> Epoch:
+    if not len(ranks.above):
+        return Epoch(epoch, loss, math.nan, math.nan, math.nan)
+    quality = metrics.ndcg(ranks, 10), metrics.ndcg(ranks, 100), metrics.hit_rate(ranks, 100)
+    return Epoch(epoch, loss, *(float(values.mean()) for values in quality))
 
 
 class _Learner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 
@@ -36,10 +37,17 @@ class TrainingLog:
                 tf.summary.scalar("eval/ndcg@10", epoch.ndcg)
                 tf.summary.scalar("eval/recall@100", epoch.recall)
 
+    def curve(self) -> list[dict[str, float | None]]:
+        """One row an epoch, fit for JSON: what could not be measured is None."""
+        return [
+            {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(epoch).items()}
+            for epoch in self.epochs
+        ]
+
     def summary(self) -> str:
         """How many epochs, and the best of them."""
         measured = [epoch for epoch in self.epochs if not math.isnan(epoch.ndcg)]
         if not measured:
             return f"{len(self.epochs)} epochs, nothing to evaluate on"
-        best = max(measured, key=lambda epoch: epoch.ndcg)
+        best = max(measured, key=lambda epoch: epoch.ndcg_100)
         return f"{len(self.epochs)} epochs, NDCG@10 {best.ndcg:.4f} on eval"
