@@ -31,7 +31,7 @@ class Hyperparameters:
     fine_tune: Literal["full", "last_n", "lora", "head"] = "full"  # Which of BERT's weights change.
     last_n: int = 1  # Layers that change under `last_n`.
     lora_rank: int = 4  # Under `lora`.
-    epochs_without_text: int = 8  # Passes over the users before BERT joins.
+    epochs_without_text: int = 12  # Passes over the users before BERT joins.
     epochs_with_text: int = 1  # Passes over the users with BERT.
     patience: int = 3  # Passes without a better result on eval before a phase ends.
     batch_size: int = 32  # Requests a step.

@@ -87,6 +87,7 @@ def _source(
     train: Sequences, retrieve: examples.Retrieve, config: Hyperparameters, rng: np.random.Generator
 ) -> Callable[[], examples.Labelled]:
     """Gives an epoch's training requests."""
+
     def coming() -> examples.Labelled:
         moments = requests.random_moments(train, config.moments_per_user, rng)
         return examples.Labelled(train, moments, *retrieve(train, moments, config.num_candidates), True)
