@@ -16,6 +16,7 @@ def main() -> None:
     if unknown:
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(PARTS)}")
     for part in asked:
+        sys.argv = [f"benchmarks {part}"]  # A part takes its own options only when it is run by itself.
         importlib.import_module(f"benchmarks.{part}").main()
 
 

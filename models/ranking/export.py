@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from models.catalogue import Catalogue
 from models.ranking.training import Trained
+from models.request_specs import request_specs
 from models.retrieval import string_table
 from models.sequences import Sequences
 
@@ -37,7 +38,7 @@ class RankingModule(tf.Module):
         self._user_tables = {
             name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
         }
-        self._specs = request_specs(train)
+        self._specs = rank_specs(train)
 
     def signatures(self) -> dict[str, Any]:
         """`rank`, also under TensorFlow Serving's default name."""
@@ -105,27 +106,14 @@ def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     return centred / (tf.sqrt(tf.reduce_sum(tf.square(centred), 1, keepdims=True) / count) + 1e-6)
 
 
-def request_specs(train: Sequences) -> dict[str, Any]:
+def rank_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
     """Input name → spec of what the model is asked with."""
-    specs: dict[str, Any] = {
+    return {
         "candidates": tf.TensorSpec([None, None], tf.string, name="candidates"),
         "retrieval_scores": tf.TensorSpec([None, None], tf.float32, name="retrieval_scores"),
-        "history": tf.TensorSpec([None, None], tf.string, name="history"),
-        "history_timestamp": tf.TensorSpec([None, None], tf.int64, name="history_timestamp"),
         "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
+        **request_specs(train),
     }
-    if np.isfinite(train.value).any():
-        specs["history_value"] = tf.TensorSpec([None, None], tf.float32, name="history_value")
-    if train.vocabularies.get("event_type"):
-        specs["history_event_type"] = tf.TensorSpec([None, None], tf.string, name="history_event_type")
-    for name, positions in train.categorical.items():
-        shape = [None] if positions.shape[1] == 1 else [None, None]
-        specs[f"user_{name}"] = tf.TensorSpec(shape, tf.string, name=f"user_{name}")
-    for name, numbers in train.numeric.items():
-        if np.isfinite(numbers).any():
-            sizes: list[int | None] = [None] if numbers.shape[1] == 1 else [None, numbers.shape[1]]
-            specs[f"user_{name}"] = tf.TensorSpec(sizes, tf.float32, name=f"user_{name}")
-    return specs
 
 
 def save(module: RankingModule, folder: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class Hyperparameters:
-    """Sizes, rates and lengths; the defaults are tuned on MovieLens-100K's eval splits."""
+    """Sizes, rates and lengths; the defaults come from a few runs on MovieLens-100K's eval splits."""
 
     # What a training request is.
     targets: Literal["next", "any"] = "next"  # Events after a random moment, or random ones given all others.

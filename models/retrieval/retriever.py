@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models import catalogue as catalogues
 from models import sequences as sequence_module
+from models.request_specs import request_specs
 from models.retrieval import exact_index, linear_factors, string_table, training
 
 Tensors = Mapping[str, tf.Tensor]
@@ -122,28 +123,6 @@ class Retriever(tf.Module):
                     column = self._user_tables[feature].lookup(column)
                 features[feature] = column
         return features
-
-
-def request_specs(train: sequence_module.Sequences) -> dict[str, tf.TensorSpec]:
-    """Input name → spec of what the training data knows of a user."""
-    specs = {
-        "history": tf.TensorSpec([None, None], tf.string, name="history"),
-        "history_timestamp": tf.TensorSpec([None, None], tf.int64, name="history_timestamp"),
-    }
-    if np.isfinite(train.value).any():
-        specs["history_value"] = tf.TensorSpec([None, None], tf.float32, name="history_value")
-    if train.vocabularies.get("event_type"):
-        specs["history_event_type"] = tf.TensorSpec([None, None], tf.string, name="history_event_type")
-    for name, positions in train.categorical.items():
-        shape = [None] if positions.shape[1] == 1 else [None, None]
-        specs[f"user_{name}"] = tf.TensorSpec(shape, tf.string, name=f"user_{name}")
-    for name, numbers in train.numeric.items():
-        if np.isfinite(numbers).any():
-            size = numbers.shape[1]
-            specs[f"user_{name}"] = tf.TensorSpec(
-                [None] if size == 1 else [None, size], tf.float32, name=f"user_{name}"
-            )
-    return specs
 
 
 def last_places(present: tf.Tensor, max_events: int) -> tuple[tf.Tensor, tf.Tensor]:
