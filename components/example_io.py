@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,14 +100,3 @@ def rectangular(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray
     """A `[num_rows, size]` or `[num_rows]` array as flat values and row splits."""
     size = values.shape[1] if values.ndim == 2 else 1
     return values.reshape(-1), np.arange(len(values) + 1, dtype=np.int64) * size
-
-
-def concatenate(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
-    """np.concatenate that knows the type of nothing at all."""
-    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
-
-
-def make_dir(path: pathlib.Path) -> pathlib.Path:
-    """Makes a folder and returns it."""
-    path.mkdir(parents=True, exist_ok=True)
-    return path

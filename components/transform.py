@@ -13,7 +13,7 @@ import numpy.typing as npt
 from components.artifacts import DatasetDir, Examples, TransformGraph
 from models.catalogue import Catalogue
 from models.sequences import Sequences
-from schemas.dataset import STANDARD_COLUMNS, Feature, Positive, load_dataset
+from schemas.dataset import Feature, Positive, load_dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -298,8 +298,8 @@ def _encode(
     numeric = {}
     for name, feature in _model_features(features, ("number", "embedding")).items():
         found = example_io.ragged(batch, name)
-        if found is not None or name in STANDARD_COLUMNS:
-            values, row_splits = found or (np.empty(0, np.float32), np.zeros(batch.num_rows + 1, np.int64))
+        if found is not None:
+            values, row_splits = found
             numeric[name] = _pad_numbers(values.astype(np.float32), row_splits, feature.size or 1)
     return categorical, numeric, learnt
 
