@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from models import metrics
 from models.retrieval.linear_factors import Decomposition, LinearFactors
 
 REGULARIZATIONS = (30.0, 100.0, 300.0, 1000.0)
+LONG_TERMS = (0.1, 0.3, 1.0)  # Where order tells little, as in a log of ratings, old events say as much as new ones.
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # Of the linear scores, scaled to standard deviation 1.
 BOOSTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 CUT_OFF = 100  # NDCG@100 asks for the first page and for what comes after, and is less noisy than NDCG@10.
@@ -34,12 +36,12 @@ def fit_blend(
     Returns:
         Factors with the weight folded in; all 0 where nothing helps, or where there is nothing to judge by.
     """
-    silent = decomposition.factors(1.0).scaled(0.0)
+    silent = decomposition.factors(1.0, LONG_TERMS[0]).scaled(0.0)
     if not len(targets):
         return silent
     best, chosen = _quality(tower_scores, targets, histories), silent
-    for regularization in REGULARIZATIONS:
-        factors = decomposition.factors(regularization)
+    for regularization, long_term in itertools.product(REGULARIZATIONS, LONG_TERMS):
+        factors = decomposition.factors(regularization, long_term)
         scores = factors.scores(histories)
         scale = float(scores.std())
         if scale == 0:

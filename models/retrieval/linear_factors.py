@@ -15,9 +15,8 @@ from models.sequences import Sequences
 
 Floats = npt.NDArray[np.float32]
 
-RECENCY_EVENTS = 10.0  # An event so many places back weighs 1/e of the newest …
+RECENCY_EVENTS = 10.0  # An event so many places back weighs 1/e of the newest, plus its long-term weight.
 CONTENT_RIDGE = 1.0  # Regularisation of the regression that stands in for items without a history.
-LONG_TERM_WEIGHT = 0.1  # … plus this, however long ago it was.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,22 +27,24 @@ class LinearFactors:
 
     Attributes:
         encode, decode: [num_rows, rank] float32; rows of items never seen in training are 0.
+        long_term: weight of an event however long ago it was, beside 1 for being the newest.
     """
 
     encode: Floats
     decode: Floats
+    long_term: float
 
     def scores(self, histories: Sequence[npt.NDArray[np.integer[Any]]]) -> Floats:
         """[num_queries, num_rows] float32."""
         queries = np.zeros((len(histories), self.encode.shape[1]), np.float32)
         for query, rows in zip(queries, histories, strict=True):
-            query[:] = recency_weights(len(rows)) @ self.encode[rows]
+            query[:] = recency_weights(len(rows), self.long_term) @ self.encode[rows]
         scores: Floats = queries @ self.decode.T
         return scores
 
     def scaled(self, weight: float) -> LinearFactors:
         """The same with all scores multiplied."""
-        return LinearFactors(self.encode, np.float32(weight) * self.decode)
+        return dataclasses.replace(self, decode=np.float32(weight) * self.decode)
 
     def for_new_items(self, content: Floats, is_new: npt.NDArray[np.bool_]) -> LinearFactors:
         """Gives new items the factors that their content makes one expect: a ridge regression on the others.
@@ -60,7 +61,7 @@ class LinearFactors:
         encode, decode = self.encode.copy(), self.decode.copy()
         for table in (encode, decode):
             table[is_new] = features[is_new] @ np.linalg.solve(gram, features[known].T @ table[known])
-        return LinearFactors(encode, decode)
+        return dataclasses.replace(self, encode=encode, decode=decode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Decomposition:
     singular_values: npt.NDArray[np.float64]
     items: npt.NDArray[np.float64]
 
-    def factors(self, regularization: float) -> LinearFactors:
+    def factors(self, regularization: float, long_term: float) -> LinearFactors:
         """EASE (Steck 2019) of that rank, in closed form.
 
         With XᵀX = V S² Vᵀ, the inverse of XᵀX + λI is (I - V G Vᵀ) / λ, where G = S² / (S² + λ). EASE's weight
@@ -85,7 +86,8 @@ class Decomposition:
         gains = energy / (energy + regularization)
         encode = self.items * gains
         diagonal = 1 - (encode * self.items).sum(axis=1)
-        return LinearFactors(encode.astype(np.float32), (self.items / diagonal[:, None]).astype(np.float32))
+        decode = self.items / diagonal[:, None]
+        return LinearFactors(encode.astype(np.float32), decode.astype(np.float32), long_term)
 
 
 def decompose(train: Sequences, num_rows: int, rank: int, seed: int) -> Decomposition:
@@ -99,7 +101,7 @@ def decompose(train: Sequences, num_rows: int, rank: int, seed: int) -> Decompos
     return Decomposition(singular_values, items.T)
 
 
-def recency_weights(num_events: int) -> Floats:
+def recency_weights(num_events: int, long_term: float) -> Floats:
     """[num_events] float32 weights of a history's events, oldest first."""
     age = np.arange(num_events)[::-1]
-    return (np.exp(-age / RECENCY_EVENTS) + LONG_TERM_WEIGHT).astype(np.float32)
+    return (np.exp(-age / RECENCY_EVENTS) + long_term).astype(np.float32)

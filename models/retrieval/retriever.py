@@ -37,6 +37,7 @@ class Retriever(tf.Module):
         self._width = towers.query_tower.width
         self._max_events = towers.max_events
         self._max_linear_events = trained.max_linear_events
+        self._long_term = trained.linear.long_term
         self._linear_encode = tf.Variable(trained.linear.encode, trainable=False, name="linear_encode")
         self._index = exact_index.ExactIndex(np.concatenate([trained.candidates, trained.linear.decode], axis=1))
         self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
@@ -108,7 +109,7 @@ class Retriever(tf.Module):
         places, num_events = last_places(rows > 0, self._max_linear_events)
         age = num_events[:, None] - 1 - tf.range(tf.shape(places)[1])[None, :]
         weights = tf.exp(-tf.cast(age, tf.float32) / linear_factors.RECENCY_EVENTS)
-        weights = tf.where(age >= 0, weights + linear_factors.LONG_TERM_WEIGHT, 0.0)
+        weights = tf.where(age >= 0, weights + self._long_term, 0.0)
         encoded = tf.gather(self._linear_encode, tf.gather(rows, places, batch_dims=1))
         return tf.einsum("be,ber->br", weights, encoded)
 

@@ -20,7 +20,7 @@ def saved(tmp_path_factory):
     towers = training.build(catalogue, train, TINY)
     next_batch = next(windows.Windows(train, 3).epoch(np.random.default_rng(0), 2))
     towers.compute_loss({name: tf.constant(column) for name, column in next_batch.items()})
-    linear = linear_factors.decompose(train, 8, rank=4, seed=0).factors(1.0)
+    linear = linear_factors.decompose(train, 8, rank=4, seed=0).factors(1.0, 0.3)
     folder = tmp_path_factory.mktemp("retrieval")
     candidates = towers.embed_all().numpy()
     candidates[toy.NEW_ITEM, -1] += 0.5
