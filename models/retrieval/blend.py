@@ -15,7 +15,7 @@ from models.retrieval.linear_factors import Decomposition, LinearFactors
 REGULARIZATIONS = (30.0, 100.0, 300.0, 1000.0)
 LONG_TERMS = (0.1, 0.3, 1.0)  # Where order tells little, as in a log of ratings, old events say as much as new ones.
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # Of the linear scores, scaled to standard deviation 1.
-BOOSTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+BOOSTS = (-4.0, -3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 CUT_OFF = 100  # NDCG@100 asks for the first page and for what comes after, and is less noisy than NDCG@10.
 
 
@@ -62,8 +62,10 @@ def fit_novelty_boost(
 ) -> float:
     """What to add to the scores of items that nobody has had, so that they get a chance to be had.
 
-    No ranking measure on past events asks for this: a new item has few events yet, however good it is. So it
-    has a price: the largest boost is taken that costs at most `price`, a share of the quality on the queries.
+    Training plays through how items do that are new and will be had; many that nobody has had never will be. So
+    the scores need a scale that only the eval split can give, and it may well be negative. No ranking measure on past
+    events asks for more than what is best there: a new item has few events yet, however good it is. So its chance
+    has a price: the largest boost is taken that costs at most `price`, a share of the best quality.
 
     Args:
         scores: [num_queries, num_rows] float32.
@@ -73,13 +75,9 @@ def fit_novelty_boost(
     """
     if not len(targets) or not is_new[1:].any():
         return 0.0
-    allowed = (1 - price) * _quality(scores, targets, histories)
-    affordable = 0.0
-    for boost in BOOSTS:
-        if _quality(scores + np.float32(boost) * is_new, targets, histories) < allowed:
-            break
-        affordable = boost
-    return affordable
+    qualities = [_quality(scores + np.float32(boost) * is_new, targets, histories) for boost in BOOSTS]
+    allowed = (1 - price) * max(qualities)
+    return max(boost for boost, quality in zip(BOOSTS, qualities, strict=True) if quality >= allowed)
 
 
 def _quality(

@@ -84,7 +84,7 @@ def train(
     targets = sample_targets(windows, catalogue.num_rows)
     queries = windows.histories(targets), windows.items(targets)
     decomposition = linear_factors.decompose(training, catalogue.num_rows, config.linear_rank, config.seed)
-    linear = blend.fit_blend(score_queries(towers, windows, targets), *queries, decomposition)
+    linear = blend.fit_blend(score_known(towers, windows, targets), *queries, decomposition)
     is_new = catalogue.train_counts == 0
     _, new = towers.embed_candidates(tf.range(catalogue.num_rows))
     linear = linear.for_new_items(new[:, :-1].numpy(), is_new)
@@ -187,11 +187,10 @@ def first_seen(sequences: Sequences, num_rows: int) -> npt.NDArray[np.int64]:
 
 
 def evaluate(model: two_tower.TwoTower, windows: Windows) -> metrics.Ranks:
-    """Full ranking of (a sample of) the split's targets."""
+    """Full ranking of (a sample of) the split's targets among all trained items."""
     targets = sample_targets(windows, model.num_rows)
-    scores = score_queries(model, windows, targets)
-    items = windows.items(targets)
-    return metrics.rank_targets(scores, items, windows.histories(targets))
+    scores = score_known(model, windows, targets)
+    return metrics.rank_targets(scores, windows.items(targets), windows.histories(targets))
 
 
 def sample_targets(windows: Windows, num_rows: int) -> npt.NDArray[np.int64]:
@@ -215,6 +214,17 @@ def score_queries(
 ) -> npt.NDArray[np.float32]:
     """[num_targets, num_rows] float32 scores for the histories before the target events."""
     return embed_queries(model, windows, targets) @ model.embed_all().numpy().T
+
+
+def score_known(
+    model: two_tower.TwoTower, windows: Windows, targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """The same with -inf for items that training has never seen.
+
+    Their scores have no scale yet, which `blend.fit_novelty_boost` gives them in the end. In a catalogue with many
+    of them, they would hide how well the others are ordered.
+    """
+    return np.where(model.is_trained, score_queries(model, windows, targets), np.float32(-np.inf))
 
 
 def _epoch(epoch: int, loss: float, ranks: metrics.Ranks) -> Epoch:

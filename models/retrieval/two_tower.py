@@ -69,6 +69,7 @@ class TwoTower(tfrs.Model):
         self._candidates = {name: tf.constant(column) for name, column in candidates.items()}
         trained = np.flatnonzero(train_counts)
         trained = trained[trained > 0]
+        self.is_trained = np.asarray(train_counts > 0)
         self._trained = tf.constant(trained, tf.int32)
         self._first_seen = tf.constant(first_seen[trained])
         self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)

@@ -39,3 +39,11 @@ def test_new_items_get_what_their_price_allows():
     assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.01) == 1.0
     assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
     assert blend.fit_novelty_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0
+
+
+def test_new_items_that_score_too_high_are_held_back():
+    histories, targets = _queries(10)
+    scores = np.zeros((10, 8), np.float32)
+    scores[np.arange(10), targets], scores[:, toy.NEW_ITEM] = 1.1, 3.0
+    is_new = np.arange(8) == toy.NEW_ITEM
+    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.01) == -2.0
