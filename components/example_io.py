@@ -41,18 +41,33 @@ def read_batches(file: pathlib.Path | str, batch_size: int) -> Iterator[pa.Recor
 def write_split(examples: Examples, split: str, batch: pa.RecordBatch, shard: int = 0, num_shards: int = 1) -> None:
     """Writes one shard; equal batches give equal bytes."""
     import tensorflow as tf
-    from tfx_bsl.coders import example_coder
 
     folder = examples.split_dir(split)
     folder.mkdir(parents=True, exist_ok=True)
-    records = example_coder.RecordBatchToExamples(batch) if batch.num_rows else []
     path = folder / f"data-{shard:05d}-of-{num_shards:05d}.gz"
     # The quickest level: a third of the time of the usual one, for a sixth more bytes.
     options = tf.io.TFRecordOptions("GZIP", compression_level=1)
     with tf.io.TFRecordWriter(str(path), options) as writer:
-        for record in records:
-            # The coder writes an Example's features in a random order.
-            writer.write(tf.train.Example.FromString(record).SerializeToString(deterministic=True))
+        for record in serialize(batch):
+            writer.write(record)
+
+
+def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """The rows as tf.train.Examples, features in the order of the columns.
+
+    The coder writes an Example's features in a random order, so each column is encoded by itself. Serialised
+    messages laid end to end are, by protobuf's definition, the serialisation of the merged message.
+    """
+    import pyarrow as pa
+    from tfx_bsl.coders import example_coder
+
+    if not batch.num_rows:
+        return iter(())
+    names = batch.schema.names
+    columns = (
+        pa.RecordBatch.from_arrays([column], [name]) for name, column in zip(names, batch.columns, strict=True)
+    )
+    return map(b"".join, zip(*map(example_coder.RecordBatchToExamples, columns), strict=True))
 
 
 def ragged(batch: pa.RecordBatch, column: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
-BLOCK_BYTES = 4 << 20  # Read, and so parsed, at once.
+BLOCK_BYTES = 8 << 20  # Read, and so parsed, at once.
+MAX_ROW_BYTES = 16 << 20  # Beyond it, a quote that is still open is taken for one that is never closed.
 PARQUET_ROWS = 50_000
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".deflate")  # Those that Beam undoes by the file's name.
 SUFFIXES: dict[str, Format] = {
@@ -223,7 +224,8 @@ def _read_header(stream: BinaryIO, file_format: str) -> tuple[list[str], bytes, 
 
 
 def _read_delimited(stream: BinaryIO, file_format: str, wanted: dict[str, Feature]) -> Iterator[_Raw]:
-    """CSV (RFC 4180) or TSV with the same quoting."""
+    """CSV (RFC 4180) or TSV with the same quoting: blocks that are well-formed at once, others line by line."""
+    delimiter = _delimiter(file_format)
     header, buffer, line = _read_header(stream, file_format)
     at_end = False
     while not at_end:
@@ -233,64 +235,103 @@ def _read_delimited(stream: BinaryIO, file_format: str, wanted: dict[str, Featur
         whole = len(buffer) if at_end else buffer.rfind(b"\n") + 1
         if not whole:
             continue
-        if _is_plain(buffer[:whole]):
-            raw, used = _parse_plain(buffer[:whole], header, wanted, _delimiter(file_format), line), whole
+        starts = _find_rows(buffer[:whole], delimiter, at_end)
+        if starts is not None:
+            used = int(starts[-1])
+            raw = _parse_rows(buffer[:used], starts, header, wanted, delimiter, line)
         else:
-            raw, used = _parse_quoted(buffer[:whole], header, wanted, _delimiter(file_format), line, at_end)
+            is_last = at_end or whole > MAX_ROW_BYTES
+            raw, used = _parse_lines(buffer[:whole], header, wanted, delimiter, line, is_last)
         line += buffer.count(b"\n", 0, used)
         buffer = buffer[used:]
         yield raw
 
 
-def _is_plain(block: bytes) -> bool:
-    """Whether each line is a row and each comma ends a value, so that Arrow can parse it."""
-    if b'"' in block or b"\n\n" in block or b"\n\r" in block or block[:1] in (b"\n", b"\r"):
-        return False
-    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
-        return False
+def _find_rows(block: bytes, delimiter: str, at_end: bool) -> npt.NDArray[np.int64] | None:
+    """[num_rows + 1] where rows begin and where the last whole one ends; None where Arrow cannot tell them.
+
+    That is where something is not UTF-8, a line is empty, or a quote stands elsewhere than around a value or doubled
+    inside of one.
+    """
+    if block.count(b"\r") != block.count(b"\r\n"):
+        return None
     try:
         block.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(text == ord("\n")) + 1
+    quotes = np.flatnonzero(text == ord('"')) if b'"' in block else ends[:0]
+    if len(quotes):
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]  # The others are inside a quoted value.
+    starts = np.concatenate([[0], ends])
+    if at_end and starts[-1] < len(block):
+        if len(quotes) % 2:
+            return None
+        starts = np.append(starts, len(block))
+    if len(starts) == 1 or not _are_well_placed(quotes[quotes < starts[-1]], block, delimiter):
+        return None
+    lengths, first = np.diff(starts), text[starts[:-1]]
+    return None if np.any((lengths <= 2) & ((first == ord("\n")) | (first == ord("\r")))) else starts
 
 
-def _parse_plain(block: bytes, header: list[str], wanted: dict[str, Feature], delimiter: str, line: int) -> _Raw:
-    """The quick way: 20 times as fast as `_parse_quoted`, with the same result."""
+def _are_well_placed(quotes: npt.NDArray[np.int64], block: bytes, delimiter: str) -> bool:
+    """Whether quotes, taken in turn as opening and closing, stand where they may (a doubled one does both)."""
+    if not len(quotes):
+        return True
+    text = np.frombuffer(b"\n" + block + b"\n", np.uint8)
+    before, after = text[quotes[::2]], text[quotes[1::2] + 2]
+    may_open = np.frombuffer(f'{delimiter}\n"'.encode(), np.uint8)
+    may_close = np.frombuffer(f'{delimiter}\r\n"'.encode(), np.uint8)
+    return bool(np.isin(before, may_open).all() and np.isin(after, may_close).all())
+
+
+def _parse_rows(
+    block: bytes,
+    starts: npt.NDArray[np.int64],
+    header: list[str],
+    wanted: dict[str, Feature],
+    delimiter: str,
+    line: int,
+) -> _Raw:
+    """The quick way: 20 times as fast as `_parse_lines`, with the same result."""
     import pyarrow as pa
     import pyarrow.csv
 
-    num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
     misfits: list[tuple[int, int]] = []
 
     def skip(row: Any) -> str:
         misfits.append((row.number - 1, row.actual_columns))
         return "skip"
 
+    quoted = b'"' in block
     table = pyarrow.csv.read_csv(
         pa.BufferReader(block),
         pyarrow.csv.ReadOptions(use_threads=False, column_names=header, block_size=len(block) + 1),
-        pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False, invalid_row_handler=skip),
+        pyarrow.csv.ParseOptions(
+            delimiter=delimiter,
+            quote_char='"' if quoted else False,
+            newlines_in_values=quoted,
+            invalid_row_handler=skip,
+        ),
         pyarrow.csv.ConvertOptions(
             column_types={name: pa.string() for name in header},
             include_columns=[name for name in header if name in wanted],
             strings_can_be_null=False,
         ),
     ).combine_chunks()
-    fits = np.ones(num_lines, bool)
+    fits = np.ones(len(starts) - 1, bool)
     fits[[row for row, _ in misfits]] = False
     positions = np.flatnonzero(fits)
+    newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) if quoted else starts[1:] - 1
+    lines = line + np.searchsorted(newlines, starts[:-1])
 
     def text(row: int) -> str:
-        return block.split(b"\n")[row].decode("utf-8").removesuffix("\r")
+        return _shown(block[starts[row] : starts[row + 1]].decode("utf-8"))
 
-    lines = block.split(b"\n") if misfits else []
-    bad = [
-        BadRow(line + row, None, None, _arity(len(header), found), lines[row].decode("utf-8").removesuffix("\r"))
-        for row, found in misfits
-    ]
+    bad = [BadRow(int(lines[row]), None, None, _arity(len(header), found), text(row)) for row, found in misfits]
     columns = {name: _one_chunk(table[name]) for name in table.column_names}
-    return _Raw(columns, positions + line, lambda row: text(int(positions[row])), bad)
+    return _Raw(columns, lines[positions], lambda row: text(int(positions[row])), bad)
 
 
 def _arity(expected: int, found: int) -> str:
@@ -309,7 +350,7 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     )
 
 
-def _parse_quoted(
+def _parse_lines(
     block: bytes, header: list[str], wanted: dict[str, Feature], delimiter: str, line: int, at_end: bool
 ) -> tuple[_Raw, int]:
     """The careful way. Returns the rows and how many bytes they took: the last row may go on in the next block.

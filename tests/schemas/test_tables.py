@@ -239,16 +239,49 @@ def test_no_row_is_lost(table: tuple[bytes, list[tuple[str, str]], int], block_b
     assert len(bad) == num_bad
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.sampled_from(["a,b,1,2", "a,b,1", "é,b,soon,2", "a,b,1,2,3", "a,b,2,"]), max_size=8), st.booleans()
+    st.lists(
+        st.sampled_from(
+            ["a,b,1,2", "a,b,1", "é,b,soon,2", "a,b,1,2,3", "a,b,2,", '"a, or\nb","",1,2', '"say ""é""\n\n",b,1,"2"']
+            + ['"a"', 'a"b",c,1,2', '"a"b,c,1,2', '"open,b,1,2']
+        ),
+        max_size=8,
+    ),
+    st.booleans(),
 )
 def test_the_quick_way_and_the_careful_way_agree(lines: list[str], ends: bool) -> None:
     content = HEADER + "\n".join(lines) + ("\n" if ends and lines else "")
     quick = read(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_is_plain", lambda block: False)
+        patch.setattr(tables, "_find_rows", lambda *arguments: None)
         assert read(content) == quick
+
+
+def test_well_formed_quotes_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_parse_lines", None)
+    content = HEADER + '"a, or\nb","say ""é""",1,2\r\n"","",1\n"一\n\n二",b,3,\n'
+    rows, bad, lines = read(content)
+    assert [(row["user_id"], row["item_id"]) for row in rows] == [("a, or\nb", 'say "é"'), ("一\n\n二", "b")]
+    assert bad == [(4, None, "expected 4 values, found 3", '"","",1')]
+    assert lines == [2, 5]
+
+
+def test_a_quote_that_is_never_closed_holds_up_no_more_than_a_row_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(tables, "MAX_ROW_BYTES", 300)
+    longest = 0
+    parse = tables._parse_lines
+
+    def watched(block: bytes, *arguments: object) -> object:
+        nonlocal longest
+        longest = max(longest, len(block))
+        return parse(block, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tables, "_parse_lines", watched)
+    rows, bad, _ = read(HEADER + '"open,b,1,2\n' + "a,b,1,2\n" * 1000)
+    assert (len(rows), [line for line, *_ in bad]) == (1000, [2])
+    assert 300 < longest <= 500
 
 
 def test_formats_and_compression_by_name() -> None:
