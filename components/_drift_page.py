@@ -43,7 +43,9 @@ def page(report: DriftReport) -> str:
         )
     )
     rows = "".join(map(_row, sorted(report.findings, key=lambda f: (not f.drifted, f.feature, f.measure))))
-    names = sorted(report.baseline.columns, key=lambda n: (all(f.feature != n for f in drifted), n))
+    # Not of user ids: a picture of them would name people.
+    shared = (report.baseline.columns.keys() & report.current.columns.keys()) - {"interactions.user_id"}
+    names = sorted(shared, key=lambda n: (all(f.feature != n for f in drifted), n))
     figures = "".join(_figure(name, report.baseline.columns[name], report.current.columns[name]) for name in names)
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Drift</title><style>{STYLE}</style>'

@@ -55,6 +55,7 @@ class Source:
     features: dict[str, Feature]  # Of the columns that exist.
     files: tuple[tuple[str, tables.Format], ...]
     num_bytes: int
+    spans: tuple[str, ...] = ()  # Earlier ones first; none without `{SPAN}` in the table's path.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,7 @@ class TableCounts:
     duplicates: int
     expired: int
     reasons: dict[str, int]
+    spans: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -90,6 +92,12 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
     if not sizes:
         raise tables.missing_table(name, pattern)
     return {path: sizes[path] for path in spans.select(sizes, pattern, wanted)}
+
+
+def list_spans(data_dir: pathlib.Path, dataset: Dataset, name: TableName) -> list[str]:
+    """All spans of a table, earlier ones first; none without `{SPAN}` in its path."""
+    table = dataset.table(name)
+    return spans.names(find_files(data_dir, table, name), tables.table_pattern(data_dir, table))
 
 
 def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted_spans: str = "") -> Source:
@@ -116,7 +124,8 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
         for column, feature in dataset.features(name).items()
         if table.columns.get(column, column) in present
     }
-    return Source(name, table, features, tuple(files), num_bytes)
+    read_spans = spans.names((path for path, _ in files), tables.table_pattern(data_dir, table))
+    return Source(name, table, features, tuple(files), num_bytes, tuple(read_spans))
 
 
 def _check_columns(name: TableName, dataset: Dataset, present: set[str], where: str, only_required: bool) -> None:
@@ -156,7 +165,7 @@ def ingest(
                 | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, config)
                 | "Report" >> beam.Map(_write_counts, spill_dir)
             )
-        return {name: _read_counts(name, spill_dir) for name in by_name}
+        return {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
 
 
 class Ingest(beam.PTransform):
@@ -409,12 +418,12 @@ def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
         sink.write(json.dumps(counts).encode())
 
 
-def _read_counts(name: str, folder: str) -> TableCounts:
-    with FileSystems.open(f"{folder}/{name}.json", compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+def _read_counts(source: Source, folder: str) -> TableCounts:
+    with FileSystems.open(f"{folder}/{source.name}.json", compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         counts: dict[str, int] = json.loads(stream.read())
     names = ("rows", "written", "quarantined", "duplicates", "expired")
     reasons = {name.removeprefix("bad:"): count for name, count in counts.items() if name.startswith("bad:")}
-    return TableCounts(**{name: counts.get(name, 0) for name in names}, reasons=reasons)
+    return TableCounts(**{name: counts.get(name, 0) for name in names}, reasons=reasons, spans=source.spans)
 
 
 @contextlib.contextmanager

@@ -5,29 +5,26 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import pathlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas import tables
-from schemas.dataset import FILE_NAME, TABLES, Dataset, DatasetError, Feature, TableName, load_dataset
+from schemas.dataset import Feature, TableName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_GROUPS = 64
-BUCKET_POINTS = 100
 MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.
 _DROPPED_BITS = 12  # Of a float32, which leaves 11 of its mantissa: numbers are told apart to 0.05%.
 _WORD = re.compile(
     r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 )  # Words where a script has spaces, else characters.
-_KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
+KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 
 Groups = npt.NDArray[np.int64]
 """[num_rows] which of NUM_GROUPS a row is in. Rows of one user share a group, so that the spread between groups
@@ -67,84 +64,7 @@ class Summary:
     events_per_user: collections.Counter[int]
     num_rows: dict[str, int]  # Of each table.
     days: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)  # Events a Unix day.
-
-
-def load(path: pathlib.Path) -> Summary:
-    """A dataset's counts, from its folder or from TFDV's statistics of one table.
-
-    Raises:
-        DatasetError: it is neither, or the statistics do not say what drift is judged on.
-    """
-    folder, _, spans = str(path).partition("@")
-    if (pathlib.Path(folder) / FILE_NAME).is_file():
-        return summarize(folder, spans)
-    file = path if path.is_file() else path / "FeatureStats.pb"
-    if not file.is_file():
-        raise DatasetError(
-            f"{path} is neither a data folder (it has no {FILE_NAME}) nor TFDV statistics (no FeatureStats.pb)."
-        )
-    return from_statistics(file)
-
-
-def from_statistics(file: pathlib.Path) -> Summary:
-    """What TFDV's statistics of a table know. Numbers are as coarse as their quantiles.
-
-    Raises:
-        DatasetError: a string feature has more values than were kept: its distance would be wrong both ways.
-    """
-    from components.quiet_tfdv import tfdv
-
-    (statistics,) = tfdv.load_stats_binary(str(file)).datasets
-    summary = Summary(str(file), {}, collections.Counter(), {"statistics": statistics.num_examples})
-    cut = []
-    for feature in statistics.features:
-        name = f"statistics.{feature.path.step[0]}"
-        if feature.HasField("string_stats"):
-            strings = feature.string_stats
-            counts = {bucket.label: int(bucket.sample_count) for bucket in strings.rank_histogram.buckets}
-            if len(counts) < strings.unique:
-                cut.append(f"{name} ({len(counts):,} of {strings.unique:,} values)")
-            column = Column.empty("category")
-            column.grouped = {value: _in_one_group(count) for value, count in counts.items()}
-            column.values.update(counts)
-            common = strings.common_stats
-        elif name.endswith(".timestamp"):
-            continue
-        else:
-            column, common = Column.empty("number"), feature.num_stats.common_stats
-            numbers = feature.num_stats
-            (quantiles,) = [h for h in numbers.histograms if h.type == h.QUANTILES]
-            for bucket in quantiles.buckets:
-                # As if a bucket's values were spread evenly.
-                places = _bins(np.linspace(bucket.low_value, bucket.high_value, BUCKET_POINTS)).tolist()
-                column.values.update(dict.fromkeys(places, 0))
-                for place in places:
-                    column.values[place] += bucket.sample_count / BUCKET_POINTS
-            column.coarseness = 1 / len(quantiles.buckets)
-            count, mean = common.tot_num_values, numbers.mean
-            column.sums[:, 0] = count, count * mean, count * (numbers.std_dev**2 + mean**2)
-        column.rows = _in_one_group(common.num_non_missing + common.num_missing)
-        column.missing = _in_one_group(common.num_missing)
-        summary.columns[name] = column
-    if cut:
-        raise DatasetError(
-            f"{file} keeps only the most frequent values of {', '.join(cut)}; their drift cannot be judged from "
-            "it. Compare the data folders, or make statistics with more `num_rank_histogram_buckets`."
-        )
-    return summary
-
-
-def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
-    """Reads the three tables of a data folder; rows that cannot be used do not count.
-
-    Raises:
-        DatasetError: the folder holds no dataset, or one of its tables is missing.
-    """
-    data_dir = pathlib.Path(data_dir)
-    dataset = load_dataset(data_dir)
-    parts = {table: _read(data_dir, dataset, table, spans) for table in TABLES}
-    name = f"{data_dir}@{spans}" if spans else str(data_dir)
-    return summarize_batches(name, parts, {table: dataset.features(table) for table in TABLES})
+    is_log: bool = False  # Of requests, which carry only some columns.
 
 
 def summarize_batches(
@@ -159,7 +79,7 @@ def summarize_batches(
                 seconds = rows.column(rows.schema.get_field_index("timestamp")).to_numpy()
                 days, counts = np.unique(seconds // 86_400, return_counts=True)
                 summary.days.update(dict(zip(days.tolist(), counts.tolist(), strict=True)))
-            groups = _groups(rows.column(rows.schema.get_field_index(_KEYS[table])))
+            groups = _groups(rows.column(rows.schema.get_field_index(KEYS[table])))
             for column, feature in features[table].items():
                 kind = _kind(table, column, feature)
                 place = rows.schema.get_field_index(column)
@@ -175,9 +95,9 @@ def summarize_batches(
     return summary
 
 
-def bin_values(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def bin_values(places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The number in the middle of each bin."""
-    bits = ((bins.astype(np.uint32) << _DROPPED_BITS) | (1 << (_DROPPED_BITS - 1))).astype(np.uint32)
+    bits = ((places.astype(np.uint32) << _DROPPED_BITS) | (1 << (_DROPPED_BITS - 1))).astype(np.uint32)
     bits = np.where(bits >> 31, bits & 0x7FFFFFFF, ~bits).astype(np.uint32)
     return bits.view(np.float32).astype(np.float64)
 
@@ -191,25 +111,9 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _in_one_group(count: int) -> npt.NDArray[np.int64]:
-    return np.bincount([0], [count], NUM_GROUPS).astype(np.int64)
-
-
-def _read(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted: str) -> Iterator[pa.RecordBatch]:
-    from apache_beam.io.filesystems import FileSystems
-
-    from components import _ingest
-
-    source = _ingest.find_table(data_dir, dataset, name, wanted)
-    for path, file_format in source.files:
-        with FileSystems.open(path) as stream:
-            for batch in tables.read_batches(stream, file_format, source.table, source.features):
-                yield batch.rows
-
-
 def _kind(table: TableName, name: str, feature: Feature) -> str | None:
     """How a column is counted. A catalogue's own ids and titles' times are new by nature: not judged."""
-    if name == _KEYS[table] and table != "interactions":
+    if name == KEYS[table] and table != "interactions":
         return None
     kinds = {"categories": "category", "timestamp": None, "embedding": None}
     return kinds.get(feature.kind, feature.kind)
@@ -233,8 +137,8 @@ def _add(column: Column, values: pa.Array, groups: Groups) -> None:
         column.sums += [
             np.bincount(groups, weights, NUM_GROUPS) for weights in (np.ones(len(numbers)), numbers, numbers**2)
         ]
-        bins, counts = np.unique(_bins(numbers), return_counts=True)
-        column.values.update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
+        found, counts = np.unique(bins(numbers), return_counts=True)
+        column.values.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
         return
     if pa.types.is_list(values.type):
         values, groups = values.flatten(), groups[pc.list_parent_indices(values).to_numpy()]
@@ -255,7 +159,7 @@ def _add(column: Column, values: pa.Array, groups: Groups) -> None:
             column.grouped[name] = column.grouped.get(name, 0) + row
 
 
-def _bins(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def bins(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Bins in the order of the numbers: the leading bits of a float32, made to sort as the number does."""
     bits = (numbers + 0.0).astype(np.float32).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | 0x80000000).astype(np.uint32)

@@ -75,11 +75,25 @@ class DatasetDir(Artifact):
     EXTERNAL: ClassVar[bool] = True
 
     def digest(self) -> str:
-        """Hex digest of `dataset.yaml` and of the tables that it names."""
+        """Hex digest of `dataset.yaml`, of the tables that it names and of the curated schemas."""
         from schemas import dataset, tables
 
-        files = [self.path / dataset.FILE_NAME, *tables.local_files(self.path)]
+        files = [self.path / dataset.FILE_NAME, *tables.local_files(self.path), *self.curated_schemas()]
         return digest_files(self.path, files)
+
+    def curated_schemas(self) -> list[pathlib.Path]:
+        """`schema/<table>.pbtxt`: the schemas that people keep; for a table without one, it is inferred."""
+        return sorted(self.path.glob("schema/*.pbtxt"))
+
+
+class Baseline(Artifact):
+    """Examples, statistics or a log of requests of another day. Comes from outside the pipeline."""
+
+    EXTERNAL: ClassVar[bool] = True
+
+    def digest(self) -> str:
+        """Hex digest of the file, or of every file below the folder."""
+        return digest_files(self.path.parent, [self.path]) if self.path.is_file() else super().digest()
 
 
 class Splits(Artifact):
@@ -93,6 +107,14 @@ class Splits(Artifact):
 
 class Examples(Splits):
     """`Split-<name>/*.gz`: gzip TFRecords of tf.train.Example."""
+
+    USER_KEY_FILE: ClassVar[str] = "user_key.json"
+
+    def user_key(self) -> str:
+        """Where the key is by which user ids became pseudonyms (`env:NAME` or `file:PATH`); empty: they did not."""
+        there = (self.path / self.USER_KEY_FILE).is_file()
+        reference: str = self.read_json(self.USER_KEY_FILE) if there else ""
+        return reference
 
     def split_files(self, split: str) -> list[pathlib.Path]:
         """The shards of a split, in order.

@@ -53,6 +53,11 @@ class Component:
         """Output name → artifact type."""
         return _artifact_fields(self.outputs, self.module)
 
+    def config_inputs(self, config: Any) -> dict[str, Artifact]:
+        """What a Config names outside the pipeline, by input name: as much an input as what is wired."""
+        named = getattr(self.module, "config_inputs", None)
+        return named(config) if named else {}
+
     @property
     def code_version(self) -> str:
         """Hex digest of the component's source and of every module of ours that it imports, at any depth."""

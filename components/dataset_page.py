@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components import _summaries
+from components import _drift_inputs, _summaries
 
 if TYPE_CHECKING:
     from components._summaries import Column, Summary
@@ -27,15 +27,15 @@ rect { fill: #4477aa; } svg { background: #fafafa; } small { color: #666; } .bad
 
 
 def write_page(
-    data_dir: pathlib.Path,
+    data: pathlib.Path | str,
     path: pathlib.Path,
     counts: Mapping[str, Mapping[str, Any]] | None = None,
     anomalies: Sequence[str] = (),
 ) -> None:
-    """Draws a data folder.
+    """Draws a dataset.
 
     Args:
-        data_dir: folder of `dataset.yaml`, `DIR@SPANS` for some of its spans.
+        data: folder of `dataset.yaml`, `DIR@SPANS` for some of its spans; or Examples.
         path: of the page.
         counts: ExampleGen's `counts.json`: what was quarantined and why.
         anomalies: ExampleValidator's reasons.
@@ -43,7 +43,7 @@ def write_page(
     Raises:
         DatasetError: the folder cannot be read.
     """
-    path.write_text(page(_summaries.load(data_dir), counts or {}, anomalies), encoding="utf-8")
+    path.write_text(page(_drift_inputs.load(data), counts or {}, anomalies), encoding="utf-8")
 
 
 def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:

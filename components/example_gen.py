@@ -310,6 +310,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     counts = _ingest.ingest(sources, destinations, outputs.quarantine, config)
     outputs.quarantine.write_json(COUNTS_FILE, {table: dataclasses.asdict(found) for table, found in counts.items()})
     check_counts(counts, dataset)
+    if config.user_key:
+        outputs.users.write_json(Examples.USER_KEY_FILE, config.user_key)
     quarantined = sum(found.quarantined for found in counts.values())
     return (
         f"{counts['interactions'].written:,} events, {counts['users'].written:,} users, "

@@ -1,14 +1,34 @@
-"""ExampleValidator: a gate that stops the run where the data breaks its schema, or has drifted."""
+"""ExampleValidator: a gate that stops the run where the data breaks its schema, or has drifted.
+
+Drift is judged where there is something to compare with: the newest span with those just before it, or the data with
+a baseline that the configuration names. Splits are compared with each other only when asked (`split_skew`): those of
+a temporal split lie one after the other in time, and those of leave-one-out hold one event a user, so that they
+differ by design.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from components.artifacts import DatasetDir, ExampleAnomalies, ExampleStatistics, Schema
-from schemas.dataset import TABLES
+from components.artifacts import (
+    Artifact,
+    Baseline,
+    DatasetDir,
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Quarantine,
+    Schema,
+)
+from components.example_gen import COUNTS_FILE
+from schemas.dataset import FILE_NAME, TABLES, load_dataset
 
-DRIFT_FILE, DRIFT_PAGE = "drift.json", "drift.html"
+if TYPE_CHECKING:
+    from components.drift import DriftReport
+
+DRIFT_FILE, DRIFT_PAGE, DATASET_PAGE = "drift.json", "drift.html", "dataset.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +36,8 @@ class Inputs:
     """What goes in."""
 
     dataset: DatasetDir
+    quarantine: Quarantine
+    interactions: Examples
     interactions_statistics: ExampleStatistics
     items_statistics: ExampleStatistics
     users_statistics: ExampleStatistics
@@ -28,7 +50,7 @@ class Inputs:
 class Outputs:
     """What comes out."""
 
-    anomalies: ExampleAnomalies  # `Split-<table>-<split>`.
+    anomalies: ExampleAnomalies  # `Split-<table>-<split>`; `dataset.html`; and `drift.json`, `drift.html`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +58,20 @@ class Config:
     """What can be set."""
 
     environment: str = "TRAINING"  # Of the schema: TRAINING or SERVING.
-    allowed: tuple[str, ...] = ()  # `table.feature` whose anomalies are reported but do not stop the run.
-    baseline: str = ""  # Data folder of an earlier span to compare this one with; empty: no drift is judged.
-    drift_schema: str = ""  # Folder of `<table>.pbtxt` whose drift comparators set thresholds.
+    allowed: tuple[str, ...] = ()  # `table.feature` whose anomalies and drift are reported but do not stop the run.
+    baseline: str = ""  # What to compare with (as in `homefeed drift`); empty: the spans before the newest one.
+    baseline_spans: int = 7  # How many spans that is at most: a week holds every weekday. 0: none.
+    split_skew: bool = False  # Whether eval and test must look like train.
+
+
+def config_inputs(config: Config) -> dict[str, Artifact]:
+    """What the configuration names outside the pipeline: its content counts in cache and lineage."""
+    from components._drift_inputs import split_spans
+
+    if not config.baseline:
+        return {}
+    path, _ = split_spans(config.baseline)
+    return {"baseline": DatasetDir(path) if (path / FILE_NAME).is_file() else Baseline(path)}
 
 
 def find_anomalies(statistics: Any, schema: Any, environment: str) -> Any:
@@ -71,9 +104,45 @@ def explain(anomalies: Any, table: str, split: str) -> dict[str, str]:
     return found
 
 
+def spans_before(all_spans: Sequence[str], newest: str, limit: int) -> list[str]:
+    """At most `limit` spans just before one.
+
+    >>> spans_before(["1", "2", "3", "4"], "3", 7)
+    ['1', '2']
+    """
+    before = list(all_spans[: all_spans.index(newest)])
+    return before[-limit:] if limit else []
+
+
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
-    """Writes the anomalies of every split, and the verdict."""
-    from components import drift
+    """Writes the anomalies of every split, the distances to the baseline, a page of the data, and the verdict.
+
+    Raises:
+        DatasetError: a drift comparator of a schema cannot be evaluated.
+    """
+    from components import _drift_inputs, dataset_page
+
+    reasons, num_allowed = _write_anomalies(inputs, outputs, config)
+    counts = inputs.quarantine.read_json(COUNTS_FILE)
+    lines = [f"{len(reasons)} anomalies" + (f", {num_allowed} allowed" if num_allowed else "")]
+    reports = _judge_drift(inputs, config, counts["interactions"]["spans"])
+    for title, report in reports.items():
+        name = "" if title == "drift" else f"-{title}"
+        outputs.anomalies.write_json(DRIFT_FILE.replace(".", f"{name}."), report.to_json())
+        report.write(html_path=outputs.anomalies.path / DRIFT_PAGE.replace(".", f"{name}."))
+        reasons += report.reasons(config.allowed)
+        lines.append(f"{title}: {len(report.drifted)} of {len(report.findings)} distances over their limits")
+    if "drift" not in reports:
+        lines.append("drift not judged: no earlier span, no baseline")
+    read = ",".join(counts["interactions"]["spans"])
+    page = dataset_page.page(_drift_inputs.summarize(inputs.dataset.path, read), counts, reasons)
+    (outputs.anomalies.path / DATASET_PAGE).write_text(page, encoding="utf-8")
+    outputs.anomalies.write_reasons(reasons)
+    return "; ".join(lines)
+
+
+def _write_anomalies(inputs: Inputs, outputs: Outputs, config: Config) -> tuple[list[str], int]:
+    """Returns what is wrong, and how much more is allowed to be."""
     from components.quiet_tfdv import tfdv
 
     reasons, num_allowed = [], 0
@@ -91,12 +160,30 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
                     num_allowed += 1
                 else:
                     reasons.append(reason)
-    line = f"{len(reasons)} anomalies" + (f", {num_allowed} allowed" if num_allowed else "")
+    return reasons, num_allowed
+
+
+def _judge_drift(inputs: Inputs, config: Config, read_spans: list[str]) -> dict[str, DriftReport]:
+    """The comparisons that there is something for: `drift`, and one for each split."""
+    from components import _drift_inputs, _ingest, drift
+
+    found: dict[str, tuple[str, str]] = {}
+    data = inputs.dataset.path
     if config.baseline:
-        report = drift.run_drift(config.baseline, inputs.dataset.path, config.drift_schema or None)
-        outputs.anomalies.write_json(DRIFT_FILE, report.to_json())
-        report.write(html_path=outputs.anomalies.path / DRIFT_PAGE)
-        reasons += report.reasons()
-        line += f", {len(report.drifted)} of {len(report.findings)} distances over their limits"
-    outputs.anomalies.write_reasons(reasons)
-    return line
+        found["drift"] = (config.baseline, f"{data}@{','.join(read_spans)}" if read_spans else str(data))
+    elif read_spans:
+        known = _ingest.list_spans(data, load_dataset(data), "interactions")
+        if before := spans_before(known, read_spans[-1], config.baseline_spans):
+            found["drift"] = (f"{data}@{','.join(before)}", f"{data}@{read_spans[-1]}")
+    if config.split_skew:
+        train, *others = (str(inputs.interactions.split_dir(split)) for split in ("train", "eval", "test"))
+        found |= {other.rpartition("-")[2]: (train, other) for other in others}
+    reports = {}
+    for title, paths in found.items():
+        before, after = map(_drift_inputs.load, paths)
+        kind, limits = drift.comparator_kind(before, after), {}
+        for table in TABLES:
+            schema: Schema = getattr(inputs, f"{table}_schema")
+            limits |= drift.comparators([schema.file], kind, table)
+        reports[title] = drift.compare(before, after, comparators=limits)
+    return reports

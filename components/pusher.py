@@ -105,7 +105,8 @@ def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
             known = features.get(request.user_id, {})
             profiles[request.user_id] = dataclasses.replace(request, features=known, timestamp=0)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
-    write_profiles(path, profiles.values(), {item_id.decode(): title.decode() for item_id, title in titles})
+    named = {item_id.decode(): title.decode() for item_id, title in titles}
+    write_profiles(path, profiles.values(), named, inputs.users.user_key())
 
 
 def _histories(inputs: Inputs, catalogue: Catalogue, split: str) -> Iterator[Request]:

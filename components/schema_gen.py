@@ -1,13 +1,13 @@
 """SchemaGen: what each table must look like from now on, as a TFMD schema.
 
 The training split shows what is there; `dataset.yaml` overrules it where it declares something. A curated schema,
-in the data folder's `schema/<table>.pbtxt`, replaces both.
+in the data folder's `schema/<table>.pbtxt`, replaces both. Drift and skew comparators come along: ExampleValidator
+and `homefeed drift` judge by their thresholds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from components.artifacts import DatasetDir, ExampleStatistics, Schema
@@ -15,6 +15,8 @@ from schemas import features as spec
 from schemas.dataset import TABLES, Feature, TableName, load_dataset
 
 CURATED_DIR = "schema"
+SPLITS_SEEN: dict[TableName, str] = {"interactions": "train", "items": "all", "users": "all"}
+"""The split of each table that a schema is inferred from: of interactions, nothing that a model is tested on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,6 @@ class Outputs:
 class Config:
     """What can be set."""
 
-    curated_dir: str = ""  # Folder of `<table>.pbtxt`, instead of the data folder's; empty: the data folder's.
     max_domain_size: int = 100  # A category with more values than this is left open.
     min_domain_mass: float = 0.95  # Part of the values that must be known, where the domain was only inferred.
 
@@ -74,10 +75,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     from components.quiet_tfdv import tfdv
 
     dataset = load_dataset(inputs.dataset.path)
-    curated_dir = pathlib.Path(config.curated_dir) if config.curated_dir else inputs.dataset.path / CURATED_DIR
     num_curated = num_features = 0
     for table in TABLES:
-        curated = curated_dir / f"{table}.pbtxt"
+        curated = inputs.dataset.path / CURATED_DIR / f"{table}.pbtxt"
         statistics: ExampleStatistics = getattr(inputs, table)
         if curated.is_file():
             try:
@@ -86,8 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
                 raise ValueError(f"{curated} is not a TFMD schema in text form: {error}") from error
             num_curated += 1
         else:
-            split = "train" if table == "interactions" else "all"
-            seen = tfdv.load_stats_binary(str(statistics.split_file(split)))
+            seen = tfdv.load_stats_binary(str(statistics.split_file(SPLITS_SEEN[table])))
             schema = infer(seen, table, dataset.features(table), config)
         out: Schema = getattr(outputs, table)
         out.path.mkdir(parents=True, exist_ok=True)

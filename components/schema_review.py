@@ -14,13 +14,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from components import example_gen, schema_gen, statistics_gen
-from components.artifacts import DatasetDir, Examples, ExampleStatistics, Quarantine, Schema
-from schemas.dataset import TABLES, DatasetError
+from components.artifacts import DatasetDir, Examples, ExampleStatistics, Quarantine
+from schemas.dataset import TABLES, DatasetError, TableName, load_dataset
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-    Statistics = dict[str, list[statistics_pb2.DatasetFeatureStatisticsList]]
+    Statistics = dict[TableName, dict[str, statistics_pb2.DatasetFeatureStatisticsList]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,13 @@ def infer(data_dir: pathlib.Path, out_dir: pathlib.Path | None = None) -> list[p
     if there := sorted(out_dir.glob("*.pbtxt")):
         raise DatasetError(f"{there[0]} is there already. Use `schema diff` and `schema accept` to change it.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    _, schemas = _seen(data_dir)
-    return [_write(schemas[table], out_dir / f"{table}.pbtxt") for table in TABLES]
+    dataset = load_dataset(data_dir)
+    written = []
+    for table, splits in _describe(data_dir).items():
+        seen = splits[schema_gen.SPLITS_SEEN[table]]
+        schema = schema_gen.infer(seen, table, dataset.features(table), schema_gen.Config())
+        written.append(_write(schema, out_dir / f"{table}.pbtxt"))
+    return written
 
 
 def diff(data_dir: pathlib.Path, curated_dir: pathlib.Path | None = None) -> list[Proposal]:
@@ -87,30 +92,24 @@ def accept(
     return [proposal for proposal in proposals if proposal.feature in chosen]
 
 
-def _seen(data_dir: pathlib.Path) -> tuple[Statistics, dict[str, schema_pb2.Schema]]:
-    """Statistics of each table's splits, and the schemas that SchemaGen infers from them."""
+def _describe(data_dir: pathlib.Path) -> Statistics:
+    """Statistics of each table's splits."""
     from components.quiet_tfdv import tfdv
 
     with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
         out = pathlib.Path(folder)
         examples = {table: Examples(out / "examples" / table) for table in TABLES}
         statistics = {table: ExampleStatistics(out / "statistics" / table) for table in TABLES}
-        schemas = {table: Schema(out / "schema" / table) for table in TABLES}
         dataset = DatasetDir(data_dir)
         outputs = example_gen.Outputs(**examples, quarantine=Quarantine(out / "quarantine"))
         example_gen.run(example_gen.Inputs(dataset), outputs, example_gen.Config())
         statistics_gen.run(
             statistics_gen.Inputs(**examples), statistics_gen.Outputs(**statistics), statistics_gen.Config()
         )
-        nowhere = schema_gen.Config(curated_dir=str(out / "none"))
-        schema_gen.run(schema_gen.Inputs(dataset, **statistics), schema_gen.Outputs(**schemas), nowhere)
-        return (
-            {
-                table: [tfdv.load_stats_binary(str(found.split_file(split))) for split in found.splits]
-                for table, found in statistics.items()
-            },
-            {table: tfdv.load_schema_text(str(schema.file)) for table, schema in schemas.items()},
-        )
+        return {
+            table: {split: tfdv.load_stats_binary(str(found.split_file(split))) for split in found.splits}
+            for table, found in statistics.items()
+        }
 
 
 def _proposed(
@@ -120,14 +119,14 @@ def _proposed(
     from components.quiet_tfdv import tfdv
 
     curated_dir = curated_dir or data_dir / schema_gen.CURATED_DIR
-    statistics, _ = _seen(data_dir)
+    statistics = _describe(data_dir)
     found: list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]] = []
     for table in TABLES:
         path = curated_dir / f"{table}.pbtxt"
         if not path.is_file():
             raise DatasetError(f"There is no curated schema {path}. `schema infer` writes a first one.")
         before, after = tfdv.load_schema_text(str(path)), tfdv.load_schema_text(str(path))
-        for described in statistics[table]:
+        for described in statistics[table].values():
             if described.datasets[0].num_examples:
                 after = tfdv.update_schema(after, described)
         found.append((table, before, after))

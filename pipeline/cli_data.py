@@ -53,8 +53,24 @@ def sample(
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
 
 
+@data_app.command("page")
+def page(
+    data: Annotated[str, typer.Option(help="Folder with dataset.yaml; DIR@SPANS for some spans; or Examples.")],
+    out: Annotated[pathlib.Path, typer.Option(help="HTML file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Draw a dataset: activity, time, values, missing ones. A run writes the same page beside its anomalies."""
+    from components.dataset_page import write_page
+
+    write_page(data, out)
+    print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
 def drift(
-    baseline: Annotated[str, typer.Option(help="Data folder (DIR@SPANS for some spans), or TFDV statistics.")],
+    baseline: Annotated[
+        str,
+        typer.Option(help="Data folder (DIR@SPANS for some spans), Examples, TFDV statistics or a log of requests."),
+    ],
     current: Annotated[str, typer.Option(help="The same.")],
     schema: Annotated[
         pathlib.Path | None, typer.Option(help="Schema file or folder whose drift comparators set thresholds.")
@@ -87,7 +103,7 @@ def forget(
     user: Annotated[str, typer.Argument(help="User id, as it is in the tables.")],
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder whose tables are rewritten.")] = None,
     root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs: artifacts and profiles.")] = None,
-    user_key: Annotated[str, typer.Option(help="Where the key of pseudonyms is, if user ids are hashed.")] = "",
+    user_key: Annotated[str, typer.Option(help="env:NAME or file:PATH of a key, besides those that runs used.")] = "",
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""

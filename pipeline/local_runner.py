@@ -109,7 +109,8 @@ def _run_node(
     root: pathlib.Path,
     pipeline: str,
 ) -> tuple[Step, dict[str, _Produced]]:
-    inputs = {name: _resolve(source, produced) for name, source in node.inputs.items()}
+    sources = node.inputs | node.component.config_inputs(config)
+    inputs = {name: _resolve(source, produced) for name, source in sources.items()}
     key = _cache_key(node, config, inputs)
     cached = _from_cache(node, key, store)
     if cached is not None:
@@ -165,7 +166,7 @@ def _execute(
     staging.mkdir(parents=True)
     types = component.output_types
     outputs = component.outputs(**{name: type_(staging / name) for name, type_ in types.items()})
-    arguments = component.inputs(**{name: value.artifact for name, value in inputs.items()})
+    arguments = component.inputs(**{name: inputs[name].artifact for name in node.inputs})
     summary = component.run(arguments, outputs, config)
     missing = [name for name in types if not (staging / name).is_dir()]
     if missing:

@@ -29,6 +29,8 @@ def recommender(dataset: DatasetDir) -> Dag:
     dag.add(
         example_validator,
         dataset=dataset,
+        quarantine=data.quarantine,
+        interactions=data.interactions,
         **{f"{table}_statistics": channel for table, channel in statistics.items()},
         **{f"{table}_schema": channel for table, channel in schemas.items()},
     )

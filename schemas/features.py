@@ -18,6 +18,8 @@ ExampleType = Literal["BYTES", "INT", "FLOAT"]
 """The three kinds of list that a tf.train.Example knows, by their names in TFMD."""
 
 ENVIRONMENTS = ("TRAINING", "SERVING")
+MIN_SHARE = 0.025  # L-infinity of a category: the smallest change of a share that matters.
+MIN_DIVERGENCE = 0.005  # Jensen-Shannon of ids, in bits, beyond what chance makes at the samples' sizes.
 LABELS = ("value",)  # Columns of an interaction that a request about the next one cannot have.
 REQUEST_KINDS: tuple[Kind, ...] = ("category", "categories", "number", "embedding")
 """Kinds of user features that models read, and so requests carry."""
@@ -48,6 +50,14 @@ def tfmd_schema(table: TableName, features: dict[str, Feature]) -> schema_pb2.Sc
     return overlay(schema, table, features)
 
 
+def schema_text(schema: schema_pb2.Schema) -> str:
+    """A schema in text form, as `.pbtxt` files hold it."""
+    from google.protobuf import text_format
+
+    text: str = text_format.MessageToString(schema, as_utf8=True)
+    return text
+
+
 def overlay(
     schema: schema_pb2.Schema, table: TableName, features: dict[str, Feature], min_domain_mass: float = 1.0
 ) -> schema_pb2.Schema:
@@ -71,7 +81,20 @@ def overlay(
         if table == "interactions" and column.name in LABELS and "SERVING" not in column.not_in_environment:
             column.not_in_environment.append("SERVING")
         _overlay_domain(schema, column, table, feature, min_domain_mass)
+        _overlay_comparators(column, table, feature)
     return schema
+
+
+def _overlay_comparators(column: Any, table: TableName, feature: Feature) -> None:
+    """The distances that TFMD has a word for; numbers, texts and missing rates are judged without being asked."""
+    in_requests = table != "items" and "SERVING" not in column.not_in_environment
+    for comparator in (
+        (column.drift_comparator, column.skew_comparator) if in_requests else (column.drift_comparator,)
+    ):
+        if feature.kind in ("category", "categories"):
+            comparator.infinity_norm.threshold = MIN_SHARE
+        elif (table, column.name) == ("interactions", "item_id"):
+            comparator.jensen_shannon_divergence.threshold = MIN_DIVERGENCE
 
 
 def _overlay_domain(

@@ -26,7 +26,7 @@ def select(paths: Iterable[str], pattern: str, wanted: str = "") -> list[str]:
         paths: what `as_glob(pattern)` matched.
         pattern: with `{SPAN}`; without it, every path is taken.
         wanted: a span (`7`); a range with both ends (`3:7`), an end left out being open (`3:`, `:7`); the last n
-            (`last:3`); or all, if empty.
+            (`last:3`); several of these, with commas between; or all, if empty.
 
     Raises:
         DatasetError: there is no such span.
@@ -36,19 +36,34 @@ def select(paths: Iterable[str], pattern: str, wanted: str = "") -> list[str]:
     """
     if SPAN not in pattern:
         return sorted(paths)
-    where = _regex(pattern)
-    found = [
-        (match.group("span"), match.groupdict().get("version") or "", path)
-        for path in paths
-        if (match := where.fullmatch(path))
-    ]
+    found = _find(paths, pattern)
     spans = sorted({span for span, _, _ in found}, key=_order)
-    chosen = _choose(spans, wanted)
+    picked = {span for part in wanted.split(",") for span in _choose(spans, part.strip())}
+    chosen = [span for span in spans if span in picked]
     if not chosen:
         raise DatasetError(f"No span {wanted or 'at all'} at {pattern}. Spans there: {', '.join(spans) or 'none'}.")
     newest = {span: max((v for s, v, _ in found if s == span), key=_order) for span in chosen}
     kept = [(chosen.index(s), path) for s, version, path in found if newest.get(s) == version]
     return [path for _, path in sorted(kept)]
+
+
+def names(paths: Iterable[str], pattern: str) -> list[str]:
+    """The spans that some paths belong to, earlier ones first; none without `{SPAN}` in the pattern.
+
+    >>> names(["d/10/a.csv", "d/9/a.csv", "d/9/b.csv"], "d/{SPAN}/*.csv")
+    ['9', '10']
+    """
+    return sorted({span for span, _, _ in _find(paths, pattern)}, key=_order) if SPAN in pattern else []
+
+
+def _find(paths: Iterable[str], pattern: str) -> list[tuple[str, str, str]]:
+    """(span, version, path) of each path that has them."""
+    where = _regex(pattern)
+    return [
+        (match.group("span"), match.groupdict().get("version") or "", path)
+        for path in paths
+        if (match := where.fullmatch(path))
+    ]
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

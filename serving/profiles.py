@@ -12,44 +12,59 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 from models.requests import Event, Request
+from schemas.privacy import load_key, pseudonym
 
 FILE_NAME = "profiles.sqlite"
 
 
-def write_profiles(path: pathlib.Path, profiles: Iterable[Request], titles: Mapping[str, str]) -> None:
-    """Writes a new store and puts it in the place of the old one at once."""
+def write_profiles(
+    path: pathlib.Path, profiles: Iterable[Request], titles: Mapping[str, str], user_key: str = ""
+) -> None:
+    """Writes a new store and puts it in the place of the old one at once.
+
+    Args:
+        path: of the store.
+        profiles: of all users.
+        titles: item id → title.
+        user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
+    """
     staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with contextlib.closing(sqlite3.connect(staging)) as database, database:
         database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
         database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT)")
+        database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
+        database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
         database.executemany("INSERT INTO users VALUES (?, ?, ?)", map(_row, profiles))
         database.executemany("INSERT INTO items VALUES (?, ?)", titles.items())
     os.replace(staging, path)
 
 
 class ProfileStore:
-    """Reads a store that `write_profiles` made.
+    """Reads a store that `write_profiles` made. Users are asked for by their own ids, whatever they are stored by.
 
     Raises:
         FileNotFoundError: nothing has been published there yet.
+        DatasetError: the store has pseudonyms, and their key is not where it says.
     """
 
     def __init__(self, path: pathlib.Path):
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: `homefeed run` publishes it with the models")
         self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        self._key = load_key(reference)
 
     def get(self, user_id: str) -> Request:
         """The user's profile; for an unknown user, one without features or history."""
         query = "SELECT features, history FROM users WHERE user_id = ?"
-        row = self._database.execute(query, (user_id,)).fetchone()
+        row = self._database.execute(query, (pseudonym(user_id, self._key),)).fetchone()
         if row is None:
             return Request(user_id)
         history = [_event(*fields) for fields in json.loads(row[1])]
         return Request(user_id, history, json.loads(row[0]))
 
     def user_ids(self) -> Iterator[str]:
-        """All known users, in the order of their ids."""
+        """All known users as they are stored (by pseudonyms, if there is a key), in order."""
         for (user_id,) in self._database.execute("SELECT user_id FROM users ORDER BY user_id"):
             yield user_id
 

@@ -10,7 +10,7 @@ import pytest
 from components import statistics_gen
 from components.artifacts import Examples, ExampleStatistics
 from models.requests import Event, Request
-from pipeline.forget import find_traces, forget
+from pipeline.forget import _content, forget
 from pipeline.metadata import MetadataStore, Run
 from schemas.dataset import TABLES
 from serving.profiles import ProfileStore, write_profiles
@@ -18,6 +18,10 @@ from tests.components.ingested import DESCRIPTION, events, histories, ingest, wr
 
 USERS = "user_id\nzebra-user\nother-user\n"
 ROWS = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("zebra-user", "other-user")]
+
+
+def traces(name: str, folder: pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and name.encode() in _content(path)]
 
 
 def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[pathlib.Path, pathlib.Path]:
@@ -42,7 +46,7 @@ def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[
 
 def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
     data, root = everything_about("zebra-user", tmp_path)
-    assert len(find_traces({"zebra-user"}, [path for path in tmp_path.rglob("*") if path.is_file()])) > 8
+    assert len(traces("zebra-user", tmp_path)) > 8
     done = forget("zebra-user", data, root)
     assert done.traces == []
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
@@ -70,8 +74,10 @@ def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytes
     monkeypatch.setenv("USER_KEY", "0123456789abcdef")
     name = pseudonym("zebra-user", b"0123456789abcdef")
     data, root = everything_about(name, tmp_path, user_key="env:USER_KEY")
-    assert forget("zebra-user", data, root, user_key="env:USER_KEY").traces == []
-    assert find_traces({name, "zebra-user"}, [path for path in tmp_path.rglob("*") if path.is_file()]) == []
+    assert not traces("0123456789abcdef", tmp_path)  # The key is nowhere.
+    assert len(traces(name, root)) >= 4
+    assert forget("zebra-user", data, root).traces == []  # The runs say where the key is.
+    assert not traces(name, tmp_path) and not traces("zebra-user", tmp_path)
 
 
 def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> None:
@@ -85,6 +91,41 @@ def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> Non
         model = Model(root / name)
         store.record(run, "p", {"examples": (source, "d")}, {"model": (model, "d")})
     assert forget("zebra-user", data, root).models == [str(root / "with")]
+
+
+def test_ids_that_contain_the_id_stay(tmp_path: pathlib.Path) -> None:
+    rows = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("shopper-1", "shopper-12")]
+    data = write_dataset(tmp_path / "data", events(rows), users="user_id\nshopper-1\nshopper-12\n")
+    examples = ingest(data, tmp_path / "root" / "examples", split="leave_one_out")
+    (tmp_path / "root" / "metrics.json").write_text('{"worst": "shopper-12"}')
+    assert forget("shopper-1", data, tmp_path / "root").traces == []
+    assert (tmp_path / "root" / "metrics.json").exists()
+    assert histories(examples.interactions, "train") == {"shopper-12": ["A", "B", "C", "A"]}
+
+
+def test_a_short_id_is_removed_where_it_is_a_whole_user_id(tmp_path: pathlib.Path) -> None:
+    rows = [(user, item, n) for n, item in enumerate(("17", "B", "17", "D", "E")) for user in ("17", "170")]
+    text = events(rows) + "17,B,soon\n170,B,soon\n"
+    data = write_dataset(
+        tmp_path / "data", text, "item_id,title\n17,Seventeen\nB,b\nD,d\nE,e\n", "user_id\n17\n170\n"
+    )
+    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\n")
+    root = tmp_path / "root"
+    examples = ingest(data, root / "examples", split="leave_one_out")
+    (root / "feedback.jsonl").write_text('{"user_id": "17", "item_id": "B"}\n{"user_id": "170", "item_id": "17"}\n')
+    write_profiles(
+        root / "profiles.sqlite", [Request("17", [Event("B")]), Request("170", [Event("17")])], {"17": "S"}
+    )
+    forget("17", data, root)
+    assert (data / "interactions.csv").read_text().splitlines()[1:] == [
+        *(f"170,{item},{n}" for n, item in enumerate(("17", "B", "17", "D", "E"))),
+        "170,B,soon",
+    ]
+    assert histories(examples.interactions, "train") == {"170": ["17", "B", "17"]}
+    assert (root / "feedback.jsonl").read_text() == '{"user_id": "170", "item_id": "17"}\n'
+    assert '"raw": "170,B,soon"' in (root / "examples" / "q" / "interactions.jsonl").read_text()
+    store = ProfileStore(root / "profiles.sqlite")
+    assert (list(store.user_ids()), store.titles(["17"])) == (["170"], ["S"])
 
 
 def test_other_formats(tmp_path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 
+import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -13,7 +14,7 @@ from components.artifacts import DatasetDir, ExampleStatistics, Schema
 from components.quiet_tfdv import tfdv
 from pipeline.datasets.sample import write_sample
 from schemas import features as spec
-from schemas.dataset import TABLES, Feature, load_dataset
+from schemas.dataset import STANDARD_COLUMNS, TABLES, Feature, TableName, load_dataset
 from tests.components.ingested import ingest
 
 
@@ -43,6 +44,28 @@ def test_schema_parse_and_data_agree(tmp_path: pathlib.Path) -> None:
         parsed = tf.io.parse_example(records, spec.parse_spec(dataset.features(table)))
         for name in (feature.name for feature in inferred.feature):
             assert parsed[name].flat_values.shape[0] > 0, name
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_schemas_of_the_house_are_those_of_the_spec(table: TableName) -> None:
+    path = pathlib.Path(spec.__file__).with_name(f"{table}.pbtxt")
+    text = path.read_text(encoding="utf-8")
+    made = spec.tfmd_schema(table, STANDARD_COLUMNS[table])
+    assert text == spec.schema_text(made), "`python -m schemas` writes it anew"
+    schema = tfdv.load_schema_text(str(path))
+    assert list(schema.default_environment) == ["TRAINING", "SERVING"]
+    required = {feature.name for feature in schema.feature if feature.presence.min_fraction == 1}
+    assert required == {name for name, feature in STANDARD_COLUMNS[table].items() if feature.required}
+
+
+def test_comparators_of_drift_and_skew() -> None:
+    made = spec.tfmd_schema("interactions", STANDARD_COLUMNS["interactions"])
+    by_name = {feature.name: feature for feature in made.feature}
+    item, kind, value = (by_name[name] for name in ("item_id", "event_type", "value"))
+    assert item.drift_comparator.jensen_shannon_divergence.threshold == spec.MIN_DIVERGENCE
+    assert kind.skew_comparator.infinity_norm.threshold == spec.MIN_SHARE
+    # Infinity norms of numbers are what TFDV passes over in silence.
+    assert not value.HasField("drift_comparator") and not value.HasField("skew_comparator")
 
 
 def test_a_label_is_not_in_a_request() -> None:

@@ -4,6 +4,8 @@ import pathlib
 import pytest
 
 from models.requests import Event, Request
+from schemas.dataset import DatasetError
+from schemas.privacy import pseudonym
 from serving.profiles import ProfileStore, write_profiles
 
 PROFILES = [
@@ -48,3 +50,16 @@ def test_a_new_store_takes_the_place_of_the_old_and_leaves_nothing_else(tmp_path
 def test_a_store_that_was_never_written_says_what_writes_it(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="`homefeed run` publishes it"):
         ProfileStore(tmp_path / "profiles.sqlite")
+
+
+def test_a_user_is_found_by_the_real_id(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER_KEY", "0123456789abcdef")
+    name = pseudonym("alice", b"0123456789abcdef")
+    path = tmp_path / "profiles.sqlite"
+    write_profiles(path, [Request(name, [Event("i1")], {"age": 31.5})], {}, "env:USER_KEY")
+    found = ProfileStore(path).get("alice")
+    assert (found.user_id, [event.item_id for event in found.history]) == ("alice", ["i1"])
+    assert b"alice" not in path.read_bytes() and b"0123456789abcdef" not in path.read_bytes()
+    monkeypatch.delenv("USER_KEY")
+    with pytest.raises(DatasetError, match="The key of user ids at env:USER_KEY has 0 bytes"):
+        ProfileStore(path)
