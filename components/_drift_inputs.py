@@ -274,7 +274,7 @@ class _Requests:
         events, users = self.tables["interactions"], self.tables["users"]
         history = cells.get("history", ())
         present = [place for place, item in enumerate(history) if item]  # The others pad.
-        sender = str(history[present[0]]) if present else ""
+        sender = str(_cell(history[present[0]])) if present else ""
         if present:
             self.lengths[len(present)] += 1
             events["user_id"] += [sender] * len(present)

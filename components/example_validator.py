@@ -165,7 +165,7 @@ def _write_anomalies(inputs: Inputs, outputs: Outputs, config: Config) -> tuple[
 
 def _judge_drift(inputs: Inputs, config: Config, read_spans: list[str]) -> dict[str, DriftReport]:
     """The comparisons that there is something for: `drift`, and one for each split."""
-    from components import _drift_inputs, _ingest, drift
+    from components import _ingest
 
     found: dict[str, tuple[str, str]] = {}
     data = inputs.dataset.path
@@ -178,12 +178,17 @@ def _judge_drift(inputs: Inputs, config: Config, read_spans: list[str]) -> dict[
     if config.split_skew:
         train, *others = (str(inputs.interactions.split_dir(split)) for split in ("train", "eval", "test"))
         found |= {other.rpartition("-")[2]: (train, other) for other in others}
-    reports = {}
-    for title, paths in found.items():
-        before, after = map(_drift_inputs.load, paths)
-        kind, limits = drift.comparator_kind(before, after), {}
-        for table in TABLES:
-            schema: Schema = getattr(inputs, f"{table}_schema")
-            limits |= drift.comparators([schema.file], kind, table)
-        reports[title] = drift.compare(before, after, comparators=limits)
-    return reports
+    return {title: _compare(inputs, *sides) for title, sides in found.items()}
+
+
+def _compare(inputs: Inputs, baseline: str, current: str) -> DriftReport:
+    """By the comparators of the schemas."""
+    from components import _drift_inputs, drift
+
+    before, after = _drift_inputs.load(baseline), _drift_inputs.load(current)
+    kind = drift.comparator_kind(before, after)
+    limits: dict[str, float] = {}
+    for table in TABLES:
+        schema: Schema = getattr(inputs, f"{table}_schema")
+        limits |= drift.comparators([schema.file], kind, table)
+    return drift.compare(before, after, comparators=limits)
