@@ -146,7 +146,7 @@ def run_drift(
             split's), one split's TFDV statistics, or a log of requests.
         current: the same.
         schema: folder of `<table>.pbtxt`, or one such file, whose comparators set thresholds. None: those of the
-            current data folder's `schema/`, if it has one.
+            current (or else the baseline's) data folder's `schema/`, if it has one.
         thresholds: `table.column:measure` → the value over which it is drift; takes precedence.
 
     Raises:
@@ -156,7 +156,8 @@ def run_drift(
     from components import _drift_inputs
 
     sides = _drift_inputs.load(baseline), _drift_inputs.load(current)
-    curated = DatasetDir(_drift_inputs.split_spans(current)[0]).curated_schemas()
+    folders = (DatasetDir(_drift_inputs.split_spans(side)[0]) for side in (current, baseline))
+    curated = next((files for folder in folders if (files := folder.curated_schemas())), [])
     files = _schema_files(pathlib.Path(schema)) if schema else curated
     limits = comparators(files, comparator_kind(*sides)) if files else {}
     if all(side.num_rows.keys() == {"statistics"} for side in sides):  # They do not say of which table they are.
@@ -260,6 +261,10 @@ def _check_sides(baseline: Summary, current: Summary) -> list[str]:
                 apart.append(name)
             else:
                 faults.append(f"{name} is in {side.name} only")
+    for name in baseline.columns.keys() & current.columns.keys():
+        kinds = {baseline.columns[name].kind, current.columns[name].kind}
+        if len(kinds) == 2 and kinds & {"number", "text"}:
+            faults.append(f"{name} is {' on one side and '.join(sorted(kinds))} on the other")
     if not baseline.columns.keys() & current.columns.keys():
         faults.append(f"{baseline.name} and {current.name} have no column in common")
     if faults:
