@@ -200,11 +200,11 @@ def test_folders_and_curated_comparators(tmp_path: pathlib.Path) -> None:
     report = drift.run_drift(before, after, tmp_path / "interactions.pbtxt")  # "buy" fell by 0.5.
     assert not report.drifted
     (tmp_path / "interactions.pbtxt").write_text(
-        'feature { name: "item_id" type: BYTES drift_comparator { infinity_norm { threshold: 0.6 } } }'
+        'feature { name: "timestamp" type: INT drift_comparator { infinity_norm { threshold: 0.6 } } }'
     )
-    with pytest.raises(DatasetError, match=r"Thresholds for interactions.item_id:l_infinity cannot be evaluated"):
+    with pytest.raises(DatasetError, match=r"Thresholds for interactions.timestamp:l_infinity cannot be evaluated"):
         drift.run_drift(before, after, tmp_path)
-    with pytest.raises(DatasetError, match="is neither a data folder"):
+    with pytest.raises(DatasetError, match="is no TFRecord file of PredictionLogs"):
         drift.run_drift(before, tmp_path)
 
 

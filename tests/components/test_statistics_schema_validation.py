@@ -49,8 +49,9 @@ def validate(
     statistics: statistics_gen.Outputs,
     schemas: schema_gen.Outputs,
     config: example_validator.Config = example_validator.Config(),  # noqa: B008
+    name: str = "anomalies",
 ) -> ExampleAnomalies:
-    anomalies = ExampleAnomalies(out / "anomalies")
+    anomalies = ExampleAnomalies(out / name)
     inputs = example_validator.Inputs(
         DatasetDir(data),
         Quarantine(out / "q"),
@@ -115,7 +116,7 @@ def test_anomalies_name_table_split_and_feature(tmp_path: pathlib.Path) -> None:
     assert reason.startswith("interactions/test: feature 'event_type': ")
     assert "share" in reason
     allowed = example_validator.Config(allowed=("interactions.event_type",))
-    assert not validate(data, tmp_path / "allowed", statistics, schemas, allowed).reasons()
+    assert not validate(data, tmp_path / "out", statistics, schemas, allowed, "allowed").reasons()
 
 
 def test_curated_schema_replaces_the_inferred(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -149,12 +150,13 @@ def test_drift_between_spans_closes_the_gate(data: pathlib.Path, tmp_path: pathl
     report = json.loads((anomalies.path / example_validator.DRIFT_FILE).read_text())
     assert report["drifted"] == ["interactions.event_type:l_infinity"]
     assert (anomalies.path / example_validator.DRIFT_PAGE).is_file()
-    same = validate(shifted, tmp_path / "same", statistics, schemas, example_validator.Config(baseline=str(shifted)))
+    config = example_validator.Config(baseline=str(shifted))
+    same = validate(shifted, tmp_path / "out", statistics, schemas, config, "same")
     assert same.reasons() == []
 
 
 def test_the_newest_span_is_compared_with_those_before_it(tmp_path: pathlib.Path) -> None:
-    description = WITH_FEATURES.replace("interactions.csv", "days/{SPAN}/log.csv")
+    description = WITH_FEATURES.replace("interactions.csv", '"days/{SPAN}/log.csv"')
     data = write_dataset(tmp_path / "data", "", ITEMS, description=description)
     rng = np.random.default_rng(0)
 
