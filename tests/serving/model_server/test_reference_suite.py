@@ -74,7 +74,10 @@ def _save_tf1(tf: Any, path: pathlib.Path, asset: pathlib.Path) -> None:
     """y = x / 2 + 2, y2 = x / 2 + 3, y3 = x2 / 2 + 3 over parsed Examples: ref variables, an asset, a main op."""
     tf1 = tf.compat.v1
     with tf.Graph().as_default(), tf1.Session() as session, tf1.device("/cpu:0"):
-        a, b, c = (tf1.Variable(value, use_resource=False, name=name) for name, value in zip("abc", (0.5, 2.0, 3.0)))
+        a, b, c = (
+            tf1.Variable(value, use_resource=False, name=name)
+            for name, value in {"a": 0.5, "b": 2.0, "c": 3.0}.items()
+        )
         serialized = tf1.placeholder(tf.string, name="tf_example")
         features = {
             "x": tf1.FixedLenFeature([1], tf.float32),
@@ -264,9 +267,7 @@ def test_rest(server: Server) -> None:
     body = {"signature_name": "regress_x_to_y", "examples": [_EXAMPLE]}
     assert server.call(f"{model}:regress", body) == {"results": [3.0]}
     ok = {"error_code": "OK", "error_message": ""}
-    assert server.call(model) == {
-        "model_version_status": [{"version": "123", "state": "AVAILABLE", "status": ok}]
-    }
+    assert server.call(model) == {"model_version_status": [{"version": "123", "state": "AVAILABLE", "status": ok}]}
     assert "# TYPE" in server.call("/monitoring/prometheus/metrics")
 
 
