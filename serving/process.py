@@ -29,6 +29,7 @@ def server_flags(serving_dir: str, port: int, rest_port: int = 0) -> list[str]:
         "--file_system_poll_wait_seconds=1",
         # A label may be on a version that loads together with it.
         "--allow_version_labels_for_unavailable_models",
+        "--enable_grpc_healthcheck_service",
         "--enable_batching",
         f"--batching_parameters_file={serving_dir}/{BATCHING_FILE}",
     ]
@@ -46,7 +47,8 @@ def server_command(engine: str, flags: Sequence[str], host: str = "127.0.0.1") -
         ServerError: there is no such binary.
     """
     if engine == "homefeed":
-        return [sys.executable, "-m", "serving.model_server", f"--host={host}", *flags]
+        own = [f"--host={host}", "--enable_grpc_reflection"]
+        return [sys.executable, "-m", "serving.model_server", *own, *flags]
     binary = shutil.which(TENSORFLOW_SERVING)
     if binary is None:
         raise ServerError(

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 
+from serving.process import TENSORFLOW_SERVING
 from tests.serving.servers import Stubs, eventually, predict_request
 
 VERSION = "00000123"
@@ -33,9 +35,10 @@ class Server:
     It listens on both families, as the reference does, and all servers of the suite name one Unix socket.
     """
 
-    def __init__(self, socket_path: pathlib.Path, *arguments: str):
+    def __init__(self, engine: str, socket_path: pathlib.Path, *arguments: str):
         self.port, self.rest_port = _free_port(), _free_port()
-        command = [sys.executable, "-c", "import serving.model_server.main as m; raise SystemExit(m.main())"]
+        ours = [sys.executable, "-c", "import serving.model_server.main as m; raise SystemExit(m.main())"]
+        command = ours if engine == "homefeed" else [TENSORFLOW_SERVING]
         ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}", "--rest_api_timeout_in_ms=5000"]
         self.process = subprocess.Popen(
             [*command, *ports, f"--grpc_socket_path={socket_path}", *arguments], stderr=subprocess.PIPE
@@ -155,13 +158,15 @@ def testdata(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+@pytest.fixture(scope="module", params=["homefeed", "tensorflow-serving"])
+def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    if request.param != "homefeed" and not shutil.which(TENSORFLOW_SERVING):
+        pytest.skip(f"no {TENSORFLOW_SERVING} on PATH")
     socket_path = tmp_path_factory.mktemp("socket") / "grpc.sock"
     servers: list[Server] = []
 
     def run(*arguments: str) -> Server:
-        servers.append(Server(socket_path, *arguments))
+        servers.append(Server(request.param, socket_path, *arguments))
         return servers[-1]
 
     yield run
