@@ -228,12 +228,13 @@ def reload(setting: Setting, folder: pathlib.Path, seconds: float) -> Figures:
     with serving(releases) as server:
         cold_start(setting, server)
         _load.run(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, 3))
+        _wait_until_settled(server)
         rest = _load.run(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, seconds / 3))
         memory = server.megabytes()
         clients = _load.start(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, seconds))
         _change_versions(setting, releases, seconds)
         changing = _load.result(clients)
-        time.sleep(5)
+        _wait_until_settled(server)
         memory_after = server.megabytes()
     p99_rest, p99 = (float(np.percentile(load.latencies, 99)) for load in (rest, changing))
     for words in changing.errors:
@@ -248,6 +249,18 @@ def reload(setting: Setting, folder: pathlib.Path, seconds: float) -> Figures:
         "reload.memory_before_mb": memory,
         "reload.memory_after_mb": memory_after,
     }
+
+
+def _wait_until_settled(server: Server) -> None:
+    """Until nothing is loaded or unloaded any more."""
+    import homefeed_client
+
+    with homefeed_client.PredictionClient(server.address) as client:
+        calm = 0
+        while calm < 5:
+            states = {status.state for model in CALLS.values() for status in client.status(model)}
+            calm = calm + 1 if states <= {"AVAILABLE", "END"} else 0
+            time.sleep(1)
 
 
 def _change_versions(setting: Setting, releases: Releases, seconds: float) -> None:

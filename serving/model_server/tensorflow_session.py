@@ -257,6 +257,14 @@ class Session:
                 tf.TF_DeleteSession(session, status)
         if graph:
             tf.TF_DeleteGraph(graph)
+            _return_free_memory()
+
+
+def _return_free_memory() -> None:
+    """glibc keeps what was freed for the thread that had it, and each version is loaded by a thread of its own."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim:
+        malloc_trim(0)
 
 
 def _run_options(timeout_seconds: float | None) -> Any:
