@@ -15,6 +15,7 @@ setup(
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
+        "fsspec>=2024.2",
         "grpcio>=1.62,<2",
         "grpcio-health-checking>=1.62.3,<1.63",  # Later ones want protobuf 5.
         "grpcio-reflection>=1.62.3,<1.63",

@@ -195,7 +195,11 @@ class ModelBlessing(Gate):
 
 
 class InfraBlessing(Gate):
-    """The InfraValidator's verdict: the models load in a server and answer real requests."""
+    """The InfraValidator's verdict: the models load in a server and answer real requests, which it keeps."""
+
+    def warmup_file(self, model: str) -> pathlib.Path:
+        """The requests to a model, as TensorFlow Serving's warm-up records."""
+        return self.path / "warmup" / model
 
 
 class PushedModel(Artifact):
@@ -205,7 +209,9 @@ class PushedModel(Artifact):
 
     def is_intact(self) -> bool:
         """Whether everything that was pushed is still there."""
-        return super().is_intact() and all(pathlib.Path(p).exists() for p in self.read_json(self.FILE)["paths"])
+        from serving.releases import is_published
+
+        return super().is_intact() and all(map(is_published, self.read_json(self.FILE)["paths"]))
 
 
 def digest_files(root: pathlib.Path, files: Sequence[pathlib.Path]) -> str:

@@ -12,10 +12,12 @@ import numpy as np
 
 from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
 from models.requests import Request, requests_from_sequences
-from serving.predictors import GrpcPredictor, LocalPredictor, Predictor
+from serving.predictors import GrpcPredictor, LocalPredictor
 from serving.process import ServerError, model_server
-from serving.recommender import RANKING, RETRIEVAL, Candidates, Recommender
+from serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommendation, Recommender
+from serving.warmup_requests import Recorder
 
+NUM_CANDIDATES = 100
 TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
 
 
@@ -27,6 +29,7 @@ class Inputs:
     examples: Examples
     retrieval_model: Model
     ranking_model: Model
+    fused_model: Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Config:
     """How the server is tried."""
 
     num_requests: int = 20  # Requests made from users of the eval split, beside one of an unknown user.
+    num_warmup_requests: int = 5  # Of these that go into the published models, to be answered before any other.
     start_seconds: float = 120  # How long the models may take to load.
 
 
@@ -62,24 +66,50 @@ def judge(requests: Sequence[Request], served: Candidates, local: Candidates) ->
     return reasons
 
 
+def judge_pages(
+    requests: Sequence[Request], fused: Sequence[list[Recommendation]], parts: Sequence[list[Recommendation]]
+) -> list[str]:
+    """Reasons against the fused model: it says something else than retrieval and ranking one after the other."""
+    reasons = []
+    for request, page, expected in zip(requests, fused, parts, strict=True):
+        scores, wanted = (np.array([place.score for place in places]) for places in (page, expected))
+        if len(scores) != len(wanted) or not np.allclose(scores, wanted, rtol=0, atol=TOLERANCE):
+            reasons.append(f"user {request.user_id!r} got other scores from `recommend` than from its two parts")
+    return reasons
+
+
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Serves the models from a folder of their own and asks for recommendations over gRPC."""
-    models = {RETRIEVAL: inputs.retrieval_model.serving_dir, RANKING: inputs.ranking_model.serving_dir}
+    models = {
+        RETRIEVAL: inputs.retrieval_model.serving_dir,
+        RANKING: inputs.ranking_model.serving_dir,
+        FUSED: inputs.fused_model.serving_dir,
+    }
     requests = _make_requests(inputs, config.num_requests)
-    local = _ask(LocalPredictor(models), requests)
+    parts = {name: path for name, path in models.items() if name != FUSED}
+    local = Recommender(LocalPredictor(parts), NUM_CANDIDATES).candidates(requests)
     with tempfile.TemporaryDirectory() as work_dir:
         base_paths = _lay_out(models, pathlib.Path(work_dir))
         try:
             with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
-                reasons = judge(requests, _ask(GrpcPredictor(address), requests), local)
+                recorder = Recorder(GrpcPredictor(address))
+                served = Recommender(recorder, NUM_CANDIDATES)
+                reasons = judge(requests, served.candidates(requests), local)
+                reasons += judge_pages(requests, *_both_ways(served, requests))
+                for request in requests[-config.num_warmup_requests :]:
+                    _both_ways(served, [request])
         except ServerError as error:
             reasons = [str(error)]
+        else:
+            for name in models:
+                recorder.write(name, outputs.blessing.warmup_file(name))
     outputs.blessing.write_reasons(reasons)
     return f"{len(requests)} requests answered over gRPC"
 
 
-def _ask(predictor: Predictor, requests: Sequence[Request]) -> Candidates:
-    return Recommender(predictor, num_candidates=50).candidates(requests)
+def _both_ways(recommender: Recommender, requests: Sequence[Request]) -> tuple[list[list[Recommendation]], ...]:
+    """The pages of the fused model, and of its parts."""
+    return recommender.recommend_at_once(requests), recommender.recommend_in_two_steps(requests)
 
 
 def _make_requests(inputs: Inputs, num_requests: int) -> list[Request]:

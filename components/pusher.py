@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import shutil
-import uuid
+import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,8 @@ from components.artifacts import (
 from models.catalogue import Catalogue
 from models.requests import Feature, Request, requests_from_sequences
 from serving.profiles import FILE_NAME, write_profiles
-from serving.recommender import RANKING, RETRIEVAL
+from serving.recommender import FUSED, RANKING, RETRIEVAL
+from serving.releases import WARMUP_FILE, Releases
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +38,7 @@ class Inputs:
     users: Examples
     retrieval_model: Model
     ranking_model: Model
+    fused_model: Model
     blessing: ModelBlessing
     infra_blessing: InfraBlessing
 
@@ -53,26 +54,12 @@ class Outputs:
 class Config:
     """Where servers read."""
 
-    serving_dir: str = "serving"  # Gets `<model>/<version>/` and the profiles.
-
-
-def push_model(saved_model: pathlib.Path, base_path: pathlib.Path, version: int) -> pathlib.Path:
-    """Copies a SavedModel to `<base_path>/<version>`; a server sees nothing of it before it is whole."""
-    base_path.mkdir(parents=True, exist_ok=True)
-    # Not a number: servers pass over it.
-    staging = base_path / f".{uuid.uuid4().hex}.tmp"
-    shutil.copytree(saved_model, staging)
-    return staging.rename(base_path / str(version))
-
-
-def next_version(base_paths: list[pathlib.Path]) -> int:
-    """One more than the highest version that any of the models has."""
-    names = (child.name for base_path in base_paths if base_path.is_dir() for child in base_path.iterdir())
-    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
+    serving_dir: str = "serving"  # Gets `<model>/<version>/`, `model.config` and the profiles; a folder or a URL.
+    canary: bool = False  # Leave the label `stable` where it is, and give the new version the label `canary`.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
-    """Publishes profiles, then the models under one common version.
+    """Publishes profiles, then the models with their warm-up requests under one common version.
 
     Raises:
         GateClosed: a blessing was refused.
@@ -80,15 +67,21 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     for gate in (inputs.blessing, inputs.infra_blessing):
         if reasons := gate.reasons():
             raise GateClosed(type(gate).__name__, reasons)
-    serving_dir = pathlib.Path(config.serving_dir).resolve()
-    models = {RANKING: inputs.ranking_model, RETRIEVAL: inputs.retrieval_model}
-    version = next_version([serving_dir / name for name in models])
-    serving_dir.mkdir(parents=True, exist_ok=True)
-    profiles = serving_dir / FILE_NAME
-    _publish_profiles(inputs, profiles)
-    paths = [push_model(model.serving_dir, serving_dir / name, version) for name, model in models.items()]
-    pushed = {"version": version, "paths": [str(path) for path in (*paths, profiles)]}
-    outputs.pushed.write_json(PushedModel.FILE, pushed)
+    releases = Releases(config.serving_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        profiles = pathlib.Path(folder) / FILE_NAME
+        _publish_profiles(inputs, profiles)
+        published = releases.put_file(profiles, FILE_NAME)
+    # The fused model comes last: who finds its version finds that of its parts too.
+    models = {RETRIEVAL: inputs.retrieval_model, RANKING: inputs.ranking_model, FUSED: inputs.fused_model}
+    warmup = {name: inputs.infra_blessing.warmup_file(name) for name in models}
+    version = releases.push(
+        {name: model.serving_dir for name, model in models.items()},
+        canary=config.canary,
+        extras={name: {WARMUP_FILE: file} for name, file in warmup.items() if file.is_file()},
+    )
+    paths = [releases.path(name, version) for name in models]
+    outputs.pushed.write_json(PushedModel.FILE, {"version": version, "paths": [*paths, published]})
     return f"version {version} in {config.serving_dir}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import os
 import pathlib
@@ -15,14 +16,22 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data
+from pipeline import cli_data, cli_models
 from pipeline.terminal import Data, Json, Root, console, errors, print_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 app.add_typer(cli_data.data_app, name="data")
 app.add_typer(cli_data.schema_app, name="schema")
+app.add_typer(cli_models.models_app, name="models")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
+
+
+class Engine(enum.StrEnum):
+    """Which model server answers."""
+
+    HOMEFEED = "homefeed"
+    TENSORFLOW_SERVING = "tensorflow-serving"
 
 
 @app.callback()
@@ -123,17 +132,19 @@ def serve(
     port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port; 0 for none.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    engine: Annotated[
+        Engine, typer.Option(help="homefeed's own server, or tensorflow_model_server from PATH.")
+    ] = Engine.HOMEFEED,
 ) -> None:
-    """Serve the pushed models; newer versions are picked up while running."""
-    from serving.process import server_command, write_model_config
-    from serving.recommender import RANKING, RETRIEVAL
+    """Serve the pushed models; new versions, promotions and rollbacks are picked up while running."""
+    from serving.process import server_command, server_flags
+    from serving.releases import Releases
 
     serving_dir = _pushed(root)
-    config_file = serving_dir / "models.config"
-    write_model_config(config_file, {name: serving_dir / name for name in (RETRIEVAL, RANKING)})
+    Releases(serving_dir).configure()
+    command = server_command(engine.value, server_flags(str(serving_dir), port, rest_port), host)
     console.print(f"gRPC on {host}:{port}" + (f", REST on {host}:{rest_port}" if rest_port else ""))
     sys.stdout.flush()
-    command = server_command(config_file, port, rest_port, host)
     os.execv(command[0], command)  # The server gets our process, and so its signals.
 
 
@@ -197,11 +208,13 @@ def _exit_code(error: Exception) -> int | None:
     from pipeline.local_runner import RunError
     from schemas.dataset import DatasetError
     from serving.batch import LineError
+    from serving.process import ServerError
+    from serving.releases import ReleaseError
 
     if isinstance(error, ConfigError):
         return 2
-    failures = (ArtifactError, GateClosed, RunError, DatasetError, LineError, FileNotFoundError)
-    if isinstance(error, failures) or type(error).__module__.startswith("homefeed_client"):
+    failures = (ArtifactError, GateClosed, RunError, DatasetError, LineError, ReleaseError, ServerError)
+    if isinstance(error, (*failures, FileNotFoundError)) or type(error).__module__.startswith("homefeed_client"):
         return 1
     return None
 
@@ -219,7 +232,8 @@ def _silence_frameworks() -> None:
 
 def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
     from serving.predictors import GrpcPredictor, LocalPredictor
-    from serving.recommender import RANKING, RETRIEVAL
+    from serving.recommender import FUSED, RANKING, RETRIEVAL
+    from serving.releases import Releases
 
     if server is not None:
         predictor = GrpcPredictor(server)
@@ -227,7 +241,11 @@ def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
             predictor.client.wait_until_available(model, timeout_seconds=60)
         return predictor
     assert root is not None
-    return LocalPredictor({name: _newest(_pushed(root) / name) for name in (RETRIEVAL, RANKING)})
+    releases = Releases(_pushed(root))
+    version = releases.stable()
+    # The fused model holds the other two.
+    models = (FUSED,) if FUSED in releases.models() else (RETRIEVAL, RANKING)
+    return LocalPredictor({name: pathlib.Path(releases.path(name, version)) for name in models})
 
 
 def _pushed(root: pathlib.Path) -> pathlib.Path:
@@ -235,10 +253,6 @@ def _pushed(root: pathlib.Path) -> pathlib.Path:
     if not serving_dir.is_dir():
         raise FileNotFoundError(f"{root} holds no pushed models yet: `homefeed run --root {root}` pushes them")
     return serving_dir.resolve()
-
-
-def _newest(base_path: pathlib.Path) -> pathlib.Path:
-    return max((path for path in base_path.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
 def _metadata_file(root: pathlib.Path) -> pathlib.Path:

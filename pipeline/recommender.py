@@ -7,6 +7,7 @@ from components import (
     evaluator,
     example_gen,
     example_validator,
+    fuser,
     infra_validator,
     pusher,
     ranking_trainer,
@@ -40,7 +41,8 @@ def recommender(dataset: DatasetDir) -> Dag:
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
     models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
     evaluation = dag.add(evaluator, **inputs, **models)
-    infra = dag.add(infra_validator, **inputs, **models)
+    fused = dag.add(fuser, **models)
+    infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
-    dag.add(pusher, **inputs, users=data.users, **models, **blessings)
+    dag.add(pusher, **inputs, users=data.users, **models, fused_model=fused.model, **blessings)
     return dag

@@ -17,6 +17,9 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 class Predictor(Protocol):
     """Calls signatures of named models."""
 
+    def serves(self, model: str) -> bool:
+        """Whether a model is there."""
+
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         """What a signature takes."""
 
@@ -35,6 +38,10 @@ class LocalPredictor:
         import tensorflow as tf
 
         self._loaded = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
+
+    def serves(self, model: str) -> bool:
+        """Whether a model is there."""
+        return model in self._loaded
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         """What a signature takes."""
@@ -56,21 +63,33 @@ class GrpcPredictor:
     Args:
         address: `host:port` of its gRPC port.
         timeout_seconds: deadline of each call.
+        label: ask for the versions with this label (`stable`, `canary`); by default the newest.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 10.0):
+    def __init__(self, address: str, timeout_seconds: float = 10.0, label: str | None = None):
         import homefeed_client
 
         self.client = homefeed_client.PredictionClient(address, timeout_seconds=timeout_seconds)
+        self._label = label
+
+    def serves(self, model: str) -> bool:
+        """Whether a model is there, with the label if one is asked for."""
+        import homefeed_client
+
+        try:
+            self.client.metadata(model, label=self._label)
+        except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
+            return False
+        return True
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         """What a signature takes, from the model's metadata."""
-        found = self.client.metadata(model).signatures[signature].inputs
+        found = self.client.metadata(model, label=self._label).signatures[signature].inputs
         return {name: _from_metadata(spec.dtype, spec.shape) for name, spec in found.items()}
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
         """Calls a signature."""
-        return self.client.predict(model, dict(inputs), signature=signature).outputs
+        return self.client.predict(model, dict(inputs), signature=signature, label=self._label).outputs
 
 
 def _from_metadata(dtype: str, shape: tuple[int | None, ...] | None) -> TensorSpec:

@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
+
+TENSORFLOW_SERVING = "tensorflow_model_server"
 
 
 class ServerError(RuntimeError):
     """The model server did not come up."""
 
 
-def write_model_config(path: pathlib.Path, models: Mapping[str, pathlib.Path]) -> None:
-    """Writes a ModelServerConfig that serves the newest version of each model."""
-    entries = (
-        f'  config {{ name: "{name}" base_path: "{base_path.resolve()}" model_platform: "tensorflow" }}\n'
-        for name, base_path in models.items()
-    )
-    path.write_text("model_config_list {\n" + "".join(entries) + "}\n", encoding="utf-8")
+def server_flags(serving_dir: str, port: int, rest_port: int = 0) -> list[str]:
+    """The flags with which a model server serves what `serving.releases` publishes and follows each change."""
+    return [
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        f"--model_config_file={serving_dir}/{CONFIG_FILE}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--file_system_poll_wait_seconds=1",
+        # A label may be on a version that loads together with it.
+        "--allow_version_labels_for_unavailable_models",
+        "--enable_grpc_healthcheck_service",
+        "--enable_batching",
+        f"--batching_parameters_file={serving_dir}/{BATCHING_FILE}",
+    ]
 
 
-def server_command(config_file: pathlib.Path, port: int, rest_port: int = 0, host: str = "127.0.0.1") -> list[str]:
-    """The command line of our model server."""
-    flags = [f"--host={host}", f"--port={port}", f"--model_config_file={config_file.resolve()}"]
-    if rest_port:
-        flags.append(f"--rest_api_port={rest_port}")
-    return [sys.executable, "-m", "serving.model_server", *flags]
+def server_command(engine: str, flags: Sequence[str], host: str = "127.0.0.1") -> list[str]:
+    """The command line of a model server.
+
+    Args:
+        engine: `homefeed` for our own, `tensorflow-serving` for the `tensorflow_model_server` on PATH.
+        flags: of `tensorflow_model_server`.
+        host: address to listen on. TensorFlow Serving cannot be told: it listens on all.
+
+    Raises:
+        ServerError: there is no such binary.
+    """
+    if engine == "homefeed":
+        own = [f"--host={host}", "--enable_grpc_reflection"]
+        return [sys.executable, "-m", "serving.model_server", *own, *flags]
+    binary = shutil.which(TENSORFLOW_SERVING)
+    if binary is None:
+        raise ServerError(
+            f"`{TENSORFLOW_SERVING}` is not on PATH: install TensorFlow Serving, or leave out `--engine` to serve "
+            "with homefeed's own model server."
+        )
+    return [binary, *flags]
 
 
 def free_port() -> int:
@@ -55,11 +82,12 @@ def model_server(
     """
     import homefeed_client
 
-    config_file, log_file = work_dir / "models.config", work_dir / "server.log"
-    write_model_config(config_file, models)
+    config_file, log_file = work_dir / CONFIG_FILE, work_dir / "server.log"
+    config_file.write_text(model_config({name: path.resolve() for name, path in models.items()}), encoding="utf-8")
     port = free_port()
+    command = server_command("homefeed", [f"--port={port}", f"--model_config_file={config_file.resolve()}"])
     with log_file.open("wb") as log:
-        process = subprocess.Popen(server_command(config_file, port), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         client = homefeed_client.PredictionClient(f"127.0.0.1:{port}")
         for name in models:

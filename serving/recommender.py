@@ -1,4 +1,4 @@
-"""Retrieve, then rank: what turns a request into a list, wherever the models run."""
+"""What turns a request into a list, wherever the models run: one call of the fused model, or retrieve, then rank."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.requests import Request, batch_inputs
+from models.requests import Request, TensorSpec, batch_inputs
 from serving.predictors import Predictor
 
-RETRIEVAL, RANKING = "retrieval", "ranking"
+RETRIEVAL, RANKING, FUSED = "retrieval", "ranking", "fused"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,54 +50,79 @@ class Candidates:
 
 
 class Recommender:
-    """Asks the retrieval model for candidates and the ranking model for their order.
+    """Asks the fused model where it is served; else the retrieval model for candidates and ranking for their order.
 
     Args:
-        predictor: where the two models are.
-        num_candidates: how many candidates are ranked.
+        predictor: where the models are.
+        num_candidates: how many candidates are ranked; the fused model knows its own number.
     """
 
     def __init__(self, predictor: Predictor, num_candidates: int = 100):
         self._predictor = predictor
         self._num_candidates = num_candidates
-        self._retrieve_inputs = predictor.inputs(RETRIEVAL, "retrieve")
-        self._rank_inputs = predictor.inputs(RANKING, "rank")
+        self._is_fused = predictor.serves(FUSED)
+        self._specs: dict[tuple[str, str], dict[str, TensorSpec]] = {}
+
+    def recommend(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
+        """For each request at most k items, best first."""
+        return self.recommend_at_once(requests, k) if self._is_fused else self.recommend_in_two_steps(requests, k)
+
+    def recommend_at_once(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
+        """`recommend` by one call of the fused model."""
+        inputs = batch_inputs(requests, self._inputs(FUSED, "recommend"))
+        inputs["k"] = np.full(len(requests), k, np.int32)
+        found = self._predictor.predict(FUSED, "recommend", inputs)
+        columns = (found[name] for name in ("item_ids", "titles", "scores", "probabilities"))
+        # A server that joins requests answers all of them with the largest k among them.
+        return [_page(*row) for row in zip(*(column[:, :k] for column in columns), strict=True)]
+
+    def recommend_in_two_steps(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
+        """`recommend` by a call of retrieval and one of ranking."""
+        found = self.candidates(requests)
+        order = np.argsort(-found.scores, axis=1, kind="stable")[:, :k]
+        columns = (found.item_ids, found.titles, found.scores, found.probabilities)
+        best = (np.take_along_axis(column, order, axis=1) for column in columns)
+        return [_page(*row) for row in zip(*best, strict=True)]
 
     def candidates(self, requests: Sequence[Request]) -> Candidates:
         """Retrieves and ranks; nothing of a request's history is among them."""
         retrieved = self.retrieve(requests, self._num_candidates)
-        inputs: dict[str, Any] = batch_inputs(requests, self._rank_inputs)
+        inputs: dict[str, Any] = batch_inputs(requests, self._inputs(RANKING, "rank"))
         inputs["candidates"] = retrieved["item_ids"]
         inputs["retrieval_scores"] = retrieved["scores"]
         ranked = self._predictor.predict(RANKING, "rank", inputs)
+        num_candidates = retrieved["item_ids"].shape[1]
         return Candidates(
             retrieved["item_ids"],
             retrieved["titles"],
             retrieved["scores"],
-            ranked["scores"],
-            ranked["probabilities"],
+            ranked["scores"][:, :num_candidates],
+            ranked["probabilities"][:, :num_candidates],
         )
 
     def retrieve(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
         """The outputs of the signature `retrieve`."""
-        inputs = batch_inputs(requests, self._retrieve_inputs)
+        inputs = batch_inputs(requests, self._inputs(RETRIEVAL, "retrieve"))
         inputs["k"] = np.full(len(requests), k, np.int32)
-        return self._predictor.predict(RETRIEVAL, "retrieve", inputs)
+        found = self._predictor.predict(RETRIEVAL, "retrieve", inputs)
+        return {name: column[:, :k] for name, column in found.items()}
 
-    def recommend(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
-        """For each request at most k items, best first."""
-        found = self.candidates(requests)
-        order = np.argsort(-found.scores, axis=1, kind="stable")[:, :k]
-        return [
-            [
-                Recommendation(
-                    found.item_ids[row, place].decode(),
-                    found.titles[row, place].decode(),
-                    float(found.scores[row, place]),
-                    float(found.probabilities[row, place]),
-                )
-                for place in places
-                if found.item_ids[row, place]
-            ]
-            for row, places in enumerate(order)
-        ]
+    def _inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
+        key = (model, signature)
+        if key not in self._specs:
+            self._specs[key] = self._predictor.inputs(model, signature)
+        return self._specs[key]
+
+
+def _page(
+    item_ids: npt.NDArray[np.object_],
+    titles: npt.NDArray[np.object_],
+    scores: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[np.float32],
+) -> list[Recommendation]:
+    """A list without the places for which there was no item."""
+    return [
+        Recommendation(item_id.decode(), title.decode(), float(score), float(probability))
+        for item_id, title, score, probability in zip(item_ids, titles, scores, probabilities, strict=True)
+        if item_id
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.catalogue import Catalogue
+from models.fused import Fused
 
 NOTHING = tf.float32.min
 
@@ -45,7 +46,7 @@ class ToyRanking(tf.Module):
 
 
 def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pathlib.Path]:
-    """Model name → SavedModel."""
+    """Model name → folder with a SavedModel; `fused` joins the other two."""
     retrieval, ranking = ToyRetrieval(catalogue), ToyRanking()
     for name, module, function in (
         ("retrieval", retrieval, retrieval.retrieve),
@@ -54,7 +55,11 @@ def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pat
         signatures = {"serving_default": function, "retrieve" if name == "retrieval" else "rank": function}
         path = folder / name / "Format-Serving"
         tf.saved_model.save(module, str(path), signatures=signatures)
-    return {name: folder / name for name in ("retrieval", "ranking")}
+    saved = {name: folder / name for name in ("retrieval", "ranking", "fused")}
+    Fused(*(saved[name] / "Format-Serving" for name in ("retrieval", "ranking"))).save(
+        saved["fused"] / "Format-Serving"
+    )
+    return saved
 
 
 def counts_order(catalogue: Catalogue) -> list[str]:

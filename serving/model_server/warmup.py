@@ -33,7 +33,7 @@ def warm_up(servable: Servable, metrics: Metrics, num_iterations: int = 1) -> No
     start = time.monotonic()
     code = Code.INTERNAL
     try:
-        for number, record in enumerate(_read_records(path)):
+        for number, record in enumerate(read_records(path)):
             if number >= MAX_RECORDS:
                 raise invalid_argument(
                     f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}; keep fewer."
@@ -66,7 +66,7 @@ def _replay(servable: Servable, record: bytes) -> None:
         raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 
 
-def _read_records(path: pathlib.Path) -> Iterator[bytes]:
+def read_records(path: pathlib.Path) -> Iterator[bytes]:
     """Reads a TFRecord file: length, its checksum, data, its checksum."""
     size = path.stat().st_size
     with path.open("rb") as file:

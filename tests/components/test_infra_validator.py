@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -6,7 +7,9 @@ import pytest
 from components import infra_validator, transformed
 from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
 from models.requests import Event, Request
-from serving.recommender import Candidates
+from serving.model_server.messages import PredictionLog
+from serving.model_server.warmup import read_records
+from serving.recommender import Candidates, Recommendation
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -39,6 +42,14 @@ def test_what_a_caller_must_not_get_is_a_reason(served: Candidates, reason: str)
     assert any(re.search(reason, found) for found in infra_validator.judge([REQUEST], served, local))
 
 
+def test_a_fused_model_of_other_parts_is_a_reason() -> None:
+    page, other = ([Recommendation("i2", "t", score, 0.5)] for score in (1.0, 1.1))
+    assert infra_validator.judge_pages([REQUEST], [page], [page]) == []
+    for wrong in (other, []):
+        (reason,) = infra_validator.judge_pages([REQUEST], [wrong], [page])
+        assert "other scores from `recommend`" in reason
+
+
 @pytest.fixture
 def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra_validator.Inputs:
     graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
@@ -46,7 +57,8 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra
     transformed.save_catalogue(graph, toy_catalogue())
     transformed.save_user_vocabularies(graph, sequences.vocabularies)
     transformed.save_sequences(examples, "eval", sequences)
-    return infra_validator.Inputs(graph, examples, Model(toy_models["retrieval"]), Model(toy_models["ranking"]))
+    models = (Model(toy_models[name]) for name in ("retrieval", "ranking", "fused"))
+    return infra_validator.Inputs(graph, examples, *models)
 
 
 def test_models_are_served_and_asked_over_grpc(inputs: infra_validator.Inputs, tmp_path: pathlib.Path) -> None:
@@ -54,6 +66,14 @@ def test_models_are_served_and_asked_over_grpc(inputs: infra_validator.Inputs, t
     summary = infra_validator.run(inputs, infra_validator.Outputs(blessing), infra_validator.Config())
     assert blessing.reasons() == []
     assert summary == "4 requests answered over gRPC"
+    for model in ("retrieval", "ranking", "fused"):
+        logs = [PredictionLog.FromString(record) for record in read_records(blessing.warmup_file(model))]
+        # Single requests first, so that a model is warm for these before it meets a batch.
+        assert [
+            len(log.predict_log.request.inputs["history" if model != "ranking" else "candidates"].string_val) > 0
+            for log in logs[:1]
+        ] == [True]
+        assert {log.predict_log.request.model_spec.name for log in logs} == {model}
 
 
 def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inputs, tmp_path: pathlib.Path) -> None:
@@ -62,7 +82,7 @@ def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inpu
     broken = Model(tmp_path / "broken")
     shutil.copytree(inputs.ranking_model.path, broken.path)
     # The server reads the variables; this process has them open already.
-    local = infra_validator.Inputs(inputs.transform_graph, inputs.examples, inputs.retrieval_model, broken)
+    local = dataclasses.replace(inputs, ranking_model=broken)
     (broken.serving_dir / "assets.extra").mkdir()
     (broken.serving_dir / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord")
     blessing = InfraBlessing(tmp_path / "blessing")

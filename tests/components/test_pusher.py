@@ -1,4 +1,5 @@
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,11 @@ from components.artifacts import (
 )
 from models.requests import Request
 from serving.profiles import FILE_NAME, ProfileStore
+from serving.releases import WARMUP_FILE, Releases
 from tests.components.test_transform import numbers, strings
 from tests.toy_data import toy_catalogue, toy_sequences
+
+MODELS = ("retrieval", "ranking", "fused")
 
 
 @pytest.fixture
@@ -35,21 +39,24 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> pushe
     gates = ModelBlessing(tmp_path / "blessing"), InfraBlessing(tmp_path / "infra")
     for gate in gates:
         gate.write_reasons([])
-    models = (Model(toy_models[name]) for name in ("retrieval", "ranking"))
+    gates[1].warmup_file("ranking").parent.mkdir()
+    gates[1].warmup_file("ranking").write_bytes(b"a record")
+    models = (Model(toy_models[name]) for name in MODELS)
     return pusher.Inputs(graph, examples, users, *models, *gates)
 
 
-def push(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> PushedModel:
+def push(inputs: pusher.Inputs, tmp_path: pathlib.Path, **config: Any) -> PushedModel:
     pushed = PushedModel(tmp_path / "pushed")
-    pusher.run(inputs, pusher.Outputs(pushed), pusher.Config(serving_dir=str(tmp_path / "serving")))
+    serving_dir = {"serving_dir": str(tmp_path / "serving")}
+    pusher.run(inputs, pusher.Outputs(pushed), pusher.Config(**serving_dir | config))
     return pushed
 
 
-def test_versions_count_up_and_both_models_get_the_same(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+def test_versions_count_up_and_all_models_get_the_same(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
     (tmp_path / "serving" / "ranking" / "0007").mkdir(parents=True)
     assert push(inputs, tmp_path).read_json("pushed.json")["version"] == 8
     assert push(inputs, tmp_path).read_json("pushed.json")["version"] == 9
-    for name in ("retrieval", "ranking"):
+    for name in MODELS:
         assert (tmp_path / "serving" / name / "9" / "saved_model.pb").is_file()
         assert not list((tmp_path / "serving" / name).glob(".*")), "a staging folder was left"
 
@@ -79,3 +86,35 @@ def test_a_push_is_intact_as_long_as_everything_is_there(inputs: pusher.Inputs, 
     assert pushed.is_intact()
     (tmp_path / "serving" / FILE_NAME).unlink()
     assert not pushed.is_intact()
+
+
+def test_a_version_that_was_rolled_back_is_not_pushed_again(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+    push(inputs, tmp_path)
+    pushed = push(inputs, tmp_path)
+    Releases(tmp_path / "serving").rollback()
+    assert pushed.is_intact()
+
+
+def test_warm_up_requests_go_into_the_version(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+    push(inputs, tmp_path)
+    assert (tmp_path / "serving" / "ranking" / "1" / WARMUP_FILE).read_bytes() == b"a record"
+    assert not (tmp_path / "serving" / "retrieval" / "1" / WARMUP_FILE).exists()
+
+
+def test_a_canary_leaves_the_stable_version(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+    push(inputs, tmp_path, canary=True)
+    push(inputs, tmp_path, canary=True)
+    states = {release.version: release.state for release in Releases(tmp_path / "serving").versions()}
+    assert states == {2: "canary", 1: "stable"}
+
+
+def test_an_object_store_gets_the_same(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+    import fsspec
+
+    url = f"memory://{tmp_path.name}"
+    pushed = push(inputs, tmp_path, serving_dir=url)
+    files = fsspec.filesystem("memory")
+    assert files.isfile(f"/{tmp_path.name}/{FILE_NAME}") and files.isfile(f"/{tmp_path.name}/model.config")
+    for name in MODELS:
+        assert files.isfile(f"/{tmp_path.name}/{name}/1/saved_model.pb")
+    assert pushed.is_intact()

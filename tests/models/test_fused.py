@@ -34,3 +34,9 @@ def test_ranks_what_was_retrieved(recommend: Any, toy_models: dict[str, pathlib.
 def test_more_than_candidates_are_asked_for(recommend: Any, toy_models: dict[str, pathlib.Path]) -> None:
     result = recommend(history=tf.constant([["i2"]]), k=tf.constant([5]))
     np.testing.assert_array_equal(result["item_ids"], _retrieve(toy_models, 5)["item_ids"][:, ::-1])
+
+
+@pytest.mark.parametrize("k", [2**31 - 1, 0, -5])
+def test_k_is_cut_to_what_there_is(recommend: Any, k: int) -> None:
+    found = recommend(history=tf.constant([["i2"]]), k=tf.constant([k]))
+    assert found["item_ids"].shape == (1, 7 if k > 0 else 0)

@@ -46,7 +46,7 @@ def test_a_ranking_option_reruns_ranking_and_what_follows(
 ) -> None:
     # Not up to the Pusher: the other tests ask what was pushed first.
     steps = run_small(sample_data, sample_root, "ranking_trainer.learning_rate=0.001", until="infra_validator")
-    assert executed(steps) == ["RankingTrainer", "Evaluator", "InfraValidator"]
+    assert executed(steps) == ["RankingTrainer", "Evaluator", "Fuser", "InfraValidator"]
 
 
 def test_users_get_different_pages_without_what_they_have_had(local: Recommender, profiles: ProfileStore) -> None:

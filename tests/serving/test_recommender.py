@@ -12,7 +12,7 @@ from tests.toy_models import counts_order
 
 @pytest.fixture(scope="module")
 def predictor(toy_models: dict[str, pathlib.Path]) -> LocalPredictor:
-    return LocalPredictor({name: path / "Format-Serving" for name, path in toy_models.items()})
+    return LocalPredictor({name: toy_models[name] / "Format-Serving" for name in ("retrieval", "ranking")})
 
 
 def test_ranking_decides_the_order_of_what_retrieval_found(predictor: LocalPredictor) -> None:
@@ -47,3 +47,12 @@ def test_a_batch_gives_what_each_request_gets_alone(predictor: LocalPredictor) -
         alone = recommender.candidates([request])
         np.testing.assert_array_equal(alone.item_ids[0], together.item_ids[row])
         np.testing.assert_array_equal(alone.scores[0], together.scores[row])
+
+
+def test_the_fused_model_is_asked_where_it_is_served_and_answers_the_same(
+    predictor: LocalPredictor, toy_models: dict[str, pathlib.Path]
+) -> None:
+    fused = LocalPredictor({"fused": toy_models["fused"] / "Format-Serving"})
+    requests = [Request("u", [Event("i1"), Event("i4")]), Request("v")]
+    for k in (1, 3, 1000):
+        assert Recommender(fused).recommend(requests, k) == Recommender(predictor).recommend(requests, k)

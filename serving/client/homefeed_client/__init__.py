@@ -14,6 +14,7 @@ from homefeed_client.errors import (
     UnsupportedError,
 )
 from homefeed_client.signatures import ModelMetadata, Signature, TensorSpec
+from homefeed_client.wordpiece import WordPiece
 
 __all__ = [
     "AccessDeniedError",
@@ -32,4 +33,5 @@ __all__ = [
     "TensorSpec",
     "UnsupportedError",
     "VersionStatus",
+    "WordPiece",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from homefeed_client import signatures
 from homefeed_client.client import (
     METHODS,
     Asked,
@@ -16,6 +17,7 @@ from homefeed_client.client import (
     Prediction,
     VersionStatus,
     channel_options,
+    join_rows,
     join_targets,
     metadata_request,
     predict_request,
@@ -99,6 +101,37 @@ class AsyncPredictionClient:
         prediction = Prediction.from_proto(response)
         self._metadata.answered_by(*asked, prediction.model_version)
         return prediction
+
+    async def predict_batches(
+        self,
+        model: str,
+        inputs: Mapping[str, npt.ArrayLike],
+        *,
+        batch_size: int,
+        signature: str = "serving_default",
+        outputs: Sequence[str] = (),
+        max_in_flight: int = 4,
+        timeout_seconds: float | None = None,
+    ) -> Prediction:
+        """See `PredictionClient.predict_batches`."""
+        metadata = await self._fetch_metadata((model, None, None), self._deadline(timeout_seconds))
+        asked = (model, metadata.version, None)
+        arrays = signatures.adapt_inputs(metadata, signature, inputs)
+        room = asyncio.Semaphore(max_in_flight)
+
+        async def predict(start: int) -> Prediction:
+            batch = {name: array[start : start + batch_size] for name, array in arrays.items()}
+            request = predict_request(metadata, batch, signature, outputs, asked)
+            async with room:
+                return Prediction.from_proto(await self._call("Predict", request, self._deadline(timeout_seconds)))
+
+        starts = range(0, signatures.num_rows(arrays), batch_size)
+        calls = [asyncio.ensure_future(predict(start)) for start in starts]
+        try:
+            return join_rows(await asyncio.gather(*calls))
+        finally:
+            for call in calls:
+                call.cancel()
 
     async def metadata(
         self,

@@ -113,6 +113,12 @@ class Prediction:
         return cls(outputs, response.model_spec.version.value)
 
 
+def join_rows(parts: Sequence[Prediction]) -> Prediction:
+    """One prediction of those of batches, in their order, made by one version."""
+    outputs = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
+    return Prediction(outputs, parts[0].model_version)
+
+
 @dataclasses.dataclass(frozen=True)
 class VersionStatus:
     """What the server says of one version.
@@ -257,8 +263,7 @@ class PredictionClient:
         finally:
             for call in pending:
                 call.cancel()
-        joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
-        return Prediction(joined, metadata.version)
+        return join_rows(parts)
 
     def _result(self, call: Any) -> Prediction:
         try:

@@ -46,6 +46,35 @@ class Signature:
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
 
+    def complete(self, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, npt.ArrayLike]:
+        """Adds what a request leaves out, as unknown: "", NaN, or 0 for whole numbers.
+
+        Args:
+            inputs: values with a batch axis; at least one.
+
+        Returns:
+            The same, and a value for each other input: one column a row, but for `history_…` one for each event of
+            `history`.
+        """
+        given = {name: np.asarray(value) for name, value in inputs.items()}
+        num_rows = len(next(iter(given.values())))
+        num_events = given["history"].shape[1] if "history" in given else 1
+        completed = dict(inputs)
+        for name, spec in self.inputs.items():
+            if name in given or spec.shape is None:
+                continue
+            width = num_events if name.startswith("history") else 1
+            shape = [num_rows, *(size or width for size in spec.shape[1:])][: len(spec.shape)]
+            completed[name] = _unknown(spec.dtype, shape)
+        return completed
+
+
+def _unknown(dtype: str, shape: list[int]) -> np.ndarray[Any, Any]:
+    if dtype == "string":
+        return np.full(shape, b"", object)
+    numpy_dtype = tensors.dtype_of_name(dtype).numpy
+    return np.full(shape, np.nan if numpy_dtype.kind == "f" else 0, numpy_dtype)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:

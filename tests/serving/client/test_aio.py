@@ -4,6 +4,7 @@ import asyncio
 import pathlib
 
 import homefeed_client
+import numpy as np
 import pytest
 from homefeed_client import AsyncPredictionClient
 
@@ -23,6 +24,12 @@ def test_calls_run_at_the_same_time_and_errors_are_typed(models: Models, tmp_pat
             assert {p.model_version for p in predictions} == {1}
             assert "shout" in (await client.metadata("half")).signatures
             assert [status.state for status in await client.status("half")] == ["AVAILABLE"]
+
+            x = np.arange(10, dtype=np.float32).reshape(-1, 1)
+            batched = await client.predict_batches("half", {"x": x}, batch_size=3, max_in_flight=2)
+            np.testing.assert_array_equal(batched.outputs["y"], x / 2 + 2)
+            with pytest.raises(homefeed_client.InvalidRequestError, match="alias not found"):
+                await client.predict_batches("half", {"x": x}, outputs=("z",), batch_size=3)
 
             with pytest.raises(homefeed_client.InvalidInputsError, match="`x` is missing"):
                 await client.predict("half", {})

@@ -1,19 +1,25 @@
 """Random, truncated, oversized and slow requests: each gets a proper answer, and the server stays well."""
 
+import collections
+import concurrent.futures
 import http.client
 import json
+import os
 import pathlib
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
+import homefeed_client
 import pytest
 
 from tests.serving.conftest import Models
-from tests.serving.servers import Stubs, column, free_port, predict_request, running_server
+from tests.serving.servers import Stubs, column, eventually, free_port, predict_request, running_server
 
 # Without HandleReloadConfigRequest: an empty list of models is two bytes, and unloads everything, as it should.
 METHODS = [
@@ -88,12 +94,12 @@ def seeds() -> list[bytes]:
     return [request.SerializeToString() for request in requests]
 
 
-def test_grpc_requests_of_any_bytes(target: Target) -> None:
-    generator = random.Random(20)
+def fuzz_grpc(target: Target, count: int, seed: int) -> None:
+    generator = random.Random(seed)
     calls = {method: target.stubs.channel.unary_unary(method) for method in METHODS}
     valid = seeds()
     codes = set()
-    for number in range(400):
+    for number in range(count):
         method = METHODS[0] if number % 2 else generator.choice(METHODS)
         data = (
             generator.randbytes(generator.randrange(200))
@@ -110,18 +116,17 @@ def test_grpc_requests_of_any_bytes(target: Target) -> None:
             else:
                 assert error.code() in PROPER, error
     assert len(codes) >= 3
-    assert target.is_well()
 
 
-def test_rest_bodies_of_any_bytes(target: Target) -> None:
-    generator = random.Random(21)
+def fuzz_rest(target: Target, count: int, seed: int) -> None:
+    generator = random.Random(seed)
     valid = [
         b'{"instances": [[1.5], [2]]}',
         b'{"signature_name": "shout", "instances": [{"b64": "YQ=="}, "b"]}',
         b'{"signature_name": "multiply", "inputs": {"a": [[1, 2]], "b": [[1], [2]]}}',
     ]
     statuses = set()
-    for number in range(300):
+    for number in range(count):
         body = (
             generator.randbytes(generator.randrange(100))
             if number % 5 == 0
@@ -131,7 +136,89 @@ def test_rest_bodies_of_any_bytes(target: Target) -> None:
         statuses.add(target.post(body, f"/v1/models/half:{method}"))
     # Nothing ends in 500: that would be an exception that got away.
     assert statuses <= {200, 400, 404, 501}
+
+
+def test_grpc_requests_of_any_bytes(target: Target) -> None:
+    fuzz_grpc(target, 400, seed=20)
     assert target.is_well()
+
+
+def test_rest_bodies_of_any_bytes(target: Target) -> None:
+    fuzz_rest(target, 300, seed=21)
+    assert target.is_well()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_requests_leave_a_process_as_it_was(models: Models, tmp_path: pathlib.Path) -> None:
+    models.publish("half_plus_two", tmp_path / "half", 1)
+    ports = free_port(), free_port()
+    process = start_process(*ports, tmp_path / "half")
+    try:
+        target = Target(*ports)
+        fuzz_grpc(target, 5_000, seed=1)
+        fuzz_rest(target, 2_000, seed=2)
+        before = resident_megabytes(process.pid)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            rounds = [pool.submit(fuzz_grpc, target, 10_000, seed) for seed in range(3, 10)]
+            rounds += [pool.submit(fuzz_rest, target, 5_000, seed) for seed in range(10, 15)]
+            for one in rounds:
+                one.result()
+        assert target.is_well() and process.poll() is None
+        assert resident_megabytes(process.pid) < before + 100
+    finally:
+        process.kill()
+        process.wait()
+
+
+def start_process(port: int, rest_port: int, base_path: pathlib.Path) -> subprocess.Popen[bytes]:
+    """A server in a process of its own, once it answers."""
+    flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--model_name=half", f"--model_base_path={base_path}"]
+    command = [sys.executable, "-m", "serving.model_server", "--host=127.0.0.1", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with homefeed_client.PredictionClient(f"127.0.0.1:{port}") as client:
+        client.wait_until_available("half")
+    return process
+
+
+def resident_megabytes(pid: int) -> float:
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def test_clients_recover_from_a_server_that_was_killed_under_load(models: Models, tmp_path: pathlib.Path) -> None:
+    models.publish("half_plus_two", tmp_path / "half", 1)
+    ports = free_port(), free_port()
+    process = start_process(*ports, tmp_path / "half")
+    answers, failures = collections.Counter[int](), []
+    stopping = threading.Event()
+
+    def ask(number: int) -> None:
+        while not stopping.is_set():
+            try:
+                client.predict("half", {"x": [[2.0]]}, timeout_seconds=10)
+                answers[number] += 1
+            except homefeed_client.PredictionError as error:
+                failures.append(error)
+
+    with homefeed_client.PredictionClient(f"127.0.0.1:{ports[0]}") as client:
+        threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            eventually(lambda: len(answers) == 8)
+            process.kill()
+            process.wait()
+            process = start_process(*ports, tmp_path / "half")
+            answers.clear()
+            eventually(lambda: len(answers) == 8)
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+            process.kill()
+            process.wait()
+    # Who was on the way when it died may be told so, after retries; nobody gets another error, or hangs.
+    assert all(isinstance(error, homefeed_client.ServerUnavailableError) for error in failures), failures[0]
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "", 1, -1, 1e400, [[[[]]]], {"b64": None}, {"x": {"x": {}}}, [None]])

@@ -1,0 +1,23 @@
+import pathlib
+
+import numpy as np
+
+from components import fuser
+from components.artifacts import Model
+from models.requests import Event, Request
+from serving.predictors import LocalPredictor
+from serving.recommender import Recommender
+
+
+def test_both_models_in_one_answer_as_the_two(toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    parts = {name: Model(toy_models[name]) for name in ("retrieval", "ranking")}
+    fused = Model(tmp_path / "fused")
+    inputs = fuser.Inputs(parts["retrieval"], parts["ranking"])
+    assert fuser.run(inputs, fuser.Outputs(fused), fuser.Config()) == "one call ranks 100 candidates"
+
+    requests = [Request("u", [Event("i1")]), Request("v")]
+    two = Recommender(LocalPredictor({name: model.serving_dir for name, model in parts.items()}))
+    one = Recommender(LocalPredictor({"fused": fused.serving_dir}))
+    for page, expected in zip(one.recommend(requests, 3), two.recommend(requests, 3), strict=True):
+        assert [place.item_id for place in page] == [place.item_id for place in expected]
+        np.testing.assert_allclose([p.score for p in page], [p.score for p in expected], atol=1e-6)

@@ -1,0 +1,157 @@
+"""Push, promote and roll back, as a reader of the folder and as a client of a running server see them."""
+
+import pathlib
+import threading
+
+import pytest
+
+from serving import process
+from serving.releases import BATCHING_FILE, CONFIG_FILE, ReleaseError, Releases
+from tests.serving.conftest import Models
+from tests.serving.servers import Stubs, column, eventually, running_server
+
+
+@pytest.fixture
+def half(models: Models) -> dict[str, pathlib.Path]:
+    return {"half": models.root / "half_plus_two"}
+
+
+@pytest.fixture(params=["folder", "object store"])
+def releases(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Releases:
+    return Releases(tmp_path if request.param == "folder" else f"memory://{tmp_path.name}")
+
+
+def states(releases: Releases) -> dict[int, str]:
+    return {release.version: release.state for release in releases.versions()}
+
+
+def test_each_push_becomes_stable_and_the_one_before_stays(releases: Releases, half: dict[str, pathlib.Path]) -> None:
+    assert [releases.push(half), releases.push(half)] == [1, 2]
+    assert states(releases) == {2: "stable", 1: "previous"}
+    assert releases.models() == ["half"] and releases.stable() == 2
+
+
+def test_a_canary_is_promoted_or_taken_back(releases: Releases, half: dict[str, pathlib.Path]) -> None:
+    releases.push(half, canary=True)  # There is no other to be stable.
+    releases.push(half, canary=True)
+    assert states(releases) == {2: "canary", 1: "stable"}
+    assert releases.promote() == 2
+    assert states(releases) == {2: "stable", 1: "previous"}
+    releases.push(half, canary=True)
+    assert releases.rollback() == 2
+    assert states(releases) == {3: "retired", 2: "stable", 1: "previous"}
+    assert releases.push(half) == 4  # A number is never given twice.
+
+
+def test_a_new_push_takes_the_place_of_a_canary(releases: Releases, half: dict[str, pathlib.Path]) -> None:
+    for canary in (False, True, True):
+        releases.push(half, canary=canary)
+    assert states(releases) == {3: "canary", 2: "retired", 1: "stable"}
+
+
+def test_a_version_that_was_rolled_back_can_be_promoted_again(
+    releases: Releases, half: dict[str, pathlib.Path]
+) -> None:
+    releases.push(half)
+    releases.push(half)
+    assert releases.rollback() == 1
+    assert states(releases) == {2: "retired", 1: "stable"}
+    assert releases.promote(2) == 2
+    assert states(releases) == {2: "stable", 1: "previous"}
+
+
+def test_what_there_is_not_is_told(releases: Releases, half: dict[str, pathlib.Path]) -> None:
+    with pytest.raises(ReleaseError, match="no published models yet"):
+        releases.stable()
+    releases.push(half)
+    with pytest.raises(ReleaseError, match="no version has the label canary; say which one to promote, there are 1"):
+        releases.promote()
+    with pytest.raises(ReleaseError, match=r"version 7 does not exist in .*; there are 1"):
+        releases.promote(7)
+    with pytest.raises(ReleaseError, match="no version before 1 to go back to; there are 1"):
+        releases.rollback()
+
+
+def test_folders_from_before_there_was_a_configuration(models: Models, tmp_path: pathlib.Path) -> None:
+    models.publish("half_plus_two", tmp_path / "half", 3)
+    releases = Releases(tmp_path)
+    assert releases.stable() == 3
+    releases.configure()
+    assert "value: 3" in (tmp_path / CONFIG_FILE).read_text(encoding="utf-8")
+
+
+def test_a_concurrent_reader_never_sees_half_a_version(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    complete = sorted(path.relative_to(half["half"]) for path in half["half"].rglob("*"))
+    seen: list[bool] = []
+    stopping = threading.Event()
+
+    def read() -> None:
+        while not stopping.is_set():
+            for version in tmp_path.glob("half/[0-9]*"):
+                seen.append(sorted(path.relative_to(version) for path in version.rglob("*")) == complete)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(20):
+            Releases(tmp_path).push(half)
+        eventually(lambda: len(seen) > 20)
+    finally:
+        stopping.set()
+        reader.join()
+    assert all(seen)
+
+
+def test_a_running_server_follows_pushes_promotions_and_rollbacks(models: Models, tmp_path: pathlib.Path) -> None:
+    two, three = ({"half": models.root / name} for name in ("half_plus_two", "half_plus_three"))
+    releases = Releases(tmp_path)
+    releases.push(two)
+    given = process.server_flags(str(tmp_path), process.free_port())
+    quick = {"model_config_file_poll_wait_seconds": 0.1, "file_system_poll_wait_seconds": 0.1}
+    with running_server(**parsed(given) | quick) as server:
+        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+
+        def answer(label: str = "") -> tuple[int, float]:
+            response = stubs.predict("half", {"x": column(2)}, label=label)
+            return response.model_spec.version.value, response.outputs["y"].float_val[0]
+
+        assert answer() == answer("stable") == (1, 3.0)
+        releases.push(three, canary=True)
+        eventually(lambda: answer() == (2, 4.0))
+        eventually(lambda: server_has(server, "canary") and answer("canary") == (2, 4.0))
+        assert answer("stable") == (1, 3.0)
+        releases.promote()
+        eventually(lambda: answer("stable") == (2, 4.0))
+        releases.rollback(settle_seconds=0.5)
+        assert answer("stable") == (1, 3.0)
+        eventually(lambda: answer() == (1, 3.0))
+        releases.push(three)
+        eventually(lambda: answer() == answer("stable") == (3, 4.0))
+
+
+def server_has(server: object, label: str) -> bool:
+    return label in server._core._labels["half"]  # type: ignore[attr-defined]
+
+
+def parsed(arguments: list[str]) -> dict[str, object]:
+    """Flags of a command line, as fields."""
+    import dataclasses
+
+    from serving.model_server import flags
+
+    found, unknown = flags.parse(arguments)
+    assert not unknown
+    names = [argument.removeprefix("--").partition("=")[0] for argument in arguments]
+    return {name: value for name, value in dataclasses.asdict(found).items() if name in names}
+
+
+def test_both_files_are_ones_that_a_server_reads(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    from serving.model_server import config
+    from serving.model_server.batching import Parameters
+    from serving.model_server.messages import BatchingParameters, ModelServerConfig
+
+    Releases(tmp_path).push(half)
+    parameters = Parameters.from_proto(config.read_text_proto(str(tmp_path / BATCHING_FILE), BatchingParameters))
+    assert parameters.pad_variable_length_inputs and parameters.batch_timeout_seconds == 0
+    (model,) = config.parse(config.read_text_proto(str(tmp_path / CONFIG_FILE), ModelServerConfig)).values()
+    assert model.labels == {"stable": 1} and str(model.base_path) == str(tmp_path / "half")
