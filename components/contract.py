@@ -75,9 +75,9 @@ def component(module: ModuleType) -> Component:
     return Component(name, module.Inputs, module.Outputs, module.Config, module.run, module)
 
 
-def load(name: str) -> Component:
-    """The component of that module name (`example_gen`)."""
-    return component(importlib.import_module(f"components.{name}"))
+def load(module: str) -> Component:
+    """The component in a module (`components.example_gen`)."""
+    return component(importlib.import_module(module))
 
 
 def _artifact_fields(cls: type[Any], module: ModuleType) -> dict[str, type[Artifact]]:

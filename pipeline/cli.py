@@ -15,12 +15,13 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data
+from pipeline import cli_data, cli_deploy
 from pipeline.terminal import Data, Json, Root, console, errors, print_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 app.add_typer(cli_data.data_app, name="data")
 app.add_typer(cli_data.schema_app, name="schema")
+app.add_typer(cli_deploy.deploy_app, name="deploy")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
 
@@ -59,6 +60,37 @@ def run(
     steps = run_pipeline(dag, configs, root.resolve(), name=name, observer=observer, until=until, metadata=metadata)
     if as_json:
         print_json([vars(step) for step in steps])
+
+
+@app.command()
+def component(
+    name: Annotated[str, typer.Argument(help="Such as example_gen.")],
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="name=FOLDER; one for each input.")] = None,
+    outputs: Annotated[list[str] | None, typer.Option("--output", help="name=FOLDER; one for each output.")] = None,
+    config: Annotated[list[str] | None, typer.Option("--config", help="field=value; may be repeated.")] = None,
+    verdicts: Annotated[
+        list[str] | None,
+        typer.Option("--verdict", help="gate=FILE that gets open or closed, instead of exit code 1."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what lies in the outputs.")] = False,
+    executor_output: Annotated[
+        pathlib.Path | None, typer.Option(help="File that gets the outputs as Kubeflow wants them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run one component by itself: what a container of the pipeline does."""
+    from pipeline.entry_point import named_paths, run_component
+
+    summary = run_component(
+        name,
+        named_paths("input", inputs or ()),
+        named_paths("output", outputs or ()),
+        config or (),
+        named_paths("verdict", verdicts or ()),
+        overwrite,
+        executor_output,
+    )
+    print_json({"component": name, "summary": summary}) if as_json else console.print(f"{name}: {summary}")
 
 
 @app.command()

@@ -23,7 +23,7 @@ NAMES = sorted(path.stem for path in ROOM.glob("*.py") if "\ndef run(" in path.r
 
 @pytest.fixture(params=NAMES)
 def part(request: pytest.FixtureRequest) -> Component:
-    return load(request.param)
+    return load(f"components.{request.param}")
 
 
 def test_every_component_is_in_the_pipeline(tmp_path: pathlib.Path) -> None:
