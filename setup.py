@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 ROOMS = ("schemas", "models", "components", "pipeline", "serving")
+KUBEFLOW = ["kfp>=2.13,<2.14"]
+VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
 setup(
     name="homefeed",
@@ -42,6 +44,8 @@ setup(
     ],
     extras_require={
         "dev": [
+            *KUBEFLOW,
+            *VERTEX,
             "cryptography>=42",
             "grpcio-tools>=1.62.3,<1.63",
             "hypothesis>=6,<7",
@@ -50,8 +54,9 @@ setup(
             "ruff>=0.9",
             "types-PyYAML>=6",
         ],
-        "kubeflow": ["kfp>=2.13,<2.14"],
+        "kubeflow": KUBEFLOW,
         "scann": ["scann>=1.3.2,<1.4"],
+        "vertex": VERTEX,
     },
     entry_points={
         "console_scripts": [

@@ -227,12 +227,13 @@ def _exit_code(error: Exception) -> int | None:
     from components.artifacts import ArtifactError, GateClosed
     from pipeline.config import ConfigError
     from pipeline.local_runner import RunError
+    from pipeline.vertex import DeployError, DeployUsageError
     from schemas.dataset import DatasetError
     from serving.batch import LineError
 
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | DeployUsageError):
         return 2
-    failures = (ArtifactError, GateClosed, RunError, DatasetError, LineError, FileNotFoundError)
+    failures = (DeployError, ArtifactError, GateClosed, RunError, DatasetError, LineError, FileNotFoundError)
     if isinstance(error, failures) or type(error).__module__.startswith("homefeed_client"):
         return 1
     return None

@@ -52,12 +52,12 @@ def load_fields(classes: Mapping[str, type[Any]], values: Mapping[str, Mapping[s
     Raises:
         ConfigError: every mistake, at once.
     """
-    mistakes = [f"no component {name!r}{_near(name, classes)}" for name in values.keys() - classes.keys()]
+    mistakes = [f"no component {name!r}{near(name, classes)}" for name in values.keys() - classes.keys()]
     built: dict[str, Any] = {}
     for name, cls in classes.items():
         given = values.get(name, {})
         known = [field.name for field in dataclasses.fields(cls)]
-        mistakes += [f"{name} has no field {field!r}{_near(field, known)}" for field in given if field not in known]
+        mistakes += [f"{name} has no field {field!r}{near(field, known)}" for field in given if field not in known]
         try:
             built[name] = pydantic.TypeAdapter(cls).validate_python(given)
         except pydantic.ValidationError as error:
@@ -103,7 +103,8 @@ def _describe(component: str, mistake: Any) -> str:
     return f"{component}.{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}, got {mistake['input']!r}"
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that is not known: the nearest one, or all of them."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(sorted(known)) or 'none'}"
