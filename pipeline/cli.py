@@ -230,10 +230,20 @@ def _exit_code(error: Exception) -> int | None:
     from pipeline.vertex import DeployError, DeployUsageError
     from schemas.dataset import DatasetError
     from serving.batch import LineError
+    from serving.deploy.render import RenderError
 
     if isinstance(error, ConfigError | DeployUsageError):
         return 2
-    failures = (DeployError, ArtifactError, GateClosed, RunError, DatasetError, LineError, FileNotFoundError)
+    failures = (
+        DeployError,
+        RenderError,
+        ArtifactError,
+        GateClosed,
+        RunError,
+        DatasetError,
+        LineError,
+        FileNotFoundError,
+    )
     if isinstance(error, failures) or type(error).__module__.startswith("homefeed_client"):
         return 1
     return None

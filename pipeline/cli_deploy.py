@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.terminal import Json, console, print_json
+from pipeline.terminal import Json, Root, console, print_json
 
 if TYPE_CHECKING:
     from pipeline.vertex import Call, Place
@@ -179,6 +179,55 @@ def kubeflow(
         raise DeployUsageError(f"there is no token file {token_file}")
     token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
     print_json({"id": send(request, Cluster(host, namespace, token))})
+
+
+@deploy_app.command()
+def serving(
+    root: Root,
+    out: Annotated[pathlib.Path, typer.Option(help="Folder for the files.")],
+    namespace: Annotated[str, typer.Option(help="Kubernetes namespace.")] = "homefeed",
+    image: Annotated[str, typer.Option(help="Name of the image that serving.Dockerfile builds.")] = (
+        "homefeed-serving:latest"
+    ),
+    serving_base: Annotated[str, typer.Option(help="TensorFlow Serving, as it is released.")] = (
+        "tensorflow/serving:2.16.1"
+    ),
+    models_dir: Annotated[str, typer.Option(help="Where containers see the pushed models.")] = "/models",
+    claim: Annotated[str, typer.Option(help="The volume claim with the pushed models.")] = "homefeed-models",
+    cpus: Annotated[int, typer.Option(min=1, help="Of each replica.")] = 2,
+    min_replicas: Annotated[int, typer.Option(min=1)] = 2,
+    max_replicas: Annotated[int, typer.Option(min=1)] = 10,
+    latency_ms: Annotated[int, typer.Option(min=1, help="A p99 above it raises an alert.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Write Dockerfiles, compose, Kubernetes, KServe, Prometheus and Grafana files for the pushed models."""
+    from serving.deploy.render import Options, render
+
+    options = Options(
+        namespace=namespace,
+        image=image,
+        serving_base=serving_base,
+        models_dir=models_dir,
+        claim=claim,
+        cpus=cpus,
+        min_replicas=min_replicas,
+        max_replicas=max(min_replicas, max_replicas),
+        latency_ms=latency_ms,
+    )
+    files = [str(path) for path in render(root / "serving", out, options)]
+    print_json({"out": str(out), "files": files}) if as_json else console.print(f"{len(files)} files to {out}")
+
+
+@deploy_app.command()
+def workers(
+    out: Annotated[pathlib.Path, typer.Option(help="Folder for the package.")],
+    as_json: Json = False,
+) -> None:
+    """Write the package for Beam's workers on other machines: --setup_file=OUT/setup.py."""
+    from pipeline.beam_workers import write_worker_package
+
+    setup = write_worker_package(out)
+    print_json({"setup_file": str(setup)}) if as_json else console.print(f"--setup_file={setup}")
 
 
 @deploy_app.command()

@@ -193,7 +193,9 @@ def model_calls(
         upload.parent_model = uploaded
     machine = v1.MachineSpec(machine_type=serving.machine_type)
     if serving.accelerator:
-        machine.accelerator_type = v1.AcceleratorType[serving.accelerator]
+        if serving.accelerator not in v1.AcceleratorType.__members__:
+            raise DeployUsageError(f"there is no accelerator {serving.accelerator!r}; NVIDIA_TESLA_T4 is one")
+        machine.accelerator_type = serving.accelerator
         machine.accelerator_count = serving.accelerators
     deployed = v1.DeployedModel(
         id=str(version),
@@ -288,7 +290,8 @@ def _client(kind: Any, place: Place) -> Any:
 
     if place.host.startswith("http://"):
         rest = kind.get_transport_class("rest")
-        return kind(transport=rest(host=place.host, url_scheme="http", credentials=AnonymousCredentials()))
+        nobody: Any = AnonymousCredentials  # google.auth says nothing of types.
+        return kind(transport=rest(host=place.host, url_scheme="http", credentials=nobody()))
     return kind(
         client_options=ClientOptions(api_endpoint=place.host, quota_project_id=place.project), transport="rest"
     )

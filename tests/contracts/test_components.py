@@ -68,7 +68,7 @@ def test_code_version_depends_on_what_a_component_imports(part: Component, monke
     from components import contract
 
     before = part.code_version
-    artifacts = contract._source("components.artifacts")
+    artifacts = contract.source_file("components.artifacts")
     real = pathlib.Path.read_bytes
     monkeypatch.setattr(
         pathlib.Path, "read_bytes", lambda path: real(path) + (b"# changed" if path == artifacts else b"")
