@@ -161,7 +161,7 @@ def ingest(
                 | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, config)
                 | "Report" >> beam.Map(_write_counts, spill_dir)
             )
-        counts = {name: _read_counts(name, spill_dir) for name in by_name}
+        counts: dict[str, TableCounts] = {name: _read_counts(name, spill_dir) for name in by_name}
         if config.temp_dir:
             for name, destination in destinations.items():
                 _fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)

@@ -191,19 +191,20 @@ def model_calls(
         upload.model_id = name
     else:
         upload.parent_model = uploaded
-    machine = v1.MachineSpec(machine_type=serving.machine_type)
+    machine: dict[str, Any] = {"machine_type": serving.machine_type}
     if serving.accelerator:
         if serving.accelerator not in v1.AcceleratorType.__members__:
             raise DeployUsageError(f"there is no accelerator {serving.accelerator!r}; NVIDIA_TESLA_T4 is one")
-        machine.accelerator_type = serving.accelerator
-        machine.accelerator_count = serving.accelerators
+        machine |= {"accelerator_type": serving.accelerator, "accelerator_count": serving.accelerators}
     deployed = v1.DeployedModel(
         id=str(version),
         model=f"{uploaded}@{alias}",
         display_name=f"{name}-{version}",
         service_account=place.service_account,
         dedicated_resources=v1.DedicatedResources(
-            machine_spec=machine, min_replica_count=serving.min_replicas, max_replica_count=serving.max_replicas
+            machine_spec=v1.MachineSpec(**machine),
+            min_replica_count=serving.min_replicas,
+            max_replica_count=serving.max_replicas,
         ),
     )
     kept = {str(number): percent for number, percent in (previous or {}).items()}
