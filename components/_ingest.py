@@ -149,10 +149,7 @@ def ingest(
     privacy.load_key(config.user_key)  # If it is not there, that is better said before than by a worker.
     by_name = {source.name: source for source in sources}
     quarantine.path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as local, quiet():
-        spill_dir = local
-        if config.temp_dir:
-            spill_dir = f"{config.temp_dir.rstrip('/')}/homefeed-{uuid.uuid4().hex}"
+    with _between_steps(config.temp_dir) as spill_dir, quiet():
         options = PipelineOptions(list(config.beam_options))
         runner = FnApiRunner() if config.runner == "FnApiRunner" else config.runner
         with beam.Pipeline(runner=runner, options=options) as pipeline:
@@ -161,13 +158,11 @@ def ingest(
                 | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, config)
                 | "Report" >> beam.Map(_write_counts, spill_dir)
             )
-        counts: dict[str, TableCounts] = {name: _read_counts(name, spill_dir) for name in by_name}
         if config.temp_dir:
             for name, destination in destinations.items():
                 _fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
             _fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
-            FileSystems.delete([f"{spill_dir}/"])
-        return counts
+        return {name: _read_counts(name, spill_dir) for name in by_name}
 
 
 class Ingest(beam.PTransform):
@@ -401,6 +396,21 @@ def _write_quarantine(element: tuple[TableName, Iterable[_Chunk]], quarantine: Q
         for chunk in sorted(chunks):
             with FileSystems.open(chunk.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
                 out.write(stream.read())
+
+
+@contextlib.contextmanager
+def _between_steps(temp_dir: str) -> Iterator[str]:
+    """A folder for rows between the steps, below that path or URI or in the system's place; gone at the end."""
+    if not temp_dir:
+        with tempfile.TemporaryDirectory(prefix="homefeed-") as local:
+            yield local
+        return
+    folder = f"{temp_dir.rstrip('/')}/homefeed-{uuid.uuid4().hex}"
+    try:
+        yield folder
+    finally:
+        if FileSystems.match([f"{folder}/**"])[0].metadata_list:
+            FileSystems.delete([f"{folder}/"])
 
 
 @contextlib.contextmanager
