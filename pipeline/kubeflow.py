@@ -168,10 +168,17 @@ def parameter_name(component: str, field: str) -> str:
 
 
 def source_names(dag: Dag) -> dict[str, Artifact]:
-    """Inputs from outside: the pipeline's parameter → what it stands for."""
-    return {
-        name: source for node in dag.nodes for name, source in node.inputs.items() if isinstance(source, Artifact)
-    }
+    """Inputs from outside: the pipeline's parameter → what it stands for.
+
+    Raises:
+        ValueError: two different ones go by the same name.
+    """
+    found: dict[str, Artifact] = {}
+    for node in dag.nodes:
+        for name, source in node.inputs.items():
+            if isinstance(source, Artifact) and found.setdefault(name, source) != source:
+                raise ValueError(f"input {name!r} from outside is both {found[name].path} and {source.path}")
+    return found
 
 
 class _Signature(inspect.Signature):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -53,3 +54,22 @@ def test_it_names_what_the_code_imports_in_the_versions_of_this_process(package:
     assert f"'apache-beam=={apache_beam.__version__}'" in said and f"'pyarrow=={pyarrow.__version__}'" in said
     assert "'tfx-bsl==" in said and "'dill==" in said
     assert "keras" not in said and "homefeed-client" not in said
+
+
+GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "deploy.md"
+CLUSTERS = re.findall(r"`runner=(\w+)`, `beam_options=\[(.*?)\]`", GUIDE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("runner", "listed"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])
+def test_the_guides_options_are_beams_own(runner: str, listed: str) -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import create_runner
+
+    flags = listed.split(", ")
+    known = PipelineOptions(flags).get_all_options(drop_default=True)  # Unknown ones are dropped.
+    assert {flag.removeprefix("--").partition("=")[0] for flag in flags} == known.keys()
+    assert type(create_runner(runner)).__name__ == runner
+
+
+def test_the_guide_names_three_clusters() -> None:
+    assert [runner for runner, _ in CLUSTERS] == ["DataflowRunner", "FlinkRunner", "SparkRunner"]
