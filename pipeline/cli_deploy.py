@@ -7,14 +7,14 @@ import importlib.util
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from pipeline import kubeflow_api
 from pipeline.terminal import Json, Root, console, print_json
-
-if TYPE_CHECKING:
-    from pipeline.vertex import Call, Place
+from pipeline.vertex import Call, DeployUsageError, Place, Serving, model_calls, run_calls, send, traffic_calls
+from serving.deploy.render import Options, render
 
 deploy_app = typer.Typer(no_args_is_help=True, help="Compile the pipeline, submit it, and put models into service.")
 
@@ -84,8 +84,6 @@ def vertex(
     dry_run: DryRun = False,
 ) -> None:
     """Run the pipeline on Vertex AI, once or by a schedule."""
-    from pipeline.vertex import Place, run_calls
-
     _require("google.cloud.aiplatform_v1", "vertex")
     place = Place(project, region, _pairs("label", labels), service_account, network, api_endpoint)
     spec = _load_package(package)
@@ -105,9 +103,9 @@ def vertex_model(
     ] = None,
     project: Project = "",
     region: Region = "",
-    machine_type: Annotated[str, typer.Option(help="Of each replica.")] = "n1-standard-4",
-    min_replicas: Annotated[int, typer.Option(min=1)] = 1,
-    max_replicas: Annotated[int, typer.Option(min=1)] = 3,
+    machine_type: Annotated[str, typer.Option(help="Of each replica.")] = Serving.machine_type,
+    min_replicas: Annotated[int, typer.Option(min=1)] = Serving.min_replicas,
+    max_replicas: Annotated[int, typer.Option(min=1)] = Serving.max_replicas,
     accelerator: Annotated[str, typer.Option(help="Such as NVIDIA_TESLA_T4.")] = "",
     service_account: ServiceAccount = "",
     network: Network = "",
@@ -119,8 +117,6 @@ def vertex_model(
 
     The first time, without --keep, makes model and endpoint; later ones add a version beside those that are kept.
     """
-    from pipeline.vertex import Place, Serving, model_calls
-
     _require("google.cloud.aiplatform_v1", "vertex")
     place = Place(project, region, _pairs("label", labels), service_account, network, api_endpoint)
     serving = Serving(image, machine_type, min_replicas, max_replicas, accelerator)
@@ -139,8 +135,6 @@ def vertex_traffic(
     dry_run: DryRun = False,
 ) -> None:
     """Share an endpoint's traffic out anew: promotion and rollback."""
-    from pipeline.vertex import Place, traffic_calls
-
     _require("google.cloud.aiplatform_v1", "vertex")
     place = Place(project, region, api_endpoint=api_endpoint)
     _finish(traffic_calls(place, model, _percents("split", split)), place, dry_run)
@@ -165,44 +159,39 @@ def kubeflow(
     dry_run: DryRun = False,
 ) -> None:
     """Run the pipeline on Kubeflow Pipelines, once or by a schedule."""
-    from pipeline.kubeflow_api import Cluster, as_json, run_request, send
-    from pipeline.vertex import DeployUsageError
-
     _require("kfp", "kubeflow")
     spec = _load_package(package)
     parameters = _parameters(spec, data, serving_dir, settings or ())
-    request = run_request(spec, name or _job_id(), parameters, pipeline_root, service_account, experiment_id, cron)
+    request = kubeflow_api.run_request(
+        spec, name or _job_id(), parameters, pipeline_root, service_account, experiment_id, cron
+    )
     if dry_run:
-        print_json([{"host": host, **as_json(request)}])
+        print_json([{"host": host, **kubeflow_api.as_json(request)}])
         return
     if token_file is not None and not token_file.is_file():
         raise DeployUsageError(f"there is no token file {token_file}")
     token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
-    print_json({"id": send(request, Cluster(host, namespace, token))})
+    print_json({"id": kubeflow_api.send(request, kubeflow_api.Cluster(host, namespace, token))})
 
 
 @deploy_app.command()
 def serving(
     root: Root,
     out: Annotated[pathlib.Path, typer.Option(help="Folder for the files.")],
-    namespace: Annotated[str, typer.Option(help="Kubernetes namespace.")] = "homefeed",
-    image: Annotated[str, typer.Option(help="Name of the image that serving.Dockerfile builds.")] = (
-        "homefeed-serving:latest"
-    ),
-    serving_base: Annotated[str, typer.Option(help="TensorFlow Serving, as it is released.")] = (
-        "tensorflow/serving:2.16.1"
-    ),
-    models_dir: Annotated[str, typer.Option(help="Where containers see the pushed models.")] = "/models",
-    claim: Annotated[str, typer.Option(help="The volume claim with the pushed models.")] = "homefeed-models",
-    cpus: Annotated[int, typer.Option(min=1, help="Of each replica.")] = 2,
-    min_replicas: Annotated[int, typer.Option(min=1)] = 2,
-    max_replicas: Annotated[int, typer.Option(min=1)] = 10,
-    latency_ms: Annotated[int, typer.Option(min=1, help="A p99 above it raises an alert.")] = 100,
+    namespace: Annotated[str, typer.Option(help="Kubernetes namespace.")] = Options.namespace,
+    image: Annotated[str, typer.Option(help="Name of the image that serving.Dockerfile builds.")] = Options.image,
+    serving_base: Annotated[str, typer.Option(help="TensorFlow Serving as released.")] = Options.serving_base,
+    models_dir: Annotated[str, typer.Option(help="Where containers see the pushed models.")] = Options.models_dir,
+    claim: Annotated[str, typer.Option(help="The volume claim with the pushed models.")] = Options.claim,
+    cpus: Annotated[int, typer.Option(min=1, help="Of each replica.")] = Options.cpus,
+    min_replicas: Annotated[int, typer.Option(min=1)] = Options.min_replicas,
+    max_replicas: Annotated[int, typer.Option(min=1)] = Options.max_replicas,
+    latency_ms: Annotated[int, typer.Option(min=1, help="A p99 above it raises an alert.")] = Options.latency_ms,
     as_json: Json = False,
 ) -> None:
     """Write Dockerfiles, compose, Kubernetes, KServe, Prometheus and Grafana files for the pushed models."""
-    from serving.deploy.render import Options, render
-
+    if max_replicas < min_replicas:
+        raise typer.BadParameter(f"--max-replicas {max_replicas} is below --min-replicas {min_replicas}")
     options = Options(
         namespace=namespace,
         image=image,
@@ -211,7 +200,7 @@ def serving(
         claim=claim,
         cpus=cpus,
         min_replicas=min_replicas,
-        max_replicas=max(min_replicas, max_replicas),
+        max_replicas=max_replicas,
         latency_ms=latency_ms,
     )
     files = [str(path) for path in render(root / "serving", out, options)]
@@ -251,8 +240,6 @@ def report(
 
 
 def _finish(calls: Sequence[Call], place: Place, dry_run: bool) -> None:
-    from pipeline.vertex import send
-
     if dry_run:
         print_json([call.as_json(place) for call in calls])
     else:
@@ -261,8 +248,6 @@ def _finish(calls: Sequence[Call], place: Place, dry_run: bool) -> None:
 
 def _load_package(path: pathlib.Path) -> dict[str, Any]:
     import yaml
-
-    from pipeline.vertex import DeployUsageError
 
     if not path.is_file():
         raise DeployUsageError(f"there is no package {path}: `homefeed deploy compile --out {path}` makes one")
@@ -302,8 +287,6 @@ def _parameters(
 
 
 def _pairs(flag: str, pairs: Sequence[str] | None) -> dict[str, str]:
-    from pipeline.vertex import DeployUsageError
-
     split = [(pair, *pair.partition("=")) for pair in pairs or ()]
     wrong = [pair for pair, name, equals, _ in split if not (name and equals)]
     if wrong:
@@ -312,8 +295,6 @@ def _pairs(flag: str, pairs: Sequence[str] | None) -> dict[str, str]:
 
 
 def _percents(flag: str, pairs: Sequence[str]) -> dict[int, int]:
-    from pipeline.vertex import DeployUsageError
-
     try:
         return {int(version): int(percent) for version, percent in _pairs(flag, pairs).items()}
     except ValueError as error:
@@ -325,8 +306,6 @@ def _job_id() -> str:
 
 
 def _require(module: str, extra: str) -> None:
-    from pipeline.vertex import DeployUsageError
-
     try:
         found = importlib.util.find_spec(module)
     except ModuleNotFoundError:

@@ -32,7 +32,6 @@ from pipeline.entry_point import OPEN, config_types
 if TYPE_CHECKING:
     from kfp import dsl
 
-DEFAULT_IMAGE = "homefeed:latest"
 COMMAND = ("homefeed",)
 # kfp.local's SubprocessRunner runs only commands that name kfp's own executor, which it takes as a sign that they
 # need no image. Ours need none either: the comment says so in its words. It puts its own interpreter for `python3`.
@@ -78,7 +77,7 @@ class Deployment:
     """Where a pipeline's components run."""
 
     tasks: Mapping[str, Task]  # Component name → what it may use.
-    image: str = DEFAULT_IMAGE  # Holds the command `homefeed`.
+    image: str  # Holds the command `homefeed`.
     name: str = "homefeed"  # The pipeline's.
 
 
