@@ -409,8 +409,8 @@ def _between_steps(temp_dir: str) -> Iterator[str]:
     try:
         yield folder
     finally:
-        if FileSystems.match([f"{folder}/**"])[0].metadata_list:
-            FileSystems.delete([f"{folder}/"])
+        FileSystems.delete([file.path for file in FileSystems.match([f"{folder}/**"])[0].metadata_list])
+        shutil.rmtree(folder, ignore_errors=True)  # Where folders are things of their own.
 
 
 @contextlib.contextmanager

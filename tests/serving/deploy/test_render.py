@@ -147,7 +147,7 @@ def test_the_mounted_configuration_serves_the_pushed_models(
     given = {name: value for name, value in vars(flags).items() if value != getattr(Flags(), name)}
     shutil.rmtree(root / "serving" / "retrieval" / "6")  # An empty version would be tried too.
     with running_server(**{name: value for name, value in given.items() if "port" not in name}) as server:
-        stubs = Stubs(f"127.0.0.1:{server.port}")
+        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
         for model in pushed_models(root / "serving"):
             (version,) = stubs.status(model.name).model_version_status
             assert (version.version, version.state) == (7, 30)  # AVAILABLE
