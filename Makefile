@@ -13,7 +13,7 @@ DATA_DIR := $(if $(wildcard $(DATA)/dataset.yaml),$(DATA),var/$(DATA)/data)
 ROOT ?= var/$(notdir $(DATA))/root
 USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
 
-.PHONY: run test test-all check format bench serve clean
+.PHONY: run test test-all golden check format bench serve clean
 
 run: $(READY) $(DATA_DIR)/dataset.yaml
 	$(BIN)/homefeed run --data $(DATA_DIR) --root $(ROOT)
@@ -26,6 +26,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m ''
+
+golden: $(READY)
+	$(BIN)/python -m pytest tests/pipeline/test_kubeflow.py -k golden --refresh-golden
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 ROOMS = ("schemas", "models", "components", "pipeline", "serving")
+KUBEFLOW = ["kfp>=2.13,<2.14"]
+VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
 setup(
     name="homefeed",
@@ -11,7 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",  # TFDV's wheels for glibc 2.36 end at 3.11.
     packages=find_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)], exclude=["serving.client*"]),
-    package_data={"schemas": ["*.pbtxt"]},
+    package_data={"schemas": ["*.pbtxt"], "serving.deploy": ["templates/**/*.j2"]},
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
@@ -20,6 +22,7 @@ setup(
         "grpcio-health-checking>=1.62.3,<1.63",  # Later ones want protobuf 5.
         "grpcio-reflection>=1.62.3,<1.63",
         "homefeed-client",  # serving/client of this repository: install both with one command.
+        "jinja2>=3.1,<4",
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",
         "numpy>=1.26,<2",
@@ -43,16 +46,21 @@ setup(
     ],
     extras_require={
         "dev": [
+            *KUBEFLOW,
+            *VERTEX,
             "cryptography>=42",
+            "grafana-foundation-sdk",
             "grpcio-tools>=1.62.3,<1.63",
             "hypothesis>=6,<7",
             "mypy>=1.11",
+            "promql-parser>=0.11,<1",
             "pytest>=8",
             "ruff>=0.9",
             "types-PyYAML>=6",
         ],
-        "kubeflow": ["kfp>=2.13,<2.14"],
+        "kubeflow": KUBEFLOW,
         "scann": ["scann>=1.3.2,<1.4"],
+        "vertex": VERTEX,
     },
     entry_points={
         "console_scripts": [

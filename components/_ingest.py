@@ -15,12 +15,13 @@ import json
 import logging
 import math
 import pathlib
+import shutil
 import tempfile
 import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -40,8 +41,10 @@ from schemas.dataset import Dataset, DatasetError, Feature, Table, TableName
 
 MAX_TIME_BINS = 2**16
 COMPRESSION_RATIO = 4  # Of text, for guessing how much a compressed file holds.
+DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
 KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 
+AnyArtifact = TypeVar("AnyArtifact", Examples, Quarantine)
 Times = tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Width of a bin in seconds, the bins' numbers (ascending), and how many events are in each."""
 
@@ -155,8 +158,7 @@ def ingest(
     privacy.load_key(config.user_key)  # If it is not there, that is better said before than by a worker.
     by_name = {source.name: source for source in sources}
     quarantine.path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as local, quiet():
-        spill_dir = config.temp_dir or local
+    with _between_steps(config.temp_dir) as spill_dir, quiet():
         options = PipelineOptions(list(config.beam_options))
         runner = FnApiRunner() if config.runner == "FnApiRunner" else config.runner
         with beam.Pipeline(runner=runner, options=options) as pipeline:
@@ -165,6 +167,10 @@ def ingest(
                 | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, config)
                 | "Report" >> beam.Map(_write_counts, spill_dir)
             )
+        if config.temp_dir:
+            for name, destination in destinations.items():
+                _fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
+            _fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
         return {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
 
 
@@ -182,6 +188,8 @@ class Ingest(beam.PTransform):
         super().__init__()
         self._sources, self._destinations, self._quarantine = sources, destinations, quarantine
         self._spill_dir, self._config = spill_dir, config
+        # Workers elsewhere see the temporary folder, not ours: they deliver there, and we fetch.
+        self._delivery = f"{spill_dir}/{DELIVERY}" if config.temp_dir else ""
         self._num_shards = {
             name: max(1, math.ceil(source.num_bytes / (config.shard_megabytes << 20)))
             for name, source in sources.items()
@@ -211,14 +219,14 @@ class Ingest(beam.PTransform):
             | "ByShard" >> beam.GroupByKey()
             | "Write"
             >> beam.ParDo(
-                _WriteShard(self._sources, self._destinations, self._num_shards, self._config),
+                _WriteShard(self._sources, self._destinations, self._num_shards, self._config, self._delivery),
                 beam.pvalue.AsSingleton(cuts, default_value=None),
             )
         )
         _ = (
             read.bad
             | "BadOfTable" >> beam.GroupByKey()
-            | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine)
+            | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
         counts = (read.counts, written) | "AllCounts" >> beam.Flatten()
         return counts | "Counts" >> beam.CombinePerKey(_sum_counters)
@@ -265,9 +273,10 @@ class _WriteShard(beam.DoFn):
         destinations: dict[TableName, Examples],
         num_shards: dict[TableName, int],
         config: Config,
+        delivery: str,
     ):
         self._sources, self._destinations = sources, destinations
-        self._num_shards, self._config = num_shards, config
+        self._num_shards, self._config, self._delivery = num_shards, config, delivery
 
     def process(
         self, element: tuple[tuple[TableName, int], Iterable[_Chunk | None]], cuts: Cuts | None
@@ -282,9 +291,9 @@ class _WriteShard(beam.DoFn):
         else:
             kept = example_gen.last_of_each(rows, KEYS[name])
             num_written, splits = kept.num_rows, {example_gen.ALL: example_gen.list_rows(kept)}
-        for split, examples in splits.items():
-            destination = self._destinations[name]
-            example_io.write_split(destination, split, examples, shard, self._num_shards[name])
+        with _delivered(self._destinations[name], name, self._delivery) as destination:
+            for split, examples in splits.items():
+                example_io.write_split(destination, split, examples, shard, self._num_shards[name])
         expired, duplicates = num_rows - rows.num_rows, rows.num_rows - num_written
         yield name, Counter(written=num_written, duplicates=duplicates, expired=expired)
 
@@ -387,12 +396,60 @@ def _spill_bad(bad: Iterable[tables.BadRow], file: str, path: str) -> str:
     return path
 
 
-def _write_quarantine(element: tuple[TableName, Iterable[_Chunk]], quarantine: Quarantine) -> None:
+def _write_quarantine(element: tuple[TableName, Iterable[_Chunk]], quarantine: Quarantine, delivery: str) -> None:
     name, chunks = element
-    with (quarantine.path / f"{name}.jsonl").open("wb") as out:
+    with (
+        _delivered(quarantine, QUARANTINE, delivery) as destination,
+        (destination.path / f"{name}.jsonl").open("wb") as out,
+    ):
         for chunk in sorted(chunks):
             with FileSystems.open(chunk.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
                 out.write(stream.read())
+
+
+@contextlib.contextmanager
+def _between_steps(temp_dir: str) -> Iterator[str]:
+    """A folder for rows between the steps, below that path or URI or in the system's place; gone at the end."""
+    if not temp_dir:
+        with tempfile.TemporaryDirectory(prefix="homefeed-") as local:
+            yield local
+        return
+    folder = f"{temp_dir.rstrip('/')}/homefeed-{uuid.uuid4().hex}"
+    try:
+        yield folder
+    finally:
+        FileSystems.delete([file.path for file in FileSystems.match([f"{folder}/**"])[0].metadata_list])
+        shutil.rmtree(folder, ignore_errors=True)  # Where folders are things of their own.
+
+
+@contextlib.contextmanager
+def _delivered(artifact: AnyArtifact, name: str, delivery: str) -> Iterator[AnyArtifact]:
+    """Where a worker writes: the artifact itself or, with a folder to deliver to, a copy whose files go there."""
+    if not delivery:
+        yield artifact
+        return
+    with tempfile.TemporaryDirectory(prefix="homefeed-") as scratch:
+        root = pathlib.Path(scratch)
+        yield dataclasses.replace(artifact, path=root)
+        for file in (path for path in root.rglob("*") if path.is_file()):
+            _copy(str(file), f"{delivery}/{name}/{file.relative_to(root).as_posix()}")
+
+
+def _fetch(folder: str, destination: pathlib.Path) -> None:
+    """Copies everything below a folder, a path or URI, here."""
+    for file in FileSystems.match([f"{folder}/**"])[0].metadata_list:
+        target = destination / file.path.removeprefix(f"{folder}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(file.path, str(target))
+
+
+def _copy(source: str, target: str) -> None:
+    plain = CompressionTypes.UNCOMPRESSED
+    with (
+        FileSystems.open(source, compression_type=plain) as read,
+        FileSystems.create(target, compression_type=plain) as write,
+    ):
+        shutil.copyfileobj(read, write, 1 << 20)
 
 
 def _count(name: str, batch: tables.Batch) -> Counter[str]:

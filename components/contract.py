@@ -62,8 +62,8 @@ class Component:
     def code_version(self) -> str:
         """Hex digest of the component's source and of every module of ours that it imports, at any depth."""
         total = hashlib.blake2b(digest_size=16)
-        for module in sorted(_closure(self.module.__name__)):
-            total.update(module.encode() + b"\0" + _source(module).read_bytes())
+        for module in sorted(closure(self.module.__name__)):
+            total.update(module.encode() + b"\0" + source_file(module).read_bytes())
         return total.hexdigest()
 
 
@@ -80,16 +80,16 @@ def component(module: ModuleType) -> Component:
     return Component(name, module.Inputs, module.Outputs, module.Config, module.run, module)
 
 
-def load(name: str) -> Component:
-    """The component of that module name (`example_gen`)."""
-    return component(importlib.import_module(f"components.{name}"))
+def load(module: str) -> Component:
+    """The component in a module (`components.example_gen`)."""
+    return component(importlib.import_module(module))
 
 
 def _artifact_fields(cls: type[Any], module: ModuleType) -> dict[str, type[Artifact]]:
     return typing.get_type_hints(cls, vars(module))
 
 
-def _closure(module: str) -> set[str]:
+def closure(module: str) -> set[str]:
     """The module and all of our modules that it imports, directly or not, at the top or inside a function."""
     seen: set[str] = set()
     waiting = [module]
@@ -103,7 +103,7 @@ def _closure(module: str) -> set[str]:
 
 @functools.cache
 def _imports(module: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_walk_imports(ast.parse(_source(module).read_text(encoding="utf-8")))))
+    return tuple(dict.fromkeys(_walk_imports(ast.parse(source_file(module).read_text(encoding="utf-8")))))
 
 
 def _walk_imports(tree: ast.AST) -> Iterator[str]:
@@ -123,14 +123,15 @@ def _is_module(name: str) -> bool:
     parent, _, leaf = name.rpartition(".")
     if not parent:
         return True
-    if not _is_module(parent) or _source(parent).name != "__init__.py":
+    if not _is_module(parent) or source_file(parent).name != "__init__.py":
         return False
-    folder = _source(parent).parent
+    folder = source_file(parent).parent
     return (folder / f"{leaf}.py").is_file() or (folder / leaf / "__init__.py").is_file()
 
 
 @functools.cache
-def _source(module: str) -> pathlib.Path:
+def source_file(module: str) -> pathlib.Path:
+    """Where the source of a module of ours lies."""
     root, *parts = module.split(".")
     spec = importlib.util.find_spec(root)
     assert spec is not None and spec.origin is not None, module

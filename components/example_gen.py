@@ -59,9 +59,11 @@ class Config:
     retention_days: int = 0  # Events that are older than this, by the newest event, are left out; 0: none.
     user_key: str = ""  # `env:NAME` or `file:PATH` of a key: user ids become its HMACs; empty: they stay.
     shard_megabytes: int = 32  # Of input a shard, which is what one worker holds in memory at once.
-    runner: str = "FnApiRunner"  # Beam's runner; FnApiRunner is in this process.
+    runner: str = "FnApiRunner"  # Beam's: FnApiRunner is in this process; DataflowRunner, FlinkRunner, SparkRunner.
     beam_options: tuple[str, ...] = ()  # Options passed to Beam, such as "--project=my-project".
-    temp_dir: str = ""  # Where rows lie between the two steps, a path or URI; empty: the system's place.
+    temp_dir: str = (
+        ""  # Path or URI that all workers share, for rows between the steps; empty: all are on this machine.
+    )
 
 
 @dataclasses.dataclass(frozen=True)

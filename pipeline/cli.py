@@ -16,13 +16,14 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data, cli_models
+from pipeline import cli_data, cli_deploy, cli_models
 from pipeline.terminal import Data, Json, Root, console, errors, print_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 app.add_typer(cli_data.data_app, name="data")
 app.add_typer(cli_data.schema_app, name="schema")
 app.add_typer(cli_models.models_app, name="models")
+app.add_typer(cli_deploy.deploy_app, name="deploy")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
 
@@ -68,6 +69,37 @@ def run(
     steps = run_pipeline(dag, configs, root.resolve(), name=name, observer=observer, until=until, metadata=metadata)
     if as_json:
         print_json([vars(step) for step in steps])
+
+
+@app.command()
+def component(
+    name: Annotated[str, typer.Argument(help="Such as example_gen.")],
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="name=FOLDER; one for each input.")] = None,
+    outputs: Annotated[list[str] | None, typer.Option("--output", help="name=FOLDER; one for each output.")] = None,
+    config: Annotated[list[str] | None, typer.Option("--config", help="field=value; may be repeated.")] = None,
+    verdicts: Annotated[
+        list[str] | None,
+        typer.Option("--verdict", help="gate=FILE that gets open or closed, instead of exit code 1."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what lies in the outputs.")] = False,
+    executor_output: Annotated[
+        pathlib.Path | None, typer.Option(help="File that gets the outputs as Kubeflow wants them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run one component by itself: what a container of the pipeline does."""
+    from pipeline.entry_point import named_paths, run_component
+
+    summary = run_component(
+        name,
+        named_paths("input", inputs or ()),
+        named_paths("output", outputs or ()),
+        config or (),
+        named_paths("verdict", verdicts or ()),
+        overwrite,
+        executor_output,
+    )
+    print_json({"component": name, "summary": summary}) if as_json else console.print(f"{name}: {summary}")
 
 
 @app.command()
@@ -206,15 +238,28 @@ def _exit_code(error: Exception) -> int | None:
     from components.artifacts import ArtifactError, GateClosed
     from pipeline.config import ConfigError
     from pipeline.local_runner import RunError
+    from pipeline.vertex import DeployError, DeployUsageError
     from schemas.dataset import DatasetError
     from serving.batch import LineError
+    from serving.deploy.render import RenderError
     from serving.process import ServerError
     from serving.releases import ReleaseError
 
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | DeployUsageError):
         return 2
-    failures = (ArtifactError, GateClosed, RunError, DatasetError, LineError, ReleaseError, ServerError)
-    if isinstance(error, (*failures, FileNotFoundError)) or type(error).__module__.startswith("homefeed_client"):
+    failures = (
+        ArtifactError,
+        DatasetError,
+        DeployError,
+        FileNotFoundError,
+        GateClosed,
+        LineError,
+        ReleaseError,
+        RenderError,
+        RunError,
+        ServerError,
+    )
+    if isinstance(error, failures) or type(error).__module__.startswith("homefeed_client"):
         return 1
     return None
 

@@ -35,14 +35,29 @@ def load_config(
     Raises:
         ConfigError: every mistake in the file and the settings, at once.
     """
-    values = _merge([defaults or {}, _read(file) if file else {}], map(_parse_setting, settings))
-    configs = {node.name: node.component.config for node in dag.nodes}
-    mistakes = [f"no component {name!r}{_near(name, configs)}" for name in values.keys() - configs.keys()]
+    values = merge(defaults or {}, file, settings)
+    return load_fields({node.name: node.component.config for node in dag.nodes}, values)
+
+
+def merge(
+    defaults: Mapping[str, Mapping[str, Any]], file: pathlib.Path | None, settings: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Component → field → value: the defaults, then the YAML file, then `component.field=value` each."""
+    return _merge([defaults, _read(file) if file else {}], map(_parse_setting, settings))
+
+
+def load_fields(classes: Mapping[str, type[Any]], values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Component name → an instance of its class with the given fields.
+
+    Raises:
+        ConfigError: every mistake, at once.
+    """
+    mistakes = [f"no component {name!r}{near(name, classes)}" for name in values.keys() - classes.keys()]
     built: dict[str, Any] = {}
-    for name, cls in configs.items():
+    for name, cls in classes.items():
         given = values.get(name, {})
         known = [field.name for field in dataclasses.fields(cls)]
-        mistakes += [f"{name} has no field {field!r}{_near(field, known)}" for field in given if field not in known]
+        mistakes += [f"{name} has no field {field!r}{near(field, known)}" for field in given if field not in known]
         try:
             built[name] = pydantic.TypeAdapter(cls).validate_python(given)
         except pydantic.ValidationError as error:
@@ -88,7 +103,8 @@ def _describe(component: str, mistake: Any) -> str:
     return f"{component}.{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}, got {mistake['input']!r}"
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that is not known: the nearest one, or all of them."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(sorted(known)) or 'none'}"

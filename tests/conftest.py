@@ -6,6 +6,10 @@ import models  # noqa: F401  Chooses the Keras versions before any test imports 
 from tests.toy_data import toy_catalogue
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--refresh-golden", action="store_true", help="Accept what differs from the golden files.")
+
+
 @pytest.fixture(scope="session")
 def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
     """Model name → folder with `Format-Serving/`, over the toy catalogue."""

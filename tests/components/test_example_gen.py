@@ -1,6 +1,7 @@
 import hashlib
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,3 +296,50 @@ def test_another_runner_writes_the_same(tmp_path: pathlib.Path) -> None:
     ingest(data, tmp_path / "here")
     ingest(data, tmp_path / "there", runner="BundleBasedDirectRunner")
     assert digests(tmp_path / "here") == digests(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        # Through Beam's portable API, as Flink and Spark are reached, with a server of jobs and one of workers.
+        {"runner": "PortableRunner", "beam_options": ("--job_endpoint=embed", "--environment_type=LOOPBACK")},
+    ],
+    ids=["here", "portable"],
+)
+def test_workers_elsewhere_need_no_folder_but_the_shared_one(
+    config: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.components import shop_file_system
+
+    monkeypatch.setattr(shop_file_system, "ROOT", tmp_path / "shop")
+    rows = [(f"u{n % 17}", "ABC"[n % 3], n) for n in range(300)] + [("u1", "A", "never")]
+    description = DESCRIPTION + "max_bad_fraction: 0.1\n"
+    data = write_dataset(tmp_path / "data", events(rows), description=description)
+    ingest(data, tmp_path / "here")
+    ingest(data, tmp_path / "there", temp_dir="shop://between", **config)
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")
+    read = [(tmp_path / place / "q" / "interactions.jsonl").read_text() for place in ("here", "there")]
+    assert read[0] == read[1] and "never" in read[0]
+    assert not [path for path in (tmp_path / "shop").rglob("*") if path.is_file()]  # Nothing of the users stays.
+
+
+def test_the_folder_between_the_steps_is_gone_at_the_end_even_of_a_failed_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components import _ingest
+
+    between = tmp_path / "between"
+    between.mkdir()
+    data = write_dataset(tmp_path / "data", events([("u1", "A", 1), ("u2", "B", 2)]))
+    ingest(data, tmp_path / "here")
+    ingest(data, tmp_path / "there", temp_dir=str(between))
+    assert digests(tmp_path / "here") == digests(tmp_path / "there") and not any(between.iterdir())
+
+    def full(source: str, target: str) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(_ingest, "_copy", full)
+    with pytest.raises(Exception, match="no space left"):
+        ingest(data, tmp_path / "failed", temp_dir=str(between))
+    assert not any(between.iterdir())

@@ -23,7 +23,7 @@ NAMES = sorted(path.stem for path in ROOM.glob("*.py") if "\ndef run(" in path.r
 
 @pytest.fixture(params=NAMES)
 def part(request: pytest.FixtureRequest) -> Component:
-    return load(request.param)
+    return load(f"components.{request.param}")
 
 
 def test_every_component_is_in_the_pipeline(tmp_path: pathlib.Path) -> None:
@@ -68,7 +68,7 @@ def test_code_version_depends_on_what_a_component_imports(part: Component, monke
     from components import contract
 
     before = part.code_version
-    artifacts = contract._source("components.artifacts")
+    artifacts = contract.source_file("components.artifacts")
     real = pathlib.Path.read_bytes
     monkeypatch.setattr(
         pathlib.Path, "read_bytes", lambda path: real(path) + (b"# changed" if path == artifacts else b"")

@@ -1,0 +1,1 @@
+"""Deploy files, rendered from what was pushed: Docker, Kubernetes, KServe, Prometheus, Grafana."""

@@ -1,0 +1,122 @@
+"""Renders the deploy files for a folder of pushed models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+SUFFIX = ".j2"
+MEBIBYTE = 2**20
+
+
+class RenderError(ValueError):
+    """There is nothing to deploy, or it cannot be deployed so."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the deploy files are told beside the models."""
+
+    name: str = "homefeed-serving"  # Of everything on Kubernetes.
+    namespace: str = "homefeed"
+    image: str = "homefeed-serving:latest"  # Built from serving.Dockerfile.
+    serving_base: str = "tensorflow/serving:2.16.1"  # Unmodified.
+    models_dir: str = "/models"  # Where containers see the pushed models.
+    claim: str = "homefeed-models"  # The volume with the pushed models, which the Pusher writes.
+    cpus: int = 2  # Of each replica.
+    min_replicas: int = 2
+    max_replicas: int = 10
+    latency_ms: int = 100  # p99 above it raises an alert.
+
+
+@dataclasses.dataclass(frozen=True)
+class PushedModel:
+    """One model as it lies there: its newest version and its size."""
+
+    name: str
+    version: int
+    num_bytes: int
+
+
+def pushed_models(serving_dir: pathlib.Path) -> list[PushedModel]:
+    """The models in a folder of `<model>/<version>/`, by name.
+
+    Raises:
+        RenderError: there is none.
+    """
+    models = []
+    for folder in sorted(serving_dir.iterdir()) if serving_dir.is_dir() else []:
+        versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+        if versions:
+            newest = folder / str(max(versions))
+            num_bytes = sum(path.stat().st_size for path in newest.rglob("*") if path.is_file())
+            models.append(PushedModel(folder.name, max(versions), num_bytes))
+    if not models:
+        raise RenderError(f"{serving_dir} holds no pushed models: `homefeed run` pushes them there")
+    return models
+
+
+def memory_mebibytes(models: list[PushedModel]) -> int:
+    """What one replica asks for: the server, and in a reload two versions of every model, each twice its files."""
+    return 1024 + sum(4 * model.num_bytes for model in models) // MEBIBYTE
+
+
+def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> list[pathlib.Path]:
+    """Writes every deploy file and gives their paths, relative to `out`.
+
+    Args:
+        serving_dir: where the Pusher published.
+        out: folder for the files; what is there of the same name is replaced.
+        options: names, images and limits.
+
+    Raises:
+        RenderError: there are no pushed models.
+    """
+    import jinja2
+
+    models = pushed_models(serving_dir)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Prometheus and Grafana have braces of their own.
+        variable_start_string="<<",
+        variable_end_string=">>",
+    )
+    environment.filters["json"] = json.dumps
+    values = {
+        **dataclasses.asdict(options),
+        "models": models,
+        "memory_mebibytes": memory_mebibytes(models),
+        "source_dir": str(serving_dir.resolve()),
+        "config": dict(_configs(environment, options, models)),
+    }
+    return [_write(environment, name, out, values) for name in _names()]
+
+
+def _names() -> list[str]:
+    return sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob(f"*{SUFFIX}"))
+
+
+def _configs(environment: Any, options: Options, models: list[PushedModel]) -> Iterator[tuple[str, str]]:
+    """The server's own files, which Kubernetes gets inside a ConfigMap."""
+    for name in _names():
+        if name.startswith("config/"):
+            text = environment.get_template(name).render(models=models, **dataclasses.asdict(options))
+            yield pathlib.PurePosixPath(name).name.removesuffix(SUFFIX), text
+
+
+def _write(environment: Any, name: str, out: pathlib.Path, values: dict[str, Any]) -> pathlib.Path:
+    relative = pathlib.Path(name.removesuffix(SUFFIX))
+    path = out / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(environment.get_template(name).render(values), encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH)  # Containers read it as nobody in particular.
+    return relative
