@@ -68,12 +68,11 @@ def split_ratings(everything: Sequences, part: int) -> Sequences:
     kept = kept[np.lexsort((kept, parts[kept], user[kept]))]
     count = np.bincount(user[kept], minlength=everything.num_users)
     history = np.bincount(user[parts == 0], minlength=everything.num_users) if part else np.zeros_like(count)
-    events = ("item_index", "timestamp", "value", "event_type_index", "positive")
     return dataclasses.replace(
         everything,
         row_splits=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
         num_history=history.astype(np.int64),
-        **{name: getattr(everything, name)[kept] for name in events},
+        **everything.events_at(kept),
     )
 
 

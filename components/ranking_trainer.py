@@ -47,14 +47,21 @@ def train(
     from models.ranking.retrieval_client import RetrievalClient
     from models.ranking.training_log import TrainingLog
 
-    bert.keras_seed(config.seed)
-    backbone = bert.load_bert(str(inputs.bert.path))
-    bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
     text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
-    ranker = Ranker(backbone, text, catalogue, train_split, config)
     retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
+
+    def fit(config: Config, log: TrainingLog, teacher: Ranker | None = None) -> training.Trained:
+        bert.keras_seed(config.seed)
+        backbone = bert.load_bert(str(inputs.bert.path))
+        bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
+        ranker = Ranker(backbone, text, catalogue, train_split, config)
+        return training.fit(ranker, train_split, eval_split, retrieve, config, log.write, teacher)
+
     with TrainingLog(outputs.model_run.path) as log:
-        trained = training.fit(ranker, train_split, eval_split, retrieve, config, log.write)
+        teacher = None
+        if config.interaction == "late" and config.distil_weight:
+            teacher = fit(dataclasses.replace(config, interaction="cross"), log).ranker
+        trained = fit(config, log, teacher)
     export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     outputs.model_run.write_json("curve.json", {"epochs": [dataclasses.asdict(e) for e in log.epochs], **fitted})

@@ -51,11 +51,10 @@ def hold_out(sequences: Sequences, fraction: float, rng: np.random.Generator) ->
     user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
     is_target = rng.random(len(user)) < fraction
     order = np.lexsort((np.where(is_target, rng.permutation(len(user)), np.arange(len(user))), is_target, user))
-    events = ("item_index", "timestamp", "value", "event_type_index", "positive")
     return dataclasses.replace(
         sequences,
         num_history=np.bincount(user[~is_target], minlength=sequences.num_users).astype(np.int64),
-        **{name: getattr(sequences, name)[order] for name in events},
+        **sequences.events_at(order),
     )
 
 
