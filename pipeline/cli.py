@@ -15,7 +15,7 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data
+from pipeline import cli_data, cli_tune
 from pipeline.terminal import Data, Json, Root, console, errors, print_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
@@ -23,6 +23,7 @@ app.add_typer(cli_data.data_app, name="data")
 app.add_typer(cli_data.schema_app, name="schema")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
+app.command()(cli_tune.tune)
 
 
 @app.callback()

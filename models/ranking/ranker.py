@@ -66,10 +66,8 @@ class Ranker(keras.Model):
             self._pair = keras.layers.Dense(width, name="pair")
         else:
             self._look_at_words = attention.CandidateAttention(width, config.num_heads, name="look_at_words")
-        # Nearly shut: BERT joins a model that already ranks well.
-        self._words_gate = self.add_weight(
-            name="words_gate", shape=(width,), initializer=keras.initializers.Constant(0.1)
-        )
+        # Shut at first: BERT joins a model that already ranks well.
+        self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
         self.has_queries = train.query_token_ids is not None
         if self.has_queries:
             self._query = keras.layers.Dense(width, use_bias=False, name="query")
@@ -150,6 +148,12 @@ class Ranker(keras.Model):
             above = rating - self._threshold.value
             outputs["positive_logits"] += self._slopes.value[0] * above / deviation + self._slopes.value[1] * above
         return outputs
+
+    @property
+    def text_variables(self) -> list[Any]:
+        """What training without text leaves as it was: the layers that listen to BERT."""
+        listener = self._pair if self.config.interaction == "cross" else self._look_at_words
+        return [self._words_gate, *listener.trainable_variables]
 
     @property
     def constants(self) -> list[tf.Variable]:

@@ -163,11 +163,14 @@ class _Trainer:
         return epochs
 
     def _groups(self, with_text: bool, steps: int) -> list[tuple[list[Any], Any]]:
-        """What trains, each group with its optimiser: all but BERT, then BERT."""
+        """What trains, each group with its optimiser: what listens to BERT, what has learnt already, and BERT."""
         config, ranker = self._config, self._ranker
         of_bert = {id(variable) for variable in ranker.bert.variables}
-        rate = config.learning_rate * (config.rate_with_text if with_text else 1.0)
-        groups = [([v for v in ranker.trainable_variables if id(v) not in of_bert], rate)]
+        of_text = {id(variable) for variable in ranker.text_variables}
+        others = [v for v in ranker.trainable_variables if id(v) not in of_bert]
+        groups = [([v for v in others if id(v) in of_text], config.learning_rate)] if with_text else []
+        kept = config.learning_rate * (config.rate_with_text if with_text and config.epochs_without_text else 1.0)
+        groups.append(([v for v in others if id(v) not in of_text], kept))
         if with_text and ranker.bert.trainable_variables:
             groups.append((ranker.bert.trainable_variables, config.bert_learning_rate))
         built = []

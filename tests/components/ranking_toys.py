@@ -35,6 +35,7 @@ def without(sequences: Sequences, *names: str) -> Sequences:
         },
         "users": {"categorical": {}, "numeric": {}},
         "dislikes": {"positive": sequences.positive | True},
+        "likes": {"positive": sequences.positive & False},
         "queries": {"query_token_ids": None},
     }
     for name in names:

@@ -167,6 +167,7 @@ def test_every_option_of_training_together(tmp_path: pathlib.Path, toy_models: d
     curve = outputs.model_run.read_json("curve.json")
     assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True] * 2, "the teacher, then the student"
     assert curve["calibration"]["offset"] == 0
+    assert 0 < curve["bert_parameters_trained"] < curve["bert_parameters"]
 
 
 def test_nothing_asked_and_nothing_known(model: Any) -> None:
@@ -197,7 +198,8 @@ def test_only_stock_operations(outputs: component.Outputs) -> None:
 def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
     curve = outputs.model_run.read_json("curve.json")
     assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True]
-    assert set(curve) == {"epochs", "blend", "calibration"}
+    assert set(curve) == {"epochs", "blend", "calibration", "bert_parameters", "bert_parameters_trained"}
+    assert curve["bert_parameters_trained"] == curve["bert_parameters"]
 
 
 def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
@@ -208,3 +210,23 @@ def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pat
     of_candidates = {"candidates", "retrieval_scores", "candidate_token_ids"}
     assert inputs == of_candidates | {"history", "history_timestamp", "timestamp"}
     assert set(rank.structured_outputs) == {"scores", "probabilities"}
+
+
+def test_everything_was_liked(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
+    outputs = _train(tmp_path, toy_models, "dislikes", config=dataclasses.replace(TINY, balance_classes=True))
+    trained = tf.saved_model.load(str(outputs.model.serving_dir))
+    probabilities = _rank(trained, [["i1", "i2"]], [["i4"]])["probabilities"]
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+
+
+def test_nothing_was_liked(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
+    outputs = _train(tmp_path, toy_models, "likes", config=dataclasses.replace(TINY, balance_classes=True))
+    trained = tf.saved_model.load(str(outputs.model.serving_dir))
+    assert np.isfinite(_rank(trained, [["i1", "i2"]], [["i4"]])["probabilities"]).all()
+
+
+def test_a_history_of_strange_ids(model: Any) -> None:
+    history = [["\x00\x07\n", "i" * 5000, "\ud83d".encode("utf-8", "replace").decode(), "i1"]]
+    strange = _rank(model, [["i1", "\x00", "i" * 5000]], history)
+    plain = _rank(model, [["i1", "who", "who"]], [["i1"]])
+    np.testing.assert_allclose(strange["probabilities"], plain["probabilities"], atol=1e-5)
