@@ -84,7 +84,7 @@ def train(
     export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     sizes = bert.num_parameters(trained.ranker.bert)
-    epochs = [dataclasses.asdict(epoch) for epoch in log.epochs]
+    epochs = log.curve()
     outputs.model_run.write_json("curve.json", {"epochs": epochs, **fitted, **sizes})
     return log.summary()
 

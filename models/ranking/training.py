@@ -152,7 +152,7 @@ class _Trainer:
             eval_losses = self._evaluate(evaluate, held_out)
             epochs.append(Epoch(with_text, train_loss, *eval_losses))
             log(epochs[-1])
-            if not eval_losses[0] < best:
+            if len(held_out) and not eval_losses[0] < best:
                 waited += 1
                 if waited >= config.patience:
                     break

@@ -36,10 +36,8 @@ def preset() -> pathlib.Path:
 def test_minilm_is_trained_on_fine_tuned_exported_and_served(
     preset: pathlib.Path, sample_data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    steps = {
-        step.component: step
-        for step in run_small(sample_data, tmp_path, f"transform.bert_preset={preset}", *SETTINGS)
-    }
+    run = run_small(sample_data, tmp_path, f"transform.bert_preset={preset}", *SETTINGS)
+    steps = {step.component: step for step in run}
     pretraining = ModelRun(pathlib.Path(steps["BehaviorPretrainer"].outputs["model_run"])).read_json("curves.json")
     assert pretraining["masked_accuracy"][-1] > pretraining["masked_accuracy"][0]
     training = ModelRun(pathlib.Path(steps["RankingTrainer"].outputs["model_run"])).read_json("curve.json")

@@ -64,8 +64,6 @@ def test_a_query_moves_matching_items_up(store: pathlib.Path, language: int) -> 
             of_category.append(moved[matching].mean())
             both = matching & (style_of == style)
             of_both += [moved[both].mean()] if both.any() else []
-    print(
-        f"up by {np.mean(of_category):.1%} of the list for the category, {np.mean(of_both):.1%} for category and style"
-    )
+    print(f"up by {np.mean(of_category):.1%} of the list by category, {np.mean(of_both):.1%} by category and style")
     assert np.mean(of_category) > 0.1, "a tenth of the list, on average over queries"
     assert np.mean(np.array(of_category) > 0) > 0.9
