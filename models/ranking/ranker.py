@@ -187,7 +187,8 @@ class Ranker(keras.Model):
         """Candidates that the catalogue lacks, by their text."""
         if "candidate_token_ids" not in request:
             return candidates
-        given = request["candidate_token_ids"][..., :_NEW_ITEM_TOKENS]
+        longest = min(_NEW_ITEM_TOKENS, self.bert.max_sequence_length - 2)
+        given = request["candidate_token_ids"][..., :longest]
         token_ids = tf.broadcast_to(given, tf.concat([tf.shape(request["candidates"]), tf.shape(given)[-1:]], 0))
         is_new = tf.reduce_any(token_ids > 0, axis=-1) & (request["candidates"] == 0)
 
