@@ -56,7 +56,7 @@ class Sequences:
         """Number of rows."""
         return len(self.user_ids)
 
-    def events_at(self, positions: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    def events_at(self, positions: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Every event array, at these positions: what `dataclasses.replace` needs to choose or reorder events."""
         arrays = {name: getattr(self, name) for name in _EVENT_ARRAYS}
         return {name: array[positions] for name, array in arrays.items() if array is not None}
