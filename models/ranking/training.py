@@ -74,10 +74,11 @@ def fit(
     rng = np.random.default_rng(config.seed)
     source = _source(train, retrieve, config, rng)
     held_out = _held_out(evaluation, retrieve, config)
-    ranker.read_items()
-    trainer = _Trainer(ranker, config, float(train.positive[train.targets].mean()), teacher)
-    epochs: list[Epoch] = []
     berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
+    ranker.read_items()
+    liked = train.positive[train.targets]
+    trainer = _Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0, teacher)
+    epochs: list[Epoch] = []
     for with_text, num_epochs in ((False, config.epochs_without_text), (True, config.epochs_with_text)):
         epochs += trainer.run(source, held_out, with_text, num_epochs, rng, log)
     berts.merge_lora(ranker.bert)
