@@ -28,7 +28,6 @@ def test_held_out_events_become_targets_with_all_their_columns() -> None:
     held = examples.hold_out(sequences, 0.5, np.random.default_rng(0))
     assert 0 < held.num_history.sum() < len(sequences.item_index)
     for start, stop in zip(sequences.row_splits, sequences.row_splits[1:], strict=True):
-        events = [
-            sorted(zip(s.timestamp[start:stop], s.item_index[start:stop], strict=True)) for s in (sequences, held)
-        ]
-        assert events[0] == events[1]
+        row = slice(start, stop)
+        before, after = (sorted(zip(s.timestamp[row], s.item_index[row], strict=True)) for s in (sequences, held))
+        assert before == after
