@@ -153,6 +153,7 @@ def test_a_candidate_is_read_together_with_the_user(
     assert read[0, 0] != both["probabilities"][1, 2]
 
 
+@pytest.mark.slow  # Two trainings, the second with three gradients a step.
 def test_every_option_of_training_together(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
     config = dataclasses.replace(
         TINY,
