@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_held_out_events_become_targets_with_all_their_columns() -> None:
     sequences = toy_sequences()
     held = examples.hold_out(sequences, 0.5, np.random.default_rng(0))
     assert 0 < held.num_history.sum() < len(sequences.item_index)
-    for start, stop in zip(sequences.row_splits, sequences.row_splits[1:], strict=True):
+    for start, stop in itertools.pairwise(sequences.row_splits):
         row = slice(start, stop)
         before, after = (sorted(zip(s.timestamp[row], s.item_index[row], strict=True)) for s in (sequences, held))
         assert before == after
