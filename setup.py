@@ -26,6 +26,7 @@ setup(
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",
         "numpy>=1.26,<2",
+        "optuna>=4,<6",
         "pandas>=1.5,<2",
         "protobuf>=4.25,<5",
         "pyarrow>=10,<11",

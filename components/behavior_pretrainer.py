@@ -27,9 +27,8 @@ class Outputs:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is trained, and for how long."""
+    """What is trained, and for how long. Whose BERT it continues from is said once, in `transform.bert_preset`."""
 
-    preset: str = ""  # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format; "": a compact BERT.
     num_layers: int = 2  # Of a compact BERT.
     width: int = 128  # Of a compact BERT; a head takes 64.
     max_tokens: int = 128  # Longest text that a compact BERT can read.
@@ -48,6 +47,7 @@ def pretrain(
     train: Sequences,
     evaluation: Sequences,
     vocabulary: list[str],
+    preset: str,
     outputs: Outputs,
     config: Config,
 ) -> str:
@@ -56,9 +56,9 @@ def pretrain(
     from models.ranking import bert, masked_lm
 
     bert.keras_seed(config.seed)
-    if config.preset:
-        backbone = bert.load_bert(config.preset)
-        bert.check_fit(backbone, vocabulary, config.preset)
+    if preset:
+        backbone = bert.load_bert(preset)
+        bert.check_fit(backbone, vocabulary, preset)
     else:
         backbone = bert.new_bert(
             len(vocabulary),
@@ -94,4 +94,5 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         transformed.load_sequences(inputs.transform_graph, inputs.examples, split) for split in ("train", "eval")
     )
     vocabulary = transformed.load_wordpiece(inputs.transform_graph)
-    return pretrain(catalogue, train, evaluation, vocabulary, outputs, config)
+    preset = transformed.load_bert_preset(inputs.transform_graph)
+    return pretrain(catalogue, train, evaluation, vocabulary, preset, outputs, config)

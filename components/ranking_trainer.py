@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from components.artifacts import Examples, Model, ModelRun, PretrainedBert, TransformGraph
 from models.catalogue import Catalogue
 from models.ranking.hyperparameters import Hyperparameters
 from models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from models.ranking.training import Epoch, Trained
 
 # mypy and readers find the fields, their defaults and units in Hyperparameters.
 Config = Hyperparameters
@@ -31,6 +36,36 @@ class Outputs:
     model_run: ModelRun
 
 
+def fit(
+    catalogue: Catalogue,
+    train_split: Sequences,
+    eval_split: Sequences,
+    vocabulary: list[str],
+    inputs: Inputs,
+    config: Config,
+    log: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Trains a ranker; under distillation its teacher first."""
+    from models.behaviour_text.user_sequence import UserSequence, text_tables
+    from models.ranking import bert, training
+    from models.ranking.ranker import Ranker
+    from models.ranking.retrieval_client import RetrievalClient
+
+    text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
+    retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
+
+    def fit_one(config: Config, teacher: Ranker | None = None) -> Trained:
+        bert.keras_seed(config.seed)
+        backbone = bert.load_bert(str(inputs.bert.path))
+        bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
+        ranker = Ranker(backbone, text, catalogue, train_split, config)
+        return training.fit(ranker, train_split, eval_split, retrieve, config, log, teacher)
+
+    if config.interaction == "late" and config.distil_weight:
+        return fit_one(config, fit_one(dataclasses.replace(config, interaction="cross")).ranker)
+    return fit_one(config)
+
+
 def train(
     catalogue: Catalogue,
     train_split: Sequences,
@@ -41,23 +76,16 @@ def train(
     config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    from models.behaviour_text.user_sequence import UserSequence, text_tables
-    from models.ranking import bert, export, training
-    from models.ranking.ranker import Ranker
-    from models.ranking.retrieval_client import RetrievalClient
+    from models.ranking import bert, export
     from models.ranking.training_log import TrainingLog
 
-    bert.keras_seed(config.seed)
-    backbone = bert.load_bert(str(inputs.bert.path))
-    bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
-    text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
-    ranker = Ranker(backbone, text, catalogue, train_split, config)
-    retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
     with TrainingLog(outputs.model_run.path) as log:
-        trained = training.fit(ranker, train_split, eval_split, retrieve, config, log.write)
+        trained = fit(catalogue, train_split, eval_split, vocabulary, inputs, config, log.write)
     export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
-    outputs.model_run.write_json("curve.json", {"epochs": [dataclasses.asdict(e) for e in log.epochs], **fitted})
+    sizes = bert.num_parameters(trained.ranker.bert)
+    epochs = log.curve()
+    outputs.model_run.write_json("curve.json", {"epochs": epochs, **fitted, **sizes})
     return log.summary()
 
 

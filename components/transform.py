@@ -45,9 +45,11 @@ class Config:
     """Sizes of vocabularies and texts."""
 
     wordpiece_size: int = 8000  # The most tokens in the vocabulary of behaviour text.
-    bert_preset: str = ""  # Takes the vocabulary of this preset or folder instead; name it in BehaviorPretrainer too.
+    bert_preset: str = ""  # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is
+    # taken, and BehaviorPretrainer continues from its weights. "": a vocabulary and a compact BERT of our own.
     item_tokens: int = 24  # Tokens kept of an item's text.
     user_tokens: int = 16  # Tokens kept of the text of a user's features.
+    query_tokens: int = 12  # Tokens kept of what a user searched for.
     max_categories: int = 8  # Values kept of a feature that has several.
     min_count: int = 1  # A category seen less often is out-of-vocabulary.
 
@@ -151,6 +153,13 @@ def join_splits(batches: Mapping[str, pa.RecordBatch]) -> Events:
     return Events(user[order], np.concatenate(splits)[order].astype(np.int64), joined, user_ids)
 
 
+def training_queries(events: Events) -> list[str]:
+    """What was searched for in training, each query once."""
+    if "query" not in events.columns:
+        return []
+    return [query.decode() for query in np.unique(events.columns["query"][events.split == 0]) if query]
+
+
 def build_sequences(
     events: Events,
     users: UserTable,
@@ -158,8 +167,9 @@ def build_sequences(
     item_rows: Mapping[bytes, int],
     positive: Positive,
     event_types: tuple[str, ...],
+    query_token_ids: npt.NDArray[np.int32] | None = None,
 ) -> Sequences:
-    """The users of one split, each with the events before it and in it."""
+    """The users of one split, each with the events before it and in it; `query_token_ids` are of all events."""
     position = SPLITS.index(split)
     chosen = np.unique(events.user[events.split == position])
     keep = np.isin(events.user, chosen) & (events.split <= position)
@@ -184,7 +194,18 @@ def build_sequences(
         numeric=features.numeric,
         vocabularies=users.vocabularies | {"event_type": event_types},
         token_ids=features.token_ids,
+        query_token_ids=None if query_token_ids is None else query_token_ids[keep],
     )
+
+
+def tokenize_queries(events: Events, wordpiece: list[str], config: Config) -> npt.NDArray[np.int32] | None:
+    """[num_events, query_tokens] int32, as in Sequences; None where nobody ever searched."""
+    from models import behaviour_text
+
+    texts, which = np.unique(events.columns.get("query", np.empty(0, object)), return_inverse=True)
+    if not any(texts):
+        return None
+    return behaviour_text.tokenize([text.decode() for text in texts], wordpiece, config.query_tokens)[which]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,17 +276,20 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     event_types = _vocabulary(events.columns["event_type"][in_train]) if "event_type" in events.columns else ()
 
     texts = item_texts(items, item_features) + user_texts(_take(user_rows, trained_on), user_features)
+    texts += training_queries(events)
     wordpiece = learn_wordpiece(texts, event_types, config)
     users = build_users(user_rows, trained_on, user_features, wordpiece, config)
     train_item_ids = events.columns["item_id"][in_train]
     catalogue = build_catalogue(items, item_features, train_item_ids, wordpiece, config)
+    queries = tokenize_queries(events, wordpiece, config)
 
     transformed.save_catalogue(outputs.transform_graph, catalogue)
     transformed.save_wordpiece(outputs.transform_graph, wordpiece)
+    transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
     transformed.save_user_vocabularies(outputs.transform_graph, users.vocabularies | {"event_type": event_types})
     item_rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids) if row}
     for split in SPLITS:
-        sequences = build_sequences(events, users, split, item_rows, dataset.positive, event_types)
+        sequences = build_sequences(events, users, split, item_rows, dataset.positive, event_types, queries)
         transformed.save_sequences(outputs.examples, split, sequences)
     unknown = sum(item not in item_rows for item in events.columns["item_id"])
     return f"{catalogue.num_rows - 1:,} items, {len(wordpiece):,} word pieces" + (

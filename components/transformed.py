@@ -13,6 +13,7 @@ from models.catalogue import Catalogue
 from models.sequences import Sequences
 
 CATALOGUE_FILE, WORDPIECE_FILE, USER_VOCABULARIES_FILE = "catalogue.npz", "wordpiece.txt", "vocabularies.json"
+BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
 
@@ -53,6 +54,16 @@ def load_wordpiece(graph: TransformGraph) -> list[str]:
     return (graph.path / WORDPIECE_FILE).read_text(encoding="utf-8").split("\n")[:-1]
 
 
+def save_bert_preset(graph: TransformGraph, preset: str) -> None:
+    """Writes which BERT the vocabulary comes from; "": it is our own."""
+    graph.write_json(BERT_PRESET_FILE, {"preset": preset})
+
+
+def load_bert_preset(graph: TransformGraph) -> str:
+    """Reads which BERT the vocabulary comes from."""
+    return str(graph.read_json(BERT_PRESET_FILE)["preset"])
+
+
 def save_user_vocabularies(graph: TransformGraph, vocabularies: dict[str, tuple[str, ...]]) -> None:
     """Writes the vocabularies of Sequences."""
     graph.write_json(USER_VOCABULARIES_FILE, vocabularies)
@@ -73,6 +84,9 @@ def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None
         "positive": (sequences.positive.astype(np.int64), splits),
         "token_ids": example_io.rectangular(sequences.token_ids),
     }
+    if sequences.query_token_ids is not None:
+        width = sequences.query_token_ids.shape[1]
+        columns["query_token_ids"] = (sequences.query_token_ids.reshape(-1), splits * width)
     for prefix, arrays in ((_CATEGORICAL, sequences.categorical), (_NUMERIC, sequences.numeric)):
         columns |= {f"{prefix}{name}": example_io.rectangular(array) for name, array in arrays.items()}
     example_io.write_split(examples, split, example_io.record_batch(columns))
@@ -101,6 +115,7 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         return {name.removeprefix(prefix): rows(name, dtype) for name in names}
 
     item_index = example_io.ragged(batch, "item_index")
+    queries = example_io.ragged(batch, "query_token_ids")
     return Sequences(
         user_ids=example_io.single(batch, "user_id", b""),
         row_splits=np.zeros(1, np.int64) if item_index is None else item_index[1],
@@ -114,6 +129,7 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         numeric=features(_NUMERIC, np.float32),
         vocabularies={name: tuple(values) for name, values in vocabularies.items()},
         token_ids=rows("token_ids", np.int32),
+        query_token_ids=None if queries is None or item_index is None else _of_events(queries[0], item_index[0]),
     )
 
 
@@ -128,6 +144,10 @@ def _unpack(data: npt.NDArray[np.uint8], row_splits: npt.NDArray[np.int64]) -> n
     strings = np.empty(len(row_splits) - 1, object)
     strings[:] = [raw[start:stop] for start, stop in itertools.pairwise(row_splits)]
     return strings
+
+
+def _of_events(values: npt.NDArray[Any], item_index: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    return values.astype(np.int32).reshape(len(item_index), -1)
 
 
 def _with_prefix(arrays: Any, prefix: str) -> dict[str, npt.NDArray[Any]]:

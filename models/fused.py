@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+_OF_CANDIDATES = ("candidates", "retrieval_scores", "candidate_token_ids")
+
 
 class Fused(tf.Module):
     """Two SavedModels, reloaded; nothing of how they were trained is needed.
@@ -28,7 +30,7 @@ class Fused(tf.Module):
     def specs(self) -> dict[str, tf.TensorSpec]:
         """Input name → spec: what either of the two asks for, but for the candidates."""
         specs = _inputs(self._rank) | _inputs(self._retrieve)
-        return {n: spec for n, spec in specs.items() if n not in ("candidates", "retrieval_scores")}
+        return {n: spec for n, spec in specs.items() if n not in _OF_CANDIDATES}
 
     def recommend(self, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """Retrieves, ranks, and keeps the best.
@@ -42,7 +44,8 @@ class Fused(tf.Module):
         k = tf.maximum(tf.reduce_max(request["k"]), 0)
         wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self._num_candidates))
         found = self._retrieve(**{name: request[name] for name in _inputs(self._retrieve)} | {"k": wide})
-        inputs = request | {"candidates": found["item_ids"], "retrieval_scores": found["scores"]}
+        no_text = tf.zeros([tf.shape(wide)[0], 1, 1], tf.int32)  # Retrieval finds nothing that ranking lacks.
+        inputs = request | dict(zip(_OF_CANDIDATES, (found["item_ids"], found["scores"], no_text), strict=True))
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
         _, best = tf.math.top_k(ranked["scores"], tf.minimum(k, tf.shape(found["item_ids"])[1]))
         columns = {"item_ids": found["item_ids"], "titles": found["titles"]} | ranked

@@ -43,12 +43,14 @@ class Request:
         history: events, oldest first.
         features: user feature → value, as in the users table; a missing one is unknown.
         timestamp: the request's time, Unix seconds; 0: unknown.
+        query_token_ids: a text query, tokenised with the vocabulary in the models' assets.
     """
 
     user_id: str
     history: Sequence[Event] = ()
     features: Mapping[str, Feature] = dataclasses.field(default_factory=dict)
     timestamp: int = 0
+    query_token_ids: Sequence[int] = ()
 
 
 def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
@@ -70,9 +72,18 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
             inputs[name] = np.array([request.timestamp for request in requests], np.int64)
         elif name.startswith("user_"):
             inputs[name] = _feature(requests, name.removeprefix("user_"), spec)
+        elif name == "candidate_token_ids":  # No candidate is new to the model.
+            inputs[name] = np.zeros((len(requests), 1, 1), np.int32)
         elif name == "query_token_ids":
-            inputs[name] = np.zeros((len(requests), 1), np.int32)
+            inputs[name] = _padded([request.query_token_ids for request in requests], 0, np.int32)
     return inputs
+
+
+def _padded(rows: Sequence[Sequence[Any]], padding: Any, dtype: Any) -> npt.NDArray[Any]:
+    array = np.full((len(rows), max([1, *map(len, rows)])), padding, dtype)
+    for row, values in enumerate(rows):
+        array[row, : len(values)] = values
+    return array
 
 
 _EVENT_INPUTS: dict[str, tuple[str, Any, Any]] = {
@@ -144,7 +155,15 @@ def requests_from_sequences(
             if sequences.item_index[at]
         ]
         now = int(sequences.timestamp[min(end, len(sequences.timestamp) - 1)])
-        yield Request(sequences.user_ids[row].decode(), history, features[row], now)
+        query = _query(sequences, row, end)
+        yield Request(sequences.user_ids[row].decode(), history, features[row], now, query)
+
+
+def _query(sequences: Sequences, row: int, end: int) -> list[int]:
+    if sequences.query_token_ids is None or end >= sequences.row_splits[row + 1]:
+        return []
+    tokens = sequences.query_token_ids[end]
+    return [int(token) for token in tokens[tokens > 0]]
 
 
 def _row_features(sequences: Sequences, row: int) -> dict[str, Feature]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+_EVENT_ARRAYS = ("item_index", "timestamp", "value", "event_type_index", "positive", "query_token_ids")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Sequences:
         vocabularies: name → strings behind `event_type` and `categorical`; position p is `[name][p - 2]`.
             Learnt from the training split's events and users alone.
         token_ids: [num_users, user_tokens] int32, the text of the user's features, 0-padded.
+        query_token_ids: [num_events, query_tokens] int32, what the user searched for right before the event,
+            0-padded; None where the data has no queries.
     """
 
     user_ids: npt.NDArray[np.object_]
@@ -44,11 +49,17 @@ class Sequences:
     numeric: dict[str, npt.NDArray[np.float32]]
     vocabularies: dict[str, tuple[str, ...]]
     token_ids: npt.NDArray[np.int32]
+    query_token_ids: npt.NDArray[np.int32] | None = None
 
     @property
     def num_users(self) -> int:
         """Number of rows."""
         return len(self.user_ids)
+
+    def events_at(self, positions: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Every event array, at these positions: what `dataclasses.replace` needs to choose or reorder events."""
+        arrays = {name: getattr(self, name) for name in _EVENT_ARRAYS}
+        return {name: array[positions] for name, array in arrays.items() if array is not None}
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

@@ -16,7 +16,7 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data, cli_deploy, cli_models
+from pipeline import cli_data, cli_deploy, cli_models, cli_tune
 from pipeline.terminal import Data, Json, Root, console, errors, print_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
@@ -26,6 +26,7 @@ app.add_typer(cli_models.models_app, name="models")
 app.add_typer(cli_deploy.deploy_app, name="deploy")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
+app.command()(cli_tune.tune)
 
 
 class Engine(enum.StrEnum):

@@ -28,12 +28,13 @@ class RunError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What happened to one component of a run."""
+    """What happened to one component of a run; `outputs`: name → folder."""
 
     component: str
     cached: bool
     seconds: float
     summary: str
+    outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 Observer = Callable[[str], contextlib.AbstractContextManager[Callable[[Step], None]]]
@@ -114,10 +115,10 @@ def _run_node(
     key = _cache_key(node, config, inputs)
     cached = _from_cache(node, key, store)
     if cached is not None:
-        return Step(node.component.title, True, 0.0, ""), cached
+        return Step(node.component.title, True, 0.0, "", _paths(cached)), cached
     started = time.monotonic()
     summary, outputs = _execute(node, config, inputs, root, key)
-    step = Step(node.component.title, False, time.monotonic() - started, summary)
+    step = Step(node.component.title, False, time.monotonic() - started, summary, _paths(outputs))
     properties = {
         "code_version": node.component.code_version,
         "config": json.dumps(dataclasses.asdict(config), sort_keys=True, default=str),
@@ -133,6 +134,10 @@ def _resolve(source: Channel | Artifact, produced: Mapping[tuple[str, str], _Pro
     if isinstance(source, Channel):
         return produced[source.node, source.output]
     return _Produced(source, source.digest())
+
+
+def _paths(outputs: Mapping[str, _Produced]) -> dict[str, str]:
+    return {name: str(value.artifact.path) for name, value in outputs.items()}
 
 
 def _pairs(values: Mapping[str, _Produced]) -> dict[str, tuple[Artifact, str]]:

@@ -22,6 +22,7 @@ from models.sequences import Sequences
 
 MAX_NUMBERS = 100  # How many different numbers of one feature are told apart in text.
 _FEATURE_TOKENS = 8  # The longest text of one feature's name, or of one value.
+_QUERY_TOKENS = 32  # The longest query that is read.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +132,33 @@ class UserSequence:
         sep = tf.fill([batch, 1], self._sep)
         pieces = [tf.fill([batch, 1], self._cls), *self._user(request, batch), sep]
         if "query_token_ids" in request:
-            query = request["query_token_ids"]
+            query = request["query_token_ids"][:, :_QUERY_TOKENS]
             pieces += [query, tf.where(tf.reduce_any(query > 0, 1, keepdims=True), sep, 0)]
         pieces.append(self._events(history, request))
         everything = tf.concat(pieces, axis=1)
-        return tf.ragged.boolean_mask(everything, everything > 0).to_tensor(shape=[None, self.length])
+        return _close_up(everything, self.length)
+
+    def of_items(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[num_items, tokens] int32 texts, 0-padded → [num_items, tokens + 2] int32: [CLS] text [SEP]."""
+        ends = [tf.shape(token_ids)[0], 1]
+        return _close_up(tf.concat([tf.fill(ends, self._cls), token_ids, tf.fill(ends, self._sep)], axis=1))
+
+    def pairs(self, candidates: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Each candidate's text with its user's: [CLS] item [SEP] what `__call__` gives, without its [CLS].
+
+        Args:
+            candidates: [batch, num_candidates, tokens] int32, 0-padded.
+            users: [batch, length] int32.
+
+        Returns:
+            Token ids [batch × num_candidates, length] int32 and segment ids, 0 for the item and 1 for the user.
+        """
+        shape = tf.shape(candidates)
+        items = self.of_items(tf.reshape(candidates, [shape[0] * shape[1], candidates.shape[2]]))
+        user = tf.repeat(users[:, 1:], shape[1], axis=0)
+        tokens = _close_up(tf.concat([items, user], axis=1), self.length)
+        num_first = tf.math.count_nonzero(items, axis=1, keepdims=True, dtype=tf.int32)
+        return tokens, tf.cast((tf.range(self.length) >= num_first) & (tokens > 0), tf.int32)
 
     def _events(self, history: tf.Tensor, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
         num_events = tf.shape(history)[1]
@@ -163,6 +186,12 @@ class UserSequence:
             known = tf.cast(tf.reduce_any(tokens > 0, 1, keepdims=True), tf.int32)
             pieces += [known * tf.constant(self.tables.names[name])[None], tokens]
         return pieces
+
+
+def _close_up(tokens: tf.Tensor, length: int | None = None) -> tf.Tensor:
+    """Moves the zeros of each row to its end, and cuts or pads it to a length (its own, if none is given)."""
+    closed = tf.ragged.boolean_mask(tokens, tokens > 0)
+    return closed.to_tensor(shape=[None, tokens.shape[1] if length is None else length])
 
 
 def _number_table(values: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> NumberTable:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import keras_nlp
+import numpy as np
 
 from models.behaviour_text import wordpiece
 
@@ -116,6 +117,14 @@ def choose_trainable(backbone: Any, fine_tune: str, last_n: int, lora_rank: int)
     if unfrozen is not None:
         for layer in backbone.layers:
             layer.trainable = any(layer is chosen for chosen in unfrozen)
+
+
+def num_parameters(backbone: Any) -> dict[str, int]:
+    """How many parameters BERT has and how many of them train, for the record; what LoRA adds trains."""
+    return {
+        "bert_parameters": sum(int(np.prod(weight.shape)) for weight in backbone.weights),
+        "bert_parameters_trained": sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights),
+    }
 
 
 def merge_lora(backbone: Any) -> None:

@@ -72,9 +72,15 @@ def fit_blend(
     return Blend(*map(float, best)) if blended >= _ndcg(np.where(mask, parts[..., 0], -np.inf), place) else Blend()
 
 
-def fit_calibration(logits: Floats, positive: Floats) -> Calibration:
-    """The most likely slope and offset; no change where only one answer was seen."""
-    if not 0 < positive.mean() < 1:
+def fit_calibration(logits: Floats, positive: Floats, kind: str = "platt") -> Calibration:
+    """The most likely slope and offset; no change where only one answer was seen.
+
+    Args:
+        logits: [num_events] float64.
+        positive: [num_events] float64, 1 for liked.
+        kind: `platt`; `temperature` (Guo et al., 2017), the slope alone; or `none`.
+    """
+    if kind == "none" or not len(positive) or not 0 < positive.mean() < 1:
         return Calibration()
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
@@ -83,7 +89,8 @@ def fit_calibration(logits: Floats, positive: Floats) -> Calibration:
         value = (np.logaddexp(0, z) - positive * z).mean() + 1e-4 * (parameters[0] - 1) ** 2
         return value, np.array([(error * logits).mean() + 2e-4 * (parameters[0] - 1), error.mean()])
 
-    slope, offset = scipy.optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
+    bounds = [(None, None), (0, 0) if kind == "temperature" else (None, None)]
+    slope, offset = scipy.optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B").x
     return Calibration(float(slope), float(offset))
 
 

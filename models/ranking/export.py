@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from models.behaviour_text import wordpiece
 from models.catalogue import Catalogue
 from models.ranking.training import Trained
 from models.request_specs import request_specs
 from models.retrieval import string_table
 from models.sequences import Sequences
 
+VOCABULARY_FILE = "vocab.txt"
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -39,6 +42,8 @@ class RankingModule(tf.Module):
             name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
         }
         self._specs = rank_specs(train)
+        self.vocabulary = trained.ranker.text.tables.vocabulary
+        self.asset: tf.saved_model.Asset | None = None
 
     def signatures(self) -> dict[str, Any]:
         """`rank`, also under TensorFlow Serving's default name."""
@@ -50,9 +55,9 @@ class RankingModule(tf.Module):
 
         Args:
             candidates: [batch, num_candidates] string ids, "" for padding. An id that is not in the catalogue is
-                scored as an item of which nothing is known.
+                scored by its text, and without one as an item of which nothing is known.
             retrieval_scores: [batch, num_candidates] float32.
-            request: who asks.
+            request: who asks, and `candidate_token_ids` [batch, num_candidates or 1, tokens] int32.
 
         Returns:
             `scores`, to sort by, `probabilities` of being liked, and where the data has values `ratings`, all
@@ -60,6 +65,7 @@ class RankingModule(tf.Module):
         """
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._positions(request) | {"candidates": self._item_rows.lookup(candidates)}
+        inputs |= {name: self._known(request[name]) for name in request if name.endswith("_token_ids")}
         outputs = ranker(inputs, with_text=self._trained.with_text)
         present = candidates != ""
         retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
@@ -73,6 +79,12 @@ class RankingModule(tf.Module):
             ratings = ranker.rating_mean + ranker.rating_deviation * outputs["ratings"]
             results["ratings"] = tf.where(present, tf.clip_by_value(ratings, *ranker.rating_range), 0.0)
         return results
+
+    def _known(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """A token of another vocabulary is an unknown one."""
+        vocabulary = self._trained.ranker.text.tables.vocabulary
+        known = (token_ids >= 0) & (token_ids < len(vocabulary))
+        return tf.where(known, token_ids, vocabulary.index(wordpiece.UNK))
 
     def _positions(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Strings to positions; the history newest first, without what is unknown."""
@@ -107,16 +119,27 @@ def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
 
 
 def rank_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
-    """Input name → spec of what the model is asked with."""
+    """Input name → spec of what the model is asked with; queries where it has learnt from some."""
+    tokens = tf.TensorSpec([None, None], tf.int32, name="query_token_ids")
+    queries = {} if train.query_token_ids is None else {"query_token_ids": tokens}
     return {
         "candidates": tf.TensorSpec([None, None], tf.string, name="candidates"),
         "retrieval_scores": tf.TensorSpec([None, None], tf.float32, name="retrieval_scores"),
+        "candidate_token_ids": tf.TensorSpec([None, None, None], tf.int32, name="candidate_token_ids"),
         "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
+        **queries,
         **request_specs(train),
     }
 
 
 def save(module: RankingModule, folder: pathlib.Path) -> None:
-    """Saves the signatures; the folder loads in a process that has no code of ours."""
+    """Saves the signatures, and the vocabulary that texts of requests are tokenised with, as `assets/vocab.txt`.
+
+    The folder loads in a process that has no code of ours.
+    """
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
+    with tempfile.TemporaryDirectory(prefix="homefeed-") as assets:
+        file = pathlib.Path(assets) / VOCABULARY_FILE
+        file.write_text("".join(f"{token}\n" for token in module.vocabulary), encoding="utf-8")
+        module.asset = tf.saved_model.Asset(str(file))
+        tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)

@@ -18,6 +18,7 @@ class Hyperparameters:
     num_candidates: int = 100  # What retrieval returns for a request.
     moments_per_user: int = 4  # Training requests of a user in one pass, drawn anew each time.
     # The model.
+    interaction: Literal["late", "cross"] = "late"  # BERT reads the user once, or the user with each candidate.
     width: int = 64  # Size of item vectors, attention and hidden layers.
     num_heads: int = 2  # Heads of the attention from candidates to events and to words.
     num_events: int = 50  # Newest events that candidates attend to.
@@ -35,10 +36,16 @@ class Hyperparameters:
     epochs_with_text: int = 1  # Passes over the users with BERT.
     patience: int = 3  # Passes without a better result on eval before a phase ends.
     batch_size: int = 32  # Requests a step.
+    accumulated_steps: int = 1  # Steps whose gradients are averaged before the weights change.
     learning_rate: float = 2e-3  # Highest rate of everything but BERT.
+    rate_with_text: float = 0.1  # Share of that rate while BERT trains: what is learnt by then is kept.
     bert_learning_rate: float = 2e-4  # Highest rate while BERT trains.
     weight_decay: float = 0.01  # Decoupled (AdamW).
     list_weight: float = 1.0  # Weight of the listwise softmax loss.
     positive_weight: float = 1.0  # Weight of the cross-entropy of P(positive).
     rating_weight: float = 1.0  # Weight of the squared error of ratings, in standard deviations.
+    distil_weight: float = 0.0  # Weight of the cross-entropy to a `cross` teacher, which is trained first; 0: none.
+    adversarial: float = 0.0  # Length of the worst step of the word vectors (FGM) that BERT must withstand; 0: none.
+    balance_classes: bool = False  # Liked and not liked weigh the same; calibration then mends the probabilities.
+    calibration: Literal["platt", "temperature", "none"] = "platt"  # Of probabilities, fitted on eval.
     seed: int = 0

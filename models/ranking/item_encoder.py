@@ -55,8 +55,13 @@ class ItemEncoder(keras.layers.Layer):
             for name, column in (*self._catalogue.categorical.items(), *self._catalogue.numeric.items())
         }
         self._known = self._constant("known", (self._catalogue.train_counts > 0).astype(np.float32))
-        self._text_vectors = self.add_weight(
-            name="text_vectors", shape=(rows, self.text_width), initializer="zeros", trainable=False
+        self._text_vectors, self._text_mean, self._text_scale = (
+            self.add_weight(name=name, shape=shape, initializer=start, trainable=False)
+            for name, shape, start in (
+                ("text_vectors", (rows, self.text_width), "zeros"),
+                ("text_mean", (self.text_width,), "zeros"),
+                ("text_scale", (self.text_width,), "ones"),
+            )
         )
         if not self._features.is_empty:
             self._features.build(None)
@@ -64,8 +69,12 @@ class ItemEncoder(keras.layers.Layer):
         self._vector.build((None, 2 * self.width))
 
     def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Takes BERT's reading of each item: [num_rows, text_width] float32."""
-        self._text_vectors.assign(vectors)
+        """Takes BERT's reading of each item: [num_rows, text_width] float32; row 0 says nothing."""
+        known = vectors[1:]
+        mean, scale = known.mean(0), known.std(0) + 1e-3
+        self._text_mean.assign(mean)
+        self._text_scale.assign(scale)
+        self._text_vectors.assign(np.concatenate([np.zeros_like(vectors[:1]), (known - mean) / scale]))
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Items as vectors.
@@ -77,16 +86,24 @@ class ItemEncoder(keras.layers.Layer):
         Returns:
             [..., width] float32 vectors. Row 0 gets what nothing at all looks like.
         """
-        content = tf.tensordot(tf.gather(self._text_vectors.value, rows), self._text.kernel.value, 1)
-        if not self._features.is_empty:
-            content += self._features({name: tf.gather(column.value, rows) for name, column in self._columns.items()})
-        content = tf.nn.gelu(content)
+        content = self._content(tf.gather(self._text_vectors.value, rows), rows)
         # An item that training has never seen keeps no accidental identity.
         keep = tf.gather(self._known.value, rows)
         if training and self.id_dropout:
             dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
             keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
-        return self._vector(content) + tf.gather(self._ids.value, rows) * keep[..., None]
+        return content + tf.gather(self._ids.value, rows) * keep[..., None]
+
+    def of_text(self, text: tf.Tensor) -> tf.Tensor:
+        """Items of which nothing but the text is known: BERT's readings [..., text_width] → [..., width]."""
+        standardised = (text - self._text_mean.value) / self._text_scale.value
+        return self._content(standardised, tf.zeros(tf.shape(text)[:-1], tf.int32))
+
+    def _content(self, text: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        content = tf.tensordot(text, self._text.kernel.value, 1)
+        if not self._features.is_empty:
+            content += self._features({name: tf.gather(column.value, rows) for name, column in self._columns.items()})
+        return self._vector(tf.nn.gelu(content))
 
     def _constant(self, name: str, column: npt.NDArray[Any]) -> Any:
         return self.add_weight(

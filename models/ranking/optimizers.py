@@ -7,7 +7,9 @@ from typing import Any
 import keras
 
 
-def adamw(learning_rate: float, steps: int, weight_decay: float = 0.01, warmup: float = 0.1) -> Any:
+def adamw(
+    learning_rate: float, steps: int, weight_decay: float = 0.01, warmup: float = 0.1, accumulated: int = 1
+) -> Any:
     """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay to zero, gradients clipped to norm 1.
 
     Args:
@@ -15,11 +17,18 @@ def adamw(learning_rate: float, steps: int, weight_decay: float = 0.01, warmup: 
         steps: length of the training.
         weight_decay: decoupled; biases, normalisation and embedding tables are left alone.
         warmup: share of the steps in which the rate rises.
+        accumulated: steps whose gradients are averaged before weights change.
     """
+    steps = max(1, steps // accumulated)
     warmup_steps = max(1, int(steps * warmup))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup_steps), warmup_target=learning_rate, warmup_steps=warmup_steps
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=weight_decay,
+        global_clipnorm=1.0,
+        gradient_accumulation_steps=accumulated if accumulated > 1 else None,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embedding"])
     return optimizer

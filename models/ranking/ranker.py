@@ -1,4 +1,4 @@
-"""The ranking model in its late mode: the user is read once, each candidate looks at what was read."""
+"""The ranking model: a user's text and events, and what each candidate is to them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from models.ranking.hyperparameters import Hyperparameters
 from models.sequences import Sequences
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
+_NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
 _SECONDS = (60.0, 86_400.0, 2_592_000.0)  # A minute, a day, a month: scales of elapsed time.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -25,9 +26,11 @@ Lookup = Callable[[tf.Tensor], tf.Tensor]
 class Ranker(keras.Model):
     """Scores candidates for users.
 
-    A candidate attends to the user's newest events and to BERT's reading of the user's text; a taste in
-    ratings is estimated from the ratings in the history; a deep and cross network (Wang et al., 2021, DCN V2)
-    joins it all and ends in three heads.
+    A candidate attends to the user's newest events, and meets the user's text in one of two ways: under `late`
+    BERT reads the user once and each candidate attends to that reading; under `cross` BERT reads each candidate's
+    text together with the user's. A query is also compared with each candidate word by word. A taste in ratings
+    is estimated from the ratings in the history; a deep and cross network (Wang et al., 2021, DCN V2) joins it
+    all and ends in three heads.
 
     Args:
         bert: a `BertBackbone`.
@@ -59,8 +62,15 @@ class Ranker(keras.Model):
         self._event = keras.layers.Dense(width, name="event")
         self._recency = self.add_weight(name="recency_embedding", shape=(config.num_events,), initializer="zeros")
         self._look_at_events = attention.CandidateAttention(width, config.num_heads, name="look_at_events")
-        self._look_at_words = attention.CandidateAttention(width, config.num_heads, name="look_at_words")
+        if config.interaction == "cross":
+            self._pair = keras.layers.Dense(width, name="pair")
+        else:
+            self._look_at_words = attention.CandidateAttention(width, config.num_heads, name="look_at_words")
+        # Shut at first: BERT joins a model that already ranks well.
         self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
+        self.has_queries = train.query_token_ids is not None
+        if self.has_queries:
+            self._query = keras.layers.Dense(width, use_bias=False, name="query")
         if self.has_ratings:
             self._user_design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
             fits = rating_fits.fit(
@@ -80,11 +90,12 @@ class Ranker(keras.Model):
         self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
         self._narrow = keras.layers.Dense(width, use_bias=False, name="narrow")
         self._cross = keras.layers.Dense(
-            6 * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
+            (6 + self.has_queries) * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
         )
         self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
         self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
         self.frozen: tf.Variable | None = None
+        self._read_texts: Any = None
 
     @property
     def has_ratings(self) -> bool:
@@ -99,8 +110,9 @@ class Ranker(keras.Model):
         """Scores.
 
         Args:
-            request: as `models.ranking.requests.features` gives it, and `candidates` [batch, num_candidates]
-                int32 rows.
+            request: as `models.ranking.requests.features` gives it, `candidates` [batch, num_candidates] int32
+                rows, and perhaps `candidate_token_ids` [batch, num_candidates or 1, tokens] int32, the text of
+                candidates whose row is 0.
             with_text: whether BERT is asked.
             training: whether dropout acts.
 
@@ -110,11 +122,13 @@ class Ranker(keras.Model):
         """
         request = {name: tensor for name, tensor in request.items() if name not in self._unused}
         items = self._lookup(training)
-        candidates = items(request["candidates"])
+        candidates = self._with_new_items(items(request["candidates"]), request)
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
         words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
         parts += [words, candidates * words, self._user(request, candidates)]
+        query = self._query_match(request, candidates) if self.has_queries else None
+        parts += [] if query is None else [query]
         parts += self._statistics(request)
         outputs = {}
         if self.has_ratings:
@@ -127,11 +141,19 @@ class Ranker(keras.Model):
             "list_logits": logits[..., 0] + tf.reduce_sum(candidates * events, axis=-1),
             "positive_logits": logits[..., 1],
         }
+        if query is not None:
+            outputs["list_logits"] += tf.reduce_sum(query, axis=-1)
         if self.has_ratings:
             outputs["ratings"] = rating + logits[..., 2]
             above = rating - self._threshold.value
             outputs["positive_logits"] += self._slopes.value[0] * above / deviation + self._slopes.value[1] * above
         return outputs
+
+    @property
+    def text_variables(self) -> list[Any]:
+        """What training without text leaves as it was: the layers that listen to BERT."""
+        listener = self._pair if self.config.interaction == "cross" else self._look_at_words
+        return [self._words_gate, *listener.trainable_variables]
 
     @property
     def constants(self) -> list[tf.Variable]:
@@ -145,19 +167,36 @@ class Ranker(keras.Model):
         self.frozen = tf.Variable(self.items(tf.range(self.items.num_rows)), trainable=False)
 
     def read_items(self, batch_size: int = 256) -> None:
-        """Runs BERT over the catalogue's texts, and keeps what it says: [CLS] text [SEP], mean over tokens."""
+        """Runs BERT over the catalogue's texts, and keeps what it says."""
+        if self._read_texts is None:
+            self._read_texts = tf.function(self._read_item, reduce_retracing=True)
         table = self.text.tables.items
-        vectors = np.zeros((len(table), self.bert.hidden_dim), np.float32)
-        for start in range(0, len(table), batch_size):
-            rows = tf.range(start, min(start + batch_size, len(table)))
-            tokens = self.text({"history": rows[:, None]})[:, : table.shape[1] + 3]
-            output, present = self._read(tokens, training=False)
-            weights = tf.cast(present, tf.float32)[..., None]
-            vectors[start : start + batch_size] = tf.reduce_sum(output * weights, 1) / tf.reduce_sum(weights, 1)
-        known = vectors[1:]
-        vectors[1:] = (known - known.mean(0)) / (known.std(0) + 1e-3)
-        vectors[0] = 0
-        self.items.set_text_vectors(vectors)
+        parts = [
+            self._read_texts(tf.constant(table[start : start + batch_size])).numpy()
+            for start in range(0, len(table), batch_size)
+        ]
+        self.items.set_text_vectors(np.concatenate(parts))
+
+    def _read_item(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[num_items, tokens] int32 → [num_items, width of BERT]: [CLS] text [SEP], mean over tokens."""
+        output, present = self._read(self.text.of_items(token_ids), training=False)
+        weights = tf.cast(present, tf.float32)[..., None]
+        return tf.reduce_sum(output * weights, 1) / tf.reduce_sum(weights, 1)
+
+    def _with_new_items(self, candidates: tf.Tensor, request: Tensors) -> tf.Tensor:
+        """Candidates that the catalogue lacks, by their text."""
+        if "candidate_token_ids" not in request:
+            return candidates
+        longest = min(_NEW_ITEM_TOKENS, self.bert.max_sequence_length - 2)
+        given = request["candidate_token_ids"][..., :longest]
+        token_ids = tf.broadcast_to(given, tf.concat([tf.shape(request["candidates"]), tf.shape(given)[-1:]], 0))
+        is_new = tf.reduce_any(token_ids > 0, axis=-1) & (request["candidates"] == 0)
+
+        def read() -> tf.Tensor:
+            vectors = self.items.of_text(self._read_item(tf.boolean_mask(token_ids, is_new)))
+            return tf.tensor_scatter_nd_update(candidates, tf.where(is_new), vectors)
+
+        return tf.cond(tf.reduce_any(is_new), read, lambda: candidates)
 
     def _lookup(self, training: bool) -> Lookup:
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
@@ -168,18 +207,44 @@ class Ranker(keras.Model):
             table = self.items(tf.range(self.items.num_rows), training=training)
         return lambda rows: tf.gather(table, rows)
 
-    def _read(self, tokens: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _read(
+        self, tokens: tf.Tensor, training: bool, segments: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         present = tokens > 0
         inputs = {
             "token_ids": tokens,
-            "segment_ids": tf.zeros_like(tokens),
+            "segment_ids": tf.zeros_like(tokens) if segments is None else segments,
             "padding_mask": tf.cast(present, tf.int32),
         }
         return self.bert(inputs, training=training)["sequence_output"], present
 
     def _words(self, request: Tensors, candidates: tf.Tensor, training: bool) -> tf.Tensor:
-        output, present = self._read(self.text(request), training=training)
-        return self._words_gate.value * self._look_at_words((candidates, output, present, None))
+        """[batch, num_candidates, width]: what BERT says of each candidate for this user."""
+        user = self.text(request)
+        if self.config.interaction == "late":
+            output, present = self._read(user, training)
+            return self._words_gate.value * self._look_at_words((candidates, output, present, None))
+        shape = tf.shape(request["candidates"])
+        pairs, segments = self.text.pairs(self._candidate_tokens(request), user)
+        output, _ = self._read(pairs, training, segments)
+        return self._words_gate.value * tf.reshape(self._pair(output[:, 0]), [shape[0], shape[1], self.config.width])
+
+    def _candidate_tokens(self, request: Tensors) -> tf.Tensor:
+        """[batch, num_candidates, tokens] int32."""
+        known = tf.gather(tf.constant(self.text.tables.items), request["candidates"])
+        if "candidate_token_ids" not in request:
+            return known
+        width = known.shape[-1]
+        given = tf.pad(request["candidate_token_ids"], ((0, 0), (0, 0), (0, width)))[..., :width]
+        return tf.where(request["candidates"][..., None] > 0, known, given)
+
+    def _query_match(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, num_candidates, width]: the query's mean word vector times each candidate; 0 without a query."""
+        tokens = request["query_token_ids"]
+        known = tf.cast(tokens > 0, tf.float32)[..., None]
+        words = tf.gather(self.bert.token_embedding.embeddings.value, tokens) * known
+        mean = tf.reduce_sum(words, 1) / tf.maximum(tf.reduce_sum(known, 1), 1.0)
+        return candidates * self._query(mean)[:, None, :]
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["history"][:, : self.config.num_events]

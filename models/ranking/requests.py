@@ -63,7 +63,8 @@ def features(sequences: Sequences, moments: Moments, num_events: int) -> dict[st
     Returns:
         `history` [num_moments, num_events] int32 catalogue rows, newest first, 0 for none; aligned with it
         `history_value` float32 (NaN), `history_event_type` int32 and `history_timestamp` int64, 0 for none;
-        `timestamp` [num_moments] int64, the event's that comes; `user_<feature>` [num_moments, …].
+        `timestamp` [num_moments] int64, the event's that comes; where the data has queries `query_token_ids`
+        [num_moments, query_tokens] int32, what was searched for before it; `user_<feature>` [num_moments, …].
     """
     positions = moments.cut[:, None] - 1 - np.arange(num_events)
     known = positions >= sequences.row_splits[moments.row][:, None]
@@ -76,9 +77,18 @@ def features(sequences: Sequences, moments: Moments, num_events: int) -> dict[st
         "history_timestamp": np.where(known, sequences.timestamp[positions], 0).astype(np.int64),
         "timestamp": sequences.timestamp[coming],
     }
+    if sequences.query_token_ids is not None and len(sequences.timestamp):
+        arrays["query_token_ids"] = sequences.query_token_ids[coming]
     for name, table in (*sequences.categorical.items(), *sequences.numeric.items()):
         arrays[f"user_{name}"] = table[moments.row]
     return arrays
+
+
+def all_coming_items(sequences: Sequences, moments: Moments) -> npt.NDArray[np.int32]:
+    """[num_moments, most events] int32 rows of everything that the user takes from the cut on, 0-padded."""
+    most = int((sequences.row_splits[moments.row + 1] - moments.cut).max(initial=1))
+    positions = coming_events(sequences, moments, most)
+    return np.where(positions >= 0, sequences.item_index[positions], 0).astype(np.int32)
 
 
 def coming_events(sequences: Sequences, moments: Moments, num_events: int) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ class RetrievalClient:
         for name in sequences.categorical:
             arrays[f"user_{name}"] = _strings(sequences, name)[arrays[f"user_{name}"]]
         arrays["k"] = np.full(len(moments), k, np.int32)
-        arrays["query_token_ids"] = np.zeros((len(moments), 1), np.int32)
+        arrays.setdefault("query_token_ids", np.zeros((len(moments), 1), np.int32))
         inputs = {}
         for name, spec in self._inputs.items():
             array = arrays[name]

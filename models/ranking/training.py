@@ -58,6 +58,7 @@ def fit(
     retrieve: examples.Retrieve,
     config: Hyperparameters,
     log: Callable[[Epoch], None] = lambda epoch: None,
+    teacher: Ranker | None = None,
 ) -> Trained:
     """Trains `ranker` in place.
 
@@ -68,17 +69,21 @@ def fit(
         retrieve: what the retrieval model returns.
         config: rates and lengths.
         log: called after each epoch.
+        teacher: trained; what `ranker` should agree with while BERT trains.
     """
     rng = np.random.default_rng(config.seed)
     source = _source(train, retrieve, config, rng)
     held_out = _held_out(evaluation, retrieve, config)
-    ranker.read_items()
-    trainer = _Trainer(ranker, config, bool((train.positive[train.targets] == 0).any()))
-    epochs: list[Epoch] = []
     berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
+    ranker.read_items()
+    liked = train.positive[train.targets]
+    trainer = _Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0, teacher)
+    epochs: list[Epoch] = []
     for with_text, num_epochs in ((False, config.epochs_without_text), (True, config.epochs_with_text)):
         epochs += trainer.run(source, held_out, with_text, num_epochs, rng, log)
     berts.merge_lora(ranker.bert)
+    if config.epochs_with_text and config.fine_tune != "head":
+        ranker.read_items()  # By the BERT that is exported: it will read new items as it read these.
     with_text = config.epochs_with_text > 0
     return Trained(ranker, *_fit_on_eval(ranker, held_out, config, with_text), tuple(epochs))
 
@@ -112,10 +117,11 @@ def _held_out(evaluation: Sequences, retrieve: examples.Retrieve, config: Hyperp
 class _Trainer:
     """Steps, early stopping and the best weights."""
 
-    def __init__(self, ranker: Ranker, config: Hyperparameters, has_disliked: bool):
+    def __init__(self, ranker: Ranker, config: Hyperparameters, positive_share: float, teacher: Ranker | None):
         self._ranker = ranker
         self._config = config
-        self._has_disliked = has_disliked
+        self._positive_share = positive_share
+        self._teacher = teacher
 
     def run(
         self,
@@ -142,10 +148,12 @@ class _Trainer:
         for number in range(num_epochs):
             labelled = source() if number else labelled
             train_loss = float(np.mean([step(self._tensors(b)) for b in self._batches(labelled, config, rng)]))
+            if with_text and config.fine_tune != "head":
+                self._ranker.read_items()
             eval_losses = self._evaluate(evaluate, held_out)
             epochs.append(Epoch(with_text, train_loss, *eval_losses))
             log(epochs[-1])
-            if not eval_losses[0] < best:
+            if len(held_out) and not eval_losses[0] < best:
                 waited += 1
                 if waited >= config.patience:
                     break
@@ -156,30 +164,52 @@ class _Trainer:
         return epochs
 
     def _groups(self, with_text: bool, steps: int) -> list[tuple[list[Any], Any]]:
-        """What trains, each group with its optimiser: all but BERT, then BERT."""
+        """What trains, each group with its optimiser: what listens to BERT, what has learnt already, and BERT."""
         config, ranker = self._config, self._ranker
         of_bert = {id(variable) for variable in ranker.bert.variables}
-        groups = [([v for v in ranker.trainable_variables if id(v) not in of_bert], config.learning_rate)]
+        of_text = {id(variable) for variable in ranker.text_variables}
+        others = [v for v in ranker.trainable_variables if id(v) not in of_bert]
+        groups = [([v for v in others if id(v) in of_text], config.learning_rate)] if with_text else []
+        kept = config.learning_rate * (config.rate_with_text if with_text and config.epochs_without_text else 1.0)
+        groups.append(([v for v in others if id(v) not in of_text], kept))
         if with_text and ranker.bert.trainable_variables:
             groups.append((ranker.bert.trainable_variables, config.bert_learning_rate))
         built = []
         for variables, learning_rate in groups:
-            optimizer = optimizers.adamw(learning_rate, steps, config.weight_decay)
+            optimizer = optimizers.adamw(
+                learning_rate, steps, config.weight_decay, accumulated=config.accumulated_steps
+            )
             optimizer.build(variables)
             built.append((variables, optimizer))
         return built
 
     def _step(self, batch: dict[str, tf.Tensor], groups: list[tuple[list[Any], Any]], with_text: bool) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = self._losses(batch, with_text, True)[0]
-        gradients = tape.gradient(
-            loss,
-            [[variable.value for variable in variables] for variables, _ in groups],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
+        sources = [[variable.value for variable in variables] for variables, _ in groups]
+        loss, gradients = self._gradients(batch, sources, with_text)
+        if with_text and self._config.adversarial:
+            gradients = tf.nest.map_structure(tf.add, gradients, self._after_worst_step(batch, sources))
         for (variables, optimizer), group in zip(groups, gradients, strict=True):
-            optimizer.apply([tf.convert_to_tensor(gradient) for gradient in group], variables)
+            optimizer.apply(group, variables)
         return loss
+
+    def _gradients(
+        self, batch: dict[str, tf.Tensor], sources: list[Any], with_text: bool
+    ) -> tuple[tf.Tensor, list[Any]]:
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            loss = self._losses(batch, with_text, True)[0]
+        gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, tf.nest.map_structure(tf.convert_to_tensor, gradients)
+
+    def _after_worst_step(self, batch: dict[str, tf.Tensor], sources: list[Any]) -> list[Any]:
+        """Gradients where the word vectors are moved the way that hurts most (Miyato et al., 2017; FGM)."""
+        words = self._ranker.bert.token_embedding.embeddings.value
+        _, (uphill,) = self._gradients(batch, [words], True)
+        step = self._config.adversarial * uphill / (tf.norm(uphill) + 1e-12)
+        words.assign_add(step)
+        _, gradients = self._gradients(batch, sources, True)
+        words.assign_sub(step)
+        return gradients
 
     def _losses(self, batch: dict[str, tf.Tensor], with_text: bool, training: bool) -> list[tf.Tensor]:
         """Weighted sum, listwise, P(positive), rating."""
@@ -187,8 +217,10 @@ class _Trainer:
         outputs = ranker(batch, with_text=with_text, training=training)
         listwise = losses.listwise_softmax(outputs["list_logits"], batch["relevance"], batch["irrelevant"])
         judged = batch["is_event"]
-        if not self._has_disliked:
+        if self._positive_share == 1:  # Nobody disliked anything: what was not chosen stands for it.
             judged += tf.cast(batch["irrelevant"], tf.float32)
+        elif config.balance_classes and self._positive_share > 0:
+            judged *= losses.class_weights(batch["positive"], self._positive_share)
         positive = losses.binary_cross_entropy(outputs["positive_logits"], batch["positive"], judged)
         rating = tf.constant(0.0)
         if ranker.has_ratings:
@@ -196,6 +228,10 @@ class _Trainer:
             known = tf.cast(tf.math.is_finite(target), tf.float32)
             rating = losses.squared_error(outputs["ratings"], target, known)
         total = config.list_weight * listwise + config.positive_weight * positive + config.rating_weight * rating
+        if training and with_text and self._teacher is not None:
+            taught = self._teacher(batch, with_text=True)["list_logits"]
+            present = batch["candidates"] > 0
+            total += config.distil_weight * losses.distillation(outputs["list_logits"], taught, present)
         return [total, listwise, positive, rating]
 
     def _evaluate(self, evaluate: Any, held_out: examples.Labelled) -> tuple[float, ...]:
@@ -264,7 +300,9 @@ def _fit_on_eval(
         present,
     )
     calibration = blends.fit_calibration(
-        np.concatenate(positive_logits).astype(np.float64), np.concatenate(positives).astype(np.float64)
+        np.concatenate(positive_logits).astype(np.float64),
+        np.concatenate(positives).astype(np.float64),
+        config.calibration,
     )
     return blend, calibration
 

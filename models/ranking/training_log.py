@@ -1,38 +1,13 @@
-"""The training curve, for TensorBoard and for people."""
+"""The training curve of ranking."""
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
-
-import tensorflow as tf
-
+from models import training_log
 from models.ranking.training import Epoch
 
 
-class TrainingLog:
-    """Collects epochs and writes each as TensorBoard scalars; a context manager.
-
-    Args:
-        folder: where the event file goes.
-    """
-
-    def __init__(self, folder: pathlib.Path):
-        self.epochs: list[Epoch] = []
-        self._writer = tf.summary.create_file_writer(str(folder))
-
-    def __enter__(self) -> TrainingLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-    def write(self, epoch: Epoch) -> None:
-        """Adds an epoch."""
-        self.epochs.append(epoch)
-        with self._writer.as_default(step=len(self.epochs)):
-            for name, value in dataclasses.asdict(epoch).items():
-                tf.summary.scalar(name, float(value))
+class TrainingLog(training_log.TrainingLog[Epoch]):
+    """Collects epochs of ranking."""
 
     def summary(self) -> str:
         """How many epochs, and the best of them."""

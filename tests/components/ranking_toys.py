@@ -13,11 +13,12 @@ VOCABULARY = [*SPECIAL_TOKENS, "title", "age", "gender", "view", "片"]
 
 
 def save_transformed(
-    folder: pathlib.Path, catalogue: Catalogue, train: Sequences, evaluation: Sequences
+    folder: pathlib.Path, catalogue: Catalogue, train: Sequences, evaluation: Sequences, preset: str = ""
 ) -> tuple[TransformGraph, Examples]:
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     transformed.save_catalogue(graph, catalogue)
     transformed.save_wordpiece(graph, VOCABULARY)
+    transformed.save_bert_preset(graph, preset)
     transformed.save_user_vocabularies(graph, train.vocabularies)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", evaluation)
@@ -25,7 +26,7 @@ def save_transformed(
 
 
 def without(sequences: Sequences, *names: str) -> Sequences:
-    """The sequences without values, event types or users' features."""
+    """The sequences without values, event types, users' features, dislikes or queries."""
     changes = {
         "value": {"value": sequences.value * float("nan")},
         "event_type": {
@@ -34,6 +35,8 @@ def without(sequences: Sequences, *names: str) -> Sequences:
         },
         "users": {"categorical": {}, "numeric": {}},
         "dislikes": {"positive": sequences.positive | True},
+        "likes": {"positive": sequences.positive & False},
+        "queries": {"query_token_ids": None},
     }
     for name in names:
         sequences = dataclasses.replace(sequences, **changes[name])  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components import behavior_pretrainer as component
+from components import transformed
 from components.artifacts import ModelRun, PretrainedBert
 from models.ranking import bert
 from tests.components import ranking_toys
@@ -50,8 +51,10 @@ def test_the_same_seed_gives_the_same_weights(
 def test_continues_a_preset(
     inputs: component.Inputs, trained: tuple[component.Outputs, str], tmp_path: pathlib.Path
 ) -> None:
-    config = component.Config(preset=str(trained[0].bert.path), epochs=0, num_tokens=16)
+    config = component.Config(epochs=0, num_tokens=16)
+    transformed.save_bert_preset(inputs.transform_graph, str(trained[0].bert.path))
     component.run(inputs, again := _outputs(tmp_path), config)
+    transformed.save_bert_preset(inputs.transform_graph, "")
     first, second = (bert.load_bert(str(o.bert.path)).get_weights() for o in (trained[0], again))
     np.testing.assert_array_equal(first[0], second[0])
 
@@ -60,5 +63,7 @@ def test_a_preset_with_another_vocabulary(inputs: component.Inputs, tmp_path: pa
     vocabulary = [*ranking_toys.VOCABULARY, "more"]
     small = bert.new_bert(11, layers=1, width=8, length=8, dropout=0)
     bert.save_bert(small, vocabulary, tmp_path / "preset")
+    splits = toy_sequences(), toy_sequences(num_history=2)
+    artifacts = ranking_toys.save_transformed(tmp_path, toy_catalogue(), *splits, preset=str(tmp_path / "preset"))
     with pytest.raises(bert.PresetError, match="has 11 tokens, the data's vocabulary 10"):
-        component.run(inputs, _outputs(tmp_path), component.Config(preset=str(tmp_path / "preset")))
+        component.run(component.Inputs(*artifacts), _outputs(tmp_path), component.Config())

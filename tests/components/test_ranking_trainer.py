@@ -9,6 +9,7 @@ import tensorflow as tf
 from components import ranking_trainer as component
 from components.artifacts import Model, ModelRun, PretrainedBert
 from models.ranking import bert
+from models.sequences import Sequences
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -33,7 +34,7 @@ TINY = component.Config(
 def _train(
     folder: pathlib.Path, toy_models: dict[str, pathlib.Path], *missing: str, config: component.Config = TINY
 ) -> component.Outputs:
-    splits = (ranking_toys.without(toy_sequences(num_history=n), *missing) for n in (0, 2))
+    splits = (ranking_toys.without(with_queries(toy_sequences(num_history=n)), *missing) for n in (0, 2))
     graph, examples = ranking_toys.save_transformed(folder, toy_catalogue(), *splits)
     backbone = bert.new_bert(len(ranking_toys.VOCABULARY), layers=1, width=8, length=16, dropout=0.1)
     bert.save_bert(backbone, ranking_toys.VOCABULARY, folder / "bert")
@@ -41,6 +42,13 @@ def _train(
     outputs = component.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
     assert " epochs, loss " in component.run(inputs, outputs, config)
     return outputs
+
+
+def with_queries(sequences: Sequences) -> Sequences:
+    """Every third event was searched for."""
+    tokens = np.random.default_rng(4).integers(5, 10, (len(sequences.item_index), 2)).astype(np.int32)
+    tokens[np.arange(len(tokens)) % 3 > 0] = 0
+    return dataclasses.replace(sequences, query_token_ids=tokens)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +67,8 @@ def _rank(model: Any, candidates: list[list[str]], history: list[list[str]], **c
     request = {
         "candidates": tf.reshape(tf.constant(candidates, tf.string), shape),
         "retrieval_scores": tf.reshape(tf.range(float(np.prod(shape))), shape),
+        "candidate_token_ids": tf.zeros([past[0], 1, 1], tf.int32),
+        "query_token_ids": tf.zeros([past[0], 1], tf.int32),
         "history": tf.reshape(tf.constant(history, tf.string), past),
         "history_value": tf.fill(past, 4.0),
         "history_event_type": tf.fill(past, "view"),
@@ -100,6 +110,67 @@ def test_unknown_candidates_are_alike(model: Any) -> None:
     assert result["scores"][0, 0] == result["scores"][0, 1]
 
 
+def test_an_item_that_the_model_has_never_seen_is_read(model: Any) -> None:
+    candidates, same = [["who", "nobody", "i2"]], tf.zeros([1, 3])
+    plain = _rank(model, candidates, [["i4"]], retrieval_scores=same)["probabilities"][0]
+    tokens = tf.constant([[[5, 6, 9, 0], [0, 0, 0, 0], [9, 9, 9, 9]]])
+    read = _rank(model, candidates, [["i4"]], retrieval_scores=same, candidate_token_ids=tokens)["probabilities"][0]
+    assert abs(read[0] - plain[0]) > 1e-7, "the text of an unknown item counts"
+    np.testing.assert_allclose(read[1:], plain[1:], atol=1e-6, err_msg="no text, or a known item: as before")
+
+
+def test_a_query_counts(model: Any) -> None:
+    plain = _rank(model, [["i1", "i2"]], [["i4"]])["probabilities"]
+    assert (
+        np.abs(_rank(model, [["i1", "i2"]], [["i4"]], query_token_ids=[[5, 6, 0]])["probabilities"] - plain).max()
+        > 1e-7
+    )
+
+
+@pytest.mark.parametrize("tokens", [[[5] * 5000], [[-3, 10, 2_000_000_000]], np.zeros((1, 0), np.int32)])
+def test_queries_and_texts_of_any_length_and_vocabulary(model: Any, tokens: Any) -> None:
+    tokens = tf.constant(tokens, tf.int32)
+    changes = {"query_token_ids": tokens, "candidate_token_ids": tokens[:, None]}
+    assert np.isfinite(_rank(model, [["i1", "who"]], [["i4"]], **changes)["scores"]).all()
+
+
+def test_the_vocabulary_is_among_the_assets(outputs: component.Outputs) -> None:
+    vocabulary = (outputs.model.serving_dir / "assets" / "vocab.txt").read_text(encoding="utf-8")
+    assert vocabulary.split("\n")[:-1] == ranking_toys.VOCABULARY
+
+
+def test_a_candidate_is_read_together_with_the_user(
+    tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
+) -> None:
+    config = dataclasses.replace(TINY, interaction="cross", epochs_without_text=0)
+    crossed = tf.saved_model.load(str(_train(tmp_path, toy_models, config=config).model.serving_dir))
+    both = _rank(crossed, [["i1", "i2", ""], ["i6", "i3", "who"]], [["i4", "i5"], ["", "i1"]])
+    assert both["scores"].shape == (2, 3) and np.isfinite(both["probabilities"]).all()
+    alone = _rank(crossed, [["i3", "i6"]], [["i1"]])
+    np.testing.assert_allclose(both["probabilities"][1, :2], alone["probabilities"][0, ::-1], atol=1e-5)
+    tokens = tf.constant([[[5, 6, 9]]])
+    read = _rank(crossed, [["who"]], [["i1"]], candidate_token_ids=tokens)["probabilities"]
+    assert read[0, 0] != both["probabilities"][1, 2]
+
+
+@pytest.mark.slow  # Two trainings, the second with three gradients a step.
+def test_every_option_of_training_together(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
+    config = dataclasses.replace(
+        TINY,
+        distil_weight=1.0,
+        adversarial=0.1,
+        accumulated_steps=2,
+        balance_classes=True,
+        calibration="temperature",
+        fine_tune="lora",
+    )
+    outputs = _train(tmp_path, toy_models, config=config)
+    curve = outputs.model_run.read_json("curve.json")
+    assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True] * 2, "the teacher, then the student"
+    assert curve["calibration"]["offset"] == 0
+    assert 0 < curve["bert_parameters_trained"] < curve["bert_parameters"]
+
+
 def test_nothing_asked_and_nothing_known(model: Any) -> None:
     assert _rank(model, [[]], [["i1"]])["scores"].shape == (1, 0)
     nobody = _rank(
@@ -128,13 +199,30 @@ def test_only_stock_operations(outputs: component.Outputs) -> None:
 def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
     curve = outputs.model_run.read_json("curve.json")
     assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True]
-    assert set(curve) == {"epochs", "blend", "calibration"}
+    assert set(curve) == {"epochs", "blend", "calibration", "bert_parameters", "bert_parameters_trained"}
+    assert curve["bert_parameters_trained"] == curve["bert_parameters"]
 
 
 def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
-    config = dataclasses.replace(TINY, epochs_without_text=0)
-    outputs = _train(tmp_path, toy_models, "value", "event_type", "users", "dislikes", config=config)
+    config = dataclasses.replace(TINY, epochs_without_text=0, balance_classes=True)
+    outputs = _train(tmp_path, toy_models, "value", "event_type", "users", "dislikes", "queries", config=config)
     rank = tf.saved_model.load(str(outputs.model.serving_dir)).signatures["rank"]
     inputs = set(rank.structured_input_signature[1])
-    assert inputs == {"candidates", "retrieval_scores", "history", "history_timestamp", "timestamp"}
+    of_candidates = {"candidates", "retrieval_scores", "candidate_token_ids"}
+    assert inputs == of_candidates | {"history", "history_timestamp", "timestamp"}
     assert set(rank.structured_outputs) == {"scores", "probabilities"}
+
+
+def test_nothing_was_liked(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
+    outputs = _train(
+        tmp_path, toy_models, "likes", config=dataclasses.replace(TINY, balance_classes=True, epochs_with_text=0)
+    )
+    trained = tf.saved_model.load(str(outputs.model.serving_dir))
+    assert np.isfinite(_rank(trained, [["i1", "i2"]], [["i4"]])["probabilities"]).all()
+
+
+def test_a_history_of_strange_ids(model: Any) -> None:
+    history = [["\x00\x07\n", "i" * 5000, "\ud83d".encode("utf-8", "replace").decode(), "i1"]]
+    strange = _rank(model, [["i1", "\x00", "i" * 5000]], history)
+    plain = _rank(model, [["i1", "who", "who"]], [["i1"]])
+    np.testing.assert_allclose(strange["probabilities"], plain["probabilities"], atol=1e-5)

@@ -156,3 +156,20 @@ def test_what_happens_later_changes_nothing_earlier(users: transform.UserTable) 
     events.columns["item_id"][later] = b"heat"
     after = transform.build_sequences(events, users, "train", {b"heat": 1}, Positive(min_value=5), ())
     np.testing.assert_array_equal(before.item_index, after.item_index)
+
+
+def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:
+    queries = np.array([b"summer clothes", b"", "科幻电影".encode(), b"winter"], object)
+    events = transform.Events(np.zeros(4, np.int64), np.array([0, 0, 0, 2]), {"query": queries}, np.array([b"u"]))
+    assert transform.training_queries(events) == ["summer clothes", "科幻电影"]
+    wordpiece = transform.learn_wordpiece(transform.training_queries(events), (), transform.Config())
+    tokens = transform.tokenize_queries(events, wordpiece, transform.Config(query_tokens=4))
+    assert tokens is not None and tokens.shape == (4, 4) and tokens.dtype == np.int32
+    assert not tokens[1].any() and [wordpiece[token] for token in tokens[2]] == list("科幻电影")
+
+
+def test_without_queries_there_are_no_tokens() -> None:
+    for columns in ({}, {"query": np.array([b"", b""], object)}):
+        events = transform.Events(np.zeros(2, np.int64), np.zeros(2, np.int64), columns, np.array([b"u"]))
+        assert transform.training_queries(events) == []
+        assert transform.tokenize_queries(events, ["[PAD]"], transform.Config()) is None

@@ -16,6 +16,8 @@ def assert_equal(left: object, right: object) -> None:
             assert a.keys() == b.keys(), field.name
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name], err_msg=f"{field.name}.{name}")
+        elif a is None or b is None:
+            assert a is b, field.name
         else:
             np.testing.assert_array_equal(a, b, err_msg=field.name)
             assert a.dtype == b.dtype, field.name
@@ -31,6 +33,16 @@ def test_equal_catalogues_give_equal_bytes(tmp_path: pathlib.Path) -> None:
     for graph in graphs:
         transformed.save_catalogue(graph, toy_catalogue())
     assert graphs[0].digest() == graphs[1].digest()
+
+
+def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    sequences = toy_sequences(num_history=2)
+    tokens = np.arange(3 * len(sequences.item_index), dtype=np.int32).reshape(-1, 3)
+    sequences = dataclasses.replace(sequences, query_token_ids=tokens)
+    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_sequences(examples, "train", sequences)
+    assert_equal(transformed.load_sequences(graph, examples, "train"), sequences)
 
 
 def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:

@@ -16,7 +16,14 @@ from serving.predictors import LocalPredictor
 FORBIDDEN_PREFIXES = ("TFText>", "Scann", "PyFunc", "EagerPyFunc", "Addons>", "TFRA", "SentencepieceOp", "Wordpiece")
 ALLOWED = set((pathlib.Path(__file__).parent / "stock_ops.txt").read_text(encoding="utf-8").split())
 MODELS = {"retrieval": "retrieve", "ranking": "rank", "fused": "recommend"}
-REQUEST_INPUTS = ("history", "history_value", "history_event_type", "history_timestamp", "timestamp")
+REQUEST_INPUTS = (
+    "history",
+    "history_value",
+    "history_event_type",
+    "history_timestamp",
+    "timestamp",
+    "query_token_ids",
+)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -39,7 +46,7 @@ def test_signatures_are_those_of_the_documentation(model: tuple[str, pathlib.Pat
     predictor = LocalPredictor({name: path})
     inputs = predictor.inputs(name, MODELS[name])
     assert inputs.keys() == predictor.inputs(name, "serving_default").keys()
-    own = {"ranking": {"candidates", "retrieval_scores"}}.get(name, {"k"})
+    own = {"ranking": {"candidates", "retrieval_scores", "candidate_token_ids"}}.get(name, {"k"})
     assert own <= inputs.keys()
     described = own | set(REQUEST_INPUTS)
     assert all(known in described or known.startswith("user_") for known in inputs)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,15 @@ def test_a_category_is_named_unknown_or_left_out(position: int, expected: list[b
     sequences.categorical["gender"][0, 0] = position
     (request,) = requests_from_sequences(sequences, toy_catalogue(), np.array([0]), np.array([1]))
     assert request.features["gender"] == expected
+
+
+def test_a_query_is_that_of_the_coming_event_and_padded() -> None:
+    sequences = toy_sequences(2)
+    tokens = np.zeros((len(sequences.item_index), 3), np.int32)
+    tokens[2] = [7, 8, 0]
+    tokens[3] = 9  # The next user's first.
+    sequences = dataclasses.replace(sequences, query_token_ids=tokens)
+    rows, ends = np.array([0, 0, 0]), np.array([2, 1, 3])
+    asked = list(requests_from_sequences(sequences, toy_catalogue(), rows, ends))
+    inputs = batch_inputs(asked, {"query_token_ids": TensorSpec(np.int32, (-1, -1))})
+    np.testing.assert_array_equal(inputs["query_token_ids"], [[7, 8], [0, 0], [0, 0]])

@@ -97,3 +97,33 @@ def test_the_same_tokens_as_the_text(tables: TextTables) -> None:
         }
     ).numpy()[0]
     np.testing.assert_array_equal(built[1:5], direct)
+
+
+def test_an_item_beside_its_user(tables: TextTables) -> None:
+    sequence = UserSequence(tables, 10)
+    users = sequence({"history": tf.constant([[2, 1], [3, 0]])})
+    pairs, segments = sequence.pairs(tf.constant(tables.items[[[1, 2], [0, 3]]]), users)
+    assert [" ".join(VOCABULARY[i] for i in row if i) for row in pairs.numpy()] == [
+        "[CLS] heat [SEP] [SEP] star wars [SEP] heat [SEP]",
+        "[CLS] star wars [SEP] [SEP] star wars [SEP] heat [SEP]",
+        "[CLS] [SEP] [SEP] 科 [SEP]",
+        "[CLS] 科 [SEP] [SEP] 科 [SEP]",
+    ]
+    np.testing.assert_array_equal(segments.numpy().sum(1), [6, 6, 3, 3])
+    assert pairs.shape == segments.shape == (4, 10)
+
+
+def test_only_the_beginning_of_a_query_is_read(tables: TextTables) -> None:
+    (row,) = _read(tables, 64, history=[[1]], query_token_ids=[[5] * 5000])
+    assert row == ["[CLS]", "[SEP]", *["age"] * 32, "[SEP]", "heat", "[SEP]"]
+
+
+def test_an_item_without_a_text_and_texts_of_any_kind(tables: TextTables) -> None:
+    texts = ["", "\x00\x01\u200b\n", "heat " * 2000, "[MASK] [SEP]"]
+    items = tokenize(texts, VOCABULARY, 8)
+    assert not items[0].any(), "no title, no tokens"
+    sequence = UserSequence(tables, 16)
+    read = sequence.of_items(tf.constant(items)).numpy()
+    assert [VOCABULARY[i] for i in read[0] if i] == ["[CLS]", "[SEP]"]
+    assert [VOCABULARY[i] for i in read[2] if i] == ["[CLS]", *["heat"] * 8, "[SEP]"]
+    assert "[MASK]" not in [VOCABULARY[i] for i in read[3]] and (read[3] == 3).sum() == 1

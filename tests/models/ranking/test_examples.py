@@ -1,0 +1,35 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from models.ranking import examples, requests
+from models.ranking.hyperparameters import Hyperparameters
+from tests.toy_data import toy_sequences
+
+CONFIG = Hyperparameters(num_targets=1, num_listed=1, num_negatives=7)
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_what_comes_later_is_a_negative_on_eval_alone(in_training: bool) -> None:
+    sequences = toy_sequences()
+    moments = requests.every_target(sequences)
+    retrieved = np.tile(np.arange(1, 8, dtype=np.int32), (len(moments), 1))
+    labelled = examples.Labelled(sequences, moments, retrieved, retrieved.astype(np.float32), in_training)
+    batch = examples.batch(labelled, np.arange(len(moments)), CONFIG, np.random.default_rng(0))
+    for row, (user, cut) in enumerate(zip(moments.row, moments.cut, strict=True)):
+        coming = sequences.item_index[cut : sequences.row_splits[user + 1]]
+        expected = set(range(1, 8)) - set(coming if in_training else coming[:1])
+        assert set(batch["candidates"][row, 1:]) - {0} == expected
+        assert batch["candidates"][row, 0] == coming[0] and batch["relevance"][row, 0] == 1
+        assert (batch["irrelevant"][row, 1:] == (batch["candidates"][row, 1:] > 0)).all()
+
+
+def test_held_out_events_become_targets_with_all_their_columns() -> None:
+    sequences = toy_sequences()
+    held = examples.hold_out(sequences, 0.5, np.random.default_rng(0))
+    assert 0 < held.num_history.sum() < len(sequences.item_index)
+    for start, stop in itertools.pairwise(sequences.row_splits):
+        row = slice(start, stop)
+        before, after = (sorted(zip(s.timestamp[row], s.item_index[row], strict=True)) for s in (sequences, held))
+        assert before == after
