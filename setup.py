@@ -20,6 +20,7 @@ setup(
         "grpcio-health-checking>=1.62.3,<1.63",  # Later ones want protobuf 5.
         "grpcio-reflection>=1.62.3,<1.63",
         "homefeed-client",  # serving/client of this repository: install both with one command.
+        "jinja2>=3.1,<4",
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",
         "numpy>=1.26,<2",

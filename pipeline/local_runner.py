@@ -34,6 +34,7 @@ class Step:
     cached: bool
     seconds: float
     summary: str
+    outputs: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)  # By name.
 
 
 Observer = Callable[[str], contextlib.AbstractContextManager[Callable[[Step], None]]]
@@ -76,7 +77,7 @@ def run_pipeline(
     """
     nodes = _up_to(dag, until)
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with locked(root / ".lock", f"another run is using {root}; wait for it, or choose another --root"):
         store = MetadataStore(metadata or str(root / "metadata.sqlite"))
         shutil.rmtree(root / STAGING, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
@@ -114,10 +115,10 @@ def _run_node(
     key = _cache_key(node, config, inputs)
     cached = _from_cache(node, key, store)
     if cached is not None:
-        return Step(node.component.title, True, 0.0, ""), cached
+        return Step(node.component.title, True, 0.0, "", _paths(cached)), cached
     started = time.monotonic()
     summary, outputs = _execute(node, config, inputs, root, key)
-    step = Step(node.component.title, False, time.monotonic() - started, summary)
+    step = Step(node.component.title, False, time.monotonic() - started, summary, _paths(outputs))
     properties = {
         "code_version": node.component.code_version,
         "config": json.dumps(dataclasses.asdict(config), sort_keys=True, default=str),
@@ -133,6 +134,10 @@ def _resolve(source: Channel | Artifact, produced: Mapping[tuple[str, str], _Pro
     if isinstance(source, Channel):
         return produced[source.node, source.output]
     return _Produced(source, source.digest())
+
+
+def _paths(values: Mapping[str, _Produced]) -> dict[str, pathlib.Path]:
+    return {name: value.artifact.path for name, value in values.items()}
 
 
 def _pairs(values: Mapping[str, _Produced]) -> dict[str, tuple[Artifact, str]]:
@@ -193,11 +198,15 @@ def _stop_at_closed_gates(node: Node, outputs: Mapping[str, _Produced]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(root: pathlib.Path) -> Iterator[None]:
-    """Holds the root for one run; the lock goes with the process, however it ends."""
-    with (root / ".lock").open("w") as file:
+def locked(path: pathlib.Path, refusal: str) -> Iterator[None]:
+    """Holds a lock file; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: somebody else holds it; with the words of `refusal`.
+    """
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RunError(f"another run is using {root}; wait for it, or choose another --root") from error
+            raise RunError(refusal) from error
         yield
