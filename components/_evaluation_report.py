@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import html
-import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +94,7 @@ def compare(found: Measured) -> dict[str, Any]:
     """NDCG@10 less that of the models in service on the same queries: over all, and in each slice."""
     from components import evaluator
 
-    ours, theirs = (
-        metrics.ndcg(found.ranks[name], 10) for name in (evaluator.RANKING_ROW, evaluator.IN_SERVICE)
-    )
+    ours, theirs = (metrics.ndcg(found.ranks[name], 10) for name in (evaluator.RANKING_ROW, evaluator.IN_SERVICE))
     everything = {"all": np.ones(len(ours), bool)} if len(ours) else {}
     compared = {}
     for name, mask in (everything | found.slices).items():
@@ -176,10 +173,10 @@ def page(report: Mapping[str, Any]) -> str:
 def _how_to_read(report: Mapping[str, Any]) -> str:
     data = report["data"]
     return (
-        f"<p>Learnt from {data['training_events']:,} events of {data['users']:,} users, {data['from']} to {data['to']}; "
-        f"{data['items']:,} items can be recommended. <b>NDCG@10</b> says how high the item that a person chose next "
-        "stood in their list: 1 at the top, 0 if it was not among the first ten. Lines beside a figure are 95% "
-        "intervals: figures whose intervals do not overlap differ by more than chance.</p>"
+        f"<p>Learnt from {data['training_events']:,} events of {data['users']:,} users, {data['from']} to "
+        f"{data['to']}; {data['items']:,} items can be recommended. <b>NDCG@10</b> says how high the item that a "
+        "person chose next stood in their list: 1 at the top, 0 if it was not among the first ten. Lines beside a "
+        "figure are 95% intervals: figures whose intervals do not overlap differ by more than chance.</p>"
     )
 
 
@@ -187,7 +184,8 @@ def _comparison(compared: Mapping[str, Any] | None) -> str:
     if not compared:
         return ""
     rows = [
-        (f"{name} ({found['queries']:,})", found["difference"], *found["interval"]) for name, found in compared.items()
+        (f"{name} ({found['queries']:,})", found["difference"], *found["interval"])
+        for name, found in compared.items()
     ]
     return (
         "<h2>Against the models in service</h2><p>NDCG@10 gained (right) or lost (left) on the same questions, over "
@@ -228,7 +226,8 @@ def _split(name: str, found: Mapping[str, Any]) -> str:
             _svg.figure(
                 "P(liked): predicted and happened",
                 _svg.diagonal(points),
-                f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, Brier {calibration['brier']:.3f}",
+                f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, "
+                f"Brier {calibration['brier']:.3f}",
             ),
         )
     )
@@ -256,7 +255,8 @@ def _past(report: Mapping[str, Any]) -> str:
     )
 
 
-MODEL_CARD = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined).from_string("""\
+TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+MODEL_CARD = TEMPLATES.from_string("""\
 # Model card
 
 A recommender of items for a personal home page: a two-tower retrieval model finds candidates in the whole catalogue,
@@ -331,11 +331,3 @@ def model_card(report: Mapping[str, Any]) -> str:
 
 def _span(bounds: list[float] | None) -> str:
     return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
-
-
-def card_files(evaluation: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Path inside a pushed model → file: what goes along when the models are pushed."""
-    from components import evaluator
-
-    names = (evaluator.CARD_FILE, evaluator.REPORT_FILE)
-    return {f"assets.extra/{name}": evaluation / name for name in names}

@@ -220,6 +220,10 @@ class PushedModel(Artifact):
         return {path.parent.name: path for path in places if path.is_dir()}
 
 
+class InferenceResult(Artifact):
+    """`<shard>.parquet` and `<shard>.jsonl`: for each user the items that suit them best, with their scores."""
+
+
 def digest_files(root: pathlib.Path, files: Sequence[pathlib.Path]) -> str:
     """Hex digest over (name relative to root, content) of the files, in the given order."""
     total = hashlib.blake2b(digest_size=16)

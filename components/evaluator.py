@@ -1,8 +1,8 @@
 """Evaluator: full-ranking quality of the exported models beside baselines and the models in service, and a verdict.
 
 What it writes: `metrics.json` and `metrics.md` (the means), `evaluation.json` (everything: intervals, slices,
-calibration, the comparison with the models in service, earlier models, the verdict), `report.html` for people, and the
-model card that goes with the models when they are pushed.
+calibration, the comparison with the models in service, earlier models, the verdict), `report.html` for people, and
+the model card that goes with the models when they are pushed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -252,9 +252,7 @@ def judge(
     return reasons
 
 
-def _losses(
-    ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], rival: str, margin: float
-) -> list[str]:
+def _losses(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], rival: str, margin: float) -> list[str]:
     difference, low, high = metrics.paired_bootstrap(ours, theirs, num_samples=NUM_BOOTSTRAPS)
     if high >= -margin * theirs.mean():
         return []
@@ -290,7 +288,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     models = {RETRIEVAL: inputs.retrieval_model.serving_dir, RANKING: inputs.ranking_model.serving_dir}
     recommender = Recommender(LocalPredictor(models), config.num_candidates)
     base = PushedModel(pathlib.Path(config.base_models)) if config.base_models else None
-    in_service = Recommender(LocalPredictor(base.models()), config.num_candidates) if base else None
+    in_service = _in_service(base, config) if base else None
     measured = {
         split: measure(recommender, in_service, train, sequences, catalogue, config)
         for split, sequences in zip(("eval", "test"), others, strict=True)
@@ -303,6 +301,11 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][RANKING_ROW]
     return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
+
+
+def _in_service(base: PushedModel, config: Config) -> Recommender:
+    pushed = base.models()
+    return Recommender(LocalPredictor({name: pushed[name] for name in (RETRIEVAL, RANKING)}), config.num_candidates)
 
 
 def _written(figure: float) -> str:

@@ -79,9 +79,7 @@ def popularity_lift(pages: Pages, histories: list[Ints], train_counts: Ints) -> 
     return float(np.mean(lifts)) if lifts else 0.0
 
 
-def reliability(
-    probabilities: Floats, positive: npt.NDArray[np.bool_], num_bins: int = 10
-) -> dict[str, Any]:
+def reliability(probabilities: Floats, positive: npt.NDArray[np.bool_], num_bins: int = 10) -> dict[str, Any]:
     """How far predicted probabilities can be taken at their word.
 
     Args:

@@ -129,7 +129,7 @@ def test_slices_know_newcomers_lengths_popularity_and_categories() -> None:
     assert queries.rows[found["new users"]].tolist() == [0, 0, 0]
     assert queries.targets[found["new items"]].tolist() == [7]
     assert [len(queries.histories[query]) for query in np.flatnonzero(found["history of 0"])] == [0]
-    # Training counts 6 5 4 3 2 1: of 21 interactions, items 1 and 2 begin within the first third, 3 and 4 in the second.
+    # Training counts 6 5 4 3 2 1: of 21, items 1 and 2 begin within the first third, 3 and 4 in the second.
     assert set(queries.targets[found["popular items"]]) <= {1, 2}
     assert set(queries.targets[found["rare items"]]) <= {4, 5, 6}
     crime = catalogue.categorical["categories"] == 3
@@ -158,7 +158,9 @@ def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
     assert np.nanmax(found.probabilities) == np.nanmin(found.probabilities) == 0.5
 
 
-def test_report_page_and_card_say_the_verdict_and_the_figures(recommender: Recommender, tmp_path: pathlib.Path) -> None:
+def test_report_page_and_card_say_the_verdict_and_the_figures(
+    recommender: Recommender, tmp_path: pathlib.Path
+) -> None:
     found = {"eval": measured(recommender, recommender), "test": measured(recommender)}
     means = {split: {m: evaluator._figures(r) for m, r in one.ranks.items()} for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")

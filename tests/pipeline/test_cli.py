@@ -23,7 +23,18 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_help_names_every_verb_and_says_no_more() -> None:
     shown = homefeed("--help")
     assert shown.returncode == 0 and shown.stderr == ""
-    verbs = ("data", "schema", "drift", "forget", "run", "evaluate", "lineage", "recommend", "batch-recommend")
+    verbs = (
+        "data",
+        "schema",
+        "drift",
+        "forget",
+        "run",
+        "retrain",
+        "evaluate",
+        "lineage",
+        "recommend",
+        "batch-recommend",
+    )
     for verb in verbs:
         assert verb in shown.stdout
 
