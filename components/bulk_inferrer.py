@@ -100,22 +100,11 @@ def write_shard(rows: Sequence[dict[str, Any]], folder: pathlib.Path, name: str)
 
 def infer(shards: Sequence[Shard], saved_model: pathlib.Path, folder: pathlib.Path, config: Config) -> int:
     """Recommends for the shards that are not in the folder yet; gives the number of users in those."""
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-
-    from components.bulk_step import RecommendShard
+    from components.bulk_step import recommend_shards
 
     waiting = [shard for shard in shards if not (folder / f"{shard.name}{PARQUET}").is_file()]
     if waiting:
-        runner = FnApiRunner() if config.runner == "FnApiRunner" else config.runner
-        with beam.Pipeline(runner=runner, options=PipelineOptions(list(config.beam_options))) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(waiting)
-                | "Spread" >> beam.Reshuffle()
-                | "Recommend" >> beam.ParDo(RecommendShard({FUSED: saved_model}, folder, config.k, config.batch_size))
-            )
+        recommend_shards(waiting, {FUSED: saved_model}, folder, config)
     return sum(len(shard.requests) for shard in waiting)
 
 

@@ -1,14 +1,31 @@
-# mypy: disable-error-code="misc"
-"""The Beam step of BulkInferrer."""
+# mypy: disable-error-code="no-untyped-call, misc"
+"""BulkInferrer on Beam."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from components.bulk_inferrer import Shard, write_shard
+from components.bulk_inferrer import Config, Shard, write_shard
+
+
+def recommend_shards(
+    shards: Sequence[Shard], models: Mapping[str, pathlib.Path], folder: pathlib.Path, config: Config
+) -> None:
+    """Writes the recommendations of some shards into a folder."""
+    runner = FnApiRunner() if config.runner == "FnApiRunner" else config.runner
+    recommend = RecommendShard(models, folder, config.k, config.batch_size)
+    with beam.Pipeline(runner=runner, options=PipelineOptions(list(config.beam_options))) as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(shards)
+            | "Spread" >> beam.Reshuffle()
+            | "Recommend" >> beam.ParDo(recommend)
+        )
 
 
 class RecommendShard(beam.DoFn):

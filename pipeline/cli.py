@@ -160,9 +160,10 @@ def evaluate(root: Root, as_json: Json = False) -> None:
     reasons = ModelBlessing(blessing.path).reasons()
     report = ModelEvaluation(evaluation.path).read_json("metrics.json")
     if as_json:
-        print_json({"metrics": report, "blessed": not reasons, "reasons": reasons})
+        print_json({"metrics": report, "blessed": not reasons, "reasons": reasons, "report": evaluation.path})
     else:
         _print_metrics(report)
+        console.print(f"report: {evaluation.path}/report.html", soft_wrap=True)
         console.print("blessed" if not reasons else "not blessed: " + "; ".join(reasons))
     if reasons:
         raise typer.Exit(1)

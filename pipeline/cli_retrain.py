@@ -22,6 +22,9 @@ def retrain(
     if_older_than: Annotated[float | None, typer.Option(min=0, help="Days: only if the last one is older.")] = None,
     min_new_events: Annotated[int | None, typer.Option(min=1, help="Only if so many events came since.")] = None,
     on_drift: Annotated[bool, typer.Option("--on-drift", help="Only if a new span drifted.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train from scratch, instead of going on from the models in service.")
+    ] = False,
     check: Annotated[str, typer.Option(help="A command that tries what was pushed; if it fails, roll back.")] = "",
     config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
     settings: Annotated[
@@ -38,7 +41,7 @@ def retrain(
     """
     from pipeline.retrain import Options, retrain
 
-    options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, check)
+    options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
     outcome = retrain(
         data.resolve(),
         root.resolve(),

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from components import example_validator
+from components import example_validator, ranking_trainer, retrieval_trainer
 from components.artifacts import DatasetDir, GateClosed, PushedModel
 from pipeline.config import load_config
 from pipeline.lineage import summarize, trace
@@ -44,6 +44,7 @@ class Options:
     if_older_than: float | None = None  # Retrain if the last retraining is older than this, in days.
     min_new_events: int | None = None  # Retrain if good spans brought as many events since the last retraining.
     on_drift: bool = False  # Retrain if a new good span drifted at all.
+    refit: bool = False  # Train from scratch, instead of going on from the models in service.
     check: str = ""  # A command that tries what was pushed; where it fails, the push is rolled back.
 
 
@@ -240,7 +241,21 @@ class _Retraining:
             "example_validator": _known(example_validator, {"baseline_spans": 0}),
             "evaluator": {"base_models": base},
         }
+        if base and not self.options.refit:
+            defaults |= self._warm_start(base)
         return load_config(recommender(DatasetDir(self.data)), self.config_file, self.settings, defaults)
+
+    def _warm_start(self, base: str) -> dict[str, Any]:
+        """The trainers that can go on from an earlier model are given the one in service."""
+        version = PushedModel(pathlib.Path(base)).read_json(PushedModel.FILE)["version"]
+        models = trace(self._metadata, str(version))["made_by"]["inputs"]
+        trainers = {retrieval_trainer: "retrieval_model", ranking_trainer: "ranking_model"}
+        paths = {trainer: pathlib.Path(models[name]["path"]) for trainer, name in trainers.items()}
+        return {
+            trainer.__name__.rpartition(".")[2]: _known(trainer, {"base_model": str(path)})
+            for trainer, path in paths.items()
+            if (path / "Snapshot").is_dir()
+        }
 
     def _serving_dir(self) -> str:
         serving_dir: str = self._configs()["pusher"].serving_dir
@@ -250,7 +265,7 @@ class _Retraining:
         nodes = recommender(DatasetDir(self.data)).nodes
         code = {node.name: node.component.code_version for node in nodes}
         digests = [(span, verdicts[span].digest) for span in chosen]
-        text = json.dumps([digests, code, _plain(self._configs())], sort_keys=True)
+        text = json.dumps([digests, code, _plain(self._configs()), self.options.refit], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _made_by_first_run(self, run: Mapping[str, Any], all_spans: list[str]) -> dict[str, Any]:
@@ -261,10 +276,10 @@ class _Retraining:
         made = summarize(traced)
         same_data = made["dataset"] == [{"path": str(self.data), "digest": DatasetDir(self.data).digest()}]
         same_spans = (made["spans"] or all_spans) == run["spans"]
-        mine, theirs = _plain(self._configs()), made["config"]
-        for config in (mine["example_gen"], theirs["example_gen"]):
-            del config["spans"]
-        if not (same_data and same_spans and all(mine[name] == config for name, config in theirs.items())):
+        titles = {node.name: node.component.title for node in recommender(DatasetDir(self.data)).nodes}
+        mine = {titles[name]: config for name, config in _plain(self._configs()).items()}
+        mine["ExampleGen"]["spans"] = made["config"]["ExampleGen"]["spans"]
+        if not (same_data and same_spans and all(mine.get(name) == made["config"][name] for name in made["config"])):
             return {}
         return {"outcome": "pushed", "pushed": run["base"], "finished_at": traced["made_by"]["finished_at"]}
 

@@ -112,9 +112,7 @@ class Gate:
                 until="example_validator",
                 metadata=self.metadata,
             )
-            drifted, reasons = [], []
-            if last_good is not None:
-                drifted, reasons = self._drift(last_good, span)
+            drifted, reasons = self._drift(last_good, span) if last_good is not None else ([], [])
         except GateClosed as closed:
             return Verdict(digest, 0, list(closed.reasons), [], {})
         except DatasetError as error:

@@ -83,25 +83,28 @@ def shop(store: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
+@pytest.mark.slow
 def test_the_same_spans_again_push_nothing(shop: Shop) -> None:
     outcome = shop.retrain("evaluator.base_margin=1.0", "evaluator.slice_margin=1.0", window=2)
     assert (outcome.status, outcome.version) == ("unchanged", 2)
     assert executed(shop.steps) == []
 
 
+@pytest.mark.slow
 def test_lineage_names_spans_parents_metrics_code_and_config(shop: Shop, store: pathlib.Path) -> None:
     found = summarize(trace(str(shop.root / "metadata.sqlite"), "2"))
     assert (found["version"], found["parents"]) == (2, [1])
     assert found["spans"] == spans(store)[1:3]
     assert 0 < found["metrics"]["eval"]["retrieval + ranking"] < 1
     assert found["metrics"]["eval"].keys() >= {"in service", "popularity"}
-    assert found["config"]["retrieval_trainer"]["width"] == 8 and len(found["code_version"]["Evaluator"]) == 32
+    assert found["config"]["RetrievalTrainer"]["width"] == 8 and len(found["code_version"]["Evaluator"]) == 32
     first = summarize(trace(str(shop.root / "metadata.sqlite"), "ranking/1"))
     assert (first["parents"], first["spans"]) == ([], spans(store)[:2])
     with pytest.raises(RunError, match="version 7 was not pushed from here; there are 1, 2"):
         trace(str(shop.root / "metadata.sqlite"), "7")
 
 
+@pytest.mark.slow
 def test_the_models_that_are_pushed_carry_their_card_and_history(shop: Shop) -> None:
     extra = shop.root / "serving" / "fused" / "2" / "assets.extra"
     report = json.loads((extra / "evaluation.json").read_text(encoding="utf-8"))
@@ -110,6 +113,7 @@ def test_the_models_that_are_pushed_carry_their_card_and_history(shop: Shop) -> 
     assert "Against the models in service" in (extra / "model_card.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_worse_models_are_not_pushed_and_the_reason_has_figures(shop: Shop) -> None:
     crippled = ["retrieval_trainer.num_epochs=0", "retrieval_trainer.linear_rank=1"]
     crippled += ["ranking_trainer.epochs_with_text=0", "ranking_trainer.epochs_without_text=0"]
@@ -120,6 +124,7 @@ def test_worse_models_are_not_pushed_and_the_reason_has_figures(shop: Shop) -> N
     assert shop.ledger()["runs"][-1]["outcome"] == "refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -134,6 +139,7 @@ def test_without_a_trigger_there_is_nothing_to_do(shop: Shop, options: dict[str,
     assert shop.steps == []
 
 
+@pytest.mark.slow
 def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:
     settings = ("evaluator.base_margin=1.0", "evaluator.slice_margin=1.0", "ranking_trainer.seed=1")
     for _ in range(2):
@@ -145,6 +151,7 @@ def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:
     assert states == {3: "retired", 2: "stable", 1: "previous"}
 
 
+@pytest.mark.slow
 def test_a_span_with_another_schema_is_stopped_by_name_and_left_out_later(shop: Shop, store: pathlib.Path) -> None:
     shop.deliver(4)
     newest = spans(store)[3]
@@ -154,15 +161,16 @@ def test_a_span_with_another_schema_is_stopped_by_name_and_left_out_later(shop: 
     assert not shop.ledger()["spans"][newest]["events"]
 
 
-def test_a_second_retraining_says_so_and_exits_1(shop: Shop) -> None:
-    with locked(shop.root / ".retrain.lock", ""):
+def test_a_second_retraining_says_so_and_exits_1(sample_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with locked(tmp_path / ".retrain.lock", ""):
         command = [sys.executable, "-c", "from pipeline.cli import main; main()", "retrain"]
-        arguments = ["--data", str(shop.data), "--root", str(shop.root)]
+        arguments = ["--data", str(sample_data), "--root", str(tmp_path)]
         second = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert second.returncode == 1
     assert "another retraining is at work" in second.stderr and "Traceback" not in second.stderr
 
 
+@pytest.mark.slow
 def test_the_ledger_says_when_and_what(shop: Shop) -> None:
     first = shop.ledger()["runs"][0]
     assert first["outcome"] == "pushed" and first["base"] == ""
