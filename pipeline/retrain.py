@@ -170,13 +170,19 @@ class _Retraining:
         pushed = next(step for step in steps if step.component == "Pusher")
         reasons = self._check(steps)
         if reasons:
-            from serving.releases import Releases
-
-            version = Releases(self._serving_dir()).rollback()
-            self._finish(run, ledger, "rolled back", reasons=[*reasons, f"back to version {version}"])
+            self._finish(run, ledger, "rolled back", reasons=[*reasons, self._roll_back()])
             raise GateClosed("check", run["reasons"])
         self._finish(run, ledger, "pushed", pushed=str(pushed.outputs["pushed"]))
         return "pushed"
+
+    def _roll_back(self) -> str:
+        """Says where to."""
+        from serving.releases import ReleaseError, Releases
+
+        try:
+            return f"back to version {Releases(self._serving_dir()).rollback()}"
+        except ReleaseError as error:
+            return f"not rolled back: {error}"
 
     def _check(self, steps: Sequence[Step]) -> list[str]:
         """Reasons against what was pushed, from asking it as it lies there, and from the user's own command."""
