@@ -187,7 +187,7 @@ class PretrainedBert(Artifact):
 
 
 class ModelEvaluation(Artifact):
-    """`metrics.json` and `metrics.md`."""
+    """`metrics.json`, `metrics.md`, `evaluation.json`, `report.html` and `model_card.md`; see the Evaluator."""
 
 
 class ModelBlessing(Gate):
@@ -212,6 +212,16 @@ class PushedModel(Artifact):
         from serving.releases import is_published
 
         return super().is_intact() and all(map(is_published, self.read_json(self.FILE)["paths"]))
+
+    def models(self) -> dict[str, pathlib.Path]:
+        """Model name → SavedModel, of a version that was retired since too."""
+        paths = [pathlib.Path(path) for path in self.read_json(self.FILE)["paths"]]
+        places = (path if path.exists() else path.with_name(f"{path.name}.retired") for path in paths)
+        return {path.parent.name: path for path in places if path.is_dir()}
+
+
+class InferenceResult(Artifact):
+    """`<shard>.parquet` and `<shard>.jsonl`: for each user the items that suit them best, with their scores."""
 
 
 def digest_files(root: pathlib.Path, files: Sequence[pathlib.Path]) -> str:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from components.artifacts import (
     Examples,
@@ -16,17 +12,16 @@ from components.artifacts import (
     InfraBlessing,
     Model,
     ModelBlessing,
+    ModelEvaluation,
     PushedModel,
     TransformGraph,
 )
-from models.catalogue import Catalogue
-from models.requests import Feature, Request, requests_from_sequences
+from components.user_requests import user_requests
 from serving.profiles import FILE_NAME, write_profiles
 from serving.recommender import FUSED, RANKING, RETRIEVAL
 from serving.releases import WARMUP_FILE, Releases
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+BESIDE = ("model_card.md", "evaluation.json")  # Of the evaluation: what goes along with each model.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Inputs:
     fused_model: Model
     blessing: ModelBlessing
     infra_blessing: InfraBlessing
+    evaluation: ModelEvaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Config:
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
-    """Publishes profiles, then the models with their warm-up requests under one common version.
+    """Publishes profiles, then the models, with model card and warm-up requests, under one common version.
 
     Raises:
         GateClosed: a blessing was refused.
@@ -74,11 +70,12 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         published = releases.put_file(profiles, FILE_NAME)
     # The fused model comes last: who finds its version finds that of its parts too.
     models = {RETRIEVAL: inputs.retrieval_model, RANKING: inputs.ranking_model, FUSED: inputs.fused_model}
-    warmup = {name: inputs.infra_blessing.warmup_file(name) for name in models}
+    beside = {f"assets.extra/{name}": inputs.evaluation.path / name for name in BESIDE}
+    extras = {name: beside | {WARMUP_FILE: inputs.infra_blessing.warmup_file(name)} for name in models}
     version = releases.push(
         {name: model.serving_dir for name, model in models.items()},
         canary=config.canary,
-        extras={name: {WARMUP_FILE: file} for name, file in warmup.items() if file.is_file()},
+        extras={name: {at: file for at, file in files.items() if file.is_file()} for name, files in extras.items()},
     )
     paths = [releases.path(name, version) for name in models]
     outputs.pushed.write_json(PushedModel.FILE, {"version": version, "paths": [*paths, published]})
@@ -86,41 +83,10 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
-    from components import example_io, transformed
+    from components import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
-    features = _user_features(example_io.read_split(inputs.users, "all"))
-    profiles: dict[str, Request] = {
-        user_id: Request(user_id, features=values) for user_id, values in features.items()
-    }
-    for split in ("train", "eval", "test"):  # A later split repeats the events of those before it.
-        for request in _histories(inputs, catalogue, split):
-            known = features.get(request.user_id, {})
-            profiles[request.user_id] = dataclasses.replace(request, features=known, timestamp=0)
+    profiles = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     write_profiles(path, profiles.values(), named, inputs.users.user_key())
-
-
-def _histories(inputs: Inputs, catalogue: Catalogue, split: str) -> Iterator[Request]:
-    from components import transformed
-
-    sequences = transformed.load_sequences(inputs.transform_graph, inputs.examples, split)
-    rows = np.arange(sequences.num_users, dtype=np.int64)
-    return requests_from_sequences(sequences, catalogue, rows, sequences.row_splits[1:])
-
-
-def _user_features(users: pa.RecordBatch) -> Mapping[str, dict[str, Feature]]:
-    """User id → feature → value, as in the users table."""
-    columns = users.to_pydict()
-    ids = columns.pop("user_id", [])
-    return {
-        user_id[0].decode(): {name: _plain(cells[row]) for name, cells in columns.items() if cells[row]}
-        for row, user_id in enumerate(ids)
-    }
-
-
-def _plain(cell: list[Any]) -> Feature:
-    values = [value.decode() if isinstance(value, bytes) else value for value in cell]
-    plain: Feature = values[0] if len(values) == 1 else values
-    return plain

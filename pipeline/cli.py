@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data, cli_deploy, cli_models, cli_tune
-from pipeline.terminal import Data, Json, Root, console, errors, print_json
+from pipeline import cli_data, cli_deploy, cli_models, cli_retrain, cli_tune
+from pipeline.terminal import Data, Json, Root, console, errors, print_json, progress, silent
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 app.add_typer(cli_data.data_app, name="data")
@@ -27,6 +25,7 @@ app.add_typer(cli_deploy.deploy_app, name="deploy")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
 app.command()(cli_tune.tune)
+app.command()(cli_retrain.retrain)
 
 
 class Engine(enum.StrEnum):
@@ -66,7 +65,7 @@ def run(
     dag = recommender(DatasetDir(data.resolve()))
     defaults = {"pusher": {"serving_dir": str(root.resolve() / "serving")}}
     configs = load_config(dag, config, settings or (), defaults)
-    observer = _silent if as_json else _progress
+    observer = silent if as_json else progress
     steps = run_pipeline(dag, configs, root.resolve(), name=name, observer=observer, until=until, metadata=metadata)
     if as_json:
         print_json([vars(step) for step in steps])
@@ -194,9 +193,10 @@ def evaluate(root: Root, as_json: Json = False) -> None:
     reasons = ModelBlessing(blessing.path).reasons()
     report = ModelEvaluation(evaluation.path).read_json("metrics.json")
     if as_json:
-        print_json({"metrics": report, "blessed": not reasons, "reasons": reasons})
+        print_json({"metrics": report, "blessed": not reasons, "reasons": reasons, "report": evaluation.path})
     else:
         _print_metrics(report)
+        console.print(f"report: {evaluation.path}/report.html", soft_wrap=True)
         console.print("blessed" if not reasons else "not blessed: " + "; ".join(reasons))
     if reasons:
         raise typer.Exit(1)
@@ -205,16 +205,22 @@ def evaluate(root: Root, as_json: Json = False) -> None:
 @app.command()
 def lineage(
     root: Root,
-    artifact: Annotated[str, typer.Argument(help="Type of artifact, newest first.")] = "PushedModel",
+    artifact: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A pushed version (3, ranking/3), or a type: its newest artifact.")
+    ] = "PushedModel",
     as_json: Json = False,
 ) -> None:
-    """Show what the newest artifact of a type was made from, back to the tables."""
-    from pipeline.lineage import trace
+    """Show what pushed models, or any artifact, were made from: data, spans, code, configuration, parents."""
+    from pipeline.lineage import summarize, trace
 
     found = trace(str(_metadata_file(root)), artifact)
+    if found["type"] == "PushedModel":
+        found |= {"summary": summarize(found)}
     if as_json:
         print_json(found)
         return
+    if "summary" in found:
+        _print_summary(found["summary"])
     tree = rich.tree.Tree(_lineage_label(found))
     _grow(tree, found)
     console.print(tree)
@@ -308,21 +314,6 @@ def _metadata_file(root: pathlib.Path) -> pathlib.Path:
     return path
 
 
-@contextlib.contextmanager
-def _progress(title: str) -> Iterator[Callable[[Any], None]]:
-    def finished(step: Any) -> None:
-        took = "cached" if step.cached else f"{step.seconds:6.1f} s"
-        console.print(f"[green]✓[/] {title:<20} {took:>8}  {step.summary}", soft_wrap=True)
-
-    with console.status(f"{title} …"):
-        yield finished
-
-
-@contextlib.contextmanager
-def _silent(title: str) -> Iterator[Callable[[Any], None]]:
-    yield lambda step: None
-
-
 def _print_page(request: Any, recent_titles: list[str], page: list[Any]) -> None:
     table = rich.table.Table(title=f"For user {request.user_id}", title_justify="left")
     for column in ("", "recommended", "P(liked)", "recent history, newest first"):
@@ -346,6 +337,21 @@ def _print_metrics(report: dict[str, dict[str, dict[str, float]]]) -> None:
         for method, figures in methods.items():
             table.add_row(method, *(f"{figures[name]:.4g}" for name in names))
         console.print(table)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    table = rich.table.Table(title=f"Version {summary['version']}", title_justify="left", show_header=False)
+    for place in summary["dataset"]:
+        table.add_row("data", f"{place['path']} ({place['digest'][:12]})")
+    table.add_row("spans", ", ".join(summary["spans"]) or "all")
+    table.add_row("parents", ", ".join(f"version {version}" for version in summary["parents"]) or "none")
+    for split, methods in (summary["metrics"] or {}).items():
+        figures = ", ".join(f"{method} {figure:.4f}" for method, figure in methods.items())
+        table.add_row(f"NDCG@10 on {split}", figures)
+    for name, version in summary["code_version"].items():
+        config = ", ".join(f"{field}={value}" for field, value in summary["config"][name].items() if value != "")
+        table.add_row(name, f"code {version[:12]}; {config}")
+    console.print(table)
 
 
 def _lineage_label(node: dict[str, Any]) -> str:

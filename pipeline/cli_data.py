@@ -40,14 +40,18 @@ def sample(
     users: Annotated[int, typer.Option(min=1)] = 300,
     items: Annotated[int, typer.Option(min=2)] = 400,
     events: Annotated[int, typer.Option(min=1)] = 12_000,
+    weeks: Annotated[int, typer.Option(min=0, max=12, help="Spans of a week, of a store that changes; 0: none.")] = 0,
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
     """A simulated store with texts in English and Chinese and a known taste behind each user."""
-    from pipeline.datasets.sample import write_sample
+    from pipeline.datasets.sample import write_sample, write_weeks
 
     try:
-        write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+        if weeks:
+            write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
+        else:
+            write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")

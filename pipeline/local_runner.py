@@ -34,7 +34,7 @@ class Step:
     cached: bool
     seconds: float
     summary: str
-    outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)  # By name.
 
 
 Observer = Callable[[str], contextlib.AbstractContextManager[Callable[[Step], None]]]
@@ -77,7 +77,7 @@ def run_pipeline(
     """
     nodes = _up_to(dag, until)
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with locked(root / ".lock", f"another run is using {root}; wait for it, or choose another --root"):
         store = MetadataStore(metadata or str(root / "metadata.sqlite"))
         shutil.rmtree(root / STAGING, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
@@ -136,8 +136,8 @@ def _resolve(source: Channel | Artifact, produced: Mapping[tuple[str, str], _Pro
     return _Produced(source, source.digest())
 
 
-def _paths(outputs: Mapping[str, _Produced]) -> dict[str, str]:
-    return {name: str(value.artifact.path) for name, value in outputs.items()}
+def _paths(values: Mapping[str, _Produced]) -> dict[str, pathlib.Path]:
+    return {name: value.artifact.path for name, value in values.items()}
 
 
 def _pairs(values: Mapping[str, _Produced]) -> dict[str, tuple[Artifact, str]]:
@@ -198,11 +198,15 @@ def _stop_at_closed_gates(node: Node, outputs: Mapping[str, _Produced]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(root: pathlib.Path) -> Iterator[None]:
-    """Holds the root for one run; the lock goes with the process, however it ends."""
-    with (root / ".lock").open("w") as file:
+def locked(path: pathlib.Path, refusal: str) -> Iterator[None]:
+    """Holds a lock file; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: somebody else holds it; with the words of `refusal`.
+    """
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RunError(f"another run is using {root}; wait for it, or choose another --root") from error
+            raise RunError(refusal) from error
         yield

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components import (
     behavior_pretrainer,
+    bulk_inferrer,
     evaluator,
     example_gen,
     example_validator,
@@ -16,12 +19,17 @@ from components import (
     statistics_gen,
     transform,
 )
-from components.artifacts import DatasetDir
+from components.artifacts import DatasetDir, Schema
 from pipeline.dag import Dag
 
 
-def recommender(dataset: DatasetDir) -> Dag:
-    """Wires the components. The order of the lines is the order of the run; gates stop what follows them."""
+def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None = None) -> Dag:
+    """Wires the components. The order of the lines is the order of the run; gates stop what follows them.
+
+    Args:
+        dataset: the three tables.
+        schemas_before: table → schema of earlier data that these must keep to, instead of the one made from them.
+    """
     dag = Dag()
     data = dag.add(example_gen, dataset=dataset)
     tables = {"interactions": data.interactions, "items": data.items, "users": data.users}
@@ -33,7 +41,7 @@ def recommender(dataset: DatasetDir) -> Dag:
         quarantine=data.quarantine,
         interactions=data.interactions,
         **{f"{table}_statistics": channel for table, channel in statistics.items()},
-        **{f"{table}_schema": channel for table, channel in schemas.items()},
+        **{f"{table}_schema": schema for table, schema in (schemas | dict(schemas_before or {})).items()},
     )
     inputs = vars(dag.add(transform, dataset=dataset, **tables))
     retrieval = dag.add(retrieval_trainer, **inputs)
@@ -44,5 +52,7 @@ def recommender(dataset: DatasetDir) -> Dag:
     fused = dag.add(fuser, **models)
     infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
-    dag.add(pusher, **inputs, users=data.users, **models, fused_model=fused.model, **blessings)
+    pushing = {"fused_model": fused.model, "evaluation": evaluation.evaluation, **blessings}
+    dag.add(pusher, **inputs, users=data.users, **models, **pushing)
+    dag.add(bulk_inferrer, **inputs, users=data.users, fused_model=fused.model, **blessings)
     return dag

@@ -9,6 +9,9 @@ How a shopper picks the next item, which is what a recommender should find out:
 
 Nobody picks the same item twice. Some items and some shoppers come late, so that cold start can be measured.
 `truth.json` keeps what was hidden; no part of the pipeline reads it.
+
+`write_weeks` writes a store that changes, a span a week: taste drifts, items come and go out of fashion, and new
+items and shoppers come all the time.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -110,12 +113,17 @@ BRANDS = (
 )
 MEMBERSHIPS = ("none", "silver", "gold")
 EVENT_TYPES = ("view", "click", "purchase")
+ITEM_COLUMNS = ("item_id", "title", "description", "categories", "language", "available_from", "brand", "price")
+USER_COLUMNS = ("user_id", "age", "language", "membership")
+EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "query")
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 SPAN_SECONDS = 90 * 24 * 3600
 LATE_FRACTION = 0.1  # Of items and of users.
 LATE_ITEMS_FROM = 0.7  # As a part of the time span.
 LATE_USERS_FROM = 0.85
+WEEK_SECONDS = 7 * 24 * 3600
+DRIFT = 1.5  # How far the fashion of an item moves between the first and the last day, in standard deviations.
 MISSING_FRACTION = 0.05  # Of ages and descriptions.
 QUERY_FRACTION = 0.15
 NUM_CONSIDERED = 24  # Items that a shopper looks at before picking one.
@@ -173,6 +181,14 @@ class _Users:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Drift:
+    """What the store has become on its last day."""
+
+    users: _Users  # The same people with another taste.
+    trend: Floats  # [num_items] logits by which an item comes into or goes out of fashion.
+
+
+@dataclasses.dataclass(frozen=True)
 class _Events:
     """Arrays are [num_events], in order of time."""
 
@@ -217,12 +233,92 @@ def write_sample(
     out.mkdir(parents=True, exist_ok=True)
     item_ids = [f"{('item-', '商品-')[lang]}{row:04d}" for row, lang in enumerate(items.language.tolist())]
     user_ids = [f"user-{row:04d}" for row in range(num_users)]
-    _write_items(rng, out / "items.csv", items, item_ids)
-    _write_users(rng, out / "users.csv", users, user_ids)
-    _write_interactions(rng, out / "interactions.csv", events, items, item_ids, user_ids)
+    _write_csv(out / "items.csv", ITEM_COLUMNS, _item_rows(rng, items, item_ids))
+    _write_csv(out / "users.csv", USER_COLUMNS, _user_rows(rng, users, user_ids))
+    _write_csv(out / "interactions.csv", EVENT_COLUMNS, _event_rows(rng, events, items, item_ids, user_ids))
     _write_truth(out / "truth.json", items, users, transitions, item_ids, user_ids)
     (out / FILE_NAME).write_text(DESCRIPTION, encoding="utf-8")
     return f"{len(events.user):,} events, {num_users:,} users, {num_items:,} items"
+
+
+def write_weeks(
+    out_dir: pathlib.Path | str,
+    *,
+    num_weeks: int = 12,
+    num_users: int = 500,
+    num_items: int = 400,
+    num_events: int = 24_000,
+    poisoned: Mapping[int, str] | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Simulates a store that changes and writes it as spans of a week: its events, and the items and users so far.
+
+    Args:
+        out_dir: gets `dataset.yaml` and `<table>/<first day of the week>.csv`.
+        num_weeks: at most 12.
+        num_users: shoppers; half of them come during the weeks.
+        num_items: items; so do 40% of them.
+        num_events: in the 90 days of which the weeks are the first ones.
+        poisoned: week (from 1) → `schema` (event types of another system) or `ids` (item ids that were mixed up).
+        seed: of the simulation; a poisoned store is, but for its poison, the store of the same seed.
+
+    Returns:
+        The spans' names, in order.
+    """
+    if not 1 <= num_weeks <= 12:
+        raise ValueError(f"num_weeks={num_weeks}, expected 1 to 12")
+    rng = np.random.default_rng(seed)
+    items = dataclasses.replace(
+        _make_items(rng, num_items), available_from=_arrivals(rng, num_items, 0.4, always=len(CATEGORIES))
+    )
+    users = dataclasses.replace(_make_users(rng, num_users), joins=_arrivals(rng, num_users, 0.5, always=1))
+    other = _make_users(rng, num_users)
+    later = dataclasses.replace(
+        users, categories=other.categories, styles=other.styles, materials=(users.materials + other.materials) / 2
+    )
+    drift = _Drift(later, rng.normal(size=num_items) * DRIFT)
+    events = _simulate(rng, items, users, _make_transitions(rng), num_events, patience=4, drift=drift)
+    item_ids = [f"{('item-', '商品-')[lang]}{row:04d}" for row, lang in enumerate(items.language.tolist())]
+    user_ids = [f"user-{row:04d}" for row in range(num_users)]
+    tables = {
+        "items": (ITEM_COLUMNS, _item_rows(rng, items, item_ids), items.available_from),
+        "users": (USER_COLUMNS, _user_rows(rng, users, user_ids), users.joins),
+        "interactions": (EVENT_COLUMNS, _event_rows(rng, events, items, item_ids, user_ids), events.time),
+    }
+    out = pathlib.Path(out_dir)
+    spans = []
+    for week in range(num_weeks):
+        spans.append((START + datetime.timedelta(weeks=week)).date().isoformat())
+        start, end = (edge * WEEK_SECONDS / SPAN_SECONDS for edge in (week, week + 1))
+        for table, (columns, rows, times) in tables.items():
+            within = (times < end) & ((times >= start) | (table != "interactions"))
+            chosen = [rows[row] for row in np.flatnonzero(within)]
+            if table == "interactions":
+                chosen = _poison(chosen, (poisoned or {}).get(week + 1, ""), item_ids)
+            (out / table).mkdir(parents=True, exist_ok=True)
+            _write_csv(out / table / f"{spans[-1]}.csv", columns, chosen)
+    description = DESCRIPTION.replace("name: sample", "name: sample-weeks")
+    for table in tables:
+        description = description.replace(f"path: {table}.csv", f"path: {table}/{{SPAN}}.csv")
+    (out / FILE_NAME).write_text(description, encoding="utf-8")
+    return spans
+
+
+def _arrivals(rng: np.random.Generator, size: int, late_fraction: float, always: int) -> Floats:
+    """[size] parts of the time span at which somebody or something comes; the first `always` are there all along."""
+    late = rng.random(size) < late_fraction
+    late[:always] = False
+    return np.where(late, rng.uniform(0.05, 0.95, size), 0.0)
+
+
+def _poison(rows: list[tuple[object, ...]], poison: str, item_ids: list[str]) -> list[tuple[object, ...]]:
+    place = EVENT_COLUMNS.index("event_type" if poison == "schema" else "item_id")
+    if poison == "schema":
+        return [(*row[:place], f"EVT_{str(row[place]).upper()}", *row[place + 1 :]) for row in rows]
+    if poison == "ids":
+        mixed = dict(zip(item_ids, np.random.default_rng(1).permutation(item_ids).tolist(), strict=True))
+        return [(*row[:place], mixed[str(row[place])], *row[place + 1 :]) for row in rows]
+    return rows
 
 
 def _make_items(rng: np.random.Generator, size: int) -> _Items:
@@ -276,6 +372,7 @@ def _simulate(
     transitions: Floats,
     num_events: int,
     patience: int,
+    drift: _Drift | None = None,
 ) -> _Events:
     """Lets every shopper pick one item after the other; all shoppers take their nth step at once.
 
@@ -297,7 +394,11 @@ def _simulate(
         who = who[clock[who] < 1]
         if not len(who):
             continue
-        category = _pick_category(rng, users.categories[who], transitions, items.category, last_item[who])
+        now = clock[who][:, None]
+        taste = users.categories[who]
+        if drift:
+            taste = (1 - now) * taste + now * drift.users.categories[who]
+        category = _pick_category(rng, taste, transitions, items.category, last_item[who])
         considered = np.empty((len(who), NUM_CONSIDERED), np.int64)
         for index, (shelf, weight) in enumerate(zip(shelves, weights, strict=True)):
             here = category == index
@@ -307,7 +408,11 @@ def _simulate(
         none_there = np.all(items.available_from[considered] > clock[who][:, None], axis=1)
         considered[:, 0] = np.where(none_there, category, considered[:, 0])
         liking = _liking(items, users, who[:, None], considered)
+        if drift:
+            liking = (1 - now) * liking + now * _liking(items, drift.users, who[:, None], considered)
         pull = liking * 1.5 + _moment(items, considered, last_item[who], clock[who])
+        if drift:
+            pull += drift.trend[considered] * (now - 0.5)
         best = np.argmax(pull + rng.gumbel(size=pull.shape), axis=1)
         rows = np.arange(len(who))
         last_item[who] = considered[rows, best]
@@ -364,13 +469,13 @@ def _moment(items: _Items, considered: Ints, last_item: Ints, now: Floats) -> Fl
     return np.where(since < 0, -np.inf, 1.5 * same_style + 1.0 * new)
 
 
-def _write_items(rng: np.random.Generator, path: pathlib.Path, items: _Items, item_ids: list[str]) -> None:
+def _item_rows(rng: np.random.Generator, items: _Items, item_ids: list[str]) -> list[tuple[object, ...]]:
     size = len(item_ids)
     noun, use, word = rng.integers(4, size=size), rng.integers(2, size=size), rng.integers(2, size=(size, 2))
     brand = rng.integers(len(BRANDS), size=size)
     price = np.exp(3.5 + 0.8 * items.log_price)
     silent = rng.random(size) < MISSING_FRACTION
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for row, item_id in enumerate(item_ids):
         language = int(items.language[row])
         category = CATEGORIES[items.category[row]]
@@ -397,27 +502,20 @@ def _write_items(rng: np.random.Generator, path: pathlib.Path, items: _Items, it
                 f"{price[row]:.2f}",
             )
         )
-    names = ("item_id", "title", "description", "categories", "language", "available_from", "brand", "price")
-    _write_csv(path, names, rows)
+    return rows
 
 
-def _write_users(rng: np.random.Generator, path: pathlib.Path, users: _Users, user_ids: list[str]) -> None:
+def _user_rows(rng: np.random.Generator, users: _Users, user_ids: list[str]) -> list[tuple[object, ...]]:
     unknown = rng.random(len(user_ids)) < MISSING_FRACTION
     age = ["" if missing else f"{years:.0f}" for missing, years in zip(unknown, users.age, strict=True)]
     language = [LANGUAGES[index] for index in users.language]
     membership = [MEMBERSHIPS[index] for index in users.membership]
-    rows = zip(user_ids, age, language, membership, strict=True)
-    _write_csv(path, ("user_id", "age", "language", "membership"), rows)
+    return list(zip(user_ids, age, language, membership, strict=True))
 
 
-def _write_interactions(
-    rng: np.random.Generator,
-    path: pathlib.Path,
-    events: _Events,
-    items: _Items,
-    item_ids: list[str],
-    user_ids: list[str],
-) -> None:
+def _event_rows(
+    rng: np.random.Generator, events: _Events, items: _Items, item_ids: list[str], user_ids: list[str]
+) -> list[tuple[object, ...]]:
     size = len(events.user)
     mood = events.liking + rng.normal(size=size) * 0.5
     depth = np.digitize(mood, (0.2, 1.2))  # 0 view, 1 click, 2 purchase.
@@ -435,7 +533,7 @@ def _write_interactions(
         (queries[row] if ask else "" for row, ask in zip(events.item.tolist(), asked.tolist(), strict=True)),
         strict=True,
     )
-    _write_csv(path, ("user_id", "item_id", "timestamp", "event_type", "value", "query"), rows)
+    return list(rows)
 
 
 def _queries(items: _Items) -> list[str]:

@@ -1,9 +1,11 @@
+import json
 import pathlib
 
 import numpy as np
 import pytest
 
-from components import evaluator
+from components import _evaluation_report, _slices, evaluator
+from components.artifacts import ModelEvaluation, PushedModel
 from models import metrics
 from models.sequences import Sequences
 from serving.predictors import LocalPredictor
@@ -95,3 +97,88 @@ def test_the_table_has_a_row_a_method() -> None:
 def test_sequences_with_empty_training_still_have_popularity() -> None:
     empty: Sequences = toy_sequences(0)
     assert evaluator.fit_baselines(empty, 8, CONFIG).keys() == {"popularity"}
+
+
+def halves(first: int, second: int) -> metrics.Ranks:
+    """[100]: the first half of the queries has its target at one place, the second half at another."""
+    return metrics.Ranks(np.repeat([first, second], 50), np.zeros(100, np.int64))
+
+
+def test_worse_than_the_models_in_service_is_a_reason() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), all_at(2))
+    (reason,) = evaluator.judge(ranks | {"in service": all_at(1)}, CONFIG)
+    assert "0.6309 of in service: difference -0.1309" in reason
+
+
+def test_better_on_the_whole_and_worse_in_a_guarded_slice_is_not_blessed() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), halves(0, 9)) | {
+        "in service": halves(3, 3)  # 0.4307 everywhere; ours have 1.0 and 0.2891, which is 0.6445 on the whole.
+    }
+    slices = {name: np.arange(100) >= 50 for name in ("new items", "history of 5 to 19")}
+    (reason,) = evaluator.judge(ranks, CONFIG, slices)
+    assert "in service in slice 'new items'" in reason and "difference -0.1416" in reason
+    assert evaluator.judge(ranks, evaluator.Config(slice_margin=0.4), slices) == []  # 0.1416 / 0.4307 = 0.33.
+
+
+def test_slices_know_newcomers_lengths_popularity_and_categories() -> None:
+    sequences, catalogue = toy_sequences(3, num_history=0), toy_catalogue()
+    sequences.num_history[:] = [0, 2, 4]
+    sequences.item_index[:] = [7, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5]
+    queries = evaluator.make_queries(sequences, 100)
+    found = _slices.slices(queries, sequences, catalogue, 1)
+    assert queries.rows[found["new users"]].tolist() == [0, 0, 0]
+    assert queries.targets[found["new items"]].tolist() == [7]
+    assert [len(queries.histories[query]) for query in np.flatnonzero(found["history of 0"])] == [0]
+    # Training counts 6 5 4 3 2 1: of 21, items 1 and 2 begin within the first third, 3 and 4 in the second.
+    assert set(queries.targets[found["popular items"]]) <= {1, 2}
+    assert set(queries.targets[found["rare items"]]) <= {4, 5, 6}
+    crime = catalogue.categorical["categories"] == 3
+    assert found["category: crime"].tolist() == crime[queries.targets].any(axis=1).tolist()
+    assert not _slices.slices(queries, sequences, catalogue, 100)
+
+
+def measured(recommender: Recommender, in_service: Recommender | None = None) -> evaluator.Measured:
+    sequences = toy_sequences(3, num_history=2)
+    config = evaluator.Config(min_slice_queries=1)
+    return evaluator.measure(recommender, in_service, toy_sequences(4), sequences, toy_catalogue(), config)
+
+
+def test_the_same_models_differ_by_nothing(recommender: Recommender) -> None:
+    compared = _evaluation_report.compare(measured(recommender, recommender))
+    assert compared["all"]["difference"] == 0 and compared["all"]["interval"] == [0, 0]
+    assert compared["all"]["queries"] >= max(found["queries"] for found in compared.values())
+
+
+def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
+    found = measured(recommender)
+    for page, history in zip(found.pages, found.queries.histories, strict=True):
+        assert not set(page[page > 0]) & set(history.tolist())
+        counts = toy_catalogue().train_counts[page[page > 0]]
+        assert (np.diff(counts) > 0).all()  # ToyRanking: the rarest first.
+    assert np.nanmax(found.probabilities) == np.nanmin(found.probabilities) == 0.5
+
+
+def test_report_page_and_card_say_the_verdict_and_the_figures(
+    recommender: Recommender, tmp_path: pathlib.Path
+) -> None:
+    found = {"eval": measured(recommender, recommender), "test": measured(recommender)}
+    means = {split: {m: evaluator._figures(r) for m, r in one.ranks.items()} for split, one in found.items()}
+    pushed = PushedModel(tmp_path / "pushed")
+    extra = tmp_path / "serving" / "retrieval" / "4" / "assets.extra"
+    pushed.write_json("pushed.json", {"version": 4, "paths": [str(extra.parent)]})
+    for blessed, folder in ((True, extra), (False, tmp_path / "second")):
+        reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
+        base = None if blessed else pushed
+        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base)
+        _evaluation_report.write(ModelEvaluation(folder), *arguments)
+    report = json.loads((tmp_path / "second" / "evaluation.json").read_text())
+    assert not report["blessed"] and report["reasons"] == ["NDCG@10 is 0.1 <below>"]
+    assert report["splits"]["eval"]["slices"]["history of 1 to 4"]["queries"] > 0
+    ndcg = means["eval"]["retrieval + ranking"]["ndcg@10"]
+    assert [(past["version"], past["ndcg@10"]) for past in report["history"]] == [(4, ndcg)]
+    page = (tmp_path / "second" / "report.html").read_text(encoding="utf-8")
+    assert "&lt;below&gt;" in page and "<svg" in page and "Against the models in service" in page
+    assert "src=" not in page and "href=" not in page
+    card = (tmp_path / "second" / "model_card.md").read_text(encoding="utf-8")
+    assert "**Not blessed**" in card and f"| eval | retrieval + ranking | {ndcg:.4f} |" in card
+    assert "**Blessed**" in (extra / "model_card.md").read_text(encoding="utf-8")

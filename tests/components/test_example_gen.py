@@ -177,6 +177,12 @@ def test_many_bad_rows_stop_the_run(tmp_path: pathlib.Path) -> None:
     assert "7 × timestamp is not a time in Unix seconds or ISO 8601; 7 × user_id is missing" in str(caught.value)
 
 
+def test_a_table_of_bad_rows_alone_is_no_crash(tmp_path: pathlib.Path) -> None:
+    data = write_dataset(tmp_path / "data", events([("u1", "A", "soon"), ("u2", "B", "later")]))
+    with pytest.raises(DatasetError, match="2 of 2 rows cannot be used"):
+        ingest(data, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [

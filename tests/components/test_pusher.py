@@ -10,6 +10,7 @@ from components.artifacts import (
     InfraBlessing,
     Model,
     ModelBlessing,
+    ModelEvaluation,
     PushedModel,
     TransformGraph,
 )
@@ -42,7 +43,10 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> pushe
     gates[1].warmup_file("ranking").parent.mkdir()
     gates[1].warmup_file("ranking").write_bytes(b"a record")
     models = (Model(toy_models[name]) for name in MODELS)
-    return pusher.Inputs(graph, examples, users, *models, *gates)
+    evaluation = ModelEvaluation(tmp_path / "evaluation")
+    evaluation.write_json("evaluation.json", {"blessed": True})
+    (evaluation.path / "model_card.md").write_text("# Model card")
+    return pusher.Inputs(graph, examples, users, *models, *gates, evaluation)
 
 
 def push(inputs: pusher.Inputs, tmp_path: pathlib.Path, **config: Any) -> PushedModel:
@@ -118,3 +122,22 @@ def test_an_object_store_gets_the_same(inputs: pusher.Inputs, tmp_path: pathlib.
     for name in MODELS:
         assert files.isfile(f"/{tmp_path.name}/{name}/1/saved_model.pb")
     assert pushed.is_intact()
+
+
+def test_model_card_and_evaluation_lie_beside_each_model(inputs: pusher.Inputs, tmp_path: pathlib.Path) -> None:
+    push(inputs, tmp_path)
+    for name in MODELS:
+        extra = tmp_path / "serving" / name / "1" / "assets.extra"
+        assert (extra / "model_card.md").read_text() == "# Model card"
+        assert (extra / "evaluation.json").is_file()
+
+
+def test_a_pushed_model_knows_its_models_even_when_they_are_retired(
+    inputs: pusher.Inputs, tmp_path: pathlib.Path
+) -> None:
+    first, second = push(inputs, tmp_path), PushedModel(tmp_path / "second")
+    releases = Releases(tmp_path / "serving")
+    pusher.run(inputs, pusher.Outputs(second), pusher.Config(str(tmp_path / "serving")))
+    releases.rollback()
+    assert first.models() == {name: tmp_path / "serving" / name / "1" for name in MODELS}
+    assert second.models() == {name: tmp_path / "serving" / name / "2.retired" for name in MODELS}

@@ -29,6 +29,7 @@ def test_help_names_every_verb_and_says_no_more() -> None:
         "drift",
         "forget",
         "run",
+        "retrain",
         "evaluate",
         "lineage",
         "recommend",

@@ -29,7 +29,7 @@ def test_killed_inside_each_component_in_turn_the_result_is_the_same(
         process = subprocess.run(command, cwd=HOUSE, capture_output=True)
         assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]
     steps = run_small(sample_data, tmp_path)
-    assert executed(steps) == ["Pusher"], "everything before the last kill was finished and kept"
+    assert executed(steps) == ["BulkInferrer"], "everything before the last kill was finished and kept"
     assert metrics_of(tmp_path) == metrics_of(sample_root)
     # The killed Pusher had published version 1 already; what it did not record is published again.
     assert sorted(path.name for path in (tmp_path / "serving" / "retrieval").iterdir()) == ["1", "2"]

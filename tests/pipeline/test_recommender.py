@@ -180,3 +180,25 @@ def test_lineage_names_the_components_behind_the_pushed_models(sample_root: path
     shown = CliRunner().invoke(app, ["lineage", "--root", str(sample_root), "--json"]).stdout
     for component in ("Pusher", "RankingTrainer", "RetrievalTrainer", "BehaviorPretrainer", "ExampleGen"):
         assert f'"component": "{component}"' in shown
+
+
+def test_bulk_grpc_and_trainers_models_give_the_same_lists(
+    sample_root: pathlib.Path, serving_dir: pathlib.Path, profiles: ProfileStore, tmp_path: pathlib.Path
+) -> None:
+    written = sorted(_only(sample_root, "BulkInferrer/*/recommendations").glob("*.jsonl"))
+    bulk = {row["user_id"]: row for file in written for row in map(json.loads, file.read_text("utf-8").splitlines())}
+    assert bulk.keys() == set(profiles.user_ids())
+    requests = [profiles.get(user) for user in bulk]
+    trained = {
+        name: _only(sample_root, f"{component}/*/model") / "Format-Serving"
+        for name, component in (("retrieval", "RetrievalTrainer"), ("ranking", "RankingTrainer"))
+    }
+    pages = {"trainer": Recommender(LocalPredictor(trained)).recommend(requests)}
+    with model_server({"fused": serving_dir / "fused"}, tmp_path) as address:
+        served = Recommender(GrpcPredictor(address))
+        pages["gRPC"] = [served.recommend([request])[0] for request in requests]
+    for where, found in pages.items():
+        for row, page in zip(bulk.values(), found, strict=True):
+            scores = [place.score for place in page]
+            np.testing.assert_allclose(row["scores"], scores, atol=1e-5, err_msg=where)
+            assert sorted(row["items"]) == sorted(place.item_id for place in page)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample
+from pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample, write_weeks
 from schemas import tables
 from schemas.dataset import TABLES, load_dataset
 
@@ -91,3 +91,56 @@ def test_one_user_and_impossible_sizes(tmp_path: pathlib.Path) -> None:
     assert len(rows(tmp_path, "interactions")) == 5
     with pytest.raises(ValueError, match="num_events=1000: expected"):
         write_sample(tmp_path, num_users=10, num_items=40, num_events=1000)
+
+
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("weeks")
+    assert write_weeks(folder, num_weeks=12)[::11] == ["2025-01-01", "2025-03-19"]
+    return folder
+
+
+def week(folder: pathlib.Path, table: str, number: int) -> list[dict[str, str]]:
+    return rows(folder / table, sorted(path.stem for path in (folder / table).iterdir())[number - 1])
+
+
+def test_each_week_has_its_own_events_and_all_that_came_so_far(weeks: pathlib.Path) -> None:
+    tables_of_12 = [[week(weeks, table, number) for number in range(1, 13)] for table in ("items", "users")]
+    for snapshots in tables_of_12:
+        sizes = [len(snapshot) for snapshot in snapshots]
+        assert sizes == sorted(set(sizes))
+        assert all(row in snapshots[-1] for row in snapshots[0])  # Nothing is told otherwise later.
+    items, users = (
+        {row[f"{name}_id"] for row in found[5]} for name, found in zip(("item", "user"), tables_of_12, strict=True)
+    )
+    events = week(weeks, "interactions", 6)
+    assert {event["item_id"] for event in events} <= items and {event["user_id"] for event in events} <= users
+    seconds = [int(event["timestamp"]) for event in events]
+    start = 1_738_713_600  # 5 February 2025.
+    assert start <= min(seconds) and max(seconds) < start + 7 * 86_400
+    assert load_dataset(weeks).items.path == "items/{SPAN}.csv"
+
+
+def test_taste_drifts(weeks: pathlib.Path) -> None:
+    """Far apart weeks differ by more than close ones in which of the old items are chosen."""
+    old = sorted({event["item_id"] for event in week(weeks, "interactions", 1)})
+    shares = []
+    for number in (1, 2, 12):
+        counts = Counter(event["item_id"] for event in week(weeks, "interactions", number))
+        total = sum(counts[item] for item in old)
+        shares.append([counts[item] / total for item in old])
+    near, far = (sum(abs(a - b) for a, b in zip(shares[0], other, strict=True)) for other in shares[1:])
+    assert far > 1.5 * near
+
+
+def test_poison_changes_its_week_alone_and_only_what_it_says(weeks: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    write_weeks(tmp_path, num_weeks=3, poisoned={2: "schema", 3: "ids"})
+    assert week(tmp_path, "interactions", 1) == week(weeks, "interactions", 1)
+    assert week(tmp_path, "items", 3) == week(weeks, "items", 3)
+    for number, column in ((2, "event_type"), (3, "item_id")):
+        clean, poisoned = week(weeks, "interactions", number), week(tmp_path, "interactions", number)
+        assert [row | {column: ""} for row in clean] == [row | {column: ""} for row in poisoned]
+        assert sum(a != b for a, b in zip(clean, poisoned, strict=True)) > 0.9 * len(clean)
+    ids = Counter(row["item_id"] for row in week(weeks, "interactions", 3))
+    mixed = Counter(row["item_id"] for row in week(tmp_path, "interactions", 3))
+    assert sorted(ids.values()) == sorted(mixed.values())

@@ -1,0 +1,121 @@
+"""Recommendations for everybody: BulkInferrer against one gRPC call a user, on the same models and users.
+
+    python -m benchmarks.bulk [--users N]
+
+The models are small ones of the simulated store. Both sides are counted in CPU seconds, of which the gRPC side has
+those of client and server together; starting up counts on neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import resource
+import tempfile
+import time
+from typing import Any
+
+from benchmarks import results
+from benchmarks.loop import SETTINGS
+
+TABLE = pathlib.Path(__file__).with_suffix(".md")
+
+
+def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
+    """Runs the pipeline on a simulated store; gives the root."""
+    import contextlib
+
+    from components.artifacts import DatasetDir
+    from pipeline.config import load_config
+    from pipeline.datasets.sample import write_sample
+    from pipeline.local_runner import run_pipeline
+    from pipeline.recommender import recommender
+
+    data, root = folder / "data", folder / "root"
+    write_sample(data, num_users=num_users, num_events=num_users * 12)
+    dag = recommender(DatasetDir(data))
+    defaults = {"pusher": {"serving_dir": str(root / "serving")}}
+    configs = load_config(dag, settings=SETTINGS, defaults=defaults)
+    run_pipeline(
+        dag,
+        configs,
+        root,
+        name="bulk",
+        observer=lambda title: contextlib.nullcontext(lambda step: None),
+        until="pusher",
+    )
+    return root
+
+
+def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int) -> dict[str, Any]:
+    """Users a CPU second, of both ways."""
+    from components import bulk_inferrer
+    from serving.predictors import GrpcPredictor, LocalPredictor
+    from serving.process import model_server
+    from serving.profiles import FILE_NAME, ProfileStore
+    from serving.recommender import FUSED, Recommender
+
+    profiles = ProfileStore(root / "serving" / FILE_NAME)
+    requests = [profiles.get(user_id) for user_id in profiles.user_ids()]
+    saved_model = root / "serving" / FUSED / "1"
+    Recommender(LocalPredictor({FUSED: saved_model})).recommend(requests[:1])  # TensorFlow has started.
+    config = bulk_inferrer.Config()
+    shards = bulk_inferrer.make_shards(requests, config.shard_users)
+    loading = time.process_time()
+    LocalPredictor({FUSED: saved_model})
+    started = time.process_time()
+    bulk_inferrer.infer(shards, saved_model, folder, config)
+    bulk_seconds = time.process_time() - started - (started - loading)
+    with model_server({FUSED: root / "serving" / FUSED}, folder) as address:
+        served = Recommender(GrpcPredictor(address))
+        served.recommend(requests[:1])
+        before = _children(), time.process_time()
+        for request in requests[:num_calls]:
+            served.recommend([request])
+        client = time.process_time() - before[1]
+        server = _children() - before[0]
+    calls = min(num_calls, len(requests))
+    bulk, single = len(requests) / bulk_seconds, calls / (client + server)
+    return {
+        "users": len(requests),
+        "users_per_cpu_second": round(bulk),
+        "grpc.calls": calls,
+        "grpc.users_per_cpu_second": round(single),
+        "times_grpc": round(bulk / single, 1),
+    }
+
+
+def _children() -> float:
+    """CPU seconds of the running child processes: what /proc says, for they have not ended yet."""
+    ticks, mine = os.sysconf("SC_CLK_TCK"), os.getpid()
+    seconds = 0.0
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == mine:
+            seconds += (int(fields[11]) + int(fields[12])) / ticks
+    return seconds
+
+
+def main() -> None:
+    """Measures, prints, keeps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=2_000)
+    parser.add_argument("--calls", type=int, default=500)
+    arguments, _ = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="homefeed-bulk-") as name:
+        folder = pathlib.Path(name)
+        root = train(folder, arguments.users)
+        figures = measure(root, folder, arguments.calls)
+    figures["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    results.merge("bulk", figures)
+    lines = ["`make bench PART=bulk`", "", "| figure | value |", "|---|---:|"]
+    TABLE.write_text("\n".join([*lines, *(f"| {n} | {v} |" for n, v in figures.items())]) + "\n", encoding="utf-8")
+    print(figures)
+
+
+if __name__ == "__main__":
+    main()
