@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,10 +45,17 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How one method ranked the test split's targets."""
+    """How one method ranked the test split's targets.
+
+    Attributes:
+        ranks: of the targets.
+        cpu_seconds: of fitting, and of baselines also of scoring.
+        character: what its lists of 10 are like; see `metrics.beyond_accuracy`.
+    """
 
     ranks: metrics.Ranks
     cpu_seconds: float
+    character: dict[str, float]
 
 
 def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
@@ -79,7 +87,21 @@ def measure_baseline(baseline: baselines.Baseline, data: Data) -> Result:
     histories = windows.histories(windows.targets)
     scores = baseline.scores(histories)
     elapsed = time.process_time() - start
-    return Result(metrics.rank_targets(scores, windows.items(windows.targets), histories), elapsed)
+    ranks = metrics.rank_targets(scores, windows.items(windows.targets), histories)
+    return Result(ranks, elapsed, character(data, scores, histories))
+
+
+def character(
+    data: Data, scores: npt.NDArray[np.floating[Any]], histories: Sequence[npt.NDArray[np.int32]]
+) -> dict[str, float]:
+    """What the lists of 10 are like; how alike two items are is told by their categories."""
+    catalogue = data.catalogue
+    categories = catalogue.categorical.get("categories", np.zeros((catalogue.num_rows, 1), np.int32))
+    vectors = np.zeros((catalogue.num_rows, int(categories.max(initial=0)) + 1), np.float32)
+    np.put_along_axis(vectors, categories, 1.0, axis=1)
+    vectors[:, 0] = 0
+    lists = metrics.top_rows(scores, histories, 10)
+    return metrics.beyond_accuracy(lists, catalogue.train_counts, data.train.num_users, vectors)
 
 
 def measure_retrieval(data: Data, config: Hyperparameters) -> Result:
@@ -93,7 +115,8 @@ def measure_retrieval(data: Data, config: Hyperparameters) -> Result:
     windows = Windows(data.test, config.max_events)
     histories = windows.histories(windows.targets)
     scores = trained.scores(windows, windows.targets)
-    return Result(metrics.rank_targets(scores, windows.items(windows.targets), histories), elapsed)
+    ranks = metrics.rank_targets(scores, windows.items(windows.targets), histories)
+    return Result(ranks, elapsed, character(data, scores, histories))
 
 
 def ids_only(data: Data) -> Data:
@@ -124,6 +147,8 @@ def slices(data: Data) -> dict[str, npt.NDArray[np.bool_]]:
         "all": np.ones(len(targets), bool),
         "new items": counts == 0,
         "rare items (1-10)": (counts > 0) & (counts <= 10),
+        "items with 11-100": (counts > 10) & (counts <= 100),
+        "items with > 100": counts > 100,
         "new users": ~trained,
         "history < 10": lengths < 10,
         "history 10-49": (lengths >= 10) & (lengths < 50),
@@ -169,7 +194,13 @@ def report(
     difference, low, high = metrics.paired_bootstrap(ours, theirs)
     figures |= {"gain.ndcg@10": round(difference, 4), "gain.low": round(low, 4), "gain.high": round(high, 4)}
     lines += ["", f"NDCG@10 against {best}: {difference:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}]", ""]
-    lines += ["| slice | queries | ndcg@10 | recall@100 |", "|---|---:|---:|---:|"]
+    names = list(found["homefeed"][0].character)
+    lines += [f"| lists of 10 | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for method, runs in found.items():
+        middles = {name: statistics.median(run.character[name] for run in runs) for name in names}
+        figures |= {f"{method}.{name}": round(value, 4) for name, value in middles.items()}
+        lines.append(f"| {method} | {' | '.join(f'{middles[name]:.3g}' for name in names)} |")
+    lines += ["", "| slice | queries | ndcg@10 | recall@100 |", "|---|---:|---:|---:|"]
     for name, mask in masks.items():
         if mask.any():
             parts = [metrics.summarize(run.ranks[mask]) for run in found["homefeed"]]

@@ -1,13 +1,18 @@
-"""Latency and recall of the partitioned index beside exact search, on clustered random embeddings.
+"""Latency and recall of the partitioned index beside exact search, and beside ScaNN where that is installed.
 
-python -m benchmarks.retrieval_index [--candidates 10000 100000 1000000] [--partitions N] [--probes N]
+    python -m benchmarks.retrieval_index [--candidates 10000 100000 1000000] [--data clustered towers gaussian]
+
+`clustered`: 2,000 equal clusters. `towers`: uneven clusters in a falling spectrum with long and short vectors, as
+trained towers give. `gaussian`: no structure at all, which no partition can use. Queries are drawn as candidates
+are; others than those measured with choose the number of probes. Exact search is one product and one top-k, on
+the same table in the same process.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,62 +20,122 @@ import numpy.typing as npt
 
 from benchmarks import results
 
-SIZE, K, NUM_QUERIES, NUM_CLUSTERS = 64, 100, 256, 2_000
+SIZE, K, NUM_QUERIES = 64, 100, 256
+KINDS = ("clustered", "towers", "gaussian")
+MIN_SCANN = 1_000  # Candidates: ScaNN's partitioner wants more than a handful.
+Floats = npt.NDArray[np.float32]
 
 
-def embeddings(num_candidates: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Candidates around many centres, as learnt embeddings lie, and queries that each seek such a place."""
-    generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((NUM_CLUSTERS, SIZE), np.float32)
+def draw(kind: str, generator: np.random.Generator) -> Callable[[int], Floats]:
+    """A source of vectors of one kind."""
+    if kind == "gaussian":
+        return lambda count: generator.standard_normal((count, SIZE), np.float32)
+    if kind == "clustered":
+        places = generator.standard_normal((2_000, SIZE), np.float32)
 
-    def draw(count: int) -> npt.NDArray[np.float32]:
+        def clustered(count: int) -> Floats:
+            noise = generator.standard_normal((count, SIZE), np.float32)
+            return places[generator.integers(len(places), size=count)] + np.float32(0.7) * noise
+
+        return clustered
+    spectrum = (1 + np.arange(SIZE)) ** -0.5
+    scale = (spectrum / np.sqrt((spectrum**2).mean())).astype(np.float32)
+    shares = (1 + np.arange(1_000)) ** -0.7
+    centres = generator.standard_normal((len(shares), SIZE), np.float32)
+
+    def towers(count: int) -> Floats:
         noise = generator.standard_normal((count, SIZE), np.float32)
-        return centres[generator.integers(NUM_CLUSTERS, size=count)] + np.float32(0.7) * noise
+        lengths = generator.lognormal(0, 0.2, (count, 1)).astype(np.float32)
+        chosen = generator.choice(len(shares), count, p=shares / shares.sum())
+        return lengths * np.float32(0.7) * scale * (centres[chosen] + noise)
 
-    return np.concatenate([np.zeros((1, SIZE), np.float32), draw(num_candidates)]), draw(NUM_QUERIES)
+    return towers
 
 
-def measure(num_candidates: int, num_partitions: int | None, num_probes: int) -> dict[str, float]:
+def measure(kind: str, num_candidates: int, num_partitions: int = 0) -> dict[str, float]:
     """Figures of one size."""
     import tensorflow as tf
 
-    from models.retrieval import exact_index, partitioned_index
+    from models.retrieval import partitioned_index
 
-    table, queries = embeddings(num_candidates)
-    num_partitions = num_partitions or round(math.sqrt(num_candidates))
-    exact = exact_index.ExactIndex(table)
+    source = draw(kind, np.random.default_rng(0))
+    table = np.concatenate([np.zeros((1, SIZE), np.float32), source(num_candidates)])
+    queries, sample = source(NUM_QUERIES), source(NUM_QUERIES // 2)
     start = time.perf_counter()
-    partitioned = partitioned_index.PartitionedIndex(table, num_partitions, num_probes)
+    partitioned = partitioned_index.PartitionedIndex(table, num_partitions=num_partitions)
     figures = {"build_seconds": time.perf_counter() - start}
+    partitioned.choose_probes(sample)
+    figures |= {"partitions": float(partitioned.num_partitions), "probes": float(partitioned.num_probes)}
     stored = sum(variable.numpy().nbytes for variable in partitioned.variables)
     figures["memory_ratio"] = stored / table.nbytes
+    search = tf.function(partitioned.search, autograph=False)
+    methods = {
+        "exact": _brute_force(table),
+        "partitioned": lambda asked: search(asked, tf.zeros((len(asked), 1), tf.int32), tf.constant(K)),
+    }
     found = {}
-    for name, index in (("exact", exact), ("partitioned", partitioned)):
-        search = tf.function(index.search, autograph=False)
+    for name, method in methods.items():
         for batch in (1, 32):
-            figures[f"{name}.batch_{batch}.p50_ms"] = 1000 * _median_seconds(search, queries, batch)
-        parts = [_search(search, queries[i : i + 32])[1].numpy() for i in range(0, NUM_QUERIES, 32)]
+            figures[f"{name}.batch_{batch}.p50_ms"] = 1000 * _median_seconds(method, queries, batch)
+        parts = [method(tf.constant(queries[i : i + 32]))[1].numpy() for i in range(0, NUM_QUERIES, 32)]
         found[name] = np.concatenate(parts)
-    pairs = zip(found["exact"], found["partitioned"], strict=True)
-    figures["recall@100"] = float(np.mean([len(np.intersect1d(a, b)) / K for a, b in pairs]))
-    for batch in (1, 32):
-        exact_ms, ours_ms = (figures[f"{n}.batch_{batch}.p50_ms"] for n in ("exact", "partitioned"))
-        figures[f"batch_{batch}.speedup"] = exact_ms / ours_ms
+    figures["partitioned.recall@100"] = _recall(found["exact"], found["partitioned"])
+    if num_candidates >= MIN_SCANN:
+        figures |= _scann(table, queries, found["exact"])
+    for name in ("partitioned", "scann"):
+        for batch in (1, 32):
+            if f"{name}.batch_{batch}.p50_ms" in figures:
+                exact_ms = figures[f"exact.batch_{batch}.p50_ms"]
+                figures[f"{name}.batch_{batch}.speedup"] = exact_ms / figures[f"{name}.batch_{batch}.p50_ms"]
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _search(search: Any, queries: npt.NDArray[np.float32]) -> Any:
+def _brute_force(table: Floats) -> Callable[[Any], Any]:
     import tensorflow as tf
 
-    return search(tf.constant(queries), tf.zeros((len(queries), 1), tf.int32), tf.constant(K))
+    candidates = tf.Variable(table[1:])
+
+    def search(queries: Any) -> Any:
+        scores, rows = tf.math.top_k(tf.matmul(queries, candidates, transpose_b=True), K)
+        return scores, rows + 1
+
+    return tf.function(search, autograph=False)
 
 
-def _median_seconds(search: Any, queries: npt.NDArray[np.float32], batch: int, repeats: int = 20) -> float:
+def _scann(table: Floats, queries: Floats, exact: npt.NDArray[np.int32]) -> dict[str, float]:
+    """ScaNN with its documentation's settings; nothing where it is not installed."""
+    import tensorflow as tf
+
+    from models.retrieval import scann_index
+
+    start = time.perf_counter()
+    try:
+        index = scann_index.ScannIndex(table)
+    except ImportError:
+        return {}
+    figures = {"scann.build_seconds": time.perf_counter() - start}
+
+    def search(asked: Any) -> Any:
+        return index.search(asked, tf.zeros((len(asked), 1), tf.int32), tf.constant(K))
+
+    for batch in (1, 32):
+        figures[f"scann.batch_{batch}.p50_ms"] = 1000 * _median_seconds(search, queries, batch)
+    found = [search(tf.constant(queries[i : i + 32]))[1].numpy() for i in range(0, NUM_QUERIES, 32)]
+    return figures | {"scann.recall@100": _recall(exact, np.concatenate(found))}
+
+
+def _recall(exact: npt.NDArray[np.int32], found: npt.NDArray[np.int32]) -> float:
+    return float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(exact, found, strict=True)]))
+
+
+def _median_seconds(search: Callable[[Any], Any], queries: Floats, batch: int, repeats: int = 20) -> float:
+    import tensorflow as tf
+
     times = []
     for repeat in range(repeats + 3):
-        chosen = queries[(np.arange(batch) + repeat * batch) % NUM_QUERIES]
+        chosen = tf.constant(queries[(np.arange(batch) + repeat * batch) % NUM_QUERIES])
         start = time.perf_counter()
-        _search(search, chosen)[0].numpy()
+        search(chosen)[0].numpy()
         times.append(time.perf_counter() - start)
     return float(np.median(times[3:]))  # The first calls trace and warm up.
 
@@ -79,15 +144,17 @@ def main() -> None:
     """Measures, prints, keeps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--partitions", type=int, default=None)
-    parser.add_argument("--probes", type=int, default=20)
+    parser.add_argument("--data", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--partitions", type=int, default=0)
     arguments, _ = parser.parse_known_args()
     kept: dict[str, float] = {}
-    for num_candidates in arguments.candidates:
-        figures = measure(num_candidates, arguments.partitions, arguments.probes)
-        kept |= {f"{num_candidates}.{name}": value for name, value in figures.items()}
-        print(num_candidates, *(f"{name} {value:g}" for name, value in figures.items()), sep="\n  ", flush=True)
-    results.merge("retrieval_index", kept)
+    for kind in arguments.data:
+        for num_candidates in arguments.candidates:
+            figures = measure(kind, num_candidates, arguments.partitions)
+            kept |= {f"{kind}.{num_candidates}.{name}": value for name, value in figures.items()}
+            lines = (f"{name} {value:g}" for name, value in figures.items())
+            print(kind, num_candidates, *lines, sep="\n  ", flush=True)
+            results.merge("retrieval_index", kept)
 
 
 if __name__ == "__main__":

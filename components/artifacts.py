@@ -170,12 +170,17 @@ class TransformGraph(Artifact):
 
 
 class Model(Artifact):
-    """`Format-Serving/`: a SavedModel."""
+    """`Format-Serving/`: a SavedModel. `Snapshot/`: what is needed to train on or to re-embed the catalogue."""
 
     @property
     def serving_dir(self) -> pathlib.Path:
         """The SavedModel."""
         return self.path / "Format-Serving"
+
+    @property
+    def snapshot_dir(self) -> pathlib.Path:
+        """Weights and vocabularies; of retrieval models alone."""
+        return self.path / "Snapshot"
 
 
 class ModelRun(Artifact):

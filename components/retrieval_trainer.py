@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 from components.artifacts import Examples, Model, ModelRun, TransformGraph
 from models.catalogue import Catalogue
@@ -30,15 +31,35 @@ class Outputs:
 
 
 def train(
-    catalogue: Catalogue, train_split: Sequences, eval_split: Sequences, outputs: Outputs, config: Config
+    catalogue: Catalogue,
+    train_split: Sequences,
+    eval_split: Sequences,
+    wordpiece: list[str],
+    outputs: Outputs,
+    config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
     from models.retrieval import export, retriever, training
+    from models.retrieval.snapshot import Snapshot
     from models.retrieval.training_log import TrainingLog
+    from models.retrieval.two_tower import TwoTower
+    from models.retrieval.warm_start import warm_start
+    from models.retrieval.windows import Windows
+
+    def start(model: TwoTower) -> None:
+        if config.base_model:
+            base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
+            warm_start(model, base, catalogue, train_split, wordpiece)
 
     with TrainingLog(outputs.model_run.path) as log:
-        trained = training.train(catalogue, train_split, eval_split, config, log.write)
-    export.save(retriever.Retriever(trained, catalogue, train_split), outputs.model.serving_dir)
+        trained = training.train(catalogue, train_split, eval_split, config, log.write, start)
+    windows = Windows(eval_split, config.max_events)
+    sample = trained.queries(
+        windows, training.sample_targets(windows, catalogue.num_rows)[: retriever.TUNING_QUERIES]
+    )
+    snapshot = Snapshot.of(trained, catalogue, train_split, config, wordpiece, sample)
+    snapshot.save(outputs.model.snapshot_dir)
+    export.save(retriever.Retriever(snapshot, catalogue), outputs.model.serving_dir)
     outputs.model_run.write_json("curve.json", log.curve())
     return log.summary()
 
@@ -51,4 +72,5 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     train_split, eval_split = (
         transformed.load_sequences(inputs.transform_graph, inputs.examples, split) for split in ("train", "eval")
     )
-    return train(catalogue, train_split, eval_split, outputs, config)
+    wordpiece = transformed.load_wordpiece(inputs.transform_graph)
+    return train(catalogue, train_split, eval_split, wordpiece, outputs, config)

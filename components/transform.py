@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,25 +69,27 @@ def learn_wordpiece(texts: Iterable[str], names: Iterable[str], config: Config) 
 def build_catalogue(
     items: pa.RecordBatch,
     features: Mapping[str, Feature],
-    train_item_ids: Iterable[bytes],
+    train_item_ids: Iterable[bytes] | Mapping[bytes, int],
     wordpiece: list[str],
     config: Config,
+    vocabularies: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
 ) -> Catalogue:
     """The items table as arrays.
 
     Args:
         items: one row an item, as ExampleGen wrote it.
         features: the table's columns.
-        train_item_ids: the item of each training interaction.
+        train_item_ids: the item of each training interaction, or how many there are of each.
         wordpiece: the vocabulary of behaviour text.
         config: sizes.
+        vocabularies: of features that are not to be learnt anew.
     """
     from components import example_io
     from models import behaviour_text
 
     ids = example_io.single(items, "item_id", b"")
     counts = collections.Counter(train_item_ids)
-    categorical, numeric, vocabularies = _encode(items, features, {}, config)
+    categorical, numeric, learnt = _encode(items, features, vocabularies, config)
     token_ids = behaviour_text.tokenize(item_texts(items, features), wordpiece, config.item_tokens)
     return Catalogue(
         item_ids=_with_row_0(ids, b""),
@@ -94,9 +97,34 @@ def build_catalogue(
         token_ids=_with_row_0(token_ids, PAD),
         categorical={name: _with_row_0(array, PAD) for name, array in categorical.items()},
         numeric={name: _with_row_0(array, np.nan) for name, array in numeric.items()},
-        vocabularies=vocabularies,
+        vocabularies=learnt,
         train_counts=_with_row_0(np.array([counts[item_id] for item_id in ids], np.int64), 0),
+        available_from=_available_from(items),
     )
+
+
+def _available_from(items: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """As in Catalogue."""
+    from components import example_io
+
+    always = np.iinfo(np.int64).min
+    times = example_io.single(items, "available_from", always).astype(np.int64)
+    return _with_row_0(times, always) if (times != always).any() else np.empty(0, np.int64)
+
+
+def extended_vocabularies(
+    items: pa.RecordBatch, features: Mapping[str, Feature], known: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The known vocabularies of item features, each followed by what the table has beyond it."""
+    from components import example_io
+
+    extended = dict(known)
+    for name in _model_features(features, ("category", "categories")).keys() & known.keys():
+        found = example_io.ragged(items, name)
+        values = _vocabulary(found[0]) if found else ()
+        old = set(known[name])
+        extended[name] = (*known[name], *(value for value in values if value not in old))
+    return extended
 
 
 def item_texts(items: pa.RecordBatch, features: Mapping[str, Feature]) -> list[str]:

@@ -22,6 +22,7 @@ def save_catalogue(graph: TransformGraph, catalogue: Catalogue) -> None:
     """Writes the catalogue; equal catalogues give equal bytes."""
     graph.write_json(CATALOGUE_VOCABULARIES_FILE, catalogue.vocabularies)
     arrays: dict[str, Any] = {"token_ids": catalogue.token_ids, "train_counts": catalogue.train_counts}
+    arrays["available_from"] = catalogue.available_from
     arrays |= {f"{_CATEGORICAL}{name}": array for name, array in catalogue.categorical.items()}
     arrays |= {f"{_NUMERIC}{name}": array for name, array in catalogue.numeric.items()}
     for name, strings in (("item_ids", catalogue.item_ids), ("titles", catalogue.titles)):
@@ -41,6 +42,7 @@ def load_catalogue(graph: TransformGraph) -> Catalogue:
             numeric=_with_prefix(arrays, _NUMERIC),
             vocabularies={name: tuple(values) for name, values in vocabularies.items()},
             train_counts=arrays["train_counts"],
+            available_from=arrays["available_from"],
         )
 
 

@@ -39,7 +39,8 @@ class Fused(tf.Module):
             request: as `specs` says; `k` [batch] int32, of which the largest counts.
 
         Returns:
-            `item_ids`, `titles`, and each output of `rank`, all [batch, k], best first.
+            `item_ids`, `titles`, and each output of `rank`, all [batch, k], best first; and retrieval's `source`
+            [batch].
         """
         k = tf.maximum(tf.reduce_max(request["k"]), 0)
         wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self._num_candidates))
@@ -49,7 +50,8 @@ class Fused(tf.Module):
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
         _, best = tf.math.top_k(ranked["scores"], tf.minimum(k, tf.shape(found["item_ids"])[1]))
         columns = {"item_ids": found["item_ids"], "titles": found["titles"]} | ranked
-        return {name: tf.gather(column, best, batch_dims=1) for name, column in columns.items()}
+        page = {name: tf.gather(column, best, batch_dims=1) for name, column in columns.items()}
+        return page | {name: column for name, column in found.items() if name == "source"}
 
     def save(self, folder: pathlib.Path) -> None:
         """Saves `recommend`, also under TensorFlow Serving's default name."""

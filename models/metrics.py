@@ -129,6 +129,106 @@ def paired_bootstrap(
     return float(difference.mean()), float(low), float(high)
 
 
+def top_rows(
+    scores: npt.NDArray[np.floating[Any]], excluded: Sequence[npt.NDArray[np.integer[Any]]], k: int
+) -> npt.NDArray[np.int64]:
+    """[num_queries, k] rows of the best candidates, best first, 0 where fewer are left; see `rank_targets`."""
+    lists = np.zeros((len(scores), k), np.int64)
+    for query, seen in enumerate(excluded):
+        row = np.nan_to_num(scores[query].astype(np.float64), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        is_candidate = np.ones(len(row), np.bool_)
+        is_candidate[seen], is_candidate[0] = False, False
+        candidates = np.flatnonzero(is_candidate)
+        best = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+        lists[query, : len(best)] = best
+    return lists
+
+
+def coverage(lists: npt.NDArray[np.integer[Any]], num_rows: int) -> float:
+    """Share of the catalogue that is in at least one list; row 0 is no item.
+
+    Example:
+        >>> coverage(np.array([[1, 2], [2, 0]]), num_rows=5)
+        0.5
+    """
+    return len(np.setdiff1d(lists, [0])) / max(num_rows - 1, 1)
+
+
+def novelty(lists: npt.NDArray[np.integer[Any]], counts: Ints, num_users: int) -> float:
+    """Mean surprise of what is listed, `-log2 p`, p the share of users who had the item (Zhou et al. 2010).
+
+    Args:
+        lists: [num_queries, k] rows, 0 for none.
+        counts: [num_rows] users who had each item; an item that nobody had counts as had by one.
+        num_users: in all.
+
+    Example:
+        >>> novelty(np.array([[1, 2]]), np.array([0, 4, 1]), num_users=8)  # 1 bit and 3 bits.
+        2.0
+    """
+    listed = lists[lists > 0]
+    shares = np.clip(counts[listed], 1, num_users) / num_users
+    return float(-np.log2(shares).mean()) if len(listed) else float("nan")
+
+
+def average_popularity(lists: npt.NDArray[np.integer[Any]], counts: Ints) -> float:
+    """Mean number of interactions of what is listed (ARP; Yin et al. 2012): high where hits are all one sees."""
+    listed = lists[lists > 0]
+    return float(counts[listed].mean()) if len(listed) else float("nan")
+
+
+def gini(lists: npt.NDArray[np.integer[Any]], num_rows: int) -> float:
+    """Inequality of how often items are listed: 0, all equally often; near 1, always the same few.
+
+    Example:
+        >>> gini(np.array([[1, 2], [3, 4]]), num_rows=5)
+        0.0
+        >>> gini(np.array([[1], [1]]), num_rows=5)  # One of four items: 1 - 1/4.
+        0.75
+    """
+    listed = np.sort(np.bincount(lists[lists > 0], minlength=num_rows)[1:])
+    if not listed.sum():
+        return float("nan")
+    places = np.arange(1, len(listed) + 1)
+    return float((2 * places - len(listed) - 1) @ listed / (len(listed) * listed.sum()))
+
+
+def intra_list_diversity(lists: npt.NDArray[np.integer[Any]], vectors: npt.NDArray[np.floating[Any]]) -> float:
+    """Mean over lists of `1 - cosine` between two different items of a list (Smyth and McClave 2001).
+
+    Args:
+        lists: [num_queries, k] rows, 0 for none; lists of fewer than two items do not count.
+        vectors: [num_rows, size] what items are; one of length 0 is like no other.
+
+    Example:
+        >>> intra_list_diversity(np.array([[1, 2, 3]]), np.array([[0.0, 0], [1, 0], [2, 0], [0, 3]])).__round__(4)
+        0.6667
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
+    found = []
+    for row in lists:
+        items = unit[row[row > 0]]
+        pairs = len(items) * (len(items) - 1)
+        if pairs:
+            total = np.square(items.sum(axis=0)).sum() - np.square(items).sum()
+            found.append(1 - total / pairs)
+    return float(np.mean(found)) if found else float("nan")
+
+
+def beyond_accuracy(
+    lists: npt.NDArray[np.integer[Any]], counts: Ints, num_users: int, vectors: npt.NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    """What lists are like, however well they hit: the five figures above."""
+    return {
+        "coverage": coverage(lists, len(counts)),
+        "novelty": novelty(lists, counts, num_users),
+        "popularity": average_popularity(lists, counts),
+        "gini": gini(lists, len(counts)),
+        "diversity": intra_list_diversity(lists, vectors),
+    }
+
+
 def _expected_gain(ranks: Ranks, gains: Floats) -> Floats:
     """Mean of `gains[rank - 1]` over the tied ranks, by differences of the running sum."""
     total = np.concatenate([[0.0], np.cumsum(gains)])

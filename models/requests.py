@@ -44,6 +44,7 @@ class Request:
         features: user feature → value, as in the users table; a missing one is unknown.
         timestamp: the request's time, Unix seconds; 0: unknown.
         query_token_ids: a text query, tokenised with the vocabulary in the models' assets.
+        filters: item feature (`categories`, `language`) → accepted values; an item needs one of each.
     """
 
     user_id: str
@@ -51,6 +52,7 @@ class Request:
     features: Mapping[str, Feature] = dataclasses.field(default_factory=dict)
     timestamp: int = 0
     query_token_ids: Sequence[int] = ()
+    filters: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
@@ -62,7 +64,11 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
 
     Returns:
         Input name → [batch_size, …]; see `docs/signatures.md`.
+
+    Raises:
+        ValueError: a request has a filter that the signature does not take, and it takes others or `k`.
     """
+    _check_filters(requests, specs)
     num_events = max([1, *(len(request.history) for request in requests)])
     inputs: dict[str, npt.NDArray[Any]] = {}
     for name, spec in specs.items():
@@ -76,7 +82,20 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
             inputs[name] = np.zeros((len(requests), 1, 1), np.int32)
         elif name == "query_token_ids":
             inputs[name] = _padded([request.query_token_ids for request in requests], 0, np.int32)
+        elif name.startswith("filter_"):
+            feature = name.removeprefix("filter_")
+            accepted = [[_bytes(value) for value in request.filters.get(feature, ())] for request in requests]
+            inputs[name] = _padded(accepted, b"", np.object_)
     return inputs
+
+
+def _check_filters(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> None:
+    """What finds items must not pass over a filter in silence; what only ranks them has none."""
+    taken = {name.removeprefix("filter_") for name in specs if name.startswith("filter_")}
+    unknown = {feature for request in requests for feature in request.filters} - taken
+    if unknown and "k" in specs:
+        known = ", ".join(sorted(taken)) or "nothing"
+        raise ValueError(f"The model cannot filter by {', '.join(sorted(unknown))}; it can by {known}.")
 
 
 def _padded(rows: Sequence[Sequence[Any]], padding: Any, dtype: Any) -> npt.NDArray[Any]:

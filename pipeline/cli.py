@@ -14,7 +14,7 @@ import rich.table
 import rich.tree
 import typer
 
-from pipeline import cli_data, cli_deploy, cli_models, cli_retrain, cli_tune
+from pipeline import cli_data, cli_deploy, cli_index, cli_models, cli_retrain, cli_tune
 from pipeline.terminal import Data, Json, Root, console, errors, print_json, progress, silent
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
@@ -22,6 +22,7 @@ app.add_typer(cli_data.data_app, name="data")
 app.add_typer(cli_data.schema_app, name="schema")
 app.add_typer(cli_models.models_app, name="models")
 app.add_typer(cli_deploy.deploy_app, name="deploy")
+app.add_typer(cli_index.index_app, name="index")
 app.command()(cli_data.drift)
 app.command()(cli_data.forget)
 app.command()(cli_tune.tune)
@@ -110,21 +111,28 @@ def recommend(
     history: Annotated[
         str | None, typer.Option(help="Item ids, oldest first, by comma; replaces the stored history.")
     ] = None,
+    query: Annotated[str, typer.Option(help="Text to search for; needs --root, for the vocabulary.")] = "",
     k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
     as_json: Json = False,
 ) -> None:
     """Print the best items for a user, with the titles and the history they follow from."""
+    import dataclasses
+
     from models.requests import Event, Request
     from serving.profiles import FILE_NAME, ProfileStore
     from serving.recommender import Recommender
 
     if root is None and server is None:
         raise typer.BadParameter("give --root, --server or both")
+    if query and root is None:
+        raise typer.BadParameter("--query needs --root, where the vocabulary is")
     profiles = ProfileStore(root / "serving" / FILE_NAME) if root else None
     request = profiles.get(user) if profiles else Request(user)
     if history is not None:
         events = [Event(item_id) for item_id in history.split(",") if item_id]
         request = Request(user, events, request.features)
+    if query and root:
+        request = dataclasses.replace(request, query_token_ids=_tokenizer(root)(query))
     (page,) = Recommender(_predictor(root, server)).recommend([request], k)
     if as_json:
         print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
@@ -151,7 +159,7 @@ def batch_recommend(
     staging = out.with_name(f".{out.name}.tmp")
     count = 0
     with users.open(encoding="utf-8") as lines, staging.open("w", encoding="utf-8") as file:
-        for row in recommend_all(recommender, read_requests(lines, profiles), k):
+        for row in recommend_all(recommender, read_requests(lines, profiles, _tokenizer(root)), k):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     staging.rename(out)
@@ -298,6 +306,15 @@ def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
     # The fused model holds the other two.
     models = (FUSED,) if FUSED in releases.models() else (RETRIEVAL, RANKING)
     return LocalPredictor({name: pathlib.Path(releases.path(name, version)) for name in models})
+
+
+def _tokenizer(root: pathlib.Path) -> Callable[[str], Any]:
+    from serving.queries import query_tokenizer
+    from serving.recommender import RETRIEVAL
+    from serving.releases import Releases
+
+    releases = Releases(_pushed(root))
+    return query_tokenizer(pathlib.Path(releases.path(RETRIEVAL, releases.stable())))
 
 
 def _pushed(root: pathlib.Path) -> pathlib.Path:

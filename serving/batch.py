@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 from models.requests import Event, Request
 from serving.profiles import ProfileStore
+from serving.queries import Tokenize
 from serving.recommender import Recommender
 
 
@@ -16,17 +18,24 @@ class LineError(ValueError):
     """A line of the users' file does not say what is wanted."""
 
 
-def read_requests(lines: Iterable[str], profiles: ProfileStore) -> Iterator[Request]:
-    """One request a line: `{"user_id": …, "history": [item ids, oldest first]}`; blank lines are passed over.
+def read_requests(
+    lines: Iterable[str], profiles: ProfileStore, tokenize: Tokenize = lambda _: ()
+) -> Iterator[Request]:
+    """One request a line: `{"user_id": …, "history": [item ids, oldest first], "query": …}`; not blank ones.
 
     A given history replaces the stored one; features always come from the profile.
+
+    Args:
+        lines: JSON.
+        profiles: what is known of users.
+        tokenize: for queries.
 
     Raises:
         LineError: a line is not of that form.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _parse(line, number, profiles)
+            yield _parse(line, number, profiles, tokenize)
 
 
 def recommend_all(
@@ -43,7 +52,7 @@ def recommend_all(
             }
 
 
-def _parse(line: str, number: int, profiles: ProfileStore) -> Request:
+def _parse(line: str, number: int, profiles: ProfileStore, tokenize: Tokenize) -> Request:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -53,10 +62,13 @@ def _parse(line: str, number: int, profiles: ProfileStore) -> Request:
     unknown = sorted(row.keys() - {"user_id", "history", "query"})
     if unknown:
         raise LineError(f"line {number} has unknown keys {unknown}; known are user_id, history, query")
-    profile = profiles.get(row["user_id"])
+    query = row.get("query") or ""
+    if not isinstance(query, str):
+        raise LineError(f'line {number}: "query" should be a text, got {query!r:.80}')
+    profile = dataclasses.replace(profiles.get(row["user_id"]), query_token_ids=tokenize(query))
     history = row.get("history")
     if history is None:
         return profile
     if not isinstance(history, list) or not all(isinstance(item_id, str) for item_id in history):
         raise LineError(f'line {number}: "history" should be a list of item ids (strings), got {history!r:.80}')
-    return Request(profile.user_id, [Event(item_id) for item_id in history], profile.features)
+    return dataclasses.replace(profile, history=[Event(item_id) for item_id in history])

@@ -85,3 +85,16 @@ def _row(profile: Request) -> tuple[str, str, str]:
 
 def _event(item_id: str, value: float | None, event_type: str, timestamp: int) -> Event:
     return Event(item_id, math.nan if value is None else value, event_type, timestamp)
+
+
+def update_titles(path: pathlib.Path, titles: Mapping[str, str]) -> None:
+    """Adds and replaces titles in a store; who reads it at this moment keeps what was there."""
+    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(staging)) as new,
+    ):
+        old.backup(new)
+        with new:
+            new.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", titles.items())
+    os.replace(staging, path)

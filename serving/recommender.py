@@ -105,7 +105,7 @@ class Recommender:
         inputs = batch_inputs(requests, self._inputs(RETRIEVAL, "retrieve"))
         inputs["k"] = np.full(len(requests), k, np.int32)
         found = self._predictor.predict(RETRIEVAL, "retrieve", inputs)
-        return {name: column[:, :k] for name, column in found.items()}
+        return {name: column[:, :k] if column.ndim > 1 else column for name, column in found.items()}
 
     def _inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         key = (model, signature)

@@ -57,9 +57,10 @@ class RetrievalClient:
             arrays[f"user_{name}"] = _strings(sequences, name)[arrays[f"user_{name}"]]
         arrays["k"] = np.full(len(moments), k, np.int32)
         arrays.setdefault("query_token_ids", np.zeros((len(moments), 1), np.int32))
+        nothing = np.full((len(moments), 1), b"", object)
         inputs = {}
         for name, spec in self._inputs.items():
-            array = arrays[name]
+            array = nothing if name.startswith("filter_") else arrays[name]
             array = array[:, 0] if spec.shape.rank < array.ndim else array
             inputs[name] = tf.constant(array.tolist() if array.dtype == object else array, spec.dtype)
         return inputs

@@ -84,6 +84,19 @@ class CandidateTower(tf.keras.layers.Layer):
         known = tf.concat([embeddings, known_bias], axis=1)
         return known, tf.concat([content, biases[:, 1:] + self.new_bias], axis=1)
 
+    @property
+    def content_weights(self) -> list[tf.Variable]:
+        """What `embed_new` reads: all weights but those of ids."""
+        of_features = [] if self._features is None else self._features.weights
+        return [self.tokens, self.bias_kernel, self.new_bias, *of_features]
+
+    def embed_new(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The second result of `call`, for items outside the catalogue: `tokens` and the features of the spec."""
+        content = feature_encoder.mean_embedding(self.tokens, features["tokens"])
+        if self._features is not None:
+            content += self._features({name: features[name] for name in self.spec.names})
+        return tf.concat([content, (content @ self.bias_kernel)[:, 1:] + self.new_bias], axis=1)
+
 
 def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.FeatureSpec) -> dict[str, npt.NDArray[Any]]:
     """The tower's inputs for every row of a catalogue; items seen in training have ids 1, 2, …"""
@@ -103,7 +116,13 @@ MIN_TOKEN_ITEMS = 3
 
 def shared_tokens(token_ids: npt.NDArray[Any], trained: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Blanks out tokens of fewer than MIN_TOKEN_ITEMS trained items: those tell nothing of other items."""
+    return np.where(is_shared(token_ids, trained)[token_ids], token_ids, 0)
+
+
+def is_shared(token_ids: npt.NDArray[Any], trained: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """[num_tokens] bool, the tokens of MIN_TOKEN_ITEMS trained items and more."""
     pairs = np.unique(np.stack([np.nonzero(token_ids)[0], token_ids[token_ids > 0]]), axis=1)
     pairs = pairs[:, trained[pairs[0]]]
     num_items = np.bincount(pairs[1], minlength=int(token_ids.max(initial=0)) + 1)
-    return np.where(num_items[token_ids] >= MIN_TOKEN_ITEMS, token_ids, 0)
+    shared: npt.NDArray[np.bool_] = num_items >= MIN_TOKEN_ITEMS
+    return shared

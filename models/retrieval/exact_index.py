@@ -7,6 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 EXCLUDED = np.finfo(np.float32).min  # Score of what must not be shown.
+ALWAYS = np.iinfo(np.int64).min  # Available since ever.
 
 
 class ExactIndex(tf.Module):
@@ -14,26 +15,49 @@ class ExactIndex(tf.Module):
 
     Args:
         embeddings: [num_rows, size] float32; row 0 is never found.
+        available_from: [num_rows] int64 Unix seconds, ALWAYS where nothing is said; None: nothing is said.
     """
 
-    def __init__(self, embeddings: npt.NDArray[np.float32]):
+    def __init__(self, embeddings: npt.NDArray[np.float32], available_from: npt.NDArray[np.int64] | None = None):
         super().__init__(name="exact_index")
-        self.embeddings = tf.Variable(embeddings, trainable=False, name="candidates")
+        self._embeddings = tf.Variable(embeddings, trainable=False, name="candidates")
+        self._available_from = None
+        if available_from is not None:
+            self._available_from = tf.Variable(available_from, trainable=False, name="available_from")
 
-    def search(self, queries: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def embed(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] int32 rows → [..., size] float32 embeddings."""
+        return tf.gather(self._embeddings, rows)
+
+    def scores(self, queries: tf.Tensor) -> tf.Tensor:
+        """[batch, size] float32 queries → [batch, num_rows] float32 inner products with every row."""
+        return tf.matmul(queries, self._embeddings, transpose_b=True)
+
+    def search(
+        self, queries: tf.Tensor, seen: tf.Tensor, k: tf.Tensor, now: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the best candidates of each query.
 
         Args:
             queries: [batch, size] float32.
             seen: [batch, num_seen] int32 rows that must not be found; 0: none.
             k: int32 scalar.
+            now: [batch] int64 Unix seconds, of which what is not available yet is not found; 0, or None:
+                everything is available.
 
         Returns:
             [batch, min(k, num_rows - 1)] float32 scores, best first, and int32 rows; where fewer are left,
             EXCLUDED and 0.
         """
-        scores = queries @ tf.transpose(self.embeddings)
+        scores = self.scores(queries)
+        if now is not None and self._available_from is not None:
+            scores = tf.where(is_available(self._available_from, now[:, None]), scores, EXCLUDED)
         return best_rows(exclude(scores, seen), k)
+
+
+def is_available(available_from: tf.Tensor, now: tf.Tensor) -> tf.Tensor:
+    """Whether what is there from `available_from` on is there `now`; both int64, 0 for an unknown now."""
+    return (available_from <= now) | (now == 0)
 
 
 def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +24,15 @@ class Hyperparameters:
     novelty_price: float = 0.015  # Share of NDCG@100 on the eval split given up at most to let new items in.
     linear_rank: int = 128  # Of the linear item-to-item model beside the towers.
     max_linear_events: int = 256  # The most recent events that it reads.
+    index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.
     max_softmax_items: int = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
     num_sampled: int = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
+    num_hard_negatives: int = 0  # When sampled: only so many negatives count, the highest-scoring; 0: all.
+    # Event type → weight of such a target; 1 where it is not named.
+    event_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    value_weight: float = 0.0  # A target of the highest value weighs 1 + this, one of the lowest or of none 1.
+    base_model: str = ""  # Folder of an earlier Model to go on from; empty: from scratch.
+    strategy: Literal["none", "mirrored"] = "none"  # mirrored: each device of this machine takes its part of a batch.
     batch_size: int = 32  # Windows of `max_events` a step.
     learning_rate: float = 2e-3  # Peak, after warm-up; falls to 0 along a cosine.
     warmup_fraction: float = 0.05  # Share of all steps.

@@ -36,32 +36,57 @@ class LinearFactors:
 
     def scores(self, histories: Sequence[npt.NDArray[np.integer[Any]]]) -> Floats:
         """[num_queries, num_rows] float32."""
+        scores: Floats = self.queries(histories) @ self.decode.T
+        return scores
+
+    def queries(self, histories: Sequence[npt.NDArray[np.integer[Any]]]) -> Floats:
+        """[num_queries, rank] float32, to be multiplied with `decode`."""
         queries = np.zeros((len(histories), self.encode.shape[1]), np.float32)
         for query, rows in zip(queries, histories, strict=True):
             query[:] = recency_weights(len(rows), self.long_term) @ self.encode[rows]
-        scores: Floats = queries @ self.decode.T
-        return scores
+        return queries
 
     def scaled(self, weight: float) -> LinearFactors:
         """The same with all scores multiplied."""
         return dataclasses.replace(self, decode=np.float32(weight) * self.decode)
 
-    def for_new_items(self, content: Floats, is_new: npt.NDArray[np.bool_]) -> LinearFactors:
-        """Gives new items the factors that their content makes one expect: a ridge regression on the others.
+    def for_new_items(self, maps: ContentMaps, content: Floats, is_new: npt.NDArray[np.bool_]) -> LinearFactors:
+        """Gives new items the factors that their content makes one expect.
 
         Args:
+            maps: `content_maps` of the items that are not new.
             content: [num_rows, width] float32, what items are known by before anybody had them.
             is_new: [num_rows] bool; row 0 is nothing and stays so.
         """
-        features = np.concatenate([content, np.ones((len(content), 1))], axis=1).astype(np.float64)
+        features = _with_ones(content)
+        is_new = is_new & (np.arange(len(is_new)) > 0)
+        encode, decode = self.encode.copy(), self.decode.copy()
+        for table, kernel in ((encode, maps.encode), (decode, maps.decode)):
+            table[is_new] = features[is_new] @ kernel
+        return dataclasses.replace(self, encode=encode, decode=decode)
+
+    def content_maps(self, content: Floats, is_new: npt.NDArray[np.bool_]) -> ContentMaps:
+        """A ridge regression of the factors of known items on their content; arguments as in `for_new_items`."""
         known = ~is_new
         known[0] = False
-        is_new = is_new & (np.arange(len(is_new)) > 0)
+        features = _with_ones(content)
         gram = features[known].T @ features[known] + CONTENT_RIDGE * np.eye(features.shape[1])
-        encode, decode = self.encode.copy(), self.decode.copy()
-        for table in (encode, decode):
-            table[is_new] = features[is_new] @ np.linalg.solve(gram, features[known].T @ table[known])
-        return dataclasses.replace(self, encode=encode, decode=decode)
+        encode, decode = (
+            np.linalg.solve(gram, features[known].T @ table[known]) for table in (self.encode, self.decode)
+        )
+        return ContentMaps(encode, decode)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentMaps:
+    """From an item's content, with a 1 appended, to the factors that one expects of it.
+
+    Attributes:
+        encode, decode: [width + 1, rank] float64.
+    """
+
+    encode: npt.NDArray[np.float64]
+    decode: npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,3 +130,7 @@ def recency_weights(num_events: int, long_term: float) -> Floats:
     """[num_events] float32 weights of a history's events, oldest first."""
     age = np.arange(num_events)[::-1]
     return (np.exp(-age / RECENCY_EVENTS) + long_term).astype(np.float32)
+
+
+def _with_ones(content: Floats) -> npt.NDArray[np.float64]:
+    return np.concatenate([content, np.ones((len(content), 1))], axis=1).astype(np.float64)

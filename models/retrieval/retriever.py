@@ -2,83 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from models import catalogue as catalogues
-from models import sequences as sequence_module
-from models.request_specs import request_specs
-from models.retrieval import exact_index, linear_factors, string_table, training
+from models.behaviour_text import SPECIAL_TOKENS
+from models.retrieval import (
+    exact_index,
+    filters,
+    linear_factors,
+    partitioned_index,
+    string_table,
+    text_match,
+    two_tower,
+)
+from models.retrieval.hyperparameters import Hyperparameters
+from models.retrieval.snapshot import Snapshot
 
 Tensors = Mapping[str, tf.Tensor]
+
+# How far above others an item goes that has every word of a query, in standard deviations of the scores.
+QUERY_WEIGHT = 6.0
+MAX_EXACT_ROWS = 100_000  # Up to here `index: auto` scores every candidate.
+TUNING_QUERIES = 200  # By which a partitioned index chooses its number of probes.
 
 
 class Retriever(tf.Module):
     """Holds a trained query tower, the embedded catalogue and the tables that turn strings into rows.
 
     Args:
-        trained: the models.
-        catalogue: what can be retrieved.
-        train: tells which request features the model knows, and their vocabularies.
+        snapshot: the trained model.
+        catalogue: what can be retrieved; its vocabularies begin with the snapshot's.
     """
 
-    def __init__(
-        self,
-        trained: training.Trained,
-        catalogue: catalogues.Catalogue,
-        train: sequence_module.Sequences,
-    ):
+    def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue):
         super().__init__(name="retriever")
-        towers = trained.towers
-        self._query_tower = towers.query_tower
-        self._embed_queries = towers.embed_queries
-        self._width = towers.query_tower.width
-        self._max_events = towers.max_events
-        self._max_linear_events = trained.max_linear_events
-        self._long_term = trained.linear.long_term
-        self._linear_encode = tf.Variable(trained.linear.encode, trainable=False, name="linear_encode")
-        self._index = exact_index.ExactIndex(np.concatenate([trained.candidates, trained.linear.decode], axis=1))
+        facts = snapshot.facts
+        self._config, self._spec = facts.config, facts.architecture.item_spec
+        self._query_tower, tower = snapshot.towers()
+        self._embed_new = tower.embed_new  # A bound method: the tower's table of ids is not saved with the model.
+        self._content_weights = tower.content_weights
+        embeddings, encode = snapshot.embed(tower, catalogue)
+        self._long_term = snapshot.linear.long_term
+        self._linear_encode = tf.Variable(encode, trainable=False, name="linear_encode")
+        self._index = _build_index(embeddings, catalogue, facts.config, snapshot.sample)
+        norms = np.linalg.norm(embeddings[:, : facts.config.width], axis=1)
+        self._norms = tf.Variable(np.maximum(norms, 1e-6), trainable=False, dtype=tf.float32, name="norms")
         self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
         self._titles = tf.Variable(catalogue.titles.astype(bytes), trainable=False, name="titles")
+        self._available_from = None
+        if len(catalogue.available_from):
+            self._available_from = tf.Variable(catalogue.available_from, trainable=False, name="available_from")
         self._item_rows = string_table.StringTable(list(catalogue.item_ids[1:]), first=1)
-        self._event_types = string_table.vocabulary_table(train.vocabularies.get("event_type", ()))
+        self._filters = filters.Filters(catalogue)
+        self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
+        of_users = facts.request.vocabularies
+        self._event_types = string_table.vocabulary_table(of_users.get("event_type", ()))
         self._user_tables = {
-            name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
+            name: string_table.vocabulary_table(of_users[name]) for name in facts.request.categorical
         }
-        self._specs = request_specs(train)
+        self._item_tables = {
+            name: string_table.vocabulary_table(facts.vocabularies[name][: size - 2])
+            for name, size in self._spec.vocabulary_sizes.items()
+        }
+        self._is_shared = tf.Variable(snapshot.is_shared, trainable=False, name="is_shared")
+        self._content_decode = tf.Variable(
+            snapshot.content_maps.decode.astype(np.float32), trainable=False, name="content_decode"
+        )
+        self._novelty_boost = facts.novelty_boost
+        self._specs = facts.request.specs
+        self._widths = facts.widths
+        self.wordpiece = tuple(facts.wordpiece)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """`retrieve`, also under TensorFlow Serving's default name, `embed_query` and `similar_items`."""
+        """`retrieve`, also under TensorFlow Serving's default name, and those named after the methods below."""
         k = tf.TensorSpec([None], tf.int32, name="k")
         item_ids = tf.TensorSpec([None], tf.string, name="item_ids")
-        retrieve = tf.function(self.retrieve).get_concrete_function(**self._specs, k=k)
+        asked = {
+            "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
+            "query_token_ids": tf.TensorSpec([None, None], tf.int32, name="query_token_ids"),
+            **self._filters.specs,
+        }
+        retrieve = tf.function(self.retrieve).get_concrete_function(**self._specs, **asked, k=k)
         return {
             "serving_default": retrieve,
             "retrieve": retrieve,
             "embed_query": tf.function(self.embed_query).get_concrete_function(**self._specs),
+            "embed_candidate": tf.function(self.embed_candidate).get_concrete_function(**self._candidate_specs()),
             "similar_items": tf.function(self.similar_items).get_concrete_function(item_ids=item_ids, k=k),
         }
 
     def retrieve(self, k: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best items that are not in the history: `item_ids`, `titles`, `scores` [batch, k]."""
+        """The best items that are not in the history, and how they were found.
+
+        Args:
+            k: [batch] int32, of which the largest counts.
+            request: as RequestFeatures and Filters say; `timestamp` [batch] int64, 0: unknown;
+                `query_token_ids` [batch, n] int32, 0-padded.
+
+        Returns:
+            `item_ids`, `titles` [batch, k] string, `scores` [batch, k] float32, and `source` [batch] string.
+        """
         rows = self._item_rows.lookup(request["history"])
         queries = self._embed(rows, request)
-        scores, found = self._index.search(queries, rows, _largest(k))
-        return self._describe(scores, found)
+        words = self._text.read(request["query_token_ids"])
+        has_query = tf.reduce_any(words > 0, axis=1)
+        asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
+        # A partition may hold nothing of what was asked for, so that then every item is looked at.
+        scores, found = tf.cond(
+            tf.reduce_any(tf.stack(asked)),
+            lambda: self._search_all(queries, rows, words, request, _largest(k)),
+            lambda: self._index.search(queries, rows, _largest(k), request["timestamp"]),
+        )
+        return self._describe(scores, found) | {"source": self._source(rows, has_query, request)}
 
     def embed_query(self, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embedding` [batch, size] float32, to be multiplied with candidate embeddings."""
         return {"embedding": self._embed(self._item_rows.lookup(request["history"]), request)}
 
+    def embed_candidate(self, **item: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`embedding` [batch, size] float32 of items that are in no catalogue yet, by what they are.
+
+        Args:
+            item: `item_token_ids` [batch, n] int32, 0-padded, of the item's text; `item_<feature>`: categories
+                [batch, n] string, a category [batch] string, a number [batch] or vector [batch, size] float32;
+                "" or NaN where unknown.
+        """
+        tokens = item["item_token_ids"]
+        size = self._is_shared.shape[0]
+        tokens = tf.where((tokens < 0) | (tokens >= size), 0, tokens)
+        features = {"tokens": tf.where(tf.gather(self._is_shared, tokens), tokens, 0)}
+        for name in self._spec.names:
+            column = item[f"item_{name}"]
+            column = column[:, None] if len(column.shape) == 1 else column
+            features[name] = self._item_tables[name].lookup(column) if name in self._item_tables else column
+        embedding = self._embed_new(features)
+        content = tf.concat([embedding[:, :-1], tf.ones_like(embedding[:, -1:])], axis=1)
+        parts = [embedding[:, :-1], embedding[:, -1:] + self._novelty_boost, content @ self._content_decode]
+        return {"embedding": tf.concat(parts, axis=1)}
+
     def similar_items(self, item_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The nearest items by the angle between embeddings; none for an unknown id."""
+        """The nearest items by the angle between the towers' embeddings; none for an unknown id."""
         rows = self._item_rows.lookup(item_ids)
-        vectors = tf.math.l2_normalize(self._index.embeddings[:, : self._width], axis=1)
-        scores = tf.gather(vectors, rows) @ tf.transpose(vectors)
+        width = self._config.width
+        vectors = self._index.embed(rows)[:, :width] / tf.gather(self._norms, rows)[:, None]
+        size = self._query_tower.width + 1 + self._linear_encode.shape[1]
+        scores = self._index.scores(tf.pad(vectors, [[0, 0], [0, size - width]])) / self._norms
         scores = tf.where(rows[:, None] > 0, scores, exact_index.EXCLUDED)
         return self._describe(*exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k)))
+
+    def _search_all(
+        self, queries: tf.Tensor, seen: tf.Tensor, words: tf.Tensor, request: Tensors, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores every item, adds what the query's words say, and leaves out what the filters do."""
+
+        def adjust(inputs: tuple[tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
+            scores, weights, accepted, now = inputs
+            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(weights)
+            accepts = self._filters.accepts(accepted)
+            if accepts is not None:
+                scores = tf.where(accepts, scores, exact_index.EXCLUDED)
+            if self._available_from is not None:
+                available = exact_index.is_available(self._available_from, now)
+                scores = tf.where(available, scores, exact_index.EXCLUDED)
+            return scores
+
+        inputs = (self._index.scores(queries), words, self._filters.read(request), request["timestamp"])
+        # One query at a time, because the texts of a large catalogue are larger than its scores.
+        scores = tf.map_fn(adjust, inputs, fn_output_signature=tf.float32)
+        return exact_index.best_rows(exact_index.exclude(scores, seen), k)
+
+    def _source(self, rows: tf.Tensor, has_query: tf.Tensor, request: Tensors) -> tf.Tensor:
+        """[batch] string: what was known of who asks. A query is named beside it."""
+        batch = tf.shape(rows)[0]
+        has_features = tf.zeros([batch], tf.bool)
+        for column in self._user_features(request).values():
+            known = column > 0 if column.dtype == tf.int32 else tf.math.is_finite(column)
+            has_features |= tf.reduce_any(known, axis=1)
+        base = tf.where(has_features, "features", "")
+        base = tf.where(tf.reduce_any(rows > 0, axis=1), "history", base)
+        with_query = tf.where(base == "", "query", tf.strings.join([base, tf.fill([batch], "+query")]))
+        return tf.where(has_query, with_query, tf.where(base == "", "popular", base))
 
     def _describe(self, scores: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
@@ -89,7 +196,7 @@ class Retriever(tf.Module):
 
     def _embed(self, rows: tf.Tensor, request: Tensors) -> tf.Tensor:
         """[batch, size] query embeddings after the last known event of each history."""
-        places, num_events = last_places(rows > 0, self._max_events)
+        places, num_events = last_places(rows > 0, self._config.max_events)
         inside = tf.sequence_mask(num_events, tf.shape(places)[1])
         events = {"item": rows, "timestamp": request["history_timestamp"]}
         if "history_event_type" in request:
@@ -100,13 +207,13 @@ class Retriever(tf.Module):
         batch = {name: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
         batch["item"] = tf.where(inside, batch["item"], 0)
         batch |= {f"user_{name}": column for name, column in self._user_features(request).items()}
-        embedding = tf.gather(self._index.embeddings, batch["item"])[..., : self._width]
-        towers = tf.gather(self._embed_queries(batch, embedding), num_events, batch_dims=1)
-        return tf.concat([towers, self._embed_linear(rows)], axis=1)
+        embedding = self._index.embed(batch["item"])[..., : self._config.width]
+        states = two_tower.embed_queries(self._query_tower, batch, embedding)
+        return tf.concat([tf.gather(states, num_events, batch_dims=1), self._embed_linear(rows)], axis=1)
 
     def _embed_linear(self, rows: tf.Tensor) -> tf.Tensor:
         """[batch, rank] weighted sums over the last known events."""
-        places, num_events = last_places(rows > 0, self._max_linear_events)
+        places, num_events = last_places(rows > 0, self._config.max_linear_events)
         age = num_events[:, None] - 1 - tf.range(tf.shape(places)[1])[None, :]
         weights = tf.exp(-tf.cast(age, tf.float32) / linear_factors.RECENCY_EVENTS)
         weights = tf.where(age >= 0, weights + self._long_term, 0.0)
@@ -124,6 +231,39 @@ class Retriever(tf.Module):
                     column = self._user_tables[feature].lookup(column)
                 features[feature] = column
         return features
+
+    def _candidate_specs(self) -> dict[str, tf.TensorSpec]:
+        specs = {"item_token_ids": tf.TensorSpec([None, None], tf.int32, "item_token_ids")}
+        for name in self._spec.names:
+            shape: list[int | None] = [None]
+            if name in self._spec.sizes:
+                shape = [None, self._spec.sizes[name]]
+            elif self._widths.get(name, 1) > 1:
+                shape = [None, None]
+            dtype = tf.string if name in self._spec.vocabulary_sizes else tf.float32
+            specs[f"item_{name}"] = tf.TensorSpec(shape, dtype, f"item_{name}")
+        return specs
+
+
+def _build_index(
+    embeddings: npt.NDArray[np.float32],
+    catalogue: catalogues.Catalogue,
+    config: Hyperparameters,
+    sample: npt.NDArray[np.float32],
+) -> exact_index.ExactIndex | partitioned_index.PartitionedIndex:
+    available_from = catalogue.available_from if len(catalogue.available_from) else None
+    if config.index == "exact" or (config.index == "auto" and catalogue.num_rows <= MAX_EXACT_ROWS):
+        return exact_index.ExactIndex(embeddings, available_from)
+    index = partitioned_index.PartitionedIndex(embeddings, available_from, seed=config.seed)
+    if not len(sample):  # The candidates themselves stand in.
+        places = np.linspace(1, len(embeddings) - 1, min(TUNING_QUERIES, len(embeddings) - 1)).astype(np.int64)
+        sample = embeddings[places]
+    index.choose_probes(sample[:TUNING_QUERIES])
+    return index
+
+
+def _special_tokens(wordpiece: Sequence[str]) -> list[int]:
+    return [token for token, name in enumerate(wordpiece) if name in SPECIAL_TOKENS]
 
 
 def last_places(present: tf.Tensor, max_events: int) -> tuple[tf.Tensor, tf.Tensor]:

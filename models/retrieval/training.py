@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -14,17 +15,9 @@ import tensorflow as tf
 from models import catalogue as catalogues
 from models import metrics
 from models import sequences as sequence_module
-from models.retrieval import (
-    blend,
-    candidate_tower,
-    feature_encoder,
-    linear_factors,
-    number_encoding,
-    query_tower,
-    two_tower,
-)
+from models.retrieval import architecture, blend, candidate_tower, linear_factors, two_tower
 from models.retrieval.hyperparameters import Hyperparameters
-from models.retrieval.windows import Windows
+from models.retrieval.windows import Windows, target_weights
 
 Catalogue = catalogues.Catalogue
 Sequences = sequence_module.Sequences
@@ -56,19 +49,31 @@ class Trained:
         towers: fitted; they embed queries.
         candidates: [num_rows, width + 1] float32 embeddings of the catalogue, for the towers' queries.
         linear: its scores are added to the towers'.
-        max_linear_events: the most recent events that it reads.
+        content_maps: what it expects of an item that nobody has had.
+        novelty_boost: what was added to the scores of such items, that is, to the bias in `candidates`.
+        max_linear_events: the most recent events that the linear model reads.
     """
 
     towers: two_tower.TwoTower
     candidates: npt.NDArray[np.float32]
     linear: linear_factors.LinearFactors
+    content_maps: linear_factors.ContentMaps
+    novelty_boost: float
     max_linear_events: int
 
     def scores(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[num_targets, num_rows] float32 scores for the histories before the target events."""
-        recent = [history[-self.max_linear_events :] for history in windows.histories(targets)]
+        recent = self._recent(windows, targets)
         found: npt.NDArray[np.float32] = embed_queries(self.towers, windows, targets) @ self.candidates.T
         return found + self.linear.scores(recent)
+
+    def queries(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """[num_targets, size] float32 query embeddings, as they are served: the towers', then the linear model's."""
+        linear = self.linear.queries(self._recent(windows, targets))
+        return np.concatenate([embed_queries(self.towers, windows, targets), linear], axis=1)
+
+    def _recent(self, windows: Windows, targets: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:
+        return [history[-self.max_linear_events :] for history in windows.histories(targets)]
 
 
 def train(
@@ -77,9 +82,18 @@ def train(
     evaluation: Sequences,
     config: Hyperparameters,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    start: Callable[[two_tower.TwoTower], object] = lambda _: None,
 ) -> Trained:
-    """Fits towers and linear model to the training split; their blend, and room for new items, to the eval split."""
-    towers = fit_towers(catalogue, training, evaluation, config, on_epoch)
+    """Fits towers and linear model to the training split; their blend, and room for new items, to the eval split.
+
+    Args:
+        catalogue, training, evaluation: the data.
+        config: how.
+        on_epoch: called after each epoch that was evaluated.
+        start: called with the untrained towers, whose weights it may set.
+    """
+    with _scope(config):
+        towers = fit_towers(catalogue, training, evaluation, config, on_epoch, start)
     windows = Windows(evaluation, config.max_events)
     targets = sample_targets(windows, catalogue.num_rows)
     queries = windows.histories(targets), windows.items(targets)
@@ -87,37 +101,22 @@ def train(
     linear = blend.fit_blend(score_known(towers, windows, targets), *queries, decomposition)
     is_new = catalogue.train_counts == 0
     _, new = towers.embed_candidates(tf.range(catalogue.num_rows))
-    linear = linear.for_new_items(new[:, :-1].numpy(), is_new)
-    trained = Trained(towers, towers.embed_all().numpy(), linear, config.max_linear_events)
+    content = new[:, :-1].numpy()
+    maps = linear.content_maps(content, is_new)
+    linear = linear.for_new_items(maps, content, is_new)
+    trained = Trained(towers, towers.embed_all().numpy(), linear, maps, 0.0, config.max_linear_events)
     boost = blend.fit_novelty_boost(trained.scores(windows, targets), *queries, is_new, config.novelty_price)
     trained.candidates[1:, -1] += boost * is_new[1:]
-    return trained
+    return dataclasses.replace(trained, novelty_boost=boost)
 
 
 def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> two_tower.TwoTower:
     """An untrained model, shaped by the training data."""
-    item_spec = feature_encoder.feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
-    user_spec = feature_encoder.feature_spec(train.categorical, train.numeric, train.vocabularies)
-    rows = candidate_tower.candidate_rows(catalogue, item_spec)
+    towers = architecture.Architecture.of(catalogue, train)
+    rows = candidate_tower.candidate_rows(catalogue, towers.item_spec)
     return two_tower.TwoTower(
-        query_tower.QueryTower(
-            config.width,
-            config.num_layers,
-            config.num_heads,
-            config.max_events,
-            config.dropout,
-            user_spec,
-            num_event_types=len(train.vocabularies["event_type"]) + 2,
-            value_knots=number_encoding.quantile_knots(train.value),
-        ),
-        candidate_tower.CandidateTower(
-            num_trained=int(rows["id"].max()),
-            spec=item_spec,
-            num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
-            width=config.width,
-            id_dropout=config.id_dropout,
-            text_dropout=config.text_dropout,
-        ),
+        towers.query_tower(config),
+        towers.candidate_tower(config),
         rows,
         catalogue.train_counts,
         first_seen(train, catalogue.num_rows),
@@ -125,7 +124,12 @@ def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> tw
         config.max_softmax_items,
         config.num_sampled,
         novelty(train.timestamp, config),
+        config.num_hard_negatives,
     )
+
+
+def _scope(config: Hyperparameters) -> contextlib.AbstractContextManager[object]:
+    return tf.distribute.MirroredStrategy().scope() if config.strategy == "mirrored" else contextlib.nullcontext()
 
 
 def fit_towers(
@@ -134,6 +138,7 @@ def fit_towers(
     evaluation: Sequences,
     config: Hyperparameters,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    start: Callable[[two_tower.TwoTower], object] = lambda _: None,
 ) -> two_tower.TwoTower:
     """Trains, and returns the model with the weights of the epoch that ranked the eval split best.
 
@@ -142,7 +147,8 @@ def fit_towers(
     Raises:
         ValueError: there is nothing to learn from.
     """
-    windows = Windows(train, config.max_events, config.non_positive_weight)
+    weights = target_weights(train, config.non_positive_weight, config.event_weights, config.value_weight)
+    windows = Windows(train, config.max_events, weights)
     if not len(windows.targets):
         raise ValueError(
             "The training split holds no interaction with an item of the catalogue, so there is nothing to "
@@ -153,7 +159,7 @@ def fit_towers(
     model = build(catalogue, train, config)
     eval_windows = Windows(evaluation, config.max_events)
     steps_per_epoch = sum(1 for _ in windows.epoch(np.random.default_rng(0), config.batch_size))
-    learner = _Learner(model, config, steps_per_epoch)
+    learner = _Learner(model, config, steps_per_epoch, start)
     best, best_epoch, best_weights = -1.0, 0, None
     for epoch in range(config.num_epochs):
         losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]
@@ -237,8 +243,22 @@ def _epoch(epoch: int, loss: float, ranks: metrics.Ranks) -> Epoch:
 class _Learner:
     """AdamW along a warm-up and cosine schedule, and running means of the weights."""
 
-    def __init__(self, model: two_tower.TwoTower, config: Hyperparameters, steps_per_epoch: int):
+    def __init__(
+        self,
+        model: two_tower.TwoTower,
+        config: Hyperparameters,
+        steps_per_epoch: int,
+        start: Callable[[two_tower.TwoTower], object],
+    ):
         self._model = model
+        self._start = start
+        self._strategy = tf.distribute.get_strategy()
+        self._num_replicas, self._batch_size = self._strategy.num_replicas_in_sync, config.batch_size
+        if config.batch_size % self._num_replicas:
+            raise ValueError(
+                f"`batch_size` is {config.batch_size}, which {self._num_replicas} devices cannot share: choose "
+                "a multiple of their number, or `strategy: none`."
+            )
         total = steps_per_epoch * config.num_epochs
         warmup = max(1, int(config.warmup_fraction * total))
         schedule = tf.keras.optimizers.schedules.CosineDecay(
@@ -256,18 +276,36 @@ class _Learner:
         tensors = _tensors(batch)
         if not self._means:
             self._model.compute_loss(tensors)
+            self._start(self._model)
             self._optimizer.build(self._model.trainable_variables)
             # One trace for every length of window.
             specs = {name: tf.TensorSpec([t.shape[0], None], t.dtype) for name, t in tensors.items()}
-            self._step = tf.function(self._train, input_signature=[specs], autograph=False)
-            self._means = [tf.Variable(v, trainable=False) for v in self._model.trainable_variables]
+            self._step = tf.function(self._train_all, input_signature=[specs], autograph=False)
+            mean = tf.VariableAggregation.MEAN
+            self._means = [tf.Variable(v, trainable=False, aggregation=mean) for v in self._model.trainable_variables]
         return self._step(tensors)
+
+    def _train_all(self, batch: two_tower.Tensors) -> tf.Tensor:
+        """One update by all replicas, each with its part of the batch."""
+        if self._num_replicas == 1:
+            return self._train(batch)
+
+        def train_part() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # Every n-th: windows of one length, or padding, may stand side by side.
+            first = tf.cast(context.replica_id_in_sync_group, tf.int32)
+            chosen = first + self._num_replicas * tf.range(self._batch_size // self._num_replicas)
+            return self._train({name: tf.gather(column, chosen) for name, column in batch.items()})
+
+        losses = self._strategy.run(train_part)
+        return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
     def _train(self, batch: two_tower.Tensors) -> tf.Tensor:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+            share = loss / self._num_replicas if self._num_replicas > 1 else loss
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(share, variables)]
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         steps = tf.cast(self._optimizer.iterations, tf.float32)
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
@@ -287,7 +325,7 @@ class _Averaged:
     def __enter__(self) -> None:
         self._kept = [variable.numpy() for variable in self._variables]
         for variable, mean in zip(self._variables, self._means, strict=True):
-            variable.assign(mean)
+            variable.assign(mean.numpy())
 
     def __exit__(self, *_: object) -> None:
         for variable, value in zip(self._variables, self._kept, strict=True):

@@ -48,7 +48,7 @@ class TwoTower(tfrs.Model):
         first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
             item is no negative: a new release is to be compared with what it really competes with.
         novelty: how new items are played through.
-        max_events, max_softmax_items, num_sampled: see Hyperparameters.
+        max_events, max_softmax_items, num_sampled, num_hard_negatives: see Hyperparameters.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class TwoTower(tfrs.Model):
         max_softmax_items: int,
         num_sampled: int,
         novelty: Novelty,
+        num_hard_negatives: int = 0,
     ):
         super().__init__()
         self.query_tower = query_tower
@@ -72,6 +73,7 @@ class TwoTower(tfrs.Model):
         self.is_trained = np.asarray(train_counts > 0)
         self._trained = tf.constant(trained, tf.int32)
         self._first_seen = tf.constant(first_seen[trained])
+        self._first_seen_of_row = tf.constant(first_seen)
         self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)
         self._is_sampled = len(trained) > max_softmax_items
         self._num_sampled = num_sampled
@@ -81,6 +83,7 @@ class TwoTower(tfrs.Model):
         self._task = tfrs.tasks.Retrieval(
             loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM),
             remove_accidental_hits=True,
+            num_hard_negatives=num_hard_negatives or None,
         )
 
     def embed_candidates(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -90,9 +93,7 @@ class TwoTower(tfrs.Model):
 
     def embed_queries(self, batch: Tensors, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
         """A batch of Windows and its items' embeddings → [batch, 1 + length, width + 1], the last 1."""
-        user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
-        states = self.query_tower({**batch, "embedding": embedding}, user, training=training)
-        return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
+        return embed_queries(self.query_tower, batch, embedding, training)
 
     def embed_all(self) -> tf.Tensor:
         """[num_rows, width + 1] float32 embeddings of the whole catalogue, the bias last; row 0 is all zero."""
@@ -189,15 +190,27 @@ class TwoTower(tfrs.Model):
         uniform = self._num_sampled / tf.cast(num_trained, tf.float32)
         expected = num_targets * tf.gather(self._probability, ids) + uniform
         weight = tf.boolean_mask(batch["weight"], is_target)
+        now = tf.boolean_mask(batch["timestamp"], is_target)
         loss = self._task(
             tf.boolean_mask(queries, is_target),
             tf.gather(candidates, tf.concat([tf.boolean_mask(item, is_target), index[tf.size(flat) :]], axis=0)),
             sample_weight=weight,
             candidate_sampling_probability=tf.minimum(expected, 1.0),
             candidate_ids=ids,
+            # As in the full softmax: before anybody has had an item, it is no negative.
+            score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
             compute_metrics=False,
         )
         return loss / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+def embed_queries(
+    tower: query_tower.QueryTower, batch: Tensors, embedding: tf.Tensor, training: bool = False
+) -> tf.Tensor:
+    """As TwoTower.embed_queries."""
+    user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
+    states = tower({**batch, "embedding": embedding}, user, training=training)
+    return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
 
 
 def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from components import retrieval_trainer, transformed
 from components.artifacts import Examples, Model, ModelRun, TransformGraph
+from models.behaviour_text import SPECIAL_TOKENS
 from tests.models.retrieval import toy
 
 CONFIG = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, num_epochs=2, batch_size=4)
@@ -17,6 +18,7 @@ def outputs(tmp_path_factory):
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     train = toy.sequences(num_users=8)
     transformed.save_catalogue(graph, toy.catalogue())
+    transformed.save_wordpiece(graph, [*SPECIAL_TOKENS, "red", "tea", "cup", "blue", "片"])
     transformed.save_user_vocabularies(graph, train.vocabularies)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
@@ -30,10 +32,12 @@ def test_the_line_says_how_good_it_is(outputs):
 
 def test_writes_a_servable_model(outputs):
     loaded = tf.saved_model.load(str(outputs[0].model.serving_dir))
-    assert set(loaded.signatures) == {"serving_default", "retrieve", "embed_query", "similar_items"}
+    methods = {"retrieve", "embed_query", "embed_candidate", "similar_items"}
+    assert set(loaded.signatures) == {"serving_default"} | methods
     inputs = set(loaded.signatures["retrieve"].structured_input_signature[1])
     history = {"history", "history_value", "history_event_type", "history_timestamp"}
-    assert inputs == history | {"user_gender", "user_age", "k"}
+    asked = {"k", "timestamp", "query_token_ids", "filter_categories"}
+    assert inputs == history | {"user_gender", "user_age"} | asked
 
 
 def test_records_the_curve_for_tensorboard_and_people(outputs):

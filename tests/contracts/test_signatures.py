@@ -46,7 +46,8 @@ def test_signatures_are_those_of_the_documentation(model: tuple[str, pathlib.Pat
     predictor = LocalPredictor({name: path})
     inputs = predictor.inputs(name, MODELS[name])
     assert inputs.keys() == predictor.inputs(name, "serving_default").keys()
-    own = {"ranking": {"candidates", "retrieval_scores", "candidate_token_ids"}}.get(name, {"k"})
+    asked = {"k", "timestamp", "query_token_ids", "filter_categories", "filter_language"}
+    own = {"ranking": {"candidates", "retrieval_scores", "candidate_token_ids"}}.get(name, asked)
     assert own <= inputs.keys()
     described = own | set(REQUEST_INPUTS)
     assert all(known in described or known.startswith("user_") for known in inputs)
@@ -76,7 +77,7 @@ print(json.dumps({"shapes": {k: v.shape.as_list() for k, v in outputs.items()}, 
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     answer = json.loads(found.stdout.splitlines()[-1])
     assert answer["ours"] == []
-    assert all(shape == [2, 3] for shape in answer["shapes"].values())
+    assert all(shape == [2, 3] for output, shape in answer["shapes"].items() if output != "source")
 
 
 def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: pathlib.Path) -> None:
@@ -91,3 +92,34 @@ def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: path
     assert np.isfinite(found.scores).all() and (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
     assert (found.item_ids[:, 0] != b"").all()
     np.testing.assert_array_equal(found.item_ids[0], found.item_ids[1])
+
+
+def test_a_query_in_chinese_finds_what_it_names(sample_root: pathlib.Path) -> None:
+    from models.requests import Request
+    from serving.queries import query_tokenizer
+    from serving.recommender import Recommender
+
+    serving = sample_root / "serving"
+    models = {name: serving / name / "1" for name in MODELS}
+    recommender, tokenize = Recommender(LocalPredictor(models)), query_tokenizer(models["retrieval"])
+    plain = [title.decode() for title in recommender.retrieve([Request("u")], 60)["titles"][0]]
+    # The last of them all in Chinese.
+    wanted = next(title for title in plain[::-1] if any(character > "\u2e80" for character in title))
+    found = recommender.retrieve([Request("u", query_token_ids=tokenize(wanted))], 60)
+    asked = [title.decode() for title in found["titles"][0]]
+    assert asked.index(wanted) < 5 < plain.index(wanted) and sorted(asked) == sorted(plain)
+    assert found["source"].tolist() == [b"query"]
+    assert tokenize("") == tokenize("  ") == ()
+
+
+def test_filters_and_words_reach_the_pushed_model(sample_root: pathlib.Path) -> None:
+    from models.requests import Request
+    from serving.recommender import Recommender
+
+    serving = sample_root / "serving"
+    recommender = Recommender(LocalPredictor({name: serving / name / "1" for name in MODELS}))
+    asked = [{}, {"language": ["zh"]}, {"language": ["zh"], "categories": ["no such category"]}]
+    plain, chinese, nothing = recommender.recommend([Request("u", filters=filters) for filters in asked], k=20)
+    assert nothing == [] and 0 < len(chinese) <= 20
+    assert all(any(character > "\u2e80" for character in place.title) for place in chinese)
+    assert not all(any(character > "\u2e80" for character in place.title) for place in plain)

@@ -44,7 +44,7 @@ def test_new_items_get_the_factors_that_their_content_makes_one_expect():
     content = np.array([[0], [1], [1], [-1], [-1], [1]], np.float32)
     factors = linear_factors.LinearFactors(10 * content, 20 * content, 0.1)
     is_new = np.array([True, False, False, False, False, True])
-    expected = factors.for_new_items(content, is_new)
+    expected = factors.for_new_items(factors.content_maps(content, is_new), content, is_new)
     # Four known items, gram 4, ridge 1: the slope 10 becomes 10 * 4 / 5.
     np.testing.assert_allclose(expected.encode[:, 0], [0, 10, 10, -10, -10, 8], atol=1e-5)
     np.testing.assert_allclose(expected.decode[:, 0], [0, 20, 20, -20, -20, 16], atol=1e-5)

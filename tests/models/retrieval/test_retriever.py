@@ -1,22 +1,33 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from models import requests
-from models.retrieval import export, linear_factors, retriever, training, windows
+from models.retrieval import exact_index, export, linear_factors, retriever, training, windows
 from models.retrieval.hyperparameters import Hyperparameters
+from models.retrieval.snapshot import Snapshot
 from tests.models.retrieval import toy
 
+STOCK_OPS = set((pathlib.Path(__file__).parents[2] / "contracts" / "stock_ops.txt").read_text().split())
 TINY = Hyperparameters(width=4, num_layers=1, max_events=3, max_linear_events=5)
+WORDPIECE = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "tea", "cup", "blue", "片"]
+DATED = dataclasses.replace(
+    toy.catalogue(),
+    categorical=toy.catalogue().categorical | {"language": np.array([[0], *[[2], [3]] * 3, [2]], np.int32)},
+    vocabularies=toy.catalogue().vocabularies | {"language": ("en", "zh")},
+    available_from=np.array([exact_index.ALWAYS] * 6 + [2_000_000, 3_000_000]),
+)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """An untrained model, saved and loaded again, beside what it was made from."""
     tf.keras.utils.set_random_seed(7)
-    catalogue, train = toy.catalogue(), toy.sequences()
+    catalogue, train = DATED, toy.sequences()
     towers = training.build(catalogue, train, TINY)
     next_batch = next(windows.Windows(train, 3).epoch(np.random.default_rng(0), 2))
     towers.compute_loss({name: tf.constant(column) for name, column in next_batch.items()})
@@ -24,12 +35,17 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("retrieval")
     candidates = towers.embed_all().numpy()
     candidates[toy.NEW_ITEM, -1] += 0.5
-    trained = training.Trained(towers, candidates, linear, TINY.max_linear_events)
-    export.save(retriever.Retriever(trained, catalogue, train), folder)
+    is_new = catalogue.train_counts == 0
+    _, new = towers.embed_candidates(tf.range(8))
+    maps = linear.content_maps(new[:, :-1].numpy(), is_new)
+    linear = linear.for_new_items(maps, new[:, :-1].numpy(), is_new)
+    trained = training.Trained(towers, candidates, linear, maps, 0.5, TINY.max_linear_events)
+    snapshot = Snapshot.of(trained, catalogue, train, TINY, WORDPIECE)
+    export.save(retriever.Retriever(snapshot, catalogue), folder)
     return trained, tf.saved_model.load(str(folder))
 
 
-def _call(loaded, signature="retrieve", k=3, histories=((),), **features):
+def _call(loaded, signature="retrieve", k=3, histories=((),), query=(), filters=None, now=0, **features):
     call = loaded.signatures[signature]
     specs = {
         name: requests.TensorSpec(
@@ -39,7 +55,14 @@ def _call(loaded, signature="retrieve", k=3, histories=((),), **features):
         for name, spec in call.structured_input_signature[1].items()
     }
     asked = [
-        requests.Request("u", [requests.Event(item, 4.0, "view", 1_000_000) for item in history], features)
+        requests.Request(
+            "u",
+            [requests.Event(item, 4.0, "view", 1_000_000) for item in history],
+            features,
+            now,
+            query,
+            filters or {},
+        )
         for history in histories
     ]
     inputs = requests.batch_inputs(asked, specs)
@@ -115,6 +138,159 @@ def test_similar_items_leave_out_the_item_itself(saved):
     assert found["item_ids"].shape == (2, 6)
     assert b"item-4" not in found["item_ids"].numpy()[0]
     assert set(found["item_ids"].numpy()[1]) == {b""}
+
+
+def _items(found, row=0):
+    return [int(item.decode().removeprefix("item-")) for item in found["item_ids"][row] if item]
+
+
+@pytest.mark.parametrize(
+    ("filters", "passing"),
+    [
+        ({"categories": ["a"]}, {1, 2, 3}),
+        ({"categories": ["b", "a"], "language": ["zh"]}, {2, 4, 6}),
+        ({"categories": ["a"], "language": ["en", "zh"]}, {1, 2, 3}),
+        ({"categories": []}, {1, 2, 3, 4, 5, 6, 7}),
+        ({"categories": ["b", "nothing has it"]}, {4, 5, 6, 7}),
+    ],
+)
+def test_filters_hold(saved, filters, passing):
+    everything = _call(saved[1], k=7)
+    found = _call(saved[1], k=7, filters=filters)
+    assert set(_items(found)) == passing
+    assert _items(found) == [item for item in _items(everything) if item in passing]
+
+
+def test_filters_are_each_querys_own(saved):
+    call = saved[1].signatures["retrieve"]
+    plain = {
+        name: tf.zeros([2] + [1] * (len(spec.shape) - 1), spec.dtype)
+        if spec.dtype != tf.string
+        else tf.fill([2] + [1] * (len(spec.shape) - 1), "")
+        for name, spec in call.structured_input_signature[1].items()
+    }
+    found = call(**plain | {"filter_language": tf.constant([[""], ["en"]]), "k": tf.constant([7, 7])})
+    found = {name: value.numpy() for name, value in found.items()}
+    assert len(_items(found)) == 7 and set(_items(found, 1)) == {1, 3, 5, 7}
+
+
+@pytest.mark.parametrize("filters", [{"categories": ["nothing has it"]}, {"categories": ["a"], "language": ["片"]}])
+def test_nothing_left_after_filters_is_an_empty_list(saved, filters):
+    found = _call(saved[1], k=4, filters=filters)
+    assert set(found["item_ids"][0]) == {b""} == set(found["titles"][0])
+    assert (found["scores"] == np.finfo(np.float32).min).all()
+
+
+def test_a_filter_that_the_model_does_not_know_is_refused(saved):
+    with pytest.raises(ValueError, match="cannot filter by colour; it can by categories, language"):
+        _call(saved[1], filters={"colour": ["red"]})
+
+
+@pytest.mark.parametrize(("now", "missing"), [(0, set()), (1_999_999, {6, 7}), (2_000_000, {7}), (3_000_000, set())])
+@pytest.mark.parametrize("filters", [{}, {"language": ["en", "zh"]}])
+def test_what_is_not_available_yet_is_not_found(saved, now, missing, filters):
+    assert set(_items(_call(saved[1], k=7, now=now, filters=filters))) == set(range(1, 8)) - missing
+
+
+def test_a_query_brings_up_the_items_with_its_words(saved):
+    # Token 7, "cup": items 3 and 6. Token 9: item 7 alone.
+    assert set(_items(_call(saved[1], query=[7]))[:2]) == {3, 6}
+    assert _items(_call(saved[1], query=[9]))[0] == 7
+    assert _items(_call(saved[1], query=[8, 7]))[0] == 6  # The only item with both.
+
+
+def test_a_query_keeps_what_the_history_says(saved):
+    plain, asked = (_call(saved[1], k=7, histories=[["item-5"]], query=query) for query in ((), (7,)))
+    others = [item for item in _items(plain) if item not in (3, 6)]
+    assert _items(asked) == [item for item in _items(plain) if item in (3, 6)] + others
+
+
+@pytest.mark.parametrize("query", [(), (0,), (1, 4), (0, 0, 0)])
+def test_a_query_of_no_words_changes_nothing(saved, query):
+    np.testing.assert_array_equal(_call(saved[1])["scores"], _call(saved[1], query=query)["scores"])
+
+
+def test_words_that_no_item_has_change_no_order(saved):
+    assert _items(_call(saved[1], query=[10_000, -3])) == _items(_call(saved[1]))
+
+
+def test_the_source_says_what_was_known(saved):
+    histories = [["item-1"], [], ["zz"]]
+    assert _call(saved[1], histories=histories)["source"].tolist() == [b"history", b"popular", b"popular"]
+    with_features = _call(saved[1], histories=histories, gender="f")
+    assert with_features["source"].tolist() == [b"history", b"features", b"features"]
+    asked = _call(saved[1], histories=histories[:2], query=[5])
+    assert asked["source"].tolist() == [b"history+query", b"query"]
+    assert _call(saved[1], query=[5], age=9.0)["source"].tolist() == [b"features+query"]
+
+
+def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved):
+    trained, loaded = saved
+    row = toy.NEW_ITEM
+    inputs = {
+        "item_token_ids": tf.constant(DATED.token_ids[[row, row]]),
+        "item_categories": tf.constant(["b", "never heard of"]),
+        "item_language": tf.constant(["en", "en"]),
+        "item_price": tf.constant([13.0, np.nan]),
+    }
+    found = loaded.signatures["embed_candidate"](**inputs)["embedding"].numpy()
+    expected = np.concatenate([trained.candidates[row], trained.linear.decode[row]])
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    assert np.abs(found[1] - found[0]).max() > 1e-4 and np.isfinite(found).all()
+
+
+def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved):
+    histories = [["item-2", "item-4"]]
+    found = _call(saved[1], k=7, histories=histories)
+    query = _call(saved[1], "embed_query", histories=histories)["embedding"]
+    item = (
+        saved[1]
+        .signatures["embed_candidate"](
+            item_token_ids=tf.constant(DATED.token_ids[[7]]),
+            item_categories=tf.constant(["b"]),
+            item_language=tf.constant(["en"]),
+            item_price=tf.constant([13.0]),
+        )["embedding"]
+        .numpy()
+    )
+    score = found["scores"][0, found["item_ids"][0].tolist().index(b"item-7")]
+    np.testing.assert_allclose(query @ item.T, [[score]], atol=1e-5)
+
+
+def test_the_vocabulary_of_queries_comes_with_the_model(saved):
+    path = pathlib.Path(saved[1].vocabulary.asset_path.numpy().decode())
+    assert path.name == "vocab.txt"
+    assert path.read_text(encoding="utf-8").split("\n")[:-1] == WORDPIECE
+
+
+@pytest.mark.parametrize("histories", [[["item-1"] * 10_000], [[f"item-{i % 5}" for i in range(10_000)]]])
+def test_a_long_history_is_answered(saved, histories):
+    found = _call(saved[1], k=1000, histories=histories)
+    assert set(_items(found)).isdisjoint({int(item.removeprefix("item-")) for item in histories[0]})
+
+
+def test_a_partitioned_index_answers_alike(saved, tmp_path):
+    trained, exact = saved
+    config = dataclasses.replace(TINY, index="partitioned")
+    snapshot = Snapshot.of(trained, DATED, toy.sequences(), config, WORDPIECE)
+    export.save(retriever.Retriever(snapshot, DATED), tmp_path)
+    saved_model = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    graph = saved_model.meta_graphs[0].graph_def
+    ops = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert ops <= STOCK_OPS, f"not on the list of stock ops: {sorted(ops - STOCK_OPS)}"
+    loaded = tf.saved_model.load(str(tmp_path))
+    for asked in ({}, {"filters": {"categories": ["b"]}}, {"query": [7]}, {"now": 2_500_000}):
+        for histories in ([[]], [["item-2", "item-1"], ["zz"]]):
+            ours, theirs = (_call(model, k=7, histories=histories, **asked) for model in (loaded, exact))
+            np.testing.assert_allclose(ours["scores"], theirs["scores"], rtol=1e-5, atol=1e-5)
+            for row in range(len(histories)):  # Equal scores may come in any order.
+                scored = [
+                    dict(zip(found["item_ids"][row], found["scores"][row], strict=True)) for found in (ours, theirs)
+                ]
+                assert scored[0] == pytest.approx(scored[1], rel=1e-5, abs=1e-5)
+    ids, k = tf.constant(["item-4", "zz"]), tf.constant([3, 3])
+    similar = [model.signatures["similar_items"](item_ids=ids, k=k)["scores"] for model in (loaded, exact)]
+    np.testing.assert_allclose(*similar, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_context_repetitions_and_unknown_items_are_no_targets():
     assert windows.target_weights(sequences, 0.25).tolist() == [0, 0, 0, 0.25, 0, 0]
 
 
+def test_targets_weigh_by_event_type_and_value():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=1, num_targets=3),
+        item_index=np.array([1, 2, 3], np.int32),
+        event_type_index=np.array([3, 2, 0], np.int32),
+        value=np.array([1, 5, np.nan], np.float32),
+    )
+    weights = windows.target_weights(sequences, 1.0, {"buy": 3.0, "never seen": 9.0}, value_weight=0.5)
+    assert weights.tolist() == [3.0, 1.5, 1.0]
+    made = windows.Windows(sequences, length=3, weights=weights)
+    assert sorted(next(made.epoch(np.random.default_rng(0), 1))["weight"].ravel()[:3]) == [1.0, 1.5, 3.0]
+
+
 def test_a_query_is_what_came_before_its_target():
     sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
     made = windows.Windows(sequences, length=2)

@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import models
+import tensorflow as tf
+cpus = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import dataclasses
+import numpy as np
+from models.retrieval import training
+from models.retrieval.hyperparameters import Hyperparameters
+from tests.models.retrieval import toy
+
+config = Hyperparameters(
+    width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=6, learning_rate=0.02, dropout=0.0,
+    id_dropout=0.0, novelty_share=0.0, ema_momentum=0.5,
+)
+data = toy.catalogue(), toy.sequences(num_users=40), toy.sequences(num_users=10, num_targets=1, num_history=2, seed=1)
+for strategy in ("none", "mirrored"):
+    epochs = []
+    trained = training.train(*data, dataclasses.replace(config, strategy=strategy), epochs.append)
+    ids = trained.towers.candidate_tower.ids
+    replicas = len(ids.values) if strategy == "mirrored" else 1
+    if replicas > 1:
+        np.testing.assert_array_equal(ids.values[0].numpy(), ids.values[1].numpy())
+    print(replicas, round(epochs[0].loss, 4), round(epochs[-1].loss, 4), round(epochs[-1].ndcg, 4))
+"""
+
+
+def test_two_devices_learn_what_one_does():
+    """Two virtual CPUs, which must be set up before TensorFlow starts: in a process of their own."""
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM], capture_output=True, text=True, env=os.environ
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    rows = [line.split() for line in found.stdout.splitlines() if line[:2] in ("1 ", "2 ")]
+    (one, *alone), (two, *together) = rows
+    assert (one, two) == ("1", "2")
+    for figures in (alone, together):
+        assert float(figures[1]) < float(figures[0])  # The loss falls.
+    assert abs(float(alone[1]) - float(together[1])) < 0.15

@@ -1,0 +1,131 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.retrieval import snapshot as snapshots
+from models.retrieval import training, warm_start, windows
+from models.retrieval.hyperparameters import Hyperparameters
+from tests.models.retrieval import toy
+
+TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=2, linear_rank=3)
+WORDPIECE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "tea", "cup", "blue", "片")
+
+
+@pytest.fixture(scope="module")
+def made():
+    catalogue, train = toy.catalogue(), toy.sequences(num_users=20)
+    evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
+    trained = training.train(catalogue, train, evaluation, TINY)
+    return trained, snapshots.Snapshot.of(trained, catalogue, train, TINY, WORDPIECE, np.ones((2, 12), np.float32))
+
+
+def later_catalogue():
+    """Another order, item 2 gone, and item 8: of genre b, with a genre that was not there before, and words."""
+    rows = np.array([0, 7, 6, 5, 4, 3, 1, 7])
+    old = toy.catalogue()
+    item_ids, titles = old.item_ids[rows], old.titles[rows]
+    item_ids[7], titles[7] = b"item-8", b"Title 8"
+    categories = np.array([[0, 0], [3, 0], [3, 0], [3, 0], [3, 0], [2, 0], [2, 0], [3, 4]], np.int32)
+    token_ids = old.token_ids[rows]
+    token_ids[7] = [8, 999]  # A token beyond the model's table.
+    return dataclasses.replace(
+        old,
+        item_ids=item_ids,
+        titles=titles,
+        token_ids=token_ids,
+        categorical={"categories": categories},
+        numeric={},
+        vocabularies={"categories": ("a", "b", "c")},
+        train_counts=np.append(old.train_counts[rows[:7]], 0),
+    )
+
+
+def test_it_embeds_its_own_catalogue_as_training_did(made):
+    trained, snapshot = made
+    _, tower = snapshot.towers()
+    embeddings, encode = snapshot.embed(tower, toy.catalogue())
+    expected = np.concatenate([trained.candidates, trained.linear.decode], axis=1)
+    np.testing.assert_allclose(embeddings[1:], expected[1:], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(encode[1:], trained.linear.encode[1:], rtol=1e-4, atol=1e-5)
+    assert not embeddings[0].any() and not encode[0].any()
+
+
+def test_it_comes_back_from_disk_as_it_was(made, tmp_path):
+    _, snapshot = made
+    snapshot.save(tmp_path)
+    loaded = snapshots.Snapshot.load(tmp_path)
+    assert loaded.facts == snapshot.facts
+    assert loaded.item_ids.tolist() == snapshot.item_ids.tolist()
+    embeddings = [s.embed(s.towers()[1], toy.catalogue())[0] for s in (snapshot, loaded)]
+    np.testing.assert_array_equal(*embeddings)
+    np.testing.assert_array_equal(loaded.sample, snapshot.sample)
+
+
+def test_a_folder_without_one_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no snapshot of a retrieval model"):
+        snapshots.Snapshot.load(tmp_path)
+
+
+def test_items_keep_their_embeddings_in_another_catalogue_and_new_ones_get_theirs(made):
+    trained, snapshot = made
+    with_prices = dataclasses.replace(
+        later_catalogue(), numeric={"price": toy.catalogue().numeric["price"][[0, 7, 6, 5, 4, 3, 1, 7]]}
+    )
+    embeddings, encode = snapshot.embed(snapshot.towers()[1], with_prices)
+    before = np.concatenate([trained.candidates, trained.linear.decode], axis=1)[[0, 7, 6, 5, 4, 3, 1]]
+    np.testing.assert_allclose(embeddings[1:7], before[1:], rtol=1e-4, atol=1e-5)
+    assert np.abs(embeddings[7]).max() > 0.01 and np.abs(encode[7]).max() > 0
+    # What it shares with item 7 makes it more like that than like an item of the other genre.
+    assert embeddings[7, :8] @ embeddings[1, :8] > embeddings[7, :8] @ embeddings[6, :8]
+
+
+def test_a_column_that_the_table_has_lost_is_unknown(made):
+    _, snapshot = made
+    embeddings, _ = snapshot.embed(snapshot.towers()[1], later_catalogue())
+    assert np.isfinite(embeddings).all()
+
+
+def test_training_goes_on_with_what_is_still_there(made):
+    _, snapshot = made
+    catalogue = later_catalogue()
+    catalogue.train_counts[7] = 3  # By now somebody had it.
+    train = toy.sequences(num_users=8)
+    wordpiece = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cup", "new", "tea", *("x" * n for n in range(1, 992))]
+    model = training.build(catalogue, train, TINY)
+    batch = next(windows.Windows(train, 4).epoch(np.random.default_rng(0), 4))
+    model.compute_loss({name: tf.constant(column) for name, column in batch.items()})
+    fresh = {name: v.numpy() for name, v in snapshots.named_variables(model.candidate_tower).items()}
+    copied = warm_start.warm_start(model, snapshot, catalogue, train, wordpiece)
+    warm = {name: v.numpy() for name, v in snapshots.named_variables(model.candidate_tower).items()}
+    earlier = snapshot.candidate_weights
+    # Trained then: items 1 to 6. Now in this order: 6, 5, 4, 3, 1, 8.
+    np.testing.assert_array_equal(warm["ids"][1:6], earlier["ids"][[6, 5, 4, 3, 1]])
+    np.testing.assert_array_equal(warm["ids"][6], fresh["ids"][6])
+    np.testing.assert_array_equal(warm["tokens"][[5, 7]], earlier["tokens"][[7, 6]])
+    np.testing.assert_array_equal(warm["tokens"][6], fresh["tokens"][6])
+    np.testing.assert_array_equal(warm["features/categories"][:4], earlier["features/categories"])
+    np.testing.assert_array_equal(warm["features/categories"][4], fresh["features/categories"][4])
+    np.testing.assert_array_equal(warm["bias_kernel"], earlier["bias_kernel"])
+    query = {name: v.numpy() for name, v in snapshots.named_variables(model.query_tower).items()}
+    assert query.keys() == snapshot.query_weights.keys()
+    for name in query.keys() - {"user/age"}:
+        np.testing.assert_array_equal(query[name], snapshot.query_weights[name])
+    assert copied["ids"] == 6 and copied["tokens"] == 7 and copied["user/age"] == 0  # Fewer users, fewer knots.
+
+
+def test_a_warm_start_begins_where_the_earlier_training_ended(made):
+    _, snapshot = made
+    catalogue, train = toy.catalogue(), toy.sequences(num_users=20)
+    evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
+    config = dataclasses.replace(TINY, num_epochs=1, learning_rate=1e-9, weight_decay=0.0)
+    model = training.fit_towers(
+        catalogue,
+        train,
+        evaluation,
+        config,
+        start=lambda towers: warm_start.warm_start(towers, snapshot, catalogue, train, WORDPIECE),
+    )
+    for name, variable in snapshots.named_variables(model.query_tower).items():
+        np.testing.assert_allclose(variable.numpy(), snapshot.query_weights[name], atol=1e-5)
