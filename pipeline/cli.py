@@ -8,6 +8,7 @@ import os
 import pathlib
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import rich.table

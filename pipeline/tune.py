@@ -121,7 +121,7 @@ def tune(
         chosen = {searched.name: searched.suggest(trial) for searched in ranges}
         given = [*settings, *(f"{field}={json.dumps(value)}" for field, value in chosen.items())]
         configs = load_config(dag, file, given, defaults)
-        evaluation = pathlib.Path(_evaluate(dag, configs, root, name, metadata))
+        evaluation = _evaluate(dag, configs, root, name, metadata)
         value = _objective(evaluation)
         trial.set_user_attr("evaluation", str(evaluation))
         result = Trial(trial.number, chosen, value, str(evaluation))
@@ -161,7 +161,7 @@ def _finished(study: optuna.Study) -> list[Trial]:
     return [Trial(t.number, t.params, float(t.value or 0), t.user_attrs.get("evaluation", "")) for t in done]
 
 
-def _evaluate(dag: Dag, configs: dict[str, Any], root: pathlib.Path, name: str, metadata: str | None) -> str:
+def _evaluate(dag: Dag, configs: dict[str, Any], root: pathlib.Path, name: str, metadata: str | None) -> pathlib.Path:
     """Runs up to the Evaluator; where its figures lie."""
     steps: list[Step] = []
     observer: Observer = lambda title: _collect(steps)  # noqa: E731

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from models import catalogue as catalogues
 from models import sequences as sequence_module
-from models.retrieval import candidate_tower, feature_encoder, number_encoding, query_tower
+from models.retrieval import feature_encoder, number_encoding
+from models.retrieval.candidate_tower import CandidateTower
 from models.retrieval.hyperparameters import Hyperparameters
+from models.retrieval.query_tower import QueryTower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Architecture:
         """As JSON."""
         return pydantic.TypeAdapter(Architecture).dump_json(self).decode()
 
-    def query_tower(self, config: Hyperparameters) -> query_tower.QueryTower:
+    def query_tower(self, config: Hyperparameters) -> QueryTower:
         """An untrained query tower."""
-        return query_tower.QueryTower(
+        return QueryTower(
             config.width,
             config.num_layers,
             config.num_heads,
@@ -69,9 +71,9 @@ class Architecture:
             value_knots=self.value_knots,
         )
 
-    def candidate_tower(self, config: Hyperparameters) -> candidate_tower.CandidateTower:
+    def candidate_tower(self, config: Hyperparameters) -> CandidateTower:
         """An untrained candidate tower."""
-        return candidate_tower.CandidateTower(
+        return CandidateTower(
             num_trained=self.num_trained,
             spec=self.item_spec,
             num_tokens=self.num_tokens,
@@ -80,7 +82,7 @@ class Architecture:
             text_dropout=config.text_dropout,
         )
 
-    def build(self, query: query_tower.QueryTower, candidate: candidate_tower.CandidateTower) -> None:
+    def build(self, query: QueryTower, candidate: CandidateTower) -> None:
         """Calls the towers once, on nothing: their weights exist from then on."""
         candidate({"id": tf.zeros([1], tf.int32), "tokens": tf.zeros([1, 1], tf.int32), **_nothing(self.item_spec)})
         events: dict[str, Any] = {

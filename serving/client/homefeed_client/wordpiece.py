@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 UNKNOWN = "[UNK]"
 _SUFFIX = "##"
@@ -58,7 +59,7 @@ class WordPiece:
         """The ids of a text, without [CLS] and [SEP]; a special token written out is punctuation and letters."""
         return [number for word in self._words(text) for number in self._pieces(word)]
 
-    def batch(self, texts: Iterable[str], length: int | None = None) -> np.ndarray:
+    def batch(self, texts: Iterable[str], length: int | None = None) -> npt.NDArray[np.int32]:
         """Token ids of many texts, as an input of a signature.
 
         Args:
