@@ -220,6 +220,8 @@ def _from_file(path: pathlib.Path, person: _Person) -> int:
         return _from_statistics(path, person)
     if path.suffix in (".sqlite", ".db"):
         return _from_sqlite(path, person)
+    if path.suffix == ".parquet":
+        return _from_parquet(path, "user_id", person)
     if path.suffix == ".jsonl":
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not person.is_in_line(line)]

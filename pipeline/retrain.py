@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from components import example_validator, ranking_trainer, retrieval_trainer
+from components import ranking_trainer, retrieval_trainer
 from components.artifacts import DatasetDir, GateClosed, PushedModel
 from pipeline.config import load_config
 from pipeline.lineage import summarize, trace
@@ -244,7 +244,7 @@ class _Retraining:
             "pusher": {"serving_dir": str(self.root / "serving")},
             "example_gen": {"spans": spans},
             # The gate has judged every span; what the pipeline compares may be weeks apart.
-            "example_validator": _known(example_validator, {"baseline_spans": 0}),
+            "example_validator": {"baseline_spans": 0},
             "evaluator": {"base_models": base},
         }
         if base and not self.options.refit:
