@@ -214,15 +214,20 @@ class PushedModel(Artifact):
 
     def is_intact(self) -> bool:
         """Whether everything that was pushed is still there."""
-        from serving.releases import is_published
-
-        return super().is_intact() and all(map(is_published, self.read_json(self.FILE)["paths"]))
+        # What lies on an object store is believed.
+        published = [_offered_or_retired(path) for path in self.read_json(self.FILE)["paths"] if "://" not in path]
+        return super().is_intact() and all(path.exists() for path in published)
 
     def models(self) -> dict[str, pathlib.Path]:
         """Model name → SavedModel, of a version that was retired since too."""
-        paths = [pathlib.Path(path) for path in self.read_json(self.FILE)["paths"]]
-        places = (path if path.exists() else path.with_name(f"{path.name}.retired") for path in paths)
+        places = map(_offered_or_retired, self.read_json(self.FILE)["paths"])
         return {path.parent.name: path for path in places if path.is_dir()}
+
+
+def _offered_or_retired(path: str) -> pathlib.Path:
+    """Where a version lies that was pushed to a path and may have been taken back since."""
+    offered = pathlib.Path(path)
+    return offered if offered.exists() else offered.with_name(f"{offered.name}.retired")
 
 
 class InferenceResult(Artifact):

@@ -18,6 +18,7 @@ from serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommend
 from serving.warmup_requests import Recorder
 
 NUM_CANDIDATES = 100
+CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
 TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
 
 
@@ -92,7 +93,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         base_paths = _lay_out(models, pathlib.Path(work_dir))
         try:
             with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
-                recorder = Recorder(GrpcPredictor(address))
+                recorder = Recorder(GrpcPredictor(address, timeout_seconds=CALL_SECONDS))
                 served = Recommender(recorder, NUM_CANDIDATES)
                 reasons = judge(requests, served.candidates(requests), local)
                 reasons += judge_pages(requests, *_both_ways(served, requests))

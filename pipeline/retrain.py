@@ -240,7 +240,7 @@ class _Retraining:
         return "; ".join(whys)
 
     def _configs(self, spans: str = "", base: str = "") -> dict[str, Any]:
-        defaults = {
+        defaults: dict[str, dict[str, Any]] = {
             "pusher": {"serving_dir": str(self.root / "serving")},
             "example_gen": {"spans": spans},
             # The gate has judged every span; what the pipeline compares may be weeks apart.

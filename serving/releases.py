@@ -295,11 +295,6 @@ def model_config(base_paths: Mapping[str, str | pathlib.Path], labels: Mapping[s
     return str(text_format.MessageToString(config))
 
 
-def is_published(path: str) -> bool:
-    """Whether a local path that was pushed is there, retired or not; what lies on an object store is believed."""
-    return "://" in path or pathlib.Path(path).exists() or pathlib.Path(path + _RETIRED).exists()
-
-
 def _assemble(folder: pathlib.Path, saved_model: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
     shutil.copytree(saved_model, folder)
     for name, source in extras.items():

@@ -46,7 +46,7 @@ def test_trials_are_recorded_and_a_search_goes_on_where_it_stopped(
 ) -> None:
     """The figures of a trial are stood in for by its settings; a whole run takes a minute."""
 
-    def evaluate(dag: object, configs: dict[str, object], root: pathlib.Path, *_: object) -> str:
+    def evaluate(dag: object, configs: dict[str, object], root: pathlib.Path, *_: object) -> pathlib.Path:
         rate = vars(configs["ranking_trainer"])["learning_rate"]
         folder = root / "artifacts" / f"{rate}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def test_trials_are_recorded_and_a_search_goes_on_where_it_stopped(
         if len(list((root / "artifacts").iterdir())) == 3 and not (root / "killed").exists():
             (root / "killed").touch()
             raise KeyboardInterrupt
-        return str(folder)
+        return folder
 
     monkeypatch.setattr(tune, "_evaluate", evaluate)
     with pytest.raises(KeyboardInterrupt):
