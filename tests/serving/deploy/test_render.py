@@ -182,7 +182,7 @@ def test_compose_mounts_the_models_where_the_configuration_looks(out: pathlib.Pa
 
 def test_each_model_is_an_inference_service(out: pathlib.Path) -> None:
     found = documents(out / "kubernetes" / "inference-service.yaml")
-    assert [d["metadata"]["name"] for d in found] == ["homefeed-ranking", "homefeed-retrieval"]
+    assert [d["metadata"]["name"] for d in found] == ["homefeed-fused", "homefeed-ranking", "homefeed-retrieval"]
     for document in found:
         assert (document["apiVersion"], document["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
         predictor = document["spec"]["predictor"]
@@ -255,7 +255,7 @@ def _lost(given: Any, understood: Any, path: str) -> Iterator[str]:
 
 def test_memory_grows_with_the_models(root: pathlib.Path) -> None:
     models = pushed_models(root / "serving")
-    assert [(model.name, model.version) for model in models] == [("ranking", 7), ("retrieval", 7)]
+    assert [(model.name, model.version) for model in models] == [("fused", 7), ("ranking", 7), ("retrieval", 7)]
     # 1024 MiB for the server, and four times the files.
     assert memory_mebibytes(models) == 1024 + 4 * sum(model.num_bytes for model in models) // 2**20
     assert all(model.num_bytes > 1000 for model in models)
