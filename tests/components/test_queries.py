@@ -19,7 +19,8 @@ SETTINGS = (
     "ranking_trainer.width=32",
     "ranking_trainer.num_tokens=48",
     "ranking_trainer.moments_per_user=12",
-    "ranking_trainer.epochs_without_text=12",
+    "ranking_trainer.epochs_without_text=8",
+    "ranking_trainer.learning_rate=5e-4",  # 5,000 events are soon learnt by heart.
     "behavior_pretrainer.moments_per_user=4",
 )
 
