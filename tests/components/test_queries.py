@@ -30,7 +30,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("store")
     write_sample(folder / "data", num_users=150, num_items=160, num_events=5000, seed=1)
     steps = run_small(folder / "data", folder / "root", *SETTINGS, until="ranking_trainer")
-    (folder / "steps.json").write_text(json.dumps({step.component: step.outputs for step in steps}))
+    (folder / "steps.json").write_text(
+        json.dumps({step.component: {n: str(p) for n, p in step.outputs.items()} for step in steps})
+    )
     return folder
 
 
