@@ -78,7 +78,7 @@ def batch(
     negatives = _draw(labelled.retrieved[which], taken, config.num_negatives, rng)
     nothing = np.zeros(negatives.shape, np.float32)
     happened = (targets > 0).astype(np.float32)
-    listed = happened * (np.arange(config.num_targets) < config.num_listed)
+    listed = happened * _relevance(inputs, config)
     labels = {
         "candidates": np.concatenate([targets, negatives], 1).astype(np.int32),
         "relevance": np.concatenate([listed, nothing], 1),
@@ -88,6 +88,15 @@ def batch(
         "value": np.concatenate([np.where(happened > 0, sequences.value[coming], np.nan), nothing + np.nan], 1),
     }
     return inputs | labels
+
+
+def _relevance(inputs: Arrays, config: Hyperparameters) -> npt.NDArray[np.float32]:
+    """[batch, num_targets]: the first targets alike; after a query all of it is the first's, which was asked for."""
+    place = np.arange(config.num_targets)
+    first = (place < config.num_listed).astype(np.float32)
+    searched = inputs["query_token_ids"].any(axis=1) if "query_token_ids" in inputs else np.zeros(len(inputs["fit"]))
+    alone = np.where(place == 0, first.sum(), 0)
+    return np.where(searched[:, None] > 0, alone, first).astype(np.float32)
 
 
 def _draw(

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -33,3 +34,15 @@ def test_held_out_events_become_targets_with_all_their_columns() -> None:
         row = slice(start, stop)
         before, after = (sorted(zip(s.timestamp[row], s.item_index[row], strict=True)) for s in (sequences, held))
         assert before == after
+
+
+def test_a_query_speaks_of_the_next_event_alone() -> None:
+    sequences = toy_sequences()
+    tokens = np.zeros((len(sequences.item_index), 2), np.int32)
+    tokens[sequences.row_splits[1]] = 7
+    sequences = dataclasses.replace(sequences, query_token_ids=tokens)
+    moments = requests.first_targets(sequences)
+    labelled = examples.unlisted(sequences, moments, 4, True)
+    config = dataclasses.replace(CONFIG, num_targets=3, num_listed=2, num_negatives=1)
+    relevance = examples.batch(labelled, np.arange(2), config, np.random.default_rng(0))["relevance"]
+    np.testing.assert_array_equal(relevance, [[1, 1, 0, 0], [2, 0, 0, 0]])
