@@ -109,17 +109,15 @@ def test_the_models_that_are_pushed_carry_their_card_and_history(shop: Shop) -> 
     extra = shop.root / "serving" / "fused" / "2" / "assets.extra"
     report = json.loads((extra / "evaluation.json").read_text(encoding="utf-8"))
     assert [past["version"] for past in report["history"]] == [1]
-    assert report["comparison"]["all"]["queries"] > 50
+    assert report["comparison"]["all"]["queries"] > 20
     assert "Against the models in service" in (extra / "model_card.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_worse_models_are_not_pushed_and_the_reason_has_figures(shop: Shop) -> None:
-    crippled = ["retrieval_trainer.num_epochs=0", "retrieval_trainer.linear_rank=1"]
-    crippled += ["ranking_trainer.epochs_with_text=0", "ranking_trainer.epochs_without_text=0"]
-    with pytest.raises(GateClosed) as refused:
-        shop.retrain(*crippled, "evaluator.slice_margin=1.0", window=2)
-    assert "of in service: difference -0." in str(refused.value) and "95% interval" in str(refused.value)
+def test_models_that_are_not_good_enough_are_not_pushed_and_the_reason_has_figures(shop: Shop) -> None:
+    eleven_times_as_good = "evaluator.base_margin=-10.0"
+    with pytest.raises(GateClosed, match=r"of in service: difference [+-]0\.\d+, 95% interval"):
+        shop.retrain(eleven_times_as_good, "evaluator.slice_margin=1.0", window=2)
     assert shop.stable == 2
     assert shop.ledger()["runs"][-1]["outcome"] == "refused"
 
