@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from benchmarks import results
 from components.artifacts import DatasetDir, Examples, Quarantine, TransformGraph
-from models import baselines, metrics
+from models import baselines, beyond_accuracy, metrics
 from models.catalogue import Catalogue
 from models.retrieval.hyperparameters import Hyperparameters
 from models.sequences import Sequences
@@ -50,7 +50,7 @@ class Result:
     Attributes:
         ranks: of the targets.
         cpu_seconds: of fitting, and of baselines also of scoring.
-        character: what its lists of 10 are like; see `metrics.beyond_accuracy`.
+        character: what its lists of 10 are like; see `models.beyond_accuracy`.
     """
 
     ranks: metrics.Ranks
@@ -94,14 +94,17 @@ def measure_baseline(baseline: baselines.Baseline, data: Data) -> Result:
 def character(
     data: Data, scores: npt.NDArray[np.floating[Any]], histories: Sequence[npt.NDArray[np.int32]]
 ) -> dict[str, float]:
-    """What the lists of 10 are like; how alike two items are is told by their categories."""
+    """What the lists of 10 are like."""
     catalogue = data.catalogue
-    categories = catalogue.categorical.get("categories", np.zeros((catalogue.num_rows, 1), np.int32))
-    vectors = np.zeros((catalogue.num_rows, int(categories.max(initial=0)) + 1), np.float32)
-    np.put_along_axis(vectors, categories, 1.0, axis=1)
-    vectors[:, 0] = 0
-    lists = metrics.top_rows(scores, histories, 10)
-    return metrics.beyond_accuracy(lists, catalogue.train_counts, data.train.num_users, vectors)
+    pages = metrics.top_rows(scores, histories, 10)
+    nothing = np.zeros((catalogue.num_rows, 1), np.int32)
+    return {
+        "coverage": beyond_accuracy.coverage(pages, catalogue.num_rows),
+        "novelty": beyond_accuracy.novelty(pages, catalogue.train_counts),
+        "popularity lift": beyond_accuracy.popularity_lift(pages, list(histories), catalogue.train_counts),
+        "gini": beyond_accuracy.gini(pages, catalogue.num_rows),
+        "diversity": beyond_accuracy.diversity(pages, catalogue.categorical.get("categories", nothing)),
+    }
 
 
 def measure_retrieval(data: Data, config: Hyperparameters) -> Result:

@@ -88,23 +88,3 @@ def test_the_best_candidates_without_what_was_had():
     scores = np.array([[9.0, 1, 5, 3, np.nan], [9.0, 2, 2, 8, 1]])
     lists = metrics.top_rows(scores, [np.array([2]), np.array([3, 1, 4])], 3)
     assert lists.tolist() == [[3, 1, 4], [2, 0, 0]]
-
-
-def test_popularity_lists_are_popular_unequal_and_nothing_new():
-    counts = np.array([0, 8, 4, 2, 1, 0])
-    vectors = np.array([[0, 0], [1, 0], [1, 0], [0, 1], [0, 1], [1, 1]])
-    popular, varied = np.array([[1, 2], [1, 2], [1, 2]]), np.array([[1, 3], [2, 4], [5, 3]])
-    same = metrics.beyond_accuracy(popular, counts, 8, vectors)
-    # Two of five items; bits log2(8/8) and log2(8/4); Gini of (3, 3, 0, 0, 0): (2 + 4) * 3 / (5 * 6).
-    assert same == pytest.approx({"coverage": 0.4, "novelty": 0.5, "popularity": 6, "gini": 0.6, "diversity": 0})
-    other = metrics.beyond_accuracy(varied, counts, 8, vectors)
-    # Item 5 counts as had by one: bits 0, 2, 1, 3, 3, 2. Gini of (1, 1, 1, 1, 2): 4 / (5 * 6).
-    # Cosines 0, 0 and 1 / sqrt 2.
-    expected = {"coverage": 1, "novelty": 11 / 6, "popularity": 17 / 6, "gini": 4 / 30, "diversity": 1 - 0.5**0.5 / 3}
-    assert other == pytest.approx(expected)
-
-
-def test_empty_lists_have_no_figures_but_coverage():
-    found = metrics.beyond_accuracy(np.zeros((2, 3), int), np.zeros(4, int), 5, np.ones((4, 2)))
-    assert found.pop("coverage") == 0
-    assert np.isnan(list(found.values())).all()
