@@ -59,7 +59,7 @@ def load_fields(classes: Mapping[str, type[Any]], values: Mapping[str, Mapping[s
         known = [field.name for field in dataclasses.fields(cls)]
         mistakes += [f"{name} has no field {field!r}{near(field, known)}" for field in given if field not in known]
         try:
-            built[name] = pydantic.TypeAdapter(cls).validate_python(given)
+            built[name] = pydantic.TypeAdapter(cls).validate_python(_with_names(cls, given))
         except pydantic.ValidationError as error:
             mistakes += [_describe(name, mistake) for mistake in error.errors()]
     if mistakes:
@@ -67,11 +67,29 @@ def load_fields(classes: Mapping[str, type[Any]], values: Mapping[str, Mapping[s
     return built
 
 
+def _with_names(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Where text is asked for, a number is a name: `spans=7` means the span 7."""
+    texts = {field.name for field in dataclasses.fields(cls) if field.type in ("str", str)}
+    return {
+        name: str(value) if name in texts and type(value) in (int, float) else value for name, value in given.items()
+    }
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and a date stays text: spans are named by dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _read(file: pathlib.Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"there is no configuration file {file}")
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(v, dict | None) for v in values.values()):
@@ -84,7 +102,7 @@ def _parse_setting(setting: str) -> tuple[str, str, Any]:
     name, dot, field = key.partition(".")
     if not (equals and dot and name and field):
         raise ConfigError(f"{setting!r} should read component.field=value, as in ranking_trainer.epochs=2")
-    return name, field, yaml.safe_load(value)
+    return name, field, yaml.load(value, _Loader)
 
 
 def _merge(

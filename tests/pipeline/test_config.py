@@ -43,3 +43,12 @@ def test_a_file_of_another_form_is_refused(text: str, tmp_path: pathlib.Path) ->
 def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"no configuration file .*absent\.yaml"):
         load_config(toy_dag(tmp_path), tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("span", ["7", "2025-01-08", "7,8"])
+def test_a_span_is_named_by_a_number_or_a_date(span: str, tmp_path: pathlib.Path) -> None:
+    from components.artifacts import DatasetDir
+    from pipeline.recommender import recommender
+
+    configs = load_config(recommender(DatasetDir(tmp_path)), settings=[f"example_gen.spans={span}"])
+    assert configs["example_gen"].spans == span
