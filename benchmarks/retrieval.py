@@ -3,7 +3,7 @@
     python -m benchmarks.retrieval [--from PATH_OR_URL] [--seeds 0 1 2] [--protocols p1 p2]
 
 Full ranking of the whole catalogue; everything is fitted on the training split, choices are made on the eval
-split, and the figures are of the test split. Writes `results.json` and `retrieval.md`.
+split, and the figures are of the test split. Writes `results.json` and `retrieval_<protocol>.md`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from models.sequences import Sequences
 
 PROTOCOLS = {"p1": "leave_one_out", "p2": "temporal"}
 MOVIELENS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"
-TABLE = pathlib.Path(__file__).with_suffix(".md")
 COLUMNS = ("ndcg@10", "hr@10", "mrr@10", "recall@100")
 
 
@@ -220,17 +219,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     arguments, _ = parser.parse_known_args()
-    kept: dict[str, float] = {}
-    text = []
     for protocol in arguments.protocols:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             data = prepare(arguments.source, PROTOCOLS[protocol], pathlib.Path(folder))
         table, figures = report(measure(data, arguments.seeds), slices(data))
-        kept |= {f"{protocol}.{name}": value for name, value in figures.items()}
-        text.append(f"## {protocol.upper()}, MovieLens-100K, seeds {arguments.seeds}\n\n{table}")
-        print(text[-1], flush=True)
-    results.merge("retrieval", kept)
-    TABLE.write_text("\n".join(text), encoding="utf-8")
+        results.merge(f"retrieval.{protocol}", figures)
+        text = f"# {protocol.upper()}, MovieLens-100K, seeds {arguments.seeds}\n\n{table}"
+        print(text, flush=True)
+        pathlib.Path(__file__).with_name(f"retrieval_{protocol}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
