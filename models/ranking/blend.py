@@ -13,6 +13,8 @@ from models import metrics
 
 Floats = npt.NDArray[np.float64]
 
+SCALES = (0.25, 0.5, 1.0, 2.0)  # Of the ranker's most likely weight.
+
 
 @dataclasses.dataclass(frozen=True)
 class Blend:
@@ -41,10 +43,11 @@ def standardise(scores: npt.NDArray[np.float32], present: npt.NDArray[np.bool_])
 def fit_blend(
     retrieval: Floats, logits: Floats, target: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]
 ) -> Blend:
-    """The most likely weights under a softmax over each request's candidates.
+    """The weights that put what happened highest.
 
-    Retrieval was trained on the training split, so only other events tell how far it can be trusted. Where the
-    blend orders them worse than retrieval alone, retrieval alone is taken.
+    Retrieval was trained on the training split, so only other events tell how far it can be trusted. The most likely
+    weights under a softmax over each request's candidates are where the search starts; as the first places of a list
+    may want less or more of the ranker than the list as a whole, its weight is then scaled by the best of `SCALES`.
 
     Args:
         retrieval: [num_requests, num_candidates] standardised.
@@ -68,8 +71,9 @@ def fit_blend(
 
     start = np.array([1.0, 0.1])
     best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 2, method="L-BFGS-B").x
-    blended = _ndcg(np.where(mask, parts @ best, -np.inf), place)
-    return Blend(*map(float, best)) if blended >= _ndcg(np.where(mask, parts[..., 0], -np.inf), place) else Blend()
+    blends = [Blend(), *(Blend(float(best[0]), float(scale * best[1])) for scale in SCALES)]
+    quality = [_ndcg(np.where(mask, parts @ [b.retrieval, b.ranker], -np.inf), place) for b in blends]
+    return blends[int(np.argmax(quality))]
 
 
 def fit_calibration(logits: Floats, positive: Floats, kind: str = "platt") -> Calibration:
