@@ -73,9 +73,7 @@ def batch(
     inputs["fit"] = rating_fits.fold(moments.row) * np.int32(labelled.in_training)
     coming = requests.coming_events(sequences, moments, config.num_targets)
     targets = np.where(coming >= 0, sequences.item_index[coming], 0)
-    # Retrieval was fitted to these users: much of what it returns is what they did take, only later.
-    taken = requests.all_coming_items(sequences, moments) if labelled.in_training else targets
-    negatives = _draw(labelled.retrieved[which], taken, config.num_negatives, rng)
+    negatives = _draw(labelled.retrieved[which], targets, config.num_negatives, rng)
     nothing = np.zeros(negatives.shape, np.float32)
     happened = (targets > 0).astype(np.float32)
     listed = happened * _relevance(inputs, config)
@@ -100,10 +98,10 @@ def _relevance(inputs: Arrays, config: Hyperparameters) -> npt.NDArray[np.float3
 
 
 def _draw(
-    retrieved: npt.NDArray[np.int32], taken: npt.NDArray[np.int32], num: int, rng: np.random.Generator
+    retrieved: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], num: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int32]:
     """[batch, num] int32: some of what was retrieved and did not happen, 0 where there is no more."""
-    happened = np.stack([np.isin(row, others) for row, others in zip(retrieved, taken, strict=True)])
+    happened = (retrieved[:, :, None] == targets[:, None, :]).any(axis=2)
     usable = (retrieved > 0) & ~happened
     order = np.argsort(np.where(usable, rng.random(retrieved.shape), 2.0), axis=1)[:, :num]
     drawn = np.where(np.take_along_axis(usable, order, 1), np.take_along_axis(retrieved, order, 1), 0)

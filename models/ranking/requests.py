@@ -84,13 +84,6 @@ def features(sequences: Sequences, moments: Moments, num_events: int) -> dict[st
     return arrays
 
 
-def all_coming_items(sequences: Sequences, moments: Moments) -> npt.NDArray[np.int32]:
-    """[num_moments, most events] int32 rows of everything that the user takes from the cut on, 0-padded."""
-    most = int((sequences.row_splits[moments.row + 1] - moments.cut).max(initial=1))
-    positions = coming_events(sequences, moments, most)
-    return np.where(positions >= 0, sequences.item_index[positions], 0).astype(np.int32)
-
-
 def coming_events(sequences: Sequences, moments: Moments, num_events: int) -> npt.NDArray[np.int64]:
     """[num_moments, num_events] int64 positions of the events from the cut on, oldest first; -1: none left."""
     positions = moments.cut[:, None] + np.arange(num_events)
