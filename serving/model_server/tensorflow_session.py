@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
+import os
 import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,6 +119,9 @@ class _Library:
 @functools.cache
 def _library() -> Any:
     """Loads TensorFlow's shared library: under a second, the Python package stays out."""
+    # With oneDNN's kernels, concurrent runs of one graph corrupt the heap within seconds (TensorFlow 2.16 on a CPU with
+    # AMX; the same from TensorFlow's own Python sessions). Without them they do not, and small batches are no slower.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     spec = importlib.util.find_spec("tensorflow")
     folders = spec.submodule_search_locations if spec else None
     found = [path for folder in folders or [] for path in pathlib.Path(folder).glob("libtensorflow_cc*")]
