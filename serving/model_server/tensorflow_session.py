@@ -10,8 +10,8 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
-import os
 import itertools
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -119,8 +119,8 @@ class _Library:
 @functools.cache
 def _library() -> Any:
     """Loads TensorFlow's shared library: under a second, the Python package stays out."""
-    # With oneDNN's kernels, concurrent runs of one graph corrupt the heap within seconds (TensorFlow 2.16 on a CPU with
-    # AMX; the same from TensorFlow's own Python sessions). Without them they do not, and small batches are no slower.
+    # With oneDNN's kernels, concurrent runs of one graph corrupt the heap within seconds (TensorFlow 2.16 on a CPU
+    # with AMX; the same from TensorFlow's own Python sessions). Without them they do not.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     spec = importlib.util.find_spec("tensorflow")
     folders = spec.submodule_search_locations if spec else None
