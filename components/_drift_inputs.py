@@ -86,22 +86,31 @@ def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
 
     data_dir = pathlib.Path(data_dir)
     dataset = load_dataset(data_dir)
-    parts = {table: _read_table(data_dir, dataset, table, spans) for table in TABLES}
+    parts: dict[TableName, Iterable[pa.RecordBatch]] = {
+        table: _read_table(data_dir, dataset, table, spans) for table in TABLES
+    }
+    each = _ingest.find_table(data_dir, dataset, "interactions", spans).spans
+    events_per_user: collections.Counter[int] = collections.Counter()
+    if len(each) > 1:
+        logs = (_read_table(data_dir, dataset, "interactions", span) for span in each)
+        parts["interactions"] = _log_by_log(logs, events_per_user)
     name = f"{data_dir}@{spans}" if spans else str(data_dir)
     summary = _summaries.summarize_batches(name, parts, {table: dataset.features(table) for table in TABLES})
-    each = _ingest.find_table(data_dir, dataset, "interactions", spans).spans
     if len(each) > 1:  # A user has more events in a week of spans than in the one that it is compared with.
-        counts = (_events_per_user(_read_table(data_dir, dataset, "interactions", span)) for span in each)
-        summary.events_per_user = sum(counts, collections.Counter[int]())
+        summary.events_per_user = events_per_user
     return summary
 
 
-def _events_per_user(batches: Iterable[pa.RecordBatch]) -> collections.Counter[int]:
-    """Number of events → how many users have so many."""
-    users: collections.Counter[str] = collections.Counter()
-    for rows in batches:
-        users.update(rows.column(rows.schema.get_field_index("user_id")).to_pylist())
-    return collections.Counter(users.values())
+def _log_by_log(
+    logs: Iterable[Iterable[pa.RecordBatch]], events_per_user: collections.Counter[int]
+) -> Iterator[pa.RecordBatch]:
+    """All batches; on the way it counts, log by log, how many users have how many events."""
+    for log in logs:
+        users: collections.Counter[str] = collections.Counter()
+        for rows in log:
+            users.update(rows.column(rows.schema.get_field_index("user_id")).to_pylist())
+            yield rows
+        events_per_user.update(users.values())
 
 
 def _read_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted: str) -> Iterator[pa.RecordBatch]:
