@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import _ratings, results
-from benchmarks.retrieval import MOVIELENS, PROTOCOLS
+from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
 from components import behavior_pretrainer, evaluator, ranking_trainer, retrieval_trainer
-from components.artifacts import DatasetDir, Examples, Model, ModelRun, PretrainedBert, Quarantine, TransformGraph
+from components.artifacts import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
 from models import metrics
 from models.catalogue import Catalogue
 from models.sequences import Sequences
@@ -89,7 +89,7 @@ class Ranked:
 
 def prepare(data: str, source: str | None, split: str, folder: pathlib.Path, quick: bool) -> Bench:
     """Runs ExampleGen and Transform."""
-    from components import example_gen, transform, transformed
+    from components import transformed
     from pipeline.datasets import movielens, sample
 
     dataset = DatasetDir(folder / "data")
@@ -97,20 +97,14 @@ def prepare(data: str, source: str | None, split: str, folder: pathlib.Path, qui
         movielens.write_movielens_100k(dataset.path, source)
     else:
         sample.write_sample(dataset.path, **(QUICK_STORE if quick else {}))
-    tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
-    example_gen.run(
-        example_gen.Inputs(dataset),
-        example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),
-        example_gen.Config(split=split),  # type: ignore[arg-type]
-    )
-    graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
-    transform.run(transform.Inputs(dataset, **tables), transform.Outputs(graph, examples), transform.Config())
-    splits = [transformed.load_sequences(graph, examples, name) for name in ("train", "eval", "test")]
+    parts = split_dataset(dataset, split, folder)
     return Bench(
         folder,
-        transformed.load_catalogue(graph),
-        *splits,
-        transformed.load_wordpiece(graph),
+        parts.catalogue,
+        parts.train,
+        parts.evaluation,
+        parts.test,
+        transformed.load_wordpiece(TransformGraph(folder / "graph")),
         retrieval={"num_epochs": 1} if quick else {},
         pretraining={"epochs": 1, "moments_per_user": 1} if quick else {},
         ranking={"epochs_without_text": 1, "moments_per_user": 1} if quick else {},

@@ -59,11 +59,17 @@ class Result:
 
 def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
     """Runs ExampleGen and Transform on MovieLens-100K."""
-    from components import example_gen, transform, transformed
     from pipeline.datasets import movielens
 
     dataset = DatasetDir(folder / "data")
     movielens.write_movielens_100k(dataset.path, source)
+    return split_dataset(dataset, split, folder)
+
+
+def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path) -> Data:
+    """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others."""
+    from components import example_gen, transform, transformed
+
     tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
     example_gen.run(
         example_gen.Inputs(dataset),
