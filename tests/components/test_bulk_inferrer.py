@@ -5,40 +5,23 @@ import pathlib
 import pyarrow.parquet as pq
 import pytest
 
-from components import bulk_inferrer, example_io, transformed
+from components import bulk_inferrer
 from components.artifacts import (
-    Examples,
     GateClosed,
     InferenceResult,
-    InfraBlessing,
     Model,
-    ModelBlessing,
-    TransformGraph,
 )
 from models.requests import Event, Request
-from tests.components.test_transform import numbers, strings
-from tests.toy_data import toy_catalogue, toy_sequences
+from tests.toy_artifacts import open_gates, transformed_examples
+from tests.toy_data import toy_catalogue
 from tests.toy_models import counts_order
 
 
 @pytest.fixture
 def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_inferrer.Inputs:
-    graph, examples, users = (
-        TransformGraph(tmp_path / "graph"),
-        Examples(tmp_path / "examples"),
-        Examples(tmp_path / "users"),
-    )
-    transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_user_vocabularies(graph, toy_sequences().vocabularies)
-    transformed.save_sequences(examples, "train", toy_sequences(3))
-    transformed.save_sequences(examples, "eval", toy_sequences(0))
-    transformed.save_sequences(examples, "test", toy_sequences(2, num_history=2))
-    rows = {"user_id": strings(["u0"], ["用户"]), "age": numbers(float, [31.0], [])}
-    example_io.write_split(users, "all", example_io.record_batch(rows))
-    gates = ModelBlessing(tmp_path / "blessing"), InfraBlessing(tmp_path / "infra")
-    for gate in gates:
-        gate.write_reasons([])
-    return bulk_inferrer.Inputs(graph, examples, users, Model(toy_models["fused"]), *gates)
+    tables = transformed_examples(tmp_path, lurker="用户")
+    gates = open_gates(tmp_path)
+    return bulk_inferrer.Inputs(*tables, Model(toy_models["fused"]), *gates)
 
 
 def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object) -> tuple[pathlib.Path, str]:

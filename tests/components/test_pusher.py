@@ -3,50 +3,32 @@ from typing import Any
 
 import pytest
 
-from components import example_io, pusher, transformed
+from components import pusher
 from components.artifacts import (
-    Examples,
     GateClosed,
-    InfraBlessing,
     Model,
-    ModelBlessing,
     ModelEvaluation,
     PushedModel,
-    TransformGraph,
 )
 from models.requests import Request
 from serving.profiles import FILE_NAME, ProfileStore
 from serving.releases import WARMUP_FILE, Releases
-from tests.components.test_transform import numbers, strings
-from tests.toy_data import toy_catalogue, toy_sequences
+from tests.toy_artifacts import open_gates, transformed_examples
 
 MODELS = ("retrieval", "ranking", "fused")
 
 
 @pytest.fixture
 def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> pusher.Inputs:
-    graph, examples, users = (
-        TransformGraph(tmp_path / "graph"),
-        Examples(tmp_path / "examples"),
-        Examples(tmp_path / "users"),
-    )
-    transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_user_vocabularies(graph, toy_sequences().vocabularies)
-    transformed.save_sequences(examples, "train", toy_sequences(3))
-    transformed.save_sequences(examples, "eval", toy_sequences(0))
-    transformed.save_sequences(examples, "test", toy_sequences(2, num_history=2))
-    rows = {"user_id": strings(["u0"], ["lurker"]), "age": numbers(float, [31.0], [])}
-    example_io.write_split(users, "all", example_io.record_batch(rows))
-    gates = ModelBlessing(tmp_path / "blessing"), InfraBlessing(tmp_path / "infra")
-    for gate in gates:
-        gate.write_reasons([])
+    tables = transformed_examples(tmp_path, lurker="lurker")
+    gates = open_gates(tmp_path)
     gates[1].warmup_file("ranking").parent.mkdir()
     gates[1].warmup_file("ranking").write_bytes(b"a record")
     models = (Model(toy_models[name]) for name in MODELS)
     evaluation = ModelEvaluation(tmp_path / "evaluation")
     evaluation.write_json("evaluation.json", {"blessed": True})
     (evaluation.path / "model_card.md").write_text("# Model card")
-    return pusher.Inputs(graph, examples, users, *models, *gates, evaluation)
+    return pusher.Inputs(*tables, *models, *gates, evaluation)
 
 
 def push(inputs: pusher.Inputs, tmp_path: pathlib.Path, **config: Any) -> PushedModel:

@@ -1,0 +1,35 @@
+"""What the components after the trainings are given, in small."""
+
+from __future__ import annotations
+
+import pathlib
+
+from components import example_io, transformed
+from components.artifacts import Examples, InfraBlessing, ModelBlessing, TransformGraph
+from tests.components.test_transform import numbers, strings
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGraph, Examples, Examples]:
+    """Transform's graph and examples, and the users table, in which stands one user without any event."""
+    graph, examples, users = (
+        TransformGraph(folder / "graph"),
+        Examples(folder / "examples"),
+        Examples(folder / "users"),
+    )
+    transformed.save_catalogue(graph, toy_catalogue())
+    transformed.save_user_vocabularies(graph, toy_sequences().vocabularies)
+    transformed.save_sequences(examples, "train", toy_sequences(3))
+    transformed.save_sequences(examples, "eval", toy_sequences(0))
+    transformed.save_sequences(examples, "test", toy_sequences(2, num_history=2))
+    rows = {"user_id": strings(["u0"], [lurker]), "age": numbers(float, [31.0], [])}
+    example_io.write_split(users, "all", example_io.record_batch(rows))
+    return graph, examples, users
+
+
+def open_gates(folder: pathlib.Path) -> tuple[ModelBlessing, InfraBlessing]:
+    """Both verdicts on the models, without a reason against them."""
+    gates = ModelBlessing(folder / "blessing"), InfraBlessing(folder / "infra")
+    for gate in gates:
+        gate.write_reasons([])
+    return gates
