@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+from models.retrieval.string_table import StringTable
 
 _OF_CANDIDATES = ("candidates", "retrieval_scores", "candidate_token_ids")
 
@@ -17,14 +22,27 @@ class Fused(tf.Module):
         retrieval: folder with the signature `retrieve`.
         ranking: folder with the signature `rank`.
         num_candidates: how many of retrieval's items are ranked, at least.
+        new_texts: of items that retrieval may find and ranking has never seen: id → [tokens] int32 of the item's
+            text, all equally long, 0-padded.
     """
 
-    def __init__(self, retrieval: pathlib.Path, ranking: pathlib.Path, num_candidates: int = 100):
+    def __init__(
+        self,
+        retrieval: pathlib.Path,
+        ranking: pathlib.Path,
+        num_candidates: int = 100,
+        new_texts: Mapping[bytes, npt.NDArray[np.int32]] | None = None,
+    ):
         super().__init__(name="fused")
         self._models = [tf.saved_model.load(str(folder)) for folder in (retrieval, ranking)]
         self._retrieve = self._models[0].signatures["retrieve"]
         self._rank = self._models[1].signatures["rank"]
         self._num_candidates = num_candidates
+        texts = list((new_texts or {}).values())
+        self._new_rows = StringTable(list(new_texts or {}), first=1) if texts else None
+        self._new_texts = tf.Variable(
+            np.stack([np.zeros_like(texts[0]), *texts]) if texts else [[0]], trainable=False
+        )
 
     @property
     def specs(self) -> dict[str, tf.TensorSpec]:
@@ -45,13 +63,19 @@ class Fused(tf.Module):
         k = tf.maximum(tf.reduce_max(request["k"]), 0)
         wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self._num_candidates))
         found = self._retrieve(**{name: request[name] for name in _inputs(self._retrieve)} | {"k": wide})
-        no_text = tf.zeros([tf.shape(wide)[0], 1, 1], tf.int32)  # Retrieval finds nothing that ranking lacks.
-        inputs = request | dict(zip(_OF_CANDIDATES, (found["item_ids"], found["scores"], no_text), strict=True))
+        of_candidates = found["item_ids"], found["scores"], self._texts(found["item_ids"])
+        inputs = request | dict(zip(_OF_CANDIDATES, of_candidates, strict=True))
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
         _, best = tf.math.top_k(ranked["scores"], tf.minimum(k, tf.shape(found["item_ids"])[1]))
         columns = {"item_ids": found["item_ids"], "titles": found["titles"]} | ranked
         page = {name: tf.gather(column, best, batch_dims=1) for name, column in columns.items()}
         return page | {name: column for name, column in found.items() if name == "source"}
+
+    def _texts(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """[batch, k] string → [batch, k, tokens] int32, or [batch, 1, 1] where ranking knows every item."""
+        if self._new_rows is None:
+            return tf.zeros([tf.shape(item_ids)[0], 1, 1], tf.int32)
+        return tf.gather(self._new_texts, self._new_rows.lookup(item_ids))
 
     def save(self, folder: pathlib.Path) -> None:
         """Saves `recommend`, also under TensorFlow Serving's default name."""

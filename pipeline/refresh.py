@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import tempfile
+from typing import Any
 
 from components.artifacts import Model
 from pipeline.local_runner import RunError
@@ -25,8 +26,8 @@ class Refreshed:
 def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = None) -> Refreshed:
     """Embeds the current items table with the last pushed model's weights and publishes the result.
 
-    The ranking model is published beside it as it is. Items that it does not know it ranks by what retrieval
-    says and as items of which nothing is known, until the next training.
+    The ranking model is published beside it as it is. Until the next training it knows a new item by its text,
+    which the fused model hands it, and by what retrieval says.
 
     Args:
         root: of the runs.
@@ -49,8 +50,13 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         saved_model, fused = pathlib.Path(folder) / "retrieval", pathlib.Path(folder) / "fused"
         export.save(Retriever(snapshot, catalogue), saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
-        version = _publish(saved_model, fused, num_candidates, root / "serving", titles)
-    known = set(snapshot.item_ids)
+        known = set(snapshot.item_ids)
+        rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
+        fusing = {
+            "num_candidates": num_candidates,
+            "new_texts": {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows},
+        }
+        version = _publish(saved_model, fused, fusing, root / "serving", titles)
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
     return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
 
@@ -74,7 +80,7 @@ def _pushed_model(root: pathlib.Path, metadata: str | None) -> tuple[Model, int]
 def _publish(
     retrieval: pathlib.Path,
     fused: pathlib.Path,
-    num_candidates: int,
+    fusing: dict[str, Any],
     serving_dir: pathlib.Path,
     titles: dict[str, str],
 ) -> int:
@@ -89,7 +95,7 @@ def _publish(
     now = {name: pathlib.Path(releases.path(name, stable)) for name in releases.models()}
     models = {RETRIEVAL: retrieval, RANKING: now[RANKING]}
     if FUSED in now:
-        Fused(retrieval, now[RANKING], num_candidates).save(fused)
+        Fused(retrieval, now[RANKING], **fusing).save(fused)
         models[FUSED] = fused  # Last: who finds its version finds that of its parts too.
     update_titles(serving_dir / FILE_NAME, titles)
     # The inputs are what they were, so that the requests of before warm up the new models too.

@@ -145,8 +145,10 @@ def fit_towers(
     The kept weights are running means (Polyak and Juditsky 1992). Deterministic by `config.seed`.
 
     Raises:
-        ValueError: there is nothing to learn from.
+        ValueError: there is nothing to learn from, or no epoch to learn in.
     """
+    if config.num_epochs < 1:
+        raise ValueError(f"`num_epochs` is {config.num_epochs}, but the towers need at least 1.")
     weights = target_weights(train, config.non_positive_weight, config.event_weights, config.value_weight)
     windows = Windows(train, config.max_events, weights)
     if not len(windows.targets):

@@ -11,6 +11,7 @@ from components import transformed
 from components.artifacts import Examples, TransformGraph
 from models.requests import Event, Request
 from pipeline.cli import app
+from pipeline.datasets.sample import write_sample
 from serving.predictors import GrpcPredictor, LocalPredictor
 from serving.process import model_server
 from serving.profiles import FILE_NAME, ProfileStore
@@ -185,16 +186,30 @@ def test_lineage_names_the_components_behind_the_pushed_models(sample_root: path
 def test_bulk_grpc_and_trainers_models_give_the_same_lists(
     sample_root: pathlib.Path, serving_dir: pathlib.Path, profiles: ProfileStore, tmp_path: pathlib.Path
 ) -> None:
-    written = sorted(_only(sample_root, "BulkInferrer/*/recommendations").glob("*.jsonl"))
+    assert check_skew(sample_root, serving_dir, profiles, tmp_path) == len(list(profiles.user_ids()))
+
+
+@pytest.mark.slow
+def test_a_thousand_requests_have_the_same_answers_everywhere(tmp_path: pathlib.Path) -> None:
+    data, root = tmp_path / "data", tmp_path / "root"
+    write_sample(data, num_users=1_000, num_items=150, num_events=12_000)
+    run_small(data, root, "retrieval_trainer.num_epochs=1")
+    serving = root / "serving"
+    assert check_skew(root, serving, ProfileStore(serving / FILE_NAME), tmp_path) >= 1_000
+
+
+def check_skew(root: pathlib.Path, serving: pathlib.Path, profiles: ProfileStore, tmp_path: pathlib.Path) -> int:
+    """How many users' lists from Beam are those over gRPC and those of the trainers' models."""
+    written = sorted(_only(root, "BulkInferrer/*/recommendations").glob("*.jsonl"))
     bulk = {row["user_id"]: row for file in written for row in map(json.loads, file.read_text("utf-8").splitlines())}
     assert bulk.keys() == set(profiles.user_ids())
     requests = [profiles.get(user) for user in bulk]
     trained = {
-        name: _only(sample_root, f"{component}/*/model") / "Format-Serving"
+        name: _only(root, f"{component}/*/model") / "Format-Serving"
         for name, component in (("retrieval", "RetrievalTrainer"), ("ranking", "RankingTrainer"))
     }
     pages = {"trainer": Recommender(LocalPredictor(trained)).recommend(requests)}
-    with model_server({"fused": serving_dir / "fused"}, tmp_path) as address:
+    with model_server({"fused": serving / "fused"}, tmp_path) as address:
         served = Recommender(GrpcPredictor(address))
         pages["gRPC"] = [served.recommend([request])[0] for request in requests]
     for where, found in pages.items():
@@ -202,3 +217,4 @@ def test_bulk_grpc_and_trainers_models_give_the_same_lists(
             scores = [place.score for place in page]
             np.testing.assert_allclose(row["scores"], scores, atol=1e-5, err_msg=where)
             assert sorted(row["items"]) == sorted(place.item_id for place in page)
+    return len(bulk)

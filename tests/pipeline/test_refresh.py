@@ -6,12 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from models.requests import Event, Request
+from components.artifacts import Model
+from components.items_table import catalogue_for
+from models.requests import Event, Request, batch_inputs
+from models.retrieval.snapshot import Snapshot
 from pipeline.local_runner import RunError
 from pipeline.refresh import Refreshed, refresh
 from serving.predictors import LocalPredictor
 from serving.profiles import FILE_NAME, ProfileStore
-from serving.recommender import RETRIEVAL, Recommender
+from serving.recommender import RANKING, RETRIEVAL, Recommender
 from tests.pipeline.test_cli import homefeed
 
 
@@ -79,6 +82,27 @@ def test_a_new_item_is_found_like_its_twin(root: pathlib.Path, refreshed: dict[s
     inputs = {"item_ids": np.array([b"brand-new"], object), "k": np.array([3], np.int32)}
     similar = predictor.predict(RETRIEVAL, "similar_items", inputs)["item_ids"][0].tolist()
     assert len(set(similar)) == 3 and b"brand-new" not in similar
+
+
+def test_the_fused_model_ranks_a_new_item_by_its_text(
+    root: pathlib.Path, refreshed: dict[str, int], data: pathlib.Path
+) -> None:
+    names, version = ("retrieval", "ranking", "fused"), str(refreshed["version"])
+    predictor = LocalPredictor({name: root / "serving" / name / version for name in names})
+    request = [Request("u", [Event("item-0001")], filters={"categories": ["Just In"]})]
+    ((fused,),) = Recommender(predictor).recommend_at_once(request)
+    ((without_text,),) = Recommender(predictor).recommend_in_two_steps(request)
+    assert fused.item_id == without_text.item_id == "brand-new"
+    (model,) = (root / "artifacts").glob("RetrievalTrainer/*/model")
+    catalogue = catalogue_for(Snapshot.load(Model(model).snapshot_dir), data)
+    inputs = batch_inputs(request, predictor.inputs(RANKING, "rank")) | {
+        "candidates": np.array([[b"brand-new"]], object),
+        "retrieval_scores": np.ones((1, 1), np.float32),
+        "candidate_token_ids": catalogue.token_ids[None, catalogue.item_ids == b"brand-new"],
+    }
+    expected = predictor.predict(RANKING, "rank", inputs)["probabilities"][0, 0]
+    assert fused.probability == pytest.approx(expected, abs=1e-6)
+    assert fused.probability != pytest.approx(without_text.probability, abs=1e-6)
 
 
 def test_its_title_is_known_to_people(root: pathlib.Path, refreshed: dict[str, int]) -> None:

@@ -52,3 +52,8 @@ def test_nothing_to_train_on_is_an_error():
         training.fit_towers(
             toy.catalogue(), toy.sequences(num_users=2, num_targets=0, num_history=1), toy.sequences(), TINY
         )
+
+
+def test_no_epoch_is_refused():
+    with pytest.raises(ValueError, match="`num_epochs` is 0"):
+        training.fit_towers(toy.catalogue(), toy.sequences(), toy.sequences(), Hyperparameters(num_epochs=0))

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -31,3 +35,18 @@ def test_strings_lie_in_memory_as_tensorflow_itself_writes_them() -> None:
             # What stands behind a short string is left over.
             assert ours[24 * place :][: len(value) + 1] == bytes(buffer[place])[: len(value) + 1]
     session._library().TF_DeleteTensor(tensor)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("1", "1")])
+def test_onednn_stays_out_unless_asked_for(given: str | None, expected: str) -> None:
+    """Its kernels corrupt the heap where one graph runs twice at a time, on some CPUs only: see `_library`."""
+    code = (
+        "import os; from serving.model_server import tensorflow_session as session; session.tensorflow_version(); "
+        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == expected
