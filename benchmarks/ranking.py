@@ -6,8 +6,9 @@
 P1 (leave-one-out) and P2 (global temporal) run the components with their defaults and ask the SavedModels, as the
 Evaluator does. `store` is the simulated store, whose items have text. The ablations train the ranker again, on the
 same retrieval model. P3 is random 80/10/10 with seed 42, and, side by side, P2's split. Choices are made on the eval
-split, and the figures are of the test split. Writes `results.json` and `ranking.md`. `--quick` trains as little as
-can be: it shows that everything runs, and its figures mean nothing, so that it writes nothing.
+split, and the figures are of the test split. Writes `results.json` and a `ranking_<data>_<protocol>.md` each.
+`--quick` trains as little as can be: it shows that everything runs, and its figures mean nothing, so that it writes
+nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from models import metrics
 from models.catalogue import Catalogue
 from models.sequences import Sequences
 
-TABLE = pathlib.Path(__file__).with_suffix(".md")
+HERE = pathlib.Path(__file__).parent
 RETRIEVAL_ALONE, DEFAULT, SHUFFLED = "retrieval alone", "default", "default, item texts shuffled at test"
 # What BERT reads of a user together with 100 candidates must be short, or a test takes hours.
 SHORT = {"num_tokens": 64, "num_targets": 4, "num_negatives": 12}
@@ -336,8 +337,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     arguments, _ = parser.parse_known_args()
     asked = {"all": list(ABLATIONS), "none": []}.get(arguments.ablations[0], arguments.ablations)
-    kept: dict[str, float] = {}
-    text = [f"Medians of the seeds {arguments.seeds}; ablations with the seeds {arguments.ablation_seeds}.", ""]
+    head = f"Medians of the seeds {arguments.seeds}; ablations with the seeds {arguments.ablation_seeds}."
     for data, protocol in [(data, protocol) for data in arguments.data for protocol in arguments.protocols]:
         if data == "store" and protocol in P3:
             continue
@@ -352,12 +352,12 @@ def main() -> None:
                 chosen = [a for a in asked if not (data == "movielens" and protocol == "p2" and "cross" in a)]
                 runs = measure_ranking(bench, arguments.seeds, chosen, arguments.ablation_seeds)
                 lines, figures = report(runs, slices(bench))
-        text += [f"## {data}, {protocol}", "", *lines, ""]
-        print("\n".join(text[-len(lines) - 3 :]), flush=True)
-        kept |= {f"{data}.{protocol}.{name}": round(value, 4) for name, value in figures.items()}
-    if not arguments.quick:
-        results.merge("ranking", kept)
-        TABLE.write_text("\n".join(text), encoding="utf-8")
+        text = "\n".join([f"# {data}, {protocol}", "", head, "", *lines, ""])
+        print(text, flush=True)
+        if not arguments.quick:
+            rounded = {name: round(value, 4) for name, value in figures.items()}
+            results.merge(f"ranking.{data}.{protocol}", rounded)
+            (HERE / f"ranking_{data}_{protocol}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
