@@ -150,6 +150,12 @@ class Ranker(keras.Model):
         return outputs
 
     @property
+    def listens(self) -> bool:
+        """Whether what BERT says of the user changes any score: its gate starts shut and may have stayed so."""
+        with tf.init_scope():  # A graph that is being traced asks too.
+            return bool(np.any(self._words_gate.value.numpy()))
+
+    @property
     def text_variables(self) -> list[Any]:
         """What training without text leaves as it was: the layers that listen to BERT."""
         listener = self._pair if self.config.interaction == "cross" else self._look_at_words

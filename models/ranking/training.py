@@ -47,8 +47,8 @@ class Trained:
 
     @property
     def with_text(self) -> bool:
-        """Whether the ranker reads text."""
-        return self.ranker.config.epochs_with_text > 0
+        """Whether BERT needs to read the user: where text did not help on eval, nothing listens to it."""
+        return self.ranker.listens
 
 
 def fit(
@@ -84,8 +84,7 @@ def fit(
     berts.merge_lora(ranker.bert)
     if config.epochs_with_text and config.fine_tune != "head":
         ranker.read_items()  # By the BERT that is exported: it will read new items as it read these.
-    with_text = config.epochs_with_text > 0
-    return Trained(ranker, *_fit_on_eval(ranker, held_out, config, with_text), tuple(epochs))
+    return Trained(ranker, *_fit_on_eval(ranker, held_out, config), tuple(epochs))
 
 
 def _source(
@@ -271,11 +270,11 @@ def _eval_config(config: Hyperparameters) -> Hyperparameters:
 
 
 def _fit_on_eval(
-    ranker: Ranker, held_out: examples.Labelled, config: Hyperparameters, with_text: bool
+    ranker: Ranker, held_out: examples.Labelled, config: Hyperparameters
 ) -> tuple[blends.Blend, blends.Calibration]:
     if not len(held_out):
         return blends.Blend(), blends.Calibration()
-    score = tf.function(lambda batch: ranker(batch, with_text=with_text), reduce_retracing=True)
+    score = tf.function(lambda batch: ranker(batch, with_text=ranker.listens), reduce_retracing=True)
     eval_config = _eval_config(config)
     rng = np.random.default_rng(config.seed)
     logits, targets, positive_logits, positives = [], [], [], []

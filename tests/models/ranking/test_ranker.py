@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.behaviour_text.user_sequence import UserSequence, text_tables
+from models.ranking import bert, examples, requests
+from models.ranking.hyperparameters import Hyperparameters
+from models.ranking.ranker import Ranker
+from tests.components.ranking_toys import VOCABULARY
+from tests.toy_data import toy_catalogue, toy_sequences
+
+CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_tokens=16, num_factors=2)
+
+
+@pytest.mark.parametrize("interaction", ["late", "cross"])
+def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
+    catalogue, train = toy_catalogue(), toy_sequences()
+    config = Hyperparameters(**{**vars(CONFIG), "interaction": interaction})
+    text = UserSequence(text_tables(VOCABULARY, catalogue, train), config.num_tokens)
+    backbone = bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.0)
+    ranker = Ranker(backbone, text, catalogue, train, config)
+    ranker.read_items()
+    moments = requests.every_target(train)[:3]
+    asked = examples.unlisted(train, moments, 1, False)
+    batch = examples.batch(asked, np.arange(len(moments)), config, np.random.default_rng(0))
+    request = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+
+    def logits(with_text: bool) -> np.ndarray:  # type: ignore[type-arg]
+        return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
+
+    np.testing.assert_array_equal(logits(True), logits(False))
+    assert not ranker.listens, "so that nothing is lost when BERT is left out"
+    gate, heads = ranker._words_gate, ranker._heads
+    heads.kernel.assign(np.ones(heads.kernel.shape))
+    gate.assign(np.ones(gate.shape))
+    assert ranker.listens
+    assert np.abs(logits(True) - logits(False)).max() > 1e-4
