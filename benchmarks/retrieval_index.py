@@ -147,14 +147,12 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--partitions", type=int, default=0)
     arguments, _ = parser.parse_known_args()
-    kept: dict[str, float] = {}
     for kind in arguments.data:
         for num_candidates in arguments.candidates:
             figures = measure(kind, num_candidates, arguments.partitions)
-            kept |= {f"{kind}.{num_candidates}.{name}": value for name, value in figures.items()}
             lines = (f"{name} {value:g}" for name, value in figures.items())
             print(kind, num_candidates, *lines, sep="\n  ", flush=True)
-            results.merge("retrieval_index", kept)
+            results.merge(f"retrieval_index.{kind}.{num_candidates}", figures)
 
 
 if __name__ == "__main__":
