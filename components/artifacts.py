@@ -179,7 +179,7 @@ class Model(Artifact):
 
     @property
     def snapshot_dir(self) -> pathlib.Path:
-        """Weights and vocabularies; of retrieval models alone."""
+        """Weights and vocabularies; not of fused models."""
         return self.path / "Snapshot"
 
 

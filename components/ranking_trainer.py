@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -50,16 +52,22 @@ def fit(
     from models.ranking import bert, training
     from models.ranking.ranker import Ranker
     from models.ranking.retrieval_client import RetrievalClient
+    from models.ranking.warm_start import Snapshot, warm_start
 
     text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
     retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
+
+    start = None
+    if config.base_model:
+        base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
+        start = functools.partial(warm_start, snapshot=base, catalogue=catalogue, train=train_split)
 
     def fit_one(config: Config, teacher: Ranker | None = None) -> Trained:
         bert.keras_seed(config.seed)
         backbone = bert.load_bert(str(inputs.bert.path))
         bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
         ranker = Ranker(backbone, text, catalogue, train_split, config)
-        return training.fit(ranker, train_split, eval_split, retrieve, config, log, teacher)
+        return training.fit(ranker, train_split, eval_split, retrieve, config, log, teacher, start)
 
     if config.interaction == "late" and config.distil_weight:
         return fit_one(config, fit_one(dataclasses.replace(config, interaction="cross")).ranker)
@@ -78,9 +86,11 @@ def train(
     """Fits, exports and records; returns the line for the progress display."""
     from models.ranking import bert, export
     from models.ranking.training_log import TrainingLog
+    from models.ranking.warm_start import Snapshot
 
     with TrainingLog(outputs.model_run.path) as log:
         trained = fit(catalogue, train_split, eval_split, vocabulary, inputs, config, log.write)
+    Snapshot.of(trained.ranker, catalogue, train_split).save(outputs.model.snapshot_dir)
     export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     sizes = bert.num_parameters(trained.ranker.bert)

@@ -29,6 +29,7 @@ class Hyperparameters:
     dropout: float = 0.2  # Of hidden units while training.
     id_dropout: float = 0.1  # Share of items that are seen without their identity while training.
     # Training.
+    base_model: str = ""  # Folder of an earlier Model to go on from; empty: from scratch.
     fine_tune: Literal["full", "last_n", "lora", "head"] = "full"  # Which of BERT's weights change.
     last_n: int = 1  # Layers that change under `last_n`.
     lora_rank: int = 4  # Under `lora`.

@@ -59,6 +59,7 @@ def fit(
     config: Hyperparameters,
     log: Callable[[Epoch], None] = lambda epoch: None,
     teacher: Ranker | None = None,
+    start: Callable[[Ranker], object] | None = None,
 ) -> Trained:
     """Trains `ranker` in place.
 
@@ -70,10 +71,15 @@ def fit(
         config: rates and lengths.
         log: called after each epoch.
         teacher: trained; what `ranker` should agree with while BERT trains.
+        start: called with `ranker` once all its weights exist, which it may set.
     """
     rng = np.random.default_rng(config.seed)
     source = _source(train, retrieve, config, rng)
     held_out = _held_out(evaluation, retrieve, config)
+    if start:
+        which = np.arange(min(1, len(held_out)))
+        ranker(_Trainer._tensors(examples.batch(held_out, which, config, np.random.default_rng(0))))
+        start(ranker)
     berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
     ranker.read_items()
     liked = train.positive[train.targets]

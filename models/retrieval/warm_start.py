@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
 from models.catalogue import Catalogue
 from models.retrieval import two_tower
 from models.retrieval.snapshot import Snapshot, named_variables
 from models.sequences import Sequences
-
-RESERVED = ("\0padding", "\0unknown")  # The first two positions of every vocabulary.
+from models.table_rows import RESERVED, copy_rows
 
 
 def warm_start(
@@ -52,27 +49,8 @@ def warm_start(
     for tower, weights in towers:
         for name, variable in named_variables(tower).items():
             if name in weights:
-                copied[name] = _copy(variable, weights[name], rows.get(name))
+                copied[name] = copy_rows(variable, weights[name], rows.get(name))
     return copied
-
-
-def _copy(
-    variable: tf.Variable, earlier: npt.NDArray[np.float32], names: tuple[Sequence[str], Sequence[str]] | None
-) -> int:
-    if names is None:
-        if variable.shape != earlier.shape:
-            return 0
-        variable.assign(earlier)
-        return int(earlier.shape[0]) if earlier.ndim else 1
-    if variable.shape[1:] != earlier.shape[1:]:
-        return 0
-    places: Mapping[str, int] = {name: row for row, name in enumerate(names[0][: len(earlier)])}
-    value = variable.numpy()
-    pairs = [(row, places[name]) for row, name in enumerate(names[1][: len(value)]) if name in places]
-    to, source = np.array(pairs, np.int64).reshape(-1, 2).T
-    value[to] = earlier[source]
-    variable.assign(value)
-    return len(pairs)
 
 
 def _text(item_id: bytes) -> str:

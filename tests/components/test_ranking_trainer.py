@@ -40,7 +40,8 @@ def _train(
     bert.save_bert(backbone, ranking_toys.VOCABULARY, folder / "bert")
     inputs = component.Inputs(graph, examples, PretrainedBert(folder / "bert"), Model(toy_models["retrieval"]))
     outputs = component.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
-    assert " epochs, loss " in component.run(inputs, outputs, config)
+    trains = config.epochs_without_text + config.epochs_with_text > 0
+    assert (" epochs, loss " if trains else "not trained") in component.run(inputs, outputs, config)
     return outputs
 
 
@@ -201,6 +202,24 @@ def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
     assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True]
     assert set(curve) == {"epochs", "blend", "calibration", "bert_parameters", "bert_parameters_trained"}
     assert curve["bert_parameters_trained"] == curve["bert_parameters"]
+
+
+def test_a_warm_start_that_does_not_train_is_the_earlier_model(
+    model: Any, outputs: component.Outputs, tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
+) -> None:
+    config = dataclasses.replace(TINY, base_model=str(outputs.model.path), epochs_without_text=0, epochs_with_text=0)
+    again = _train(tmp_path, toy_models, config=config)
+    served = tf.saved_model.load(str(again.model.serving_dir))
+    asked = [["i1", "i2", "i6"]], [["i4", "i5"]]
+    for name, expected in _rank(model, *asked).items():
+        np.testing.assert_allclose(_rank(served, *asked)[name], expected, atol=1e-5)
+
+
+def test_a_base_model_without_a_snapshot_is_refused(
+    tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
+) -> None:
+    with pytest.raises(FileNotFoundError, match="no snapshot of a ranking model"):
+        _train(tmp_path, toy_models, config=dataclasses.replace(TINY, base_model=str(tmp_path / "nothing")))
 
 
 def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:
