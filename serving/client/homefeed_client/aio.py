@@ -30,6 +30,7 @@ from homefeed_client.errors import (
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
+    ServerError,
     ServerUnavailableError,
     from_rpc_error,
 )
@@ -157,17 +158,20 @@ class AsyncPredictionClient:
     ) -> int:
         """See `PredictionClient.wait_until_available`."""
         deadline = time.monotonic() + timeout_seconds
+        last_error: ServerError = unavailable(model, version, timeout_seconds, self.target)
         while True:
-            last_error = None
             try:
                 remaining = max(0.05, deadline - time.monotonic())
                 for status in await self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-            except (ModelNotFoundError, ServerUnavailableError, DeadlineExceededError) as error:
+                last_error = unavailable(model, version, timeout_seconds, self.target)
+            except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
+            except DeadlineExceededError:
+                pass  # No answer: the one before still says why.
             if time.monotonic() >= deadline:
-                raise last_error or unavailable(model, version, timeout_seconds, self.target)
+                raise last_error
             await asyncio.sleep(min(0.1, timeout_seconds / 10))
 
     async def close(self) -> None:

@@ -307,17 +307,20 @@ class PredictionClient:
             ServerError: it is still not available at the timeout; the last answer says why.
         """
         deadline = time.monotonic() + timeout_seconds
+        last_error: ServerError = unavailable(model, version, timeout_seconds, self.target)
         while True:
-            last_error = None
             try:
                 remaining = max(0.05, deadline - time.monotonic())
                 for status in self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-            except (ModelNotFoundError, ServerUnavailableError, DeadlineExceededError) as error:
+                last_error = unavailable(model, version, timeout_seconds, self.target)
+            except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
+            except DeadlineExceededError:
+                pass  # No answer: the one before still says why.
             if time.monotonic() >= deadline:
-                raise last_error or unavailable(model, version, timeout_seconds, self.target)
+                raise last_error
             time.sleep(min(0.1, timeout_seconds / 10))
 
     def close(self) -> None:

@@ -183,9 +183,9 @@ def test_a_call_survives_a_restart_within_its_deadline(models: Models, tmp_path:
 
 def test_gives_up_waiting_and_says_why(client: PredictionClient) -> None:
     with pytest.raises(homefeed_client.ModelNotFoundError):
-        client.wait_until_available("other", timeout_seconds=0.2)
+        client.wait_until_available("other", timeout_seconds=1.0)
     with pytest.raises(homefeed_client.ServerUnavailableError, match="version 9 of model `half` did not become"):
-        client.wait_until_available("half", version=9, timeout_seconds=0.2)
+        client.wait_until_available("half", version=9, timeout_seconds=1.0)
 
 
 def test_follows_a_version_with_other_signatures(tf: object, models: Models, tmp_path: pathlib.Path) -> None:
