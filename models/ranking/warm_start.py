@@ -40,7 +40,7 @@ class Snapshot:
     def save(self, folder: pathlib.Path) -> None:
         """Writes two files."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / WEIGHTS, **self.weights)  # type: ignore[arg-type]
+        np.savez(folder / WEIGHTS, **self.weights)
         (folder / NAMES).write_text(json.dumps(self.names, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
