@@ -120,14 +120,6 @@ def test_an_item_that_the_model_has_never_seen_is_read(model: Any) -> None:
     np.testing.assert_allclose(read[1:], plain[1:], atol=1e-6, err_msg="no text, or a known item: as before")
 
 
-def test_a_query_counts(model: Any) -> None:
-    plain = _rank(model, [["i1", "i2"]], [["i4"]])["probabilities"]
-    assert (
-        np.abs(_rank(model, [["i1", "i2"]], [["i4"]], query_token_ids=[[5, 6, 0]])["probabilities"] - plain).max()
-        > 1e-7
-    )
-
-
 @pytest.mark.parametrize("tokens", [[[5] * 5000], [[-3, 10, 2_000_000_000]], np.zeros((1, 0), np.int32)])
 def test_queries_and_texts_of_any_length_and_vocabulary(model: Any, tokens: Any) -> None:
     tokens = tf.constant(tokens, tf.int32)

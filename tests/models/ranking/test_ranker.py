@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,3 +37,22 @@ def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     gate.assign(np.ones(gate.shape))
     assert ranker.listens
     assert np.abs(logits(True) - logits(False)).max() > 1e-4
+
+
+def test_a_query_counts_for_what_it_matches() -> None:
+    catalogue = toy_catalogue()
+    tokens = np.zeros((len(toy_sequences().item_index), 2), np.int32)
+    train = dataclasses.replace(toy_sequences(), query_token_ids=tokens)
+    text = UserSequence(text_tables(VOCABULARY, catalogue, train), CONFIG.num_tokens)
+    backbone = bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.0)
+    ranker = Ranker(backbone, text, catalogue, train, CONFIG)
+    moments = requests.every_target(train)[:1]
+    batch = examples.batch(
+        examples.unlisted(train, moments, 1, False), np.arange(1), CONFIG, np.random.default_rng(0)
+    )
+    request = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+    plain, asked = (
+        np.asarray(ranker(request | query)["list_logits"])
+        for query in ({}, {"query_token_ids": tf.constant([[5, 6]])})
+    )
+    assert np.abs(asked - plain).max() > 1e-6
