@@ -22,7 +22,7 @@ class Fused(tf.Module):
         retrieval: folder with the signature `retrieve`.
         ranking: folder with the signature `rank`.
         num_candidates: how many of retrieval's items are ranked, at least.
-        new_texts: of items that retrieval may find and ranking has never seen: id → [tokens] int32 of the item's
+        new_texts: of items that retrieval may find and ranking may not know: id → [tokens] int32 of the item's
             text, all equally long, 0-padded.
     """
 

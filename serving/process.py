@@ -31,7 +31,7 @@ def server_flags(serving_dir: str, port: int, rest_port: int = 0) -> list[str]:
         "--allow_version_labels_for_unavailable_models",
         "--enable_grpc_healthcheck_service",
         # Requests share the cores, and a request its graph's branches: cutting small matrices up as well costs more
-        # than it gives (`python -m benchmarks.serving`: a fifth of the throughput).
+        # than it gives.
         "--tensorflow_intra_op_parallelism=1",
         "--enable_batching",
         f"--batching_parameters_file={serving_dir}/{BATCHING_FILE}",

@@ -30,7 +30,6 @@ from homefeed_client.errors import (
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
-    ServerError,
     ServerUnavailableError,
     from_rpc_error,
 )
@@ -158,14 +157,14 @@ class AsyncPredictionClient:
     ) -> int:
         """See `PredictionClient.wait_until_available`."""
         deadline = time.monotonic() + timeout_seconds
-        last_error: ServerError = unavailable(model, version, timeout_seconds, self.target)
+        not_available = last_error = unavailable(model, version, timeout_seconds, self.target)
         while True:
             try:
                 remaining = max(0.05, deadline - time.monotonic())
                 for status in await self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-                last_error = unavailable(model, version, timeout_seconds, self.target)
+                last_error = not_available
             except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
             except DeadlineExceededError:

@@ -307,14 +307,14 @@ class PredictionClient:
             ServerError: it is still not available at the timeout; the last answer says why.
         """
         deadline = time.monotonic() + timeout_seconds
-        last_error: ServerError = unavailable(model, version, timeout_seconds, self.target)
+        not_available = last_error = unavailable(model, version, timeout_seconds, self.target)
         while True:
             try:
                 remaining = max(0.05, deadline - time.monotonic())
                 for status in self.status(model, timeout_seconds=min(remaining, self.timeout_seconds)):
                     if status.state == "AVAILABLE" and version in (None, status.version):
                         return status.version
-                last_error = unavailable(model, version, timeout_seconds, self.target)
+                last_error = not_available
             except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
             except DeadlineExceededError:

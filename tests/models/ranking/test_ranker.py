@@ -6,8 +6,11 @@ import tensorflow as tf
 
 from models.behaviour_text.user_sequence import UserSequence, text_tables
 from models.ranking import bert, examples, requests
+from models.ranking.blend import Blend, Calibration
+from models.ranking.export import RankingModule
 from models.ranking.hyperparameters import Hyperparameters
 from models.ranking.ranker import Ranker
+from models.ranking.training import Trained
 from tests.components.ranking_toys import VOCABULARY
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -39,20 +42,30 @@ def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     assert np.abs(logits(True) - logits(False)).max() > 1e-4
 
 
-def test_a_query_counts_for_what_it_matches() -> None:
+def test_a_query_counts_in_what_is_exported() -> None:
     catalogue = toy_catalogue()
     tokens = np.zeros((len(toy_sequences().item_index), 2), np.int32)
     train = dataclasses.replace(toy_sequences(), query_token_ids=tokens)
     text = UserSequence(text_tables(VOCABULARY, catalogue, train), CONFIG.num_tokens)
     backbone = bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.0)
     ranker = Ranker(backbone, text, catalogue, train, CONFIG)
-    moments = requests.every_target(train)[:1]
-    batch = examples.batch(
-        examples.unlisted(train, moments, 1, False), np.arange(1), CONFIG, np.random.default_rng(0)
-    )
+    asked_at = examples.unlisted(train, requests.every_target(train)[:1], 1, False)
+    batch = examples.batch(asked_at, np.arange(1), CONFIG, np.random.default_rng(0))
     request = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
     plain, asked = (
         np.asarray(ranker(request | query)["list_logits"])
         for query in ({}, {"query_token_ids": tf.constant([[5, 6]])})
     )
     assert np.abs(asked - plain).max() > 1e-6
+    # The blend of a real training may shut the ranker out of the order; this one does not.
+    module = RankingModule(Trained(ranker, Blend(1.0, 1.0), Calibration(), ()), catalogue, train)
+    rank = module.signatures()["rank"]
+    given = {
+        name: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+        if spec.dtype != tf.string
+        else tf.fill([1 if size is None else size for size in spec.shape], "")
+        for name, spec in rank.structured_input_signature[1].items()
+    }
+    given |= {"candidates": tf.constant([["i1", "i2"]]), "retrieval_scores": tf.zeros([1, 2])}
+    served = [rank(**given | {"query_token_ids": tf.constant([words])})["scores"].numpy() for words in ([0], [5])]
+    assert np.abs(served[1] - served[0]).max() > 1e-6
