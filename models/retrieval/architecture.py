@@ -90,6 +90,8 @@ class Architecture:
             "value": tf.zeros([1, 1]),
             "event_type": tf.zeros([1, 1], tf.int32),
             "timestamp": tf.zeros([1, 1], tf.int64),
+            "item": tf.zeros([1, 1], tf.int32),
+            "now": tf.zeros([1], tf.int64),
         }
         query(events, _nothing(self.user_spec))
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 GAP_SECONDS = (1, 60, 600, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400, 180 * 86400)
+NUM_GAPS = len(GAP_SECONDS) + 1
+
+
+def gap_of(seconds: tf.Tensor) -> tf.Tensor:
+    """int32 place of elapsed times among GAP_SECONDS; 0: less than the first, or negative by a wrong clock."""
+    return tf.add_n([tf.cast(seconds >= edge, tf.int32) for edge in GAP_SECONDS])
 
 
 class BiasedAttention(tf.keras.layers.Layer):
@@ -35,9 +41,7 @@ class BiasedAttention(tf.keras.layers.Layer):
         self.distance_bias = self.add_weight(
             name="distance_bias", shape=(self.max_distance + 1, self.num_heads), initializer="zeros"
         )
-        self.time_bias = self.add_weight(
-            name="time_bias", shape=(len(GAP_SECONDS) + 1, self.num_heads), initializer="zeros"
-        )
+        self.time_bias = self.add_weight(name="time_bias", shape=(NUM_GAPS, self.num_heads), initializer="zeros")
         super().build(_)
 
     def call(self, states: tf.Tensor, timestamp: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -56,8 +60,7 @@ class BiasedAttention(tf.keras.layers.Layer):
         bias = tf.gather(self.distance_bias, tf.clip_by_value(distance, 0, self.max_distance))
         logits += tf.transpose(bias, (2, 0, 1))[None]
         elapsed = timestamp[:, :, None] - timestamp[:, None, :]
-        bucket = tf.add_n([tf.cast(elapsed >= edge, tf.int32) for edge in GAP_SECONDS])
-        logits += tf.transpose(tf.gather(self.time_bias, bucket), (0, 3, 1, 2))
+        logits += tf.transpose(tf.gather(self.time_bias, gap_of(elapsed)), (0, 3, 1, 2))
         logits = tf.where(distance >= 0, logits, -1e9)
         weights = self._dropout(tf.nn.softmax(logits), training=training)
         mixed = tf.transpose(tf.matmul(weights, value), (0, 2, 1, 3))

@@ -81,16 +81,16 @@ class Retriever(tf.Module):
         """`retrieve`, also under TensorFlow Serving's default name, and those named after the methods below."""
         k = tf.TensorSpec([None], tf.int32, name="k")
         item_ids = tf.TensorSpec([None], tf.string, name="item_ids")
+        about_user = {**self._specs, "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp")}
         asked = {
-            "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
             "query_token_ids": tf.TensorSpec([None, None], tf.int32, name="query_token_ids"),
             **self._filters.specs,
         }
-        retrieve = tf.function(self.retrieve).get_concrete_function(**self._specs, **asked, k=k)
+        retrieve = tf.function(self.retrieve).get_concrete_function(**about_user, **asked, k=k)
         return {
             "serving_default": retrieve,
             "retrieve": retrieve,
-            "embed_query": tf.function(self.embed_query).get_concrete_function(**self._specs),
+            "embed_query": tf.function(self.embed_query).get_concrete_function(**about_user),
             "embed_candidate": tf.function(self.embed_candidate).get_concrete_function(**self._candidate_specs()),
             "similar_items": tf.function(self.similar_items).get_concrete_function(item_ids=item_ids, k=k),
         }
@@ -206,6 +206,7 @@ class Retriever(tf.Module):
         events["value"] = request.get("history_value", tf.fill(tf.shape(rows), np.float32(np.nan)))
         batch = {name: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
         batch["item"] = tf.where(inside, batch["item"], 0)
+        batch["now"] = request["timestamp"]
         batch |= {f"user_{name}": column for name, column in self._user_features(request).items()}
         embedding = self._index.embed(batch["item"])[..., : self._config.width]
         states = two_tower.embed_queries(self._query_tower, batch, embedding)

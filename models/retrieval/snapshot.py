@@ -157,7 +157,11 @@ class Snapshot:
             )
 
     def towers(self) -> tuple[query_tower.QueryTower, candidate_tower.CandidateTower]:
-        """The towers, trained."""
+        """The towers, trained.
+
+        Raises:
+            ValueError: another version of homefeed trained them, which had other weights.
+        """
         facts = self.facts
         query, candidate = (
             facts.architecture.query_tower(facts.config),
@@ -165,7 +169,13 @@ class Snapshot:
         )
         facts.architecture.build(query, candidate)
         for tower, weights in ((query, self.query_weights), (candidate, self.candidate_weights)):
-            for name, variable in named_variables(tower).items():
+            variables = named_variables(tower)
+            if missing := sorted(variables.keys() - weights.keys()):
+                raise ValueError(
+                    f"The trained model lacks the weights {', '.join(missing)}, which this version of homefeed has: "
+                    "train it again."
+                )
+            for name, variable in variables.items():
                 variable.assign(weights[name])
         return query, candidate
 

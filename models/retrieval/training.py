@@ -281,7 +281,7 @@ class _Learner:
             self._start(self._model)
             self._optimizer.build(self._model.trainable_variables)
             # One trace for every length of window.
-            specs = {name: tf.TensorSpec([t.shape[0], None], t.dtype) for name, t in tensors.items()}
+            specs = {name: tf.TensorSpec([len(t), *[None] * (t.ndim - 1)], t.dtype) for name, t in tensors.items()}
             self._step = tf.function(self._train_all, input_signature=[specs], autograph=False)
             mean = tf.VariableAggregation.MEAN
             self._means = [tf.Variable(v, trainable=False, aggregation=mean) for v in self._model.trainable_variables]

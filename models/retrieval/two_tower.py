@@ -106,8 +106,7 @@ class TwoTower(tfrs.Model):
         """[batch, width + 1] float32 query embeddings after the last event of each window."""
         embedding = tf.gather(candidates, batch["item"])[..., : self.query_tower.width]
         queries = self.embed_queries(batch, embedding)
-        num_events = tf.reduce_sum(tf.cast(batch["item"] > 0, tf.int32), axis=1)
-        return tf.gather(queries, num_events, batch_dims=1)
+        return tf.gather(queries, query_tower.num_events(batch["item"]), batch_dims=1)
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         """Mean softmax cross-entropy of the batch's targets."""

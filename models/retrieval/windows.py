@@ -19,8 +19,8 @@ class Windows:
     """Draws windows of at most `length` events from Sequences.
 
     A window is a dict: `item` [batch, length] int32 rows of the catalogue (0: padding, last), `value`,
-    `event_type`, `timestamp` of the same shape, `weight` [batch, length] float32 of each event as a target, and
-    `user_<feature>` [batch, num_values].
+    `event_type`, `timestamp` of the same shape, `weight` [batch, length] float32 of each event as a target, `now`
+    [batch] int64 when the query after the last event is asked (0: never), and `user_<feature>` [batch, num_values].
 
     Args:
         sequences: a split.
@@ -64,7 +64,9 @@ class Windows:
         starts = np.maximum(self.row_splits[users], targets - self.length)
         for i in range(0, len(targets), batch_size):
             part = slice(i, i + batch_size)
-            yield self._gather(starts[part], targets[part], users[part], self.length, batch_size, None)
+            batch = self._gather(starts[part], targets[part], users[part], self.length, batch_size, None)
+            batch["now"][: len(targets[part])] = self.timestamp[targets[part]]
+            yield batch
 
     def items(self, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """The rows of target events."""
@@ -112,6 +114,7 @@ class Windows:
         }
         # Padding keeps the last time, so that no elapsed time is negative or absurd.
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
+        batch["now"] = np.zeros(batch_size, np.int64)
         return batch | {name: column[users] for name, column in self._users.items()}
 
 

@@ -68,6 +68,14 @@ def test_a_folder_without_one_is_named(tmp_path):
         snapshots.Snapshot.load(tmp_path)
 
 
+def test_weights_that_another_version_lacked_are_named(made):
+    _, snapshot = made
+    older = {name: weight for name, weight in snapshot.query_weights.items() if not name.startswith("wait")}
+    assert len(older) == len(snapshot.query_weights) - 1
+    with pytest.raises(ValueError, match="lacks the weights wait/embeddings"):
+        dataclasses.replace(snapshot, query_weights=older).towers()
+
+
 def test_items_keep_their_embeddings_in_another_catalogue_and_new_ones_get_theirs(made):
     trained, snapshot = made
     with_prices = dataclasses.replace(

@@ -67,6 +67,7 @@ def test_a_query_is_what_came_before_its_target():
     (batch,) = made.queries(targets, batch_size=2)
     items = sequences.item_index
     assert batch["item"].tolist() == [[items[3], items[4]], [items[0], items[1]]]
+    assert batch["now"].tolist() == sequences.timestamp[targets].tolist()
     assert made.items(targets).tolist() == [items[5], items[2]]
     assert [history.tolist() for history in made.histories(targets)] == batch["item"].tolist()
 
