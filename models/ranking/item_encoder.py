@@ -88,11 +88,15 @@ class ItemEncoder(keras.layers.Layer):
         """
         content = self._content(tf.gather(self._text_vectors.value, rows), rows)
         # An item that training has never seen keeps no accidental identity.
-        keep = tf.gather(self._known.value, rows)
+        keep = self.are_known(rows)
         if training and self.id_dropout:
             dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
             keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
         return content + tf.gather(self._ids.value, rows) * keep[..., None]
+
+    def are_known(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] float32, 1 for rows that training has seen somebody with."""
+        return tf.gather(self._known.value, rows)
 
     def of_text(self, text: tf.Tensor) -> tf.Tensor:
         """Items of which nothing but the text is known: BERT's readings [..., text_width] → [..., width]."""

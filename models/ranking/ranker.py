@@ -143,11 +143,25 @@ class Ranker(keras.Model):
         }
         if query is not None:
             outputs["list_logits"] += tf.reduce_sum(query, axis=-1)
+        outputs["list_logits"] = self._level(outputs["list_logits"], request)
         if self.has_ratings:
             outputs["ratings"] = rating + logits[..., 2]
             above = rating - self._threshold.value
             outputs["positive_logits"] += self._slopes.value[0] * above / deviation + self._slopes.value[1] * above
         return outputs
+
+    def _level(self, logits: tf.Tensor, request: Tensors) -> tf.Tensor:
+        """Lifts the new items of a request, as a group, to the mean logit of the others.
+
+        What nobody has had was never right in training, so that the ranker would put all of it last. How likely new
+        items are at all is for retrieval to say, which has learnt it; the ranker says which of them.
+        """
+        known = self.items.are_known(request["candidates"])
+        is_given = request["candidates"] > 0
+        if "candidate_token_ids" in request:
+            is_given |= tf.reduce_any(request["candidate_token_ids"] > 0, axis=-1)
+        new = (1.0 - known) * tf.cast(is_given, tf.float32)
+        return logits + (1.0 - known) * (_masked_mean(logits, known) - _masked_mean(logits, new))
 
     @property
     def listens(self) -> bool:
@@ -307,6 +321,13 @@ class Ranker(keras.Model):
         known = tf.math.is_finite(value)
         value = tf.where(known, (value - self.rating_mean) / max(self.rating_deviation, 1e-6), 0.0)
         return value, tf.cast(known, tf.float32)
+
+
+def _masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """[batch, 1] means over the last axis where `mask` is 1; 0 where it never is."""
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(values * mask, axis=-1, keepdims=True), tf.reduce_sum(mask, axis=-1, keepdims=True)
+    )
 
 
 def _ratings(train: Sequences) -> tuple[float, float, tuple[float, float]]:

@@ -4,31 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.behaviour_text.user_sequence import UserSequence, text_tables
-from models.ranking import bert, examples, requests
 from models.ranking.blend import Blend, Calibration
 from models.ranking.export import RankingModule
 from models.ranking.hyperparameters import Hyperparameters
-from models.ranking.ranker import Ranker
 from models.ranking.training import Trained
-from tests.components.ranking_toys import VOCABULARY
+from tests.models.ranking.toy import CONFIG, make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
-
-CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_tokens=16, num_factors=2)
 
 
 @pytest.mark.parametrize("interaction", ["late", "cross"])
 def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     catalogue, train = toy_catalogue(), toy_sequences()
     config = Hyperparameters(**{**vars(CONFIG), "interaction": interaction})
-    text = UserSequence(text_tables(VOCABULARY, catalogue, train), config.num_tokens)
-    backbone = bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.0)
-    ranker = Ranker(backbone, text, catalogue, train, config)
+    ranker = make_ranker(catalogue, train, config)
     ranker.read_items()
-    moments = requests.every_target(train)[:3]
-    asked = examples.unlisted(train, moments, 1, False)
-    batch = examples.batch(asked, np.arange(len(moments)), config, np.random.default_rng(0))
-    request = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+    request = make_request(train, 3)
 
     def logits(with_text: bool) -> np.ndarray:  # type: ignore[type-arg]
         return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
@@ -46,12 +36,8 @@ def test_a_query_counts_in_what_is_exported() -> None:
     catalogue = toy_catalogue()
     tokens = np.zeros((len(toy_sequences().item_index), 2), np.int32)
     train = dataclasses.replace(toy_sequences(), query_token_ids=tokens)
-    text = UserSequence(text_tables(VOCABULARY, catalogue, train), CONFIG.num_tokens)
-    backbone = bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.0)
-    ranker = Ranker(backbone, text, catalogue, train, CONFIG)
-    asked_at = examples.unlisted(train, requests.every_target(train)[:1], 1, False)
-    batch = examples.batch(asked_at, np.arange(1), CONFIG, np.random.default_rng(0))
-    request = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+    ranker = make_ranker(catalogue, train)
+    request = make_request(train, 1)
     plain, asked = (
         np.asarray(ranker(request | query)["list_logits"])
         for query in ({}, {"query_token_ids": tf.constant([[5, 6]])})
@@ -69,3 +55,19 @@ def test_a_query_counts_in_what_is_exported() -> None:
     given |= {"candidates": tf.constant([["i1", "i2"]]), "retrieval_scores": tf.zeros([1, 2])}
     served = [rank(**given | {"query_token_ids": tf.constant([words])})["scores"].numpy() for words in ([0], [5])]
     assert np.abs(served[1] - served[0]).max() > 1e-6
+
+
+def test_new_items_stand_on_a_par_with_the_others_and_in_the_rankers_order() -> None:
+    catalogue, train = toy_catalogue(), toy_sequences()
+    counts = np.ones(catalogue.num_rows, catalogue.train_counts.dtype)
+    counts[[0, 1, 3]] = 0
+    ranker = make_ranker(dataclasses.replace(catalogue, train_counts=counts), train)
+    candidates = tf.constant([[1, 2, 3, 4, 0]])
+    request = make_request(train, 1) | {"candidates": candidates}
+    ranker(request)
+    ranker._heads.kernel.assign(np.random.default_rng(0).normal(size=ranker._heads.kernel.shape))
+    logits = np.asarray(ranker(request)["list_logits"])[0]
+    alone = np.asarray([ranker(request | {"candidates": candidates[:, i : i + 1]})["list_logits"] for i in range(5)])
+    np.testing.assert_allclose(logits[[0, 2]].mean(), logits[[1, 3]].mean(), rtol=1e-4)
+    assert abs(logits[0] - logits[2]) > 1e-4
+    np.testing.assert_allclose(logits[[1, 3]], alone.ravel()[[1, 3]], rtol=1e-4)

@@ -1,0 +1,37 @@
+"""A tiny ranker, untrained, and requests for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models.behaviour_text.user_sequence import UserSequence, text_tables
+from models.catalogue import Catalogue
+from models.ranking import bert, examples, requests
+from models.ranking.hyperparameters import Hyperparameters
+from models.ranking.ranker import Ranker
+from models.sequences import Sequences
+from tests.components.ranking_toys import VOCABULARY
+
+CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_tokens=16, num_factors=2)
+
+
+def make_ranker(
+    catalogue: Catalogue, train: Sequences, config: Hyperparameters = CONFIG, vocabulary: Sequence[str] = VOCABULARY
+) -> Ranker:
+    """Its weights exist."""
+    text = UserSequence(text_tables(list(vocabulary), catalogue, train), config.num_tokens)
+    backbone = bert.new_bert(len(vocabulary), layers=1, width=8, length=32, dropout=0.0)
+    ranker = Ranker(backbone, text, catalogue, train, config)
+    ranker(make_request(train, 2))
+    return ranker
+
+
+def make_request(train: Sequences, num_moments: int) -> dict[str, tf.Tensor]:
+    """The first moments of the training split."""
+    moments = requests.every_target(train)[:num_moments]
+    asked = examples.unlisted(train, moments, 1, False)
+    batch = examples.batch(asked, np.arange(len(moments)), CONFIG, np.random.default_rng(0))
+    return {name: tf.convert_to_tensor(array) for name, array in batch.items()}
