@@ -237,7 +237,7 @@ def report(runs: Runs, masks: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list
     ours = np.mean([run.ndcg for run in runs[DEFAULT]], axis=0)
     kept: dict[str, float] = {f"{RETRIEVAL_ALONE}.ndcg@10": float(alone.mean())}
     lines = [
-        "| method | NDCG@10 | gain over retrieval (95%) | ranker alone, eval nats | training CPU s | rank p50 / p99 ms |",
+        "| method | NDCG@10 | gain over retrieval (95%) | ranker, nats | training CPU s | rank p50 / p99 ms |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     lines.append(f"| {RETRIEVAL_ALONE} | {alone.mean():.4f} | | | | |")
@@ -253,6 +253,10 @@ def report(runs: Runs, masks: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list
             f"| {figures['cpu_seconds']:.0f} "
             f"| {figures['latency.p50_ms']:.1f} / {figures['latency.p99_ms']:.1f} |"
         )
+    lines += [
+        "",
+        "Nats are the listwise loss of the ranker alone on eval: lower is better, whatever the blend trusts it with.",
+    ]
     lines += ["", f"Pre-training took {kept[f'{DEFAULT}.pretraining.cpu_seconds']:.0f} CPU s.", ""]
     shuffled = np.mean([run.ndcg for run in runs[SHUFFLED]], axis=0)
     lines += [
