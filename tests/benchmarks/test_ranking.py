@@ -38,7 +38,13 @@ def test_every_event_is_in_one_part_and_only_training_events_are_history() -> No
 
 
 def test_the_table_holds_every_method_and_slice() -> None:
-    cost = {"cpu_seconds": 1.0, "latency.p50_ms": 2.0, "latency.p99_ms": 3.0, "pretraining.cpu_seconds": 4.0}
+    cost = {
+        "cpu_seconds": 1.0,
+        "latency.p50_ms": 2.0,
+        "latency.p99_ms": 3.0,
+        "pretraining.cpu_seconds": 4.0,
+        "eval_list": 5.0,
+    }
     run = ranking.Ranked(np.array([1.0, 0.5]), np.array([0.5, 0.5]), cost)
     lines, kept = ranking.report(
         {ranking.DEFAULT: [run, run], ranking.SHUFFLED: [dataclasses.replace(run, ndcg=np.array([0.5, 0.5]))]},

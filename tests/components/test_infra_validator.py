@@ -26,6 +26,17 @@ def test_equal_answers_pass() -> None:
     assert infra_validator.judge([REQUEST], answer([b"i2"]), answer([b"i2"])) == []
 
 
+def test_two_items_of_one_retrieval_score_may_change_places_and_keep_their_own() -> None:
+    found = answer([b"i2", b"i3", b"i4"])
+    local = dataclasses.replace(found, scores=np.array([[3.0, 2.0, 1.0]], np.float32))
+    swapped = dataclasses.replace(local, item_ids=local.item_ids[:, [1, 0, 2]], scores=local.scores[:, [1, 0, 2]])
+    assert infra_validator.judge([REQUEST], swapped, local) == []
+    mixed_up = dataclasses.replace(local, item_ids=swapped.item_ids)
+    assert infra_validator.judge([REQUEST], mixed_up, local) == [
+        "scores over gRPC differ from those in process by 1.0e+00"
+    ]
+
+
 @pytest.mark.parametrize(
     ("served", "reason"),
     [
