@@ -71,15 +71,18 @@ def judge(requests: Sequence[Request], served: Candidates, local: Candidates) ->
 def _differences(name: str, served: Candidates, local: Candidates) -> npt.NDArray[np.float32]:
     """What the two say of the same items; of retrieval, at the same places.
 
-    Two items with all but the same retrieval score may change places, and one at the end its neighbour.
+    Two items with all but the same retrieval score may change places, and one at the end may be another. So an item
+    that only one of the two found counts by how far its retrieval score is above the last one's.
     """
     got, wanted = getattr(served, name), getattr(local, name)
-    if name == "retrieval_scores":
-        return np.abs(got - wanted)
-    parts = [np.empty(0, np.float32)]
+    by_place = name == "retrieval_scores"
+    parts = [np.abs(got - wanted).ravel() if by_place else np.empty(0, np.float32)]
     for ids, local_ids, row, local_row in zip(served.item_ids, local.item_ids, got, wanted, strict=True):
         _, at, to = np.intersect1d(ids, local_ids, return_indices=True)
-        parts.append(np.abs(row[at] - local_row[to]))
+        if by_place:
+            parts += [np.delete(scores, known) - scores.min() for scores, known in ((row, at), (local_row, to))]
+        else:
+            parts.append(np.abs(row[at] - local_row[to]))
     return np.concatenate(parts)
 
 

@@ -37,6 +37,16 @@ def test_two_items_of_one_retrieval_score_may_change_places_and_keep_their_own()
     ]
 
 
+def test_other_items_are_a_reason_unless_they_stand_at_the_end() -> None:
+    local = answer([b"i2", b"i3"])
+    local = dataclasses.replace(local, retrieval_scores=np.array([[2.0, 1.0]], np.float32))
+    other_end = dataclasses.replace(local, item_ids=np.array([[b"i2", b"i9"]], object))
+    assert infra_validator.judge([REQUEST], other_end, local) == []
+    other_first = dataclasses.replace(local, item_ids=np.array([[b"i9", b"i3"]], object))
+    (reason,) = infra_validator.judge([REQUEST], other_first, local)
+    assert "retrieval_scores over gRPC differ from those in process by 1.0e+00" in reason
+
+
 @pytest.mark.parametrize(
     ("served", "reason"),
     [
