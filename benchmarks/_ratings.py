@@ -146,7 +146,7 @@ def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     backbone = bert.new_bert(len(data.vocabulary), layers=1, width=64, length=config.num_tokens, dropout=0.0)
     text = UserSequence(text_tables(data.vocabulary, data.catalogue, data.train), config.num_tokens)
     ranker = Ranker(backbone, text, data.catalogue, data.train, config)
-    trained = training.fit(ranker, data.train, data.evaluation, _nothing, config)
+    trained = training.fit(ranker, data.catalogue, data.train, data.evaluation, _nothing, config)
     elapsed = time.process_time() - start
     probability, rating, positive, value = training.predict(trained, data.test)
     constant = np.full_like(positive, data.train.positive.mean())

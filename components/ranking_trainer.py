@@ -67,7 +67,7 @@ def fit(
         backbone = bert.load_bert(str(inputs.bert.path))
         bert.check_fit(backbone, vocabulary, str(inputs.bert.path))
         ranker = Ranker(backbone, text, catalogue, train_split, config)
-        return training.fit(ranker, train_split, eval_split, retrieve, config, log, teacher, start)
+        return training.fit(ranker, catalogue, train_split, eval_split, retrieve, config, log, teacher, start)
 
     if config.interaction == "late" and config.distil_weight:
         return fit_one(config, fit_one(dataclasses.replace(config, interaction="cross")).ranker)
@@ -94,8 +94,8 @@ def train(
     export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     sizes = bert.num_parameters(trained.ranker.bert)
-    epochs = log.curve()
-    outputs.model_run.write_json("curve.json", {"epochs": epochs, **fitted, **sizes})
+    curves = {"epochs": log.curve(), "text_losses": trained.text_losses}
+    outputs.model_run.write_json("curve.json", {**curves, **fitted, **sizes})
     return log.summary()
 
 

@@ -13,15 +13,16 @@ from models import metrics
 
 Floats = npt.NDArray[np.float64]
 
-SCALES = (0.25, 0.5, 1.0, 2.0)  # Of the ranker's most likely weight.
+SCALES = (0.0, 0.25, 0.5, 1.0, 2.0)  # Of the ranker's most likely weight.
 
 
 @dataclasses.dataclass(frozen=True)
 class Blend:
-    """`retrieval` × standardised retrieval score + `ranker` × the ranker's logit."""
+    """`retrieval` × standardised retrieval score + `ranker` × the ranker's logit + `text` × texts' affinity."""
 
     retrieval: float = 1.0
     ranker: float = 0.0
+    text: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,11 @@ def standardise(scores: npt.NDArray[np.float32], present: npt.NDArray[np.bool_])
 
 
 def fit_blend(
-    retrieval: Floats, logits: Floats, target: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]
+    retrieval: Floats,
+    logits: Floats,
+    texts: Floats,
+    target: npt.NDArray[np.int64],
+    present: npt.NDArray[np.bool_],
 ) -> Blend:
     """The weights that put what happened highest.
 
@@ -52,13 +57,14 @@ def fit_blend(
     Args:
         retrieval: [num_requests, num_candidates] standardised.
         logits: [num_requests, num_candidates] the ranker's.
+        texts: [num_requests, num_candidates] how well their texts suit.
         target: [num_requests] place of what happened, -1 if it was not retrieved.
         present: [num_requests, num_candidates] bool.
     """
     found = target >= 0
     if not found.any():
         return Blend()
-    parts = np.stack([retrieval[found], logits[found]], -1)
+    parts = np.stack([retrieval[found], logits[found], texts[found]], -1)
     mask, place = present[found], target[found]
     chosen = np.take_along_axis(parts, place[:, None, None], 1)[:, 0]
 
@@ -67,12 +73,13 @@ def fit_blend(
         shares = scipy.special.softmax(scores, axis=1)
         expected = (shares[..., None] * parts).sum(1)
         likelihood = (chosen @ weights - scipy.special.logsumexp(scores, axis=1)).mean()
-        return -likelihood + 1e-4 * weights @ weights, -(chosen - expected).mean(0) + 2e-4 * weights
+        from_start = weights - start
+        return -likelihood + 1e-4 * from_start @ from_start, -(chosen - expected).mean(0) + 2e-4 * from_start
 
-    start = np.array([1.0, 0.1])
-    best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 2, method="L-BFGS-B").x
-    blends = [Blend(), *(Blend(float(best[0]), float(scale * best[1])) for scale in SCALES)]
-    quality = [_ndcg(np.where(mask, parts @ [b.retrieval, b.ranker], -np.inf), place) for b in blends]
+    start = np.array([1.0, 0.1, 1.0])
+    best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 3, method="L-BFGS-B").x
+    blends = [Blend(), *(Blend(*map(float, best * [1, scale, 1])) for scale in SCALES)]
+    quality = [_ndcg(np.where(mask, parts @ dataclasses.astuple(b), -np.inf), place) for b in blends]
     return blends[int(np.argmax(quality))]
 
 

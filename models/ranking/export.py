@@ -70,6 +70,7 @@ class RankingModule(tf.Module):
         present = candidates != ""
         retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
         scores = blend.retrieval * retrieval + blend.ranker * outputs["list_logits"]
+        scores += blend.text * outputs["text_logits"]
         probabilities = tf.sigmoid(calibration.slope * outputs["positive_logits"] + calibration.offset)
         results = {
             "scores": tf.where(present, scores, _LOWEST),

@@ -86,7 +86,7 @@ class ItemEncoder(keras.layers.Layer):
         Returns:
             [..., width] float32 vectors. Row 0 gets what nothing at all looks like.
         """
-        content = self._content(tf.gather(self._text_vectors.value, rows), rows)
+        content = self._content(self.texts(rows), rows)
         # An item that training has never seen keeps no accidental identity.
         keep = self.are_known(rows)
         if training and self.id_dropout:
@@ -98,10 +98,17 @@ class ItemEncoder(keras.layers.Layer):
         """[...] float32, 1 for rows that training has seen somebody with."""
         return tf.gather(self._known.value, rows)
 
-    def of_text(self, text: tf.Tensor) -> tf.Tensor:
-        """Items of which nothing but the text is known: BERT's readings [..., text_width] → [..., width]."""
-        standardised = (text - self._text_mean.value) / self._text_scale.value
-        return self._content(standardised, tf.zeros(tf.shape(text)[:-1], tf.int32))
+    def texts(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] rows → [..., text_width] float32: BERT's readings, standardised."""
+        return tf.gather(self._text_vectors.value, rows)
+
+    def standardise(self, readings: tf.Tensor) -> tf.Tensor:
+        """BERT's readings of other items [..., text_width], on the scale of `texts`."""
+        return (readings - self._text_mean.value) / self._text_scale.value
+
+    def of_text(self, texts: tf.Tensor) -> tf.Tensor:
+        """Items of which nothing but the text is known: [..., text_width], standardised → [..., width]."""
+        return self._content(texts, tf.zeros(tf.shape(texts)[:-1], tf.int32))
 
     def _content(self, text: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         content = tf.tensordot(text, self._text.kernel.value, 1)

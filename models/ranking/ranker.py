@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from models.behaviour_text.user_sequence import UserSequence
 from models.catalogue import Catalogue
-from models.ranking import attention, feature_encoder, item_encoder, rating_fits, rating_taste
+from models.ranking import attention, feature_encoder, item_encoder, rating_fits, rating_taste, text_affinity
 from models.ranking.hyperparameters import Hyperparameters
 from models.sequences import Sequences
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
 _NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
+_MEMORIES = {"lately": 3.0, "always": 20.0}  # Events after which an event's text counts 1/e, in two contexts.
 _SECONDS = (60.0, 86_400.0, 2_592_000.0)  # A minute, a day, a month: scales of elapsed time.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -28,9 +29,9 @@ class Ranker(keras.Model):
 
     A candidate attends to the user's newest events, and meets the user's text in one of two ways: under `late`
     BERT reads the user once and each candidate attends to that reading; under `cross` BERT reads each candidate's
-    text together with the user's. A query is also compared with each candidate word by word. A taste in ratings
-    is estimated from the ratings in the history; a deep and cross network (Wang et al., 2021, DCN V2) joins it
-    all and ends in three heads.
+    text together with the user's. A taste in ratings is estimated from the ratings in the history; a deep and cross
+    network (Wang et al., 2021, DCN V2) joins it all and ends in three heads. Beside them the candidate's text is
+    compared with those of the events, and with a query (`TextAffinity`).
 
     Args:
         bert: a `BertBackbone`.
@@ -69,8 +70,8 @@ class Ranker(keras.Model):
         # Shut at first: BERT joins a model that already ranks well.
         self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
         self.has_queries = train.query_token_ids is not None
-        if self.has_queries:
-            self._query = keras.layers.Dense(width, use_bias=False, name="query")
+        contexts = ["last", *_MEMORIES, *(["query"] if self.has_queries else [])]
+        self.text_affinity = text_affinity.TextAffinity(contexts, bert.hidden_dim, name="text_affinity")
         if self.has_ratings:
             self._user_design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
             fits = rating_fits.fit(
@@ -90,7 +91,7 @@ class Ranker(keras.Model):
         self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
         self._narrow = keras.layers.Dense(width, use_bias=False, name="narrow")
         self._cross = keras.layers.Dense(
-            (6 + self.has_queries) * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
+            6 * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
         )
         self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
         self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
@@ -117,20 +118,20 @@ class Ranker(keras.Model):
             training: whether dropout acts.
 
         Returns:
-            [batch, num_candidates] float32 `list_logits`, `positive_logits` and `ratings` (standard deviations
-            from the mean; only where the data has values).
+            [batch, num_candidates] float32 `list_logits` and `text_logits`, whose sum is trained to put a list in
+            order; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
         """
         request = {name: tensor for name, tensor in request.items() if name not in self._unused}
         items = self._lookup(training)
-        candidates = self._with_new_items(items(request["candidates"]), request)
+        texts = self._texts(request)
+        candidates = items(request["candidates"])
+        if "candidate_token_ids" in request:
+            candidates = tf.where(_is_new(request)[..., None], self.items.of_text(texts), candidates)
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
         words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
         parts += [words, candidates * words, self._user(request, candidates)]
-        query = self._query_match(request, candidates) if self.has_queries else None
-        parts += [] if query is None else [query]
         parts += self._statistics(request)
-        outputs = {}
         if self.has_ratings:
             rating, deviation = self._estimate(request)
             parts += [rating[..., None], deviation[..., None]]
@@ -141,9 +142,8 @@ class Ranker(keras.Model):
             "list_logits": logits[..., 0] + tf.reduce_sum(candidates * events, axis=-1),
             "positive_logits": logits[..., 1],
         }
-        if query is not None:
-            outputs["list_logits"] += tf.reduce_sum(query, axis=-1)
         outputs["list_logits"] = self._level(outputs["list_logits"], request)
+        outputs["text_logits"] = self.affinity(request, texts)
         if self.has_ratings:
             outputs["ratings"] = rating + logits[..., 2]
             above = rating - self._threshold.value
@@ -159,7 +159,7 @@ class Ranker(keras.Model):
         known = self.items.are_known(request["candidates"])
         is_given = request["candidates"] > 0
         if "candidate_token_ids" in request:
-            is_given |= tf.reduce_any(request["candidate_token_ids"] > 0, axis=-1)
+            is_given |= _is_new(request)
         new = (1.0 - known) * tf.cast(is_given, tf.float32)
         return logits + (1.0 - known) * (_masked_mean(logits, known) - _masked_mean(logits, new))
 
@@ -203,20 +203,21 @@ class Ranker(keras.Model):
         weights = tf.cast(present, tf.float32)[..., None]
         return tf.reduce_sum(output * weights, 1) / tf.reduce_sum(weights, 1)
 
-    def _with_new_items(self, candidates: tf.Tensor, request: Tensors) -> tf.Tensor:
-        """Candidates that the catalogue lacks, by their text."""
+    def _texts(self, request: Tensors) -> tf.Tensor:
+        """[batch, num_candidates, width of BERT]: its readings of the candidates, new ones by the text they bring."""
+        known = self.items.texts(request["candidates"])
         if "candidate_token_ids" not in request:
-            return candidates
+            return known
         longest = min(_NEW_ITEM_TOKENS, self.bert.max_sequence_length - 2)
         given = request["candidate_token_ids"][..., :longest]
         token_ids = tf.broadcast_to(given, tf.concat([tf.shape(request["candidates"]), tf.shape(given)[-1:]], 0))
-        is_new = tf.reduce_any(token_ids > 0, axis=-1) & (request["candidates"] == 0)
+        is_new = _is_new(request)
 
         def read() -> tf.Tensor:
-            vectors = self.items.of_text(self._read_item(tf.boolean_mask(token_ids, is_new)))
-            return tf.tensor_scatter_nd_update(candidates, tf.where(is_new), vectors)
+            texts = self.items.standardise(self._read_item(tf.boolean_mask(token_ids, is_new)))
+            return tf.tensor_scatter_nd_update(known, tf.where(is_new), texts)
 
-        return tf.cond(tf.reduce_any(is_new), read, lambda: candidates)
+        return tf.cond(tf.reduce_any(is_new), read, lambda: known)
 
     def _lookup(self, training: bool) -> Lookup:
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
@@ -258,13 +259,30 @@ class Ranker(keras.Model):
         given = tf.pad(request["candidate_token_ids"], ((0, 0), (0, 0), (0, width)))[..., :width]
         return tf.where(request["candidates"][..., None] > 0, known, given)
 
-    def _query_match(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
-        """[batch, num_candidates, width]: the query's mean word vector times each candidate; 0 without a query."""
-        tokens = request["query_token_ids"]
-        known = tf.cast(tokens > 0, tf.float32)[..., None]
-        words = tf.gather(self.bert.token_embedding.embeddings.value, tokens) * known
-        mean = tf.reduce_sum(words, 1) / tf.maximum(tf.reduce_sum(known, 1), 1.0)
-        return candidates * self._query(mean)[:, None, :]
+    def affinity(self, request: Tensors, texts: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """How well texts suit a request.
+
+        Args:
+            request: `history` and, where the data has queries, `query_token_ids`.
+            texts: [batch or 1, num_candidates, width of BERT] float32.
+            training: whether dropout acts.
+
+        Returns:
+            [batch, num_candidates] float32.
+        """
+        rows = request["history"][:, : self.config.num_events]
+        events = self.items.texts(rows)
+        contexts = {"last": events[:, 0]}
+        age = tf.range(tf.shape(rows)[1], dtype=tf.float32)
+        for name, length in _MEMORIES.items():
+            weights = tf.exp(-age / length) * tf.cast(rows > 0, tf.float32)
+            contexts[name] = _mean(events, weights)
+        if self.has_queries:
+            tokens = request["query_token_ids"]
+            words = tf.gather(self.bert.token_embedding.embeddings.value, tokens)
+            words = _mean(words, tf.cast(tokens > 0, tf.float32))
+            contexts["query"] = tf.math.l2_normalize(words, axis=-1) * np.sqrt(self.bert.hidden_dim)
+        return self.text_affinity((contexts, texts), training=training)
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["history"][:, : self.config.num_events]
@@ -321,6 +339,18 @@ class Ranker(keras.Model):
         known = tf.math.is_finite(value)
         value = tf.where(known, (value - self.rating_mean) / max(self.rating_deviation, 1e-6), 0.0)
         return value, tf.cast(known, tf.float32)
+
+
+def _mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """[batch, n, width] and [batch, n] → [batch, width]; 0 where all weights are."""
+    total = tf.reduce_sum(weights, 1, keepdims=True)
+    return tf.math.divide_no_nan(tf.linalg.matvec(vectors, weights, transpose_a=True), total)
+
+
+def _is_new(request: Tensors) -> tf.Tensor:
+    """[batch, num_candidates] bool: outside the catalogue, but with a text."""
+    has_text = tf.reduce_any(request["candidate_token_ids"] > 0, axis=-1)
+    return has_text & (request["candidates"] == 0)
 
 
 def _masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from models.catalogue import Catalogue
 from models.ranking import bert as berts
 from models.ranking import blend as blends
-from models.ranking import examples, losses, optimizers, requests
+from models.ranking import examples, losses, optimizers, requests, text_affinity
 from models.ranking.hyperparameters import Hyperparameters
 from models.ranking.ranker import Ranker
 from models.sequences import Sequences
@@ -38,12 +39,21 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained ranker and what was fitted on eval."""
+    """A trained ranker and what was fitted on eval.
+
+    Attributes:
+        ranker: the model.
+        blend: of the order of a list.
+        calibration: of P(positive).
+        epochs: passes of training.
+        text_losses: of `TextAffinity` on eval in nats, before and after each of its passes.
+    """
 
     ranker: Ranker
     blend: blends.Blend
     calibration: blends.Calibration
     epochs: tuple[Epoch, ...]
+    text_losses: tuple[float, ...] = ()
 
     @property
     def with_text(self) -> bool:
@@ -53,6 +63,7 @@ class Trained:
 
 def fit(
     ranker: Ranker,
+    catalogue: Catalogue,
     train: Sequences,
     evaluation: Sequences,
     retrieve: examples.Retrieve,
@@ -65,6 +76,7 @@ def fit(
 
     Args:
         ranker: fresh, its BERT pre-trained.
+        catalogue: the items.
         train: what it learns from.
         evaluation: what decides when to stop, how far to trust retrieval, and calibration.
         retrieve: what the retrieval model returns.
@@ -90,7 +102,10 @@ def fit(
     berts.merge_lora(ranker.bert)
     if config.epochs_with_text and config.fine_tune != "head":
         ranker.read_items()  # By the BERT that is exported: it will read new items as it read these.
-    return Trained(ranker, *_fit_on_eval(ranker, held_out, config), tuple(epochs))
+    text_losses: tuple[float, ...] = ()
+    if config.list_weight:
+        text_losses = text_affinity.fit(ranker, catalogue, train, evaluation, config.seed)
+    return Trained(ranker, *_fit_on_eval(ranker, held_out, config), tuple(epochs), text_losses)
 
 
 def _source(
@@ -283,7 +298,7 @@ def _fit_on_eval(
     score = tf.function(lambda batch: ranker(batch, with_text=ranker.listens), reduce_retracing=True)
     eval_config = _eval_config(config)
     rng = np.random.default_rng(config.seed)
-    logits, targets, positive_logits, positives = [], [], [], []
+    logits, text_logits, targets, positive_logits, positives = [], [], [], [], []
     for start in range(0, len(held_out), eval_config.batch_size):
         which = np.arange(start, min(start + eval_config.batch_size, len(held_out)))
         batch = examples.batch(held_out, which, eval_config, rng)
@@ -292,6 +307,7 @@ def _fit_on_eval(
         batch["candidates"] = np.concatenate([happened, held_out.retrieved[which]], 1)
         outputs = score(_Trainer._tensors(batch))
         logits.append(outputs["list_logits"].numpy()[:, num_targets:])
+        text_logits.append(outputs["text_logits"].numpy()[:, num_targets:])
         targets.append(happened[:, 0])
         known = batch["is_event"][:, :num_targets] > 0
         positive_logits.append(outputs["positive_logits"].numpy()[:, :num_targets][known])
@@ -301,6 +317,7 @@ def _fit_on_eval(
     blend = blends.fit_blend(
         blends.standardise(held_out.retrieval_scores, present),
         np.concatenate(logits).astype(np.float64),
+        np.concatenate(text_logits).astype(np.float64),
         np.where(place.any(1), place.argmax(1), -1),
         present,
     )

@@ -192,7 +192,10 @@ def test_only_stock_operations(outputs: component.Outputs) -> None:
 def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
     curve = outputs.model_run.read_json("curve.json")
     assert [epoch["with_text"] for epoch in curve["epochs"]] == [False, True]
-    assert set(curve) == {"epochs", "blend", "calibration", "bert_parameters", "bert_parameters_trained"}
+    assert set(curve) == {
+        "epochs", "text_losses", "blend", "calibration", "bert_parameters", "bert_parameters_trained"
+    }  # fmt: skip
+    assert min(curve["text_losses"]) < curve["text_losses"][0]
     assert curve["bert_parameters_trained"] == curve["bert_parameters"]
 
 

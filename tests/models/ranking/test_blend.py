@@ -18,25 +18,28 @@ def test_standardise_is_the_same_in_numpy_and_in_the_graph() -> None:
 
 def test_blend_finds_the_weights_that_made_the_data() -> None:
     rng = np.random.default_rng(0)
-    parts = rng.normal(size=(4000, 9, 2))
-    chance = scipy.special.softmax(parts @ [0.7, 1.5], axis=1)
+    parts = rng.normal(size=(4000, 9, 3))
+    chance = scipy.special.softmax(parts @ [0.7, 1.5, 0.4], axis=1)
     target = (chance.cumsum(1) > rng.random((4000, 1))).argmax(1)
-    fitted = blend.fit_blend(parts[..., 0], parts[..., 1], target, np.ones((4000, 9), bool))
-    assert (fitted.retrieval, fitted.ranker) == (pytest.approx(0.7, abs=0.1), pytest.approx(1.5, abs=0.1))
+    fitted = blend.fit_blend(*np.moveaxis(parts, 2, 0), target, np.ones((4000, 9), bool))
+    assert (fitted.retrieval, fitted.text) == (pytest.approx(0.7, abs=0.1), pytest.approx(0.4, abs=0.1))
+    assert fitted.ranker == pytest.approx(1.5, abs=0.1)
 
 
 def test_a_ranker_that_knows_nothing_is_not_listened_to() -> None:
     rng = np.random.default_rng(0)
     retrieval = np.tile(np.arange(9.0), (200, 1))
     noise = rng.normal(size=(200, 9))
-    fitted = blend.fit_blend(retrieval, noise, np.full(200, 8), np.ones((200, 9), bool))
-    order = fitted.retrieval * retrieval + fitted.ranker * noise
+    fitted = blend.fit_blend(retrieval, noise, noise[::-1], np.full(200, 8), np.ones((200, 9), bool))
+    order = fitted.retrieval * retrieval + fitted.ranker * noise + fitted.text * noise[::-1]
     assert (order.argmax(1) == 8).all()
 
 
 def test_nothing_found_on_eval() -> None:
     scores = np.zeros((3, 2))
-    assert blend.fit_blend(scores, scores, np.full(3, -1), np.ones((3, 2), bool)) == blend.Blend(1.0, 0.0)
+    assert blend.fit_blend(scores, scores, scores, np.full(3, -1), np.ones((3, 2), bool)) == blend.Blend(
+        1.0, 0.0, 0.0
+    )
 
 
 def test_calibration_finds_slope_and_offset() -> None:
