@@ -261,7 +261,7 @@ def report(runs: Runs, masks: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list
     lines += [
         "",
         "Nats are the listwise loss of the ranker's own logits on eval: lower is better, whatever the blend trusts",
-        "them with. It reads users where BERT's reading of them lowered the loss on eval, so that its gate has opened.",
+        "them with. It reads users where BERT's reading of them lowered the loss on eval: the gate has opened.",
     ]
     lines += ["", f"Pre-training took {kept[f'{DEFAULT}.pretraining.cpu_seconds']:.0f} CPU s.", ""]
     shuffled = np.mean([run.ndcg for run in runs[SHUFFLED]], axis=0)
