@@ -66,7 +66,7 @@ def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
     return split_dataset(dataset, split, folder)
 
 
-def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path) -> Data:
+def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_preset: str = "") -> Data:
     """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others."""
     from components import example_gen, transform, transformed
 
@@ -77,7 +77,8 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path) -> Data
         example_gen.Config(split=split),  # type: ignore[arg-type]
     )
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
-    transform.run(transform.Inputs(dataset, **tables), transform.Outputs(graph, examples), transform.Config())
+    config = transform.Config(bert_preset=bert_preset)
+    transform.run(transform.Inputs(dataset, **tables), transform.Outputs(graph, examples), config)
     splits = [transformed.load_sequences(graph, examples, name) for name in ("train", "eval", "test")]
     return Data(transformed.load_catalogue(graph), *splits)
 

@@ -73,7 +73,7 @@ def fit_blend(
         shares = scipy.special.softmax(scores, axis=1)
         expected = (shares[..., None] * parts).sum(1)
         likelihood = (chosen @ weights - scipy.special.logsumexp(scores, axis=1)).mean()
-        from_start = weights - start
+        from_start = weights - start  # Where eval says nothing of a weight, it stays.
         return -likelihood + 1e-4 * from_start @ from_start, -(chosen - expected).mean(0) + 2e-4 * from_start
 
     start = np.array([1.0, 0.1, 1.0])

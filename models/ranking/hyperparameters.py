@@ -42,7 +42,7 @@ class Hyperparameters:
     rate_with_text: float = 0.1  # Share of that rate while BERT trains: what is learnt by then is kept.
     bert_learning_rate: float = 2e-4  # Highest rate while BERT trains.
     weight_decay: float = 0.01  # Decoupled (AdamW).
-    list_weight: float = 1.0  # Weight of the listwise softmax loss.
+    list_weight: float = 1.0  # Weight of the listwise softmax loss; 0: no order is learnt, nor texts' affinity.
     positive_weight: float = 1.0  # Weight of the cross-entropy of P(positive).
     rating_weight: float = 1.0  # Weight of the squared error of ratings, in standard deviations.
     distil_weight: float = 0.0  # Weight of the cross-entropy to a `cross` teacher, which is trained first; 0: none.

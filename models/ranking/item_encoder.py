@@ -69,12 +69,14 @@ class ItemEncoder(keras.layers.Layer):
         self._vector.build((None, 2 * self.width))
 
     def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Takes BERT's reading of each item: [num_rows, text_width] float32; row 0 says nothing."""
-        known = vectors[1:]
-        mean, scale = known.mean(0), known.std(0) + 1e-3
-        self._text_mean.assign(mean)
-        self._text_scale.assign(scale)
-        self._text_vectors.assign(np.concatenate([np.zeros_like(vectors[:1]), (known - mean) / scale]))
+        """Takes BERT's reading of each item: [num_rows, text_width] float32; 0 is kept of those without a text."""
+        speaks = self._catalogue.token_ids.any(axis=1)
+        if speaks.any():
+            mean, scale = vectors[speaks].mean(0), vectors[speaks].std(0) + 1e-3
+            self._text_mean.assign(mean)
+            self._text_scale.assign(scale)
+            vectors = np.where(speaks[:, None], (vectors - mean) / scale, 0.0)
+        self._text_vectors.assign(vectors * speaks[:, None])
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Items as vectors.

@@ -17,7 +17,7 @@ from models.sequences import Sequences
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
 _NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
-_MEMORIES = {"lately": 3.0, "always": 20.0}  # Events after which an event's text counts 1/e, in two contexts.
+_MEMORIES = {"last": 0.1, "lately": 3.0, "long": 20.0}  # Contexts: events after which an event's text counts 1/e.
 _SECONDS = (60.0, 86_400.0, 2_592_000.0)  # A minute, a day, a month: scales of elapsed time.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -70,7 +70,7 @@ class Ranker(keras.Model):
         # Shut at first: BERT joins a model that already ranks well.
         self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
         self.has_queries = train.query_token_ids is not None
-        contexts = ["last", *_MEMORIES, *(["query"] if self.has_queries else [])]
+        contexts = [*_MEMORIES, *(["query"] if self.has_queries else [])]
         self.text_affinity = text_affinity.TextAffinity(contexts, bert.hidden_dim, name="text_affinity")
         if self.has_ratings:
             self._user_design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
@@ -118,15 +118,15 @@ class Ranker(keras.Model):
             training: whether dropout acts.
 
         Returns:
-            [batch, num_candidates] float32 `list_logits` and `text_logits`, whose sum is trained to put a list in
-            order; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
+            [batch, num_candidates] float32 `list_logits`, of the order of a list; `text_logits`, the affinity of
+            texts; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
         """
         request = {name: tensor for name, tensor in request.items() if name not in self._unused}
         items = self._lookup(training)
         texts = self._texts(request)
         candidates = items(request["candidates"])
         if "candidate_token_ids" in request:
-            candidates = tf.where(_is_new(request)[..., None], self.items.of_text(texts), candidates)
+            candidates = self._with_new_items(candidates, texts, _is_new(request))
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
         words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
@@ -143,7 +143,7 @@ class Ranker(keras.Model):
             "positive_logits": logits[..., 1],
         }
         outputs["list_logits"] = self._level(outputs["list_logits"], request)
-        outputs["text_logits"] = self.affinity(request, texts)
+        outputs["text_logits"] = self._affinity_on_a_par(request, texts)
         if self.has_ratings:
             outputs["ratings"] = rating + logits[..., 2]
             above = rating - self._threshold.value
@@ -219,6 +219,21 @@ class Ranker(keras.Model):
 
         return tf.cond(tf.reduce_any(is_new), read, lambda: known)
 
+    def _with_new_items(self, candidates: tf.Tensor, texts: tf.Tensor, is_new: tf.Tensor) -> tf.Tensor:
+        """Candidates that the catalogue lacks, by their text."""
+
+        def read() -> tf.Tensor:
+            vectors = self.items.of_text(tf.boolean_mask(texts, is_new))
+            return tf.tensor_scatter_nd_update(candidates, tf.where(is_new), vectors)
+
+        return tf.cond(tf.reduce_any(is_new), read, lambda: candidates)
+
+    def _affinity_on_a_par(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
+        """Affinity; a candidate that says nothing of itself gets the mean of the others."""
+        affinity = self.affinity(request, texts)
+        speaks = tf.cast(tf.reduce_any(texts != 0, axis=-1), tf.float32)
+        return affinity + (1.0 - speaks) * _masked_mean(affinity, speaks)
+
     def _lookup(self, training: bool) -> Lookup:
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
             return lambda rows: self.items(rows, training=training)
@@ -271,12 +286,10 @@ class Ranker(keras.Model):
             [batch, num_candidates] float32.
         """
         rows = request["history"][:, : self.config.num_events]
+        known = tf.cast(rows > 0, tf.float32)
+        age = tf.cumsum(known, axis=1) - 1
         events = self.items.texts(rows)
-        contexts = {"last": events[:, 0]}
-        age = tf.range(tf.shape(rows)[1], dtype=tf.float32)
-        for name, length in _MEMORIES.items():
-            weights = tf.exp(-age / length) * tf.cast(rows > 0, tf.float32)
-            contexts[name] = _mean(events, weights)
+        contexts = {name: _mean(events, tf.exp(-age / length) * known) for name, length in _MEMORIES.items()}
         if self.has_queries:
             tokens = request["query_token_ids"]
             words = tf.gather(self.bert.token_embedding.embeddings.value, tokens)

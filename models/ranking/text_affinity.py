@@ -71,10 +71,14 @@ class TextAffinity(keras.layers.Layer):
             tf.matmul(self._dropout(contexts[name], training=training), kernel.value)
             for name, kernel in self._contexts.items()
         ]
+        wanted = tf.add_n(projected)
         offered = tf.tensordot(self._dropout(texts, training=training), self._candidates.value, 1)
-        return tf.linalg.matvec(offered, tf.add_n(projected))
+        if texts.shape[0] == 1:  # The same candidates for everybody: one product.
+            return tf.matmul(wanted, offered[0], transpose_b=True)
+        return tf.linalg.matvec(offered, wanted)
 
     def _kernel(self, name: str, initializer: Any) -> Any:
+        # Not among what the ranker trains; learnt anew even where training goes on from an earlier model.
         shape = (self.width, _SIZE)
         return self.add_weight(name=f"{name}_kernel", shape=shape, initializer=initializer, trainable=False)
 
@@ -84,8 +88,8 @@ def fit(
 ) -> tuple[float, ...]:
     """Trains a ranker's `TextAffinity` by itself; its other weights stay.
 
-    The likelihood of what came next among the whole catalogue (or a sample of it), given how often each item is
-    picked anyway: what is popular is for others to say. The pass that is best on eval is kept.
+    The likelihood of what came next among all items that training knows (or a sample of them), given how often each
+    is picked anyway: what is popular is for others to say. The pass that is best on eval is kept.
 
     Args:
         ranker: has read its items.
@@ -104,11 +108,11 @@ def fit(
         return ()
     trainer = _Trainer(ranker, catalogue, known, -(-min(len(moments), _MOMENTS) // _BATCH))
     held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _EVAL_MOMENTS)).astype(np.int64)]
-    rows = trainer.rows(rng)
+    sample = trainer.sample(rng)
     judged = [trainer.inputs(evaluation, held_out[at : at + _BATCH]) for at in range(0, len(held_out), _BATCH)]
 
     def on_eval() -> float:
-        losses = [float(trainer.evaluate(request, picked, rows)) for request, picked in judged]
+        losses = [float(trainer.evaluate(request, picked, *sample)) for request, picked in judged]
         return float(np.average(losses, weights=[len(picked) for _, picked in judged]))
 
     kernels = ranker.text_affinity.kernels
@@ -116,7 +120,7 @@ def fit(
     while len(curve) <= _MAX_PASSES and len(curve) - int(np.argmin(curve)) <= _PATIENCE:
         drawn = moments[rng.permutation(len(moments))[:_MOMENTS]]
         for at in range(0, len(drawn), _BATCH):
-            trainer.step(*trainer.inputs(train, drawn[at : at + _BATCH]), trainer.rows(rng))
+            trainer.step(*trainer.inputs(train, drawn[at : at + _BATCH]), *trainer.sample(rng))
         curve.append(on_eval())
         if np.argmin(curve) == len(curve) - 1:
             best = [np.array(kernel) for kernel in kernels]
@@ -145,27 +149,38 @@ class _Trainer:
         request = {name: tf.constant(features[name]) for name in names}
         return request, tf.constant(sequences.item_index[moments.cut])
 
-    def rows(self, rng: np.random.Generator) -> tf.Tensor:
-        """[num_rows] int32 items that what came next is told apart from."""
-        sampled = self._known if len(self._known) <= _ROWS else rng.choice(self._known, _ROWS, replace=False)
-        return tf.constant(sampled, tf.int32)
+    def sample(self, rng: np.random.Generator) -> tuple[tf.Tensor, tf.Tensor]:
+        """Items that what came next is told apart from: rows and what is added to their logits, [num_rows] each.
+
+        A sample is drawn as items are picked, so that the sum over it stands for the sum over all.
+        """
+        if len(self._known) <= _ROWS:
+            return tf.constant(self._known, tf.int32), tf.gather(self._popularity, self._known)
+        counts = np.exp(self._popularity[self._known]).astype(np.float64)
+        rows = rng.choice(self._known, _ROWS, p=counts / counts.sum())
+        return tf.constant(rows, tf.int32), tf.fill([_ROWS], tf.constant(np.log(counts.sum() / _ROWS), tf.float32))
 
     def _loss(
-        self, request: Mapping[str, tf.Tensor], picked: tf.Tensor, rows: tf.Tensor, training: bool = False
+        self,
+        request: Mapping[str, tf.Tensor],
+        picked: tf.Tensor,
+        rows: tf.Tensor,
+        weights: tf.Tensor,
+        training: bool = False,
     ) -> tf.Tensor:
         offered = tf.concat([rows, picked], 0)
-        texts = self._ranker.items.texts(offered)[None]
-        logits = self._ranker.affinity(request, texts, training) + tf.gather(self._popularity, offered)
+        added = tf.concat([weights, tf.gather(self._popularity, picked)], 0)
+        logits = self._ranker.affinity(request, self._ranker.items.texts(offered)[None], training) + added
         num_rows = tf.shape(rows)[0]
         mine = tf.linalg.diag_part(logits[:, num_rows:])
         others = tf.where(rows == picked[:, None], -1e9, logits[:, :num_rows])
         return tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(others, axis=1) - mine))
 
-    def _step(self, request: Mapping[str, tf.Tensor], picked: tf.Tensor, rows: tf.Tensor) -> None:
+    def _step(self, request: Mapping[str, tf.Tensor], picked: tf.Tensor, rows: tf.Tensor, weights: tf.Tensor) -> None:
         values = [variable.value for variable in self._kernels]
         with tf.GradientTape() as tape:
             tape.watch(values)
-            loss = self._loss(request, picked, rows, training=True)
+            loss = self._loss(request, picked, rows, weights, training=True)
         self._optimizer.apply(tape.gradient(loss, values), self._kernels)
 
 

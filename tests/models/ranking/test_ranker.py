@@ -1,13 +1,16 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.ranking.blend import Blend, Calibration
-from models.ranking.export import RankingModule
+from models.ranking.export import RankingModule, rank_specs
 from models.ranking.hyperparameters import Hyperparameters
+from models.ranking.ranker import Ranker
 from models.ranking.training import Trained
+from models.sequences import Sequences
 from tests.models.ranking.toy import CONFIG, make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -32,26 +35,65 @@ def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     assert np.abs(logits(True) - logits(False)).max() > 1e-4
 
 
-def test_a_query_counts_in_what_is_exported() -> None:
-    catalogue = toy_catalogue()
-    tokens = np.zeros((len(toy_sequences().item_index), 2), np.int32)
-    train = dataclasses.replace(toy_sequences(), query_token_ids=tokens)
-    ranker = make_ranker(catalogue, train)
+def _text_ranker(train: Sequences) -> Ranker:
+    """Its affinity of texts says something."""
+    ranker = make_ranker(toy_catalogue(), train)
     ranker.read_items()
     for kernel in ranker.text_affinity.kernels:
         kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    # The blend of a real training may shut the ranker out of the order; this one does not.
-    module = RankingModule(Trained(ranker, Blend(1.0, 0.0, 1.0), Calibration(), ()), catalogue, train)
+    return ranker
+
+
+def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:  # type: ignore[type-arg]
+    """Scores that `rank` gives where nothing but texts decides."""
+    module = RankingModule(Trained(ranker, Blend(0.0, 0.0, 1.0), Calibration(), ()), toy_catalogue(), train)
     rank = module.signatures()["rank"]
-    given = {
-        name: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
-        if spec.dtype != tf.string
-        else tf.fill([1 if size is None else size for size in spec.shape], "")
-        for name, spec in rank.structured_input_signature[1].items()
-    }
-    given |= {"candidates": tf.constant([["i1", "i2"]]), "retrieval_scores": tf.zeros([1, 2])}
-    served = [rank(**given | {"query_token_ids": tf.constant([words])})["scores"].numpy() for words in ([0], [5])]
-    assert np.abs(served[1] - served[0]).max() > 1e-6
+    request = {}
+    for name, spec in rank_specs(train).items():
+        shape = [1 if size is None else size for size in spec.shape]
+        nothing = tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)
+        request[name] = tf.constant(given[name], spec.dtype) if name in given else nothing
+    request["retrieval_scores"] = tf.zeros_like(request["candidates"] == "", tf.float32)
+    return rank(**request)["scores"].numpy()[0]
+
+
+def _with_queries() -> Sequences:
+    sequences = toy_sequences()
+    return dataclasses.replace(sequences, query_token_ids=np.zeros((len(sequences.item_index), 2), np.int32))
+
+
+def test_a_query_counts_in_what_is_exported() -> None:
+    train = _with_queries()
+    ranker = _text_ranker(train)
+    plain, searched = (
+        _serve(ranker, train, candidates=[["i1", "i2"]], query_token_ids=[words]) for words in ([0], [5])
+    )
+    assert np.abs(searched - plain).max() > 1e-3
+
+
+def test_affinity_is_served_as_it_was_learnt() -> None:
+    train = _with_queries()
+    ranker, catalogue = _text_ranker(train), toy_catalogue()
+    same_text = [[catalogue.token_ids[5].tolist()]]
+    history = {"history": [["i3", "i4"]], "history_value": [[1.0, 2.0]], "history_event_type": [["", ""]]}
+    history["history_timestamp"] = [[1, 2]]
+    served = _serve(ranker, train, candidates=[["i1", "i5", "new", ""]], candidate_token_ids=same_text, **history)
+    request = {"history": tf.constant([[4, 3, 0]]), "query_token_ids": tf.zeros([1, 1], tf.int32)}
+    learnt = np.asarray(ranker.affinity(request, ranker.items.texts(tf.constant([[1, 5]]))))[0]
+    np.testing.assert_allclose(served[:2], learnt, rtol=1e-4, atol=1e-5)
+    assert served[2] == pytest.approx(served[1], rel=1e-4), "an item outside the catalogue, with the text of i5"
+    assert served[3] == np.finfo(np.float32).min
+    silent = _serve(ranker, train, candidates=[["i1", "i5", "new"]], **history)
+    assert silent[2] == pytest.approx(learnt.mean(), rel=1e-4), "one without a text stands on a par with the others"
+
+
+def test_gaps_in_a_history_change_no_affinity() -> None:
+    train = _with_queries()
+    ranker = _text_ranker(train)
+    texts, query = ranker.items.texts(tf.constant([[1, 2, 5]])), tf.zeros([1, 1], tf.int32)
+    requests = ({"history": tf.constant([rows]), "query_token_ids": query} for rows in ([4, 3, 0], [0, 4, 3]))
+    plain, gap = (np.asarray(ranker.affinity(request, texts)) for request in requests)
+    np.testing.assert_allclose(plain, gap, rtol=1e-4)
 
 
 def test_new_items_stand_on_a_par_with_the_others_and_in_the_rankers_order() -> None:

@@ -86,6 +86,7 @@ def test_a_query_is_answered_with_other_words() -> None:
 def test_nothing_to_learn_from() -> None:
     catalogue, train = _world()
     ranker = make_ranker(catalogue, train)
+    ranker.read_items()
     empty = dataclasses.replace(train, num_history=np.diff(train.row_splits))
     for splits in ((train, empty), (empty, train)):
         assert text_affinity.fit(ranker, catalogue, *splits, 0) == ()
