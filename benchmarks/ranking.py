@@ -49,8 +49,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "cross, short": {**SHORT, "interaction": "cross"},
     "late distilled from cross, short": {**SHORT, "distil_weight": 1.0},
 }
-# A BERT from elsewhere is larger, and its head for masked words has to learn first.
-OF_PRESET = {"learning_rate": 5e-4, "batch_size": 16}
+# A BERT from elsewhere is large, and its head for masked words has to learn first.
+PRESET_PRETRAINING = {"learning_rate": 5e-4, "batch_size": 16, "epochs": 1, "moments_per_user": 3}
+PRESET_RANKING = {"fine_tune": "lora", "bert_learning_rate": 5e-4}
 P3 = {"p3": "random", "p3-temporal": "temporal"}
 QUICK_STORE = {"num_users": 60, "num_items": 80, "num_events": 1200}
 
@@ -113,8 +114,10 @@ def prepare(
         parts.test,
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
         retrieval={"num_epochs": 1} if quick else {},
-        pretraining=({"epochs": 1, "moments_per_user": 1} if quick else {}) | (OF_PRESET if bert_preset else {}),
-        ranking={"epochs_without_text": 1, "moments_per_user": 1} if quick else {},
+        pretraining=(PRESET_PRETRAINING if bert_preset else {})
+        | ({"epochs": 1, "moments_per_user": 1} if quick else {}),
+        ranking=(PRESET_RANKING if bert_preset else {})
+        | ({"epochs_without_text": 1, "moments_per_user": 1} if quick else {}),
     )
 
 
