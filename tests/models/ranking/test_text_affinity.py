@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models.catalogue import Catalogue
-from models.ranking import text_affinity
+from models.ranking import requests, text_affinity
 from models.ranking.ranker import Ranker
 from models.sequences import Sequences
 from tests.models.ranking.toy import make_ranker
@@ -68,6 +68,24 @@ def test_a_sample_of_the_catalogue_is_enough(num_rows: int, monkeypatch: pytest.
     ranker, losses = _fitted(*_world())
     affinity = _of_all(ranker, [1, 0, 0])
     assert KINDS[1 + affinity[1:].argmax()] == 2 and min(losses) < losses[0] - 0.5
+
+
+def test_a_sample_stands_for_the_whole_where_few_items_are_picked_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, train = _world()
+    counts = np.array([0, 1000, *[2] * (NUM_ITEMS - 1)])
+    ranker = make_ranker(dataclasses.replace(catalogue, train_counts=counts), train)
+    ranker.read_items()
+    for kernel in ranker.text_affinity.kernels:
+        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) / 8)
+    trainer = text_affinity._Trainer(
+        ranker, dataclasses.replace(catalogue, train_counts=counts), np.arange(1, NUM_ITEMS + 1), 1
+    )
+    given = trainer.inputs(train, requests.every_target(train)[:64])
+    rng = np.random.default_rng(0)
+    whole = float(trainer.evaluate(*given, *trainer.sample(rng)))
+    monkeypatch.setattr(text_affinity, "_ROWS", 12)
+    sampled = [float(trainer.evaluate(*given, *trainer.sample(rng))) for _ in range(200)]
+    assert np.mean(sampled) == pytest.approx(whole, abs=0.1 * whole)
 
 
 def test_a_query_is_answered_with_other_words() -> None:
