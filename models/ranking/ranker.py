@@ -200,8 +200,7 @@ class Ranker(keras.Model):
     def _read_item(self, token_ids: tf.Tensor) -> tf.Tensor:
         """[num_items, tokens] int32 → [num_items, width of BERT]: [CLS] text [SEP], mean over tokens."""
         output, present = self._read(self.text.of_items(token_ids), training=False)
-        weights = tf.cast(present, tf.float32)[..., None]
-        return tf.reduce_sum(output * weights, 1) / tf.reduce_sum(weights, 1)
+        return _mean(output, tf.cast(present, tf.float32))
 
     def _texts(self, request: Tensors) -> tf.Tensor:
         """[batch, num_candidates, width of BERT]: its readings of the candidates, new ones by the text they bring."""

@@ -52,6 +52,11 @@ def random_moments(sequences: Sequences, per_user: int, rng: np.random.Generator
     return chosen[rng.permutation(len(chosen))]
 
 
+def thinned(moments: Moments, most: int) -> Moments:
+    """At most `most` of them, evenly spread."""
+    return moments[np.linspace(0, len(moments) - 1, min(len(moments), most)).astype(np.int64)]
+
+
 def features(sequences: Sequences, moments: Moments, num_events: int) -> dict[str, npt.NDArray[np.generic]]:
     """Model inputs of each moment.
 

@@ -27,8 +27,6 @@ _ROWS = 4096  # Items that what came next is told apart from, at most.
 _BATCH = 256
 _LEARNING_RATE = 3e-3
 
-Ints = npt.NDArray[np.int32]
-
 
 class TextAffinity(keras.layers.Layer):
     """The inner product of learnt projections: one for each context of a request, and one for candidates' texts.
@@ -107,7 +105,7 @@ def fit(
     if not len(moments) or not len(held_out):
         return ()
     trainer = _Trainer(ranker, catalogue, known, -(-min(len(moments), _MOMENTS) // _BATCH))
-    held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _EVAL_MOMENTS)).astype(np.int64)]
+    held_out = requests.thinned(held_out, _EVAL_MOMENTS)
     sample = trainer.sample(rng)
     judged = [trainer.inputs(evaluation, held_out[at : at + _BATCH]) for at in range(0, len(held_out), _BATCH)]
 
@@ -135,6 +133,7 @@ class _Trainer:
     def __init__(self, ranker: Ranker, catalogue: Catalogue, known: npt.NDArray[np.int64], steps: int):
         self._ranker = ranker
         self._known = known
+        self._counts = catalogue.train_counts[known]
         self._popularity = np.log(np.maximum(catalogue.train_counts, 1)).astype(np.float32)
         self._kernels = ranker.text_affinity.kernels
         self._optimizer = optimizers.adamw(_LEARNING_RATE, steps * _MAX_PASSES)
@@ -156,9 +155,9 @@ class _Trainer:
         """
         if len(self._known) <= _ROWS:
             return tf.constant(self._known, tf.int32), tf.gather(self._popularity, self._known)
-        counts = np.exp(self._popularity[self._known]).astype(np.float64)
-        rows = rng.choice(self._known, _ROWS, p=counts / counts.sum())
-        return tf.constant(rows, tf.int32), tf.fill([_ROWS], tf.constant(np.log(counts.sum() / _ROWS), tf.float32))
+        total = self._counts.sum()
+        rows = rng.choice(self._known, _ROWS, p=self._counts / total)
+        return tf.constant(rows, tf.int32), tf.fill([_ROWS], tf.constant(np.log(total / _ROWS), tf.float32))
 
     def _loss(
         self,

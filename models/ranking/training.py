@@ -128,9 +128,7 @@ def _held_out(evaluation: Sequences, retrieve: examples.Retrieve, config: Hyperp
     if config.targets == "any":
         moments = requests.first_targets(evaluation)
         return examples.unlisted(evaluation, moments, config.num_candidates, False)
-    moments = requests.every_target(evaluation)
-    if len(moments) > _MAX_EVAL_MOMENTS:
-        moments = moments[np.linspace(0, len(moments) - 1, _MAX_EVAL_MOMENTS).astype(np.int64)]
+    moments = requests.thinned(requests.every_target(evaluation), _MAX_EVAL_MOMENTS)
     return examples.Labelled(evaluation, moments, *retrieve(evaluation, moments, config.num_candidates), False)
 
 
