@@ -1,8 +1,7 @@
-"""The distribution `homefeed`: an application whose rooms are its import packages."""
+"""The distribution `homefeed`: one import package, whose rooms are folders at the top of the repository."""
 
 from setuptools import find_packages, setup
 
-ROOMS = ("schemas", "models", "components", "pipeline", "serving")
 KUBEFLOW = ["kfp>=2.13,<2.14"]
 VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
@@ -12,8 +11,8 @@ setup(
     description="From three tables to a served, personal home page: TFDV, TFRS, KerasNLP, TensorFlow Serving",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",  # TFDV's wheels for glibc 2.36 end at 3.11.
-    packages=find_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)], exclude=["serving.client*"]),
-    package_data={"schemas": ["*.pbtxt"], "serving.deploy": ["templates/**/*.j2"]},
+    packages=find_packages(include=["homefeed", "homefeed.*"]),  # `homefeed/` holds links to the rooms.
+    package_data={"homefeed.schemas": ["*.pbtxt"], "homefeed.serving.deploy": ["templates/**/*.j2"]},
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
@@ -65,8 +64,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "homefeed = pipeline.cli:main",
-            "homefeed-model-server = serving.model_server.main:main",
+            "homefeed = homefeed.pipeline.cli.main:main",
+            "homefeed-model-server = homefeed.serving.model_server.main:main",
         ]
     },
 )

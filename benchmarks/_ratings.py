@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.retrieval import prepare
-from components.artifacts import TransformGraph
-from models.catalogue import Catalogue
-from models.ranking.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.components.artifacts.types import TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.sequences import Sequences
 
 RATINGS = Hyperparameters(
     targets="any",
@@ -66,7 +66,7 @@ def split_ratings(everything: Sequences, part: int) -> Sequences:
 
 def rating_data(source: str | None, split: str, folder: pathlib.Path) -> RatingData:
     """MovieLens-100K: `random` 80/10/10, or `temporal` as in P2."""
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     data = prepare(source, "leave_one_out" if split == "random" else split, folder)
     vocabulary = transformed.load_wordpiece(TransformGraph(folder / "graph"))
@@ -136,9 +136,9 @@ def biases(data: RatingData, kind: str) -> Floats:
 
 def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     """Method → figures on the test split."""
-    from models.behaviour_text.user_sequence import UserSequence, text_tables
-    from models.ranking import bert, training
-    from models.ranking.ranker import Ranker
+    from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
+    from homefeed.models.ranking import bert, training
+    from homefeed.models.ranking.ranker import Ranker
 
     config = dataclasses.replace(RATINGS, seed=seed)
     bert.keras_seed(seed)

@@ -29,11 +29,11 @@ def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
     """Runs the pipeline on a simulated store; gives the root."""
     import contextlib
 
-    from components.artifacts import DatasetDir
-    from pipeline.config import load_config
-    from pipeline.datasets.sample import write_sample
-    from pipeline.local_runner import run_pipeline
-    from pipeline.recommender import recommender
+    from homefeed.components.artifacts.types import DatasetDir
+    from homefeed.pipeline.config import load_config
+    from homefeed.pipeline.datasets.sample import write_sample
+    from homefeed.pipeline.recommender import recommender
+    from homefeed.pipeline.runner.local_runner import run_pipeline
 
     data, root = folder / "data", folder / "root"
     write_sample(data, num_users=num_users, num_events=num_users * 12)
@@ -53,11 +53,11 @@ def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
 
 def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: int) -> dict[str, Any]:
     """Users a CPU second, of both ways."""
-    from components import bulk_inferrer
-    from serving.predictors import GrpcPredictor, LocalPredictor
-    from serving.process import model_server
-    from serving.profiles import FILE_NAME, ProfileStore
-    from serving.recommender import FUSED, Recommender
+    from homefeed.components.bulk_inferrer import component as bulk_inferrer
+    from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
+    from homefeed.serving.process import model_server
+    from homefeed.serving.profiles import FILE_NAME, ProfileStore
+    from homefeed.serving.recommender import FUSED, Recommender
 
     profiles = ProfileStore(root / "serving" / FILE_NAME)
     known = [profiles.get(user_id) for user_id in profiles.user_ids()]

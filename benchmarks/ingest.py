@@ -72,8 +72,8 @@ def generate(folder: pathlib.Path, num_rows: int, seed: int = 0) -> int:
 def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] = COMPONENTS) -> dict[str, float]:
     """Runs the four components, or the first of them, in this process."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from components import example_gen, example_validator, schema_gen, statistics_gen
-    from components.artifacts import (
+    from homefeed.components import statistics_gen
+    from homefeed.components.artifacts.types import (
         DatasetDir,
         ExampleAnomalies,
         Examples,
@@ -81,6 +81,9 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
         Quarantine,
         Schema,
     )
+    from homefeed.components.example_gen import component as example_gen
+    from homefeed.components.example_validator import component as example_validator
+    from homefeed.components.schema_gen import component as schema_gen
 
     found = {"imports_cpu_seconds": _cpu_of(_import_libraries), "imports_rss_mb": _peak_mb()}
     tables = ("interactions", "items", "users")
@@ -120,7 +123,7 @@ def _import_libraries() -> None:
     import tensorflow as tf
     import tensorflow_data_validation  # noqa: F401
 
-    import components._ingest  # noqa: F401
+    import homefeed.components.example_gen.beam  # noqa: F401
 
     tf.constant(0)  # Sets up the runtime.
 

@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
-from models.requests import TensorSpec
-from serving.predictors import Predictor, Tensors
+from homefeed.models.requests import TensorSpec
+from homefeed.serving.predictors import Predictor, Tensors
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,7 +72,7 @@ class Questions:
     """Events of a week, each with what its user did before it.
 
     Attributes:
-        requests: models.requests.Request, one an event.
+        requests: homefeed.models.requests.Request, one an event.
         targets: [num_events] object (bytes), the items.
         of_old_user: [num_events] bool, whether the user was there in the first weeks.
         of_old_item: [num_events] bool, whether the item was.
@@ -136,7 +136,7 @@ def read_log(store: pathlib.Path, spans: Sequence[str]) -> list[dict[str, str]]:
 
 def make_questions(store: pathlib.Path, spans: Sequence[str], week: int) -> Questions:
     """About the events of `spans[week]`, sampled evenly."""
-    from models.requests import Event, Request
+    from homefeed.models.requests import Event, Request
 
     before = {row["item_id"] for row in read_log(store, spans[:FIRST_WEEKS])}
     known = {row["user_id"] for row in read_log(store, spans[:FIRST_WEEKS])}
@@ -166,10 +166,10 @@ def make_questions(store: pathlib.Path, spans: Sequence[str], week: int) -> Ques
 
 def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, Floats]:
     """NDCG@10 of a pushed version on each slice: [num_questions of the slice]."""
-    from components import evaluator
-    from models import metrics
-    from serving.predictors import LocalPredictor
-    from serving.recommender import RANKING, RETRIEVAL, Recommender
+    from homefeed.components.evaluator import component as evaluator
+    from homefeed.models.evaluation import metrics
+    from homefeed.serving.predictors import LocalPredictor
+    from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     serving = root / "serving"
     predictor = LocalPredictor({name: serving / name / str(version) for name in (RETRIEVAL, RANKING)})
@@ -189,10 +189,10 @@ def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, F
 
 def run_weeks(folder: pathlib.Path, num_weeks: int, settings: Sequence[str]) -> list[dict[str, Any]]:
     """Hands the weeks to `retrain` one after the other; one row a week."""
-    from components.artifacts import GateClosed
-    from models import metrics
-    from pipeline.datasets.sample import write_weeks
-    from pipeline.retrain import Options, retrain
+    from homefeed.components.artifacts.types import GateClosed
+    from homefeed.models.evaluation import metrics
+    from homefeed.pipeline.datasets.sample import write_weeks
+    from homefeed.pipeline.loop.retrain import Options, retrain
 
     clean, delivered, data, root = (folder / name for name in ("clean", "delivered", "data", "root"))
     spans = write_weeks(clean, num_weeks=num_weeks)

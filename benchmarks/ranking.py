@@ -28,11 +28,12 @@ import numpy.typing as npt
 
 from benchmarks import _ratings, results
 from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
-from components import behavior_pretrainer, evaluator, ranking_trainer, retrieval_trainer
-from components.artifacts import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
-from models import metrics
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.components import behavior_pretrainer, ranking_trainer, retrieval_trainer
+from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
+from homefeed.components.evaluator import component as evaluator
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.evaluation import metrics
+from homefeed.models.sequences import Sequences
 
 HERE = pathlib.Path(__file__).parent
 RETRIEVAL_ALONE, DEFAULT, SHUFFLED = "retrieval alone", "default", "default, item texts shuffled at test"
@@ -97,8 +98,8 @@ def prepare(
     data: str, source: str | None, split: str, folder: pathlib.Path, quick: bool, bert_preset: str = ""
 ) -> Bench:
     """Runs ExampleGen and Transform."""
-    from components import transformed
-    from pipeline.datasets import movielens, sample
+    from homefeed.components.artifacts import transformed
+    from homefeed.pipeline.datasets import movielens, sample
 
     dataset = DatasetDir(folder / "data")
     if data == "movielens":
@@ -147,7 +148,7 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     Returns:
         One entry, and for the default settings a second: the same ranker when items carry other items' texts.
     """
-    from models.ranking import export
+    from homefeed.models.ranking import export
 
     config = ranking_trainer.Config(**{**bench.ranking, **ABLATIONS.get(name, {})}, seed=seed)
     catalogue = bench.catalogue
@@ -182,8 +183,8 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
 
 def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats]:
     """NDCG@10 of each test query, ranked and by retrieval alone."""
-    from serving.predictors import LocalPredictor
-    from serving.recommender import RANKING, RETRIEVAL, Recommender
+    from homefeed.serving.predictors import LocalPredictor
+    from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
     recommender = Recommender(LocalPredictor(folders))

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
-from components.artifacts import DatasetDir, Examples, Quarantine, TransformGraph
-from models import baselines, beyond_accuracy, metrics
-from models.catalogue import Catalogue
-from models.retrieval.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.evaluation import baselines, beyond_accuracy, metrics
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.sequences import Sequences
 
 PROTOCOLS = {"p1": "leave_one_out", "p2": "temporal"}
 MOVIELENS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"
@@ -49,7 +49,7 @@ class Result:
     Attributes:
         ranks: of the targets.
         cpu_seconds: of fitting, and of baselines also of scoring.
-        character: what its lists of 10 are like; see `models.beyond_accuracy`.
+        character: what its lists of 10 are like; see `homefeed.models.evaluation.beyond_accuracy`.
     """
 
     ranks: metrics.Ranks
@@ -59,7 +59,7 @@ class Result:
 
 def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
     """Runs ExampleGen and Transform on MovieLens-100K."""
-    from pipeline.datasets import movielens
+    from homefeed.pipeline.datasets import movielens
 
     dataset = DatasetDir(folder / "data")
     movielens.write_movielens_100k(dataset.path, source)
@@ -68,7 +68,9 @@ def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
 
 def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_preset: str = "") -> Data:
     """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others."""
-    from components import example_gen, transform, transformed
+    from homefeed.components.artifacts import transformed
+    from homefeed.components.example_gen import component as example_gen
+    from homefeed.components.transform import component as transform
 
     tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
     example_gen.run(
@@ -85,7 +87,7 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_pr
 
 def measure_baseline(baseline: baselines.Baseline, data: Data) -> Result:
     """Fits a baseline and ranks."""
-    from models.retrieval.windows import Windows
+    from homefeed.models.retrieval.training.windows import Windows
 
     windows = Windows(data.test, 1)
     start = time.process_time()
@@ -115,8 +117,8 @@ def character(
 
 def measure_retrieval(data: Data, config: Hyperparameters) -> tuple[Result, Result]:
     """Trains our model with the given settings and ranks, and ranks again as if nobody knew when it is asked."""
-    from models.retrieval import training
-    from models.retrieval.windows import Windows
+    from homefeed.models.retrieval.training import fit as training
+    from homefeed.models.retrieval.training.windows import Windows
 
     start = time.process_time()
     trained = training.train(data.catalogue, data.train, data.evaluation, config)
@@ -150,7 +152,7 @@ def ids_only(data: Data) -> Data:
 
 def slices(data: Data) -> dict[str, npt.NDArray[np.bool_]]:
     """Slice → mask over the test queries."""
-    from models.retrieval.windows import Windows
+    from homefeed.models.retrieval.training.windows import Windows
 
     windows = Windows(data.test, 1)
     targets = windows.targets

@@ -56,7 +56,7 @@ def measure(kind: str, num_candidates: int, num_partitions: int = 0) -> dict[str
     """Figures of one size."""
     import tensorflow as tf
 
-    from models.retrieval import partitioned_index
+    from homefeed.models.retrieval.index import partitioned_index
 
     source = draw(kind, np.random.default_rng(0))
     table = np.concatenate([np.zeros((1, SIZE), np.float32), source(num_candidates)])
@@ -106,7 +106,7 @@ def _scann(table: Floats, queries: Floats, exact: npt.NDArray[np.int32]) -> dict
     """ScaNN with its documentation's settings; nothing where it is not installed."""
     import tensorflow as tf
 
-    from models.retrieval import scann_index
+    from homefeed.models.retrieval.index import scann_index
 
     start = time.perf_counter()
     try:

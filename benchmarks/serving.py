@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _load, results
-from models.requests import Request
-from serving import process
-from serving.predictors import LocalPredictor
-from serving.profiles import FILE_NAME, ProfileStore
-from serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender
-from serving.releases import WARMUP_FILE, Releases
-from serving.warmup_requests import Recorder
+from homefeed.models.requests import Request
+from homefeed.serving import process
+from homefeed.serving.predictors import LocalPredictor
+from homefeed.serving.profiles import FILE_NAME, ProfileStore
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender
+from homefeed.serving.releases import WARMUP_FILE, Releases
+from homefeed.serving.warmup_requests import Recorder
 
 CALLS = {"retrieve": RETRIEVAL, "rank": RANKING, "recommend": FUSED}
 NUM_CLIENTS = (1, 8, 32)
@@ -70,7 +70,7 @@ def prepare(root: pathlib.Path, folder: pathlib.Path) -> Setting:
     version = releases.stable()
     models = {name: pathlib.Path(releases.path(name, version)) for name in (RETRIEVAL, RANKING, FUSED)}
     if not models[FUSED].is_dir():
-        from models.fused import Fused
+        from homefeed.models.fused import Fused
 
         models[FUSED] = folder / "fused"
         Fused(models[RETRIEVAL], models[RANKING]).save(models[FUSED])
@@ -132,7 +132,7 @@ def messages(setting: Setting, signature: str) -> list[bytes]:
     """The requests of a signature, ready to be sent."""
     from homefeed_client import tensors
 
-    from serving.model_server.messages import PredictRequest
+    from homefeed.serving.model_server.messages import PredictRequest
 
     serialized = []
     for inputs in setting.inputs[signature]:

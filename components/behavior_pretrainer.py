@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.artifacts import Examples, ModelRun, PretrainedBert, TransformGraph
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.components.artifacts.types import Examples, ModelRun, PretrainedBert, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ def pretrain(
     config: Config,
 ) -> str:
     """Trains, writes preset and curves; returns the line for the progress display."""
-    from models.behaviour_text.user_sequence import UserSequence, text_tables
-    from models.ranking import bert, masked_lm
+    from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
+    from homefeed.models.ranking import bert, masked_lm
 
     bert.keras_seed(config.seed)
     if preset:
@@ -87,7 +87,7 @@ def pretrain(
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the splits, trains, writes the preset."""
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     train, evaluation = (

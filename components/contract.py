@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from components.artifacts import Artifact
+from homefeed.components.artifacts.types import Artifact
 
-ROOMS = ("schemas", "models", "components", "serving", "homefeed_client")
+OURS = ("homefeed", "homefeed_client")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Component:
     @property
     def input_types(self) -> dict[str, type[Artifact]]:
         """Input name → artifact type."""
-        return _artifact_fields(self.inputs, self.module)
+        return _artifact_fields(self.inputs)
 
     @property
     def output_types(self) -> dict[str, type[Artifact]]:
         """Output name → artifact type."""
-        return _artifact_fields(self.outputs, self.module)
+        return _artifact_fields(self.outputs)
 
     def config_inputs(self, config: Any) -> dict[str, Artifact]:
         """What a Config names outside the pipeline, by input name: as much an input as what is wired."""
@@ -81,12 +81,12 @@ def component(module: ModuleType) -> Component:
 
 
 def load(module: str) -> Component:
-    """The component in a module (`components.example_gen`)."""
+    """The component in a module (`homefeed.components.example_gen`)."""
     return component(importlib.import_module(module))
 
 
-def _artifact_fields(cls: type[Any], module: ModuleType) -> dict[str, type[Artifact]]:
-    return typing.get_type_hints(cls, vars(module))
+def _artifact_fields(cls: type[Any]) -> dict[str, type[Artifact]]:
+    return typing.get_type_hints(cls)
 
 
 def closure(module: str) -> set[str]:
@@ -114,8 +114,16 @@ def _walk_imports(tree: ast.AST) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         else:
             continue
-        # `from models import text` names a module, `from models.text import f` an attribute of one.
-        yield from (name for name in names if name.partition(".")[0] in ROOMS and _is_module(name))
+        for name in names:
+            # `from homefeed.models import text` names a module, `from homefeed.models.text import f` one's attribute.
+            if name.partition(".")[0] in OURS and _is_module(name):
+                yield from _with_packages(name)
+
+
+def _with_packages(module: str) -> Iterator[str]:
+    """The module and the packages around it, which are imported with it; not the door, `homefeed` itself."""
+    parts = module.split(".")
+    yield from (".".join(parts[:length]) for length in range(2 if len(parts) > 1 else 1, len(parts) + 1))
 
 
 @functools.cache

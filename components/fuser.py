@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.artifacts import Model
+from homefeed.components.artifacts.types import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Config:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reloads the two SavedModels and saves them as one; nothing is trained."""
-    from models.fused import Fused
+    from homefeed.models.fused import Fused
 
     fused = Fused(inputs.retrieval_model.serving_dir, inputs.ranking_model.serving_dir, config.num_candidates)
     fused.save(outputs.model.serving_dir)

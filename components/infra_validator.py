@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
-from models.requests import Request, requests_from_sequences
-from serving.predictors import GrpcPredictor, LocalPredictor
-from serving.process import ServerError, model_server
-from serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommendation, Recommender
-from serving.warmup_requests import Recorder
+from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
+from homefeed.models.requests import Request, requests_from_sequences
+from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
+from homefeed.serving.process import ServerError, model_server
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommendation, Recommender
+from homefeed.serving.warmup_requests import Recorder
 
 NUM_CANDIDATES = 100
 CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
@@ -133,7 +133,7 @@ def _both_ways(recommender: Recommender, requests: Sequence[Request]) -> tuple[l
 
 
 def _make_requests(inputs: Inputs, num_requests: int) -> list[Request]:
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     sequences = transformed.load_sequences(inputs.transform_graph, inputs.examples, "eval")

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 import tempfile
 
-from components.artifacts import (
+from homefeed.components.artifacts.types import (
     Examples,
     GateClosed,
     InfraBlessing,
@@ -16,10 +16,10 @@ from components.artifacts import (
     PushedModel,
     TransformGraph,
 )
-from components.user_requests import user_requests
-from serving.profiles import FILE_NAME, write_profiles
-from serving.recommender import FUSED, RANKING, RETRIEVAL
-from serving.releases import WARMUP_FILE, Releases
+from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.serving.profiles import FILE_NAME, write_profiles
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
+from homefeed.serving.releases import WARMUP_FILE, Releases
 
 BESIDE = ("model_card.md", "evaluation.json")  # Of the evaluation: what goes along with each model.
 
@@ -83,7 +83,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     profiles = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)

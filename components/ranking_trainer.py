@@ -8,13 +8,13 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from components.artifacts import Examples, Model, ModelRun, PretrainedBert, TransformGraph
-from models.catalogue import Catalogue
-from models.ranking.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, PretrainedBert, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.sequences import Sequences
 
 if TYPE_CHECKING:
-    from models.ranking.training import Epoch, Trained
+    from homefeed.models.ranking.training import Epoch, Trained
 
 # mypy and readers find the fields, their defaults and units in Hyperparameters.
 Config = Hyperparameters
@@ -48,11 +48,11 @@ def fit(
     log: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Trained:
     """Trains a ranker; under distillation its teacher first."""
-    from models.behaviour_text.user_sequence import UserSequence, text_tables
-    from models.ranking import bert, training
-    from models.ranking.ranker import Ranker
-    from models.ranking.retrieval_client import RetrievalClient
-    from models.ranking.warm_start import Snapshot, warm_start
+    from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
+    from homefeed.models.ranking import bert, training
+    from homefeed.models.ranking.ranker import Ranker
+    from homefeed.models.ranking.retrieval_client import RetrievalClient
+    from homefeed.models.ranking.warm_start import Snapshot, warm_start
 
     text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
     retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
@@ -84,9 +84,9 @@ def train(
     config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    from models.ranking import bert, export
-    from models.ranking.training_log import TrainingLog
-    from models.ranking.warm_start import Snapshot
+    from homefeed.models.ranking import bert, export
+    from homefeed.models.ranking.training_log import TrainingLog
+    from homefeed.models.ranking.warm_start import Snapshot
 
     with TrainingLog(outputs.model_run.path) as log:
         trained = fit(catalogue, train_split, eval_split, vocabulary, inputs, config, log.write)
@@ -101,7 +101,7 @@ def train(
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the splits, trains, writes the model."""
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     train_split, eval_split = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from components.artifacts import Examples, Model, ModelRun, TransformGraph
-from models.catalogue import Catalogue
-from models.retrieval.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.sequences import Sequences
 
 # mypy and readers find the fields, their defaults and units in Hyperparameters.
 Config = Hyperparameters
@@ -39,12 +39,13 @@ def train(
     config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    from models.retrieval import export, retriever, training
-    from models.retrieval.snapshot import Snapshot
-    from models.retrieval.training_log import TrainingLog
-    from models.retrieval.two_tower import TwoTower
-    from models.retrieval.warm_start import warm_start
-    from models.retrieval.windows import Windows
+    from homefeed.models.retrieval import export, retriever
+    from homefeed.models.retrieval.snapshot import Snapshot
+    from homefeed.models.retrieval.towers.two_tower import TwoTower
+    from homefeed.models.retrieval.training import fit as training
+    from homefeed.models.retrieval.training.training_log import TrainingLog
+    from homefeed.models.retrieval.training.warm_start import warm_start
+    from homefeed.models.retrieval.training.windows import Windows
 
     def start(model: TwoTower) -> None:
         if config.base_model:
@@ -66,7 +67,7 @@ def train(
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the splits, trains, writes the model."""
-    from components import transformed
+    from homefeed.components.artifacts import transformed
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     train_split, eval_split = (

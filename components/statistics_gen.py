@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from components.artifacts import Examples, ExampleStatistics
+from homefeed.components.artifacts.types import Examples, ExampleStatistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,10 +50,10 @@ def describe(batches: Iterable[pa.RecordBatch], config: Config) -> Any:
     """Statistics of some Examples as a `DatasetFeatureStatisticsList`.
 
     Args:
-        batches: as `components.example_io` decodes Examples: one row each, every column a list.
+        batches: as `homefeed.components.artifacts.example_io` decodes Examples: one row each, every column a list.
         config: how fine.
     """
-    from components.quiet_tfdv import stats_impl, tfdv
+    from homefeed.components.artifacts.quiet_tfdv import stats_impl, tfdv
 
     options = tfdv.StatsOptions(
         num_top_values=config.num_top_values,
@@ -70,7 +70,7 @@ def describe(batches: Iterable[pa.RecordBatch], config: Config) -> Any:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Writes the statistics of every split."""
-    from components import example_io
+    from homefeed.components.artifacts import example_io
 
     num_splits = 0
     for table in (field.name for field in dataclasses.fields(Inputs)):

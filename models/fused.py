@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.retrieval.string_table import StringTable
+from homefeed.models.shared.string_table import StringTable
 
 _OF_CANDIDATES = ("candidates", "retrieval_scores", "candidate_token_ids")
 

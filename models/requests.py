@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 UNKNOWN = b"[UNK]"  # Stands for a category whose name was lost as out-of-vocabulary.
 Feature = str | bytes | float | Sequence[str | bytes] | Sequence[float]

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from pipeline.dag import Dag
+from homefeed.pipeline.dag import Dag
 
 
 class ConfigError(ValueError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from types import ModuleType, SimpleNamespace
 
-from components.artifacts import Artifact
-from components.contract import Component, component
+from homefeed.components.artifacts.types import Artifact
+from homefeed.components.contract import Component, component
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,10 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from components.artifacts import Examples, ExampleStatistics
-from schemas import spans, tables
-from schemas.dataset import Dataset, Feature, TableName, load_dataset
-from schemas.privacy import load_key, pseudonym
+from homefeed.components.artifacts.types import Examples, ExampleStatistics
+from homefeed.schemas import spans, tables
+from homefeed.schemas.dataset import Dataset, Feature, TableName, load_dataset
+from homefeed.schemas.privacy import load_key, pseudonym
 
 MIN_SEARCHED_BYTES = 6  # A shorter id ("17") is found in everything: it is removed where it is a whole `user_id`.
 MODEL_TYPES = ("Model", "PretrainedBert")
@@ -301,7 +301,7 @@ def _tables_with_users(database: sqlite3.Connection) -> Iterator[str]:
 
 def _trained_with(metadata: str, examples: Collection[str]) -> list[str]:
     """The models whose lineage goes back to one of the artifacts, by path."""
-    from pipeline.metadata import MetadataStore, Record
+    from homefeed.pipeline.runner.metadata import MetadataStore, Record
 
     store = MetadataStore(metadata)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components import (
+from homefeed.components import (
     behavior_pretrainer,
     bulk_inferrer,
     evaluator,
@@ -19,8 +19,8 @@ from components import (
     statistics_gen,
     transform,
 )
-from components.artifacts import DatasetDir, Schema
-from pipeline.dag import Dag
+from homefeed.components.artifacts.types import DatasetDir, Schema
+from homefeed.pipeline.dag import Dag
 
 
 def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None = None) -> Dag:

@@ -14,11 +14,11 @@ from typing import Any
 import optuna
 import yaml
 
-from components.artifacts import GateClosed, ModelEvaluation
-from pipeline.config import ConfigError, load_config
-from pipeline.dag import Dag
-from pipeline.local_runner import Observer, Step, run_pipeline
-from pipeline.metadata import MetadataStore, Run
+from homefeed.components.artifacts.types import GateClosed, ModelEvaluation
+from homefeed.pipeline.config import ConfigError, load_config
+from homefeed.pipeline.dag import Dag
+from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
+from homefeed.pipeline.runner.metadata import MetadataStore, Run
 
 STUDY_FILE = "tune.sqlite"
 METHODS = ("retrieval + ranking", "retrieval")

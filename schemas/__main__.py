@@ -2,8 +2,8 @@
 
 import pathlib
 
-from schemas.dataset import STANDARD_COLUMNS, TABLES
-from schemas.features import schema_text, tfmd_schema
+from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES
+from homefeed.schemas.features import schema_text, tfmd_schema
 
 for table in TABLES:
     path = pathlib.Path(__file__).with_name(f"{table}.pbtxt")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.dataset import Dataset, Feature, Kind, TableName
+from homefeed.schemas.dataset import Dataset, Feature, Kind, TableName
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2

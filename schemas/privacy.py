@@ -7,7 +7,7 @@ import hmac
 import os
 import pathlib
 
-from schemas.dataset import DatasetError
+from homefeed.schemas.dataset import DatasetError
 
 MIN_KEY_BYTES = 16
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from schemas.dataset import DatasetError
+from homefeed.schemas.dataset import DatasetError
 
 SPAN, VERSION = "{SPAN}", "{VERSION}"
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from schemas import spans, values
-from schemas.dataset import TABLES, DatasetError, Feature, Table, load_dataset
+from homefeed.schemas import spans, values
+from homefeed.schemas.dataset import TABLES, DatasetError, Feature, Table, load_dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.dataset import Feature, Kind
+from homefeed.schemas.dataset import Feature, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from models.requests import Event, Request
-from serving.profiles import ProfileStore
-from serving.queries import Tokenize
-from serving.recommender import Recommender
+from homefeed.models.requests import Event, Request
+from homefeed.serving.profiles import ProfileStore
+from homefeed.serving.queries import Tokenize
+from homefeed.serving.recommender import Recommender
 
 
 class LineError(ValueError):

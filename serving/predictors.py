@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.requests import TensorSpec
+from homefeed.models.requests import TensorSpec
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
+from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
@@ -20,7 +20,7 @@ class ServerError(RuntimeError):
 
 
 def server_flags(serving_dir: str, port: int, rest_port: int = 0) -> list[str]:
-    """The flags with which a model server serves what `serving.releases` publishes and follows each change."""
+    """The flags with which a model server serves what `releases` publishes and follows each change."""
     return [
         f"--port={port}",
         f"--rest_api_port={rest_port}",
@@ -51,7 +51,7 @@ def server_command(engine: str, flags: Sequence[str], host: str = "127.0.0.1") -
     """
     if engine == "homefeed":
         own = [f"--host={host}", "--enable_grpc_reflection"]
-        return [sys.executable, "-m", "serving.model_server", *own, *flags]
+        return [sys.executable, "-m", "homefeed.serving.model_server", *own, *flags]
     binary = shutil.which(TENSORFLOW_SERVING)
     if binary is None:
         raise ServerError(

@@ -11,8 +11,8 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
-from models.requests import Event, Request
-from schemas.privacy import load_key, pseudonym
+from homefeed.models.requests import Event, Request
+from homefeed.schemas.privacy import load_key, pseudonym
 
 FILE_NAME = "profiles.sqlite"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.requests import Request, TensorSpec, batch_inputs
-from serving.predictors import Predictor
+from homefeed.models.requests import Request, TensorSpec, batch_inputs
+from homefeed.serving.predictors import Predictor
 
 RETRIEVAL, RANKING, FUSED = "retrieval", "ranking", "fused"
 

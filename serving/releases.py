@@ -220,7 +220,7 @@ class Releases:
     def _read_config(self) -> Any:
         from google.protobuf import text_format
 
-        from serving.model_server.messages import ModelServerConfig
+        from homefeed.serving.model_server.messages import ModelServerConfig
 
         text = self._fs.cat_file(f"{self._root}/{CONFIG_FILE}").decode()
         return text_format.Parse(text, ModelServerConfig())
@@ -283,7 +283,7 @@ def model_config(base_paths: Mapping[str, str | pathlib.Path], labels: Mapping[s
     """
     from google.protobuf import text_format
 
-    from serving.model_server.messages import ModelServerConfig
+    from homefeed.serving.model_server.messages import ModelServerConfig
 
     config = ModelServerConfig()
     for name, base_path in base_paths.items():

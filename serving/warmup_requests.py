@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from models.requests import TensorSpec
-from serving.predictors import Predictor, Tensors
+from homefeed.models.requests import TensorSpec
+from homefeed.serving.predictors import Predictor, Tensors
 
 
 class Recorder:
@@ -40,8 +40,8 @@ class Recorder:
         """Writes the requests to one model as TFRecord of PredictionLog, the last first: those are the smallest."""
         from homefeed_client import tensors
 
-        from serving.model_server.messages import PredictionLog
-        from serving.model_server.warmup import write_records
+        from homefeed.serving.model_server.loading.warmup import write_records
+        from homefeed.serving.model_server.messages import PredictionLog
 
         logs = []
         for _, signature, inputs in (asked for asked in reversed(self._asked) if asked[0] == model):

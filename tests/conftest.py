@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-import models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
+import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
 from tests.toy_data import toy_catalogue
 
 
@@ -21,7 +21,7 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Pa
 @pytest.fixture(scope="session")
 def sample_data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A simulated store of 40 users."""
-    from pipeline.datasets.sample import write_sample
+    from homefeed.pipeline.datasets.sample import write_sample
 
     folder = tmp_path_factory.mktemp("sample_data")
     write_sample(folder, num_users=40, num_items=60, num_events=600, seed=3)

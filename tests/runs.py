@@ -4,10 +4,10 @@ import contextlib
 import pathlib
 from typing import Any
 
-from components.artifacts import DatasetDir
-from pipeline.config import load_config
-from pipeline.local_runner import Step, run_pipeline
-from pipeline.recommender import recommender
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.config import load_config
+from homefeed.pipeline.recommender import recommender
+from homefeed.pipeline.runner.local_runner import Step, run_pipeline
 
 SMALL = (
     "retrieval_trainer.width=8",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
-from components import example_io, transformed
-from components.artifacts import Examples, InfraBlessing, ModelBlessing, TransformGraph
-from tests.components.test_transform import numbers, strings
+from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts.types import Examples, InfraBlessing, ModelBlessing, TransformGraph
+from tests.components.transform.test_component import numbers, strings
 from tests.toy_data import toy_catalogue, toy_sequences
 
 

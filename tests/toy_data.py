@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 
 def toy_catalogue(num_items: int = 7) -> Catalogue:

@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.fused import Fused
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.fused import Fused
 
 NOTHING = tf.float32.min
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.behaviour_text import wordpiece
-from models.behaviour_text.templates import user_text
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.behaviour_text.templates import user_text
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 MAX_NUMBERS = 100  # How many different numbers of one feature are told apart in text.
 _FEATURE_TOKENS = 8  # The longest text of one feature's name, or of one value.

@@ -11,7 +11,7 @@ import keras
 import keras_nlp
 import numpy as np
 
-from models.behaviour_text import wordpiece
+from homefeed.models.behaviour_text import wordpiece
 
 _KERAS_VOCABULARY = pathlib.Path("assets", "tokenizer", "vocabulary.txt")
 _HUGGING_FACE_VOCABULARY = pathlib.Path("vocab.txt")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.optimize
 import scipy.special
 
-from models import metrics
+from homefeed.models.evaluation import metrics
 
 Floats = npt.NDArray[np.float64]
 

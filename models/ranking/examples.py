@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.ranking import rating_fits, requests
-from models.ranking.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.models.ranking import requests
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ratings import fits as rating_fits
+from homefeed.models.sequences import Sequences
 
 Arrays = dict[str, npt.NDArray[Any]]
 Retrieve = Callable[[Sequences, requests.Moments, int], tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.behaviour_text import wordpiece
-from models.catalogue import Catalogue
-from models.ranking.training import Trained
-from models.request_specs import request_specs
-from models.retrieval import string_table
-from models.sequences import Sequences
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.training import Trained
+from homefeed.models.sequences import Sequences
+from homefeed.models.shared import string_table
+from homefeed.models.shared.request_specs import request_specs
 
 VOCABULARY_FILE = "vocab.txt"
 _LOWEST = np.finfo(np.float32).min
@@ -111,7 +111,7 @@ class RankingModule(tf.Module):
 
 
 def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """`models.ranking.blend.standardise` in the graph."""
+    """`homefeed.models.ranking.blend.standardise` in the graph."""
     mask = tf.cast(present, tf.float32)
     count = tf.maximum(tf.reduce_sum(mask, 1, keepdims=True), 1.0)
     kept = tf.where(present, scores, 0.0)

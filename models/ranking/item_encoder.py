@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.ranking import feature_encoder
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import feature_encoder
 
 
 class ItemEncoder(keras.layers.Layer):

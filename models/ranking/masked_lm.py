@@ -12,10 +12,10 @@ import keras_nlp
 import numpy as np
 import numpy.typing as npt
 
-from models.behaviour_text import wordpiece
-from models.behaviour_text.user_sequence import UserSequence
-from models.ranking import optimizers, requests
-from models.sequences import Sequences
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.behaviour_text.user_sequence import UserSequence
+from homefeed.models.ranking import optimizers, requests
+from homefeed.models.sequences import Sequences
 
 Masked = tuple[dict[str, npt.NDArray[np.int32]], npt.NDArray[np.int32], npt.NDArray[np.float32]]
 

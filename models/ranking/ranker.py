@@ -9,11 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.behaviour_text.user_sequence import UserSequence
-from models.catalogue import Catalogue
-from models.ranking import attention, feature_encoder, item_encoder, rating_fits, rating_taste, text_affinity
-from models.ranking.hyperparameters import Hyperparameters
-from models.sequences import Sequences
+from homefeed.models.behaviour_text.user_sequence import UserSequence
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import attention, feature_encoder, item_encoder, text_affinity
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ratings import fits as rating_fits
+from homefeed.models.ranking.ratings import taste as rating_taste
+from homefeed.models.sequences import Sequences
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
 _NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
@@ -111,7 +113,7 @@ class Ranker(keras.Model):
         """Scores.
 
         Args:
-            request: as `models.ranking.requests.features` gives it, `candidates` [batch, num_candidates] int32
+            request: as `requests.features` gives it, `candidates` [batch, num_candidates] int32
                 rows, and perhaps `candidate_token_ids` [batch, num_candidates or 1, tokens] int32, the text of
                 candidates whose row is 0.
             with_text: whether BERT is asked.

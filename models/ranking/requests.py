@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from models.sequences import Sequences
+from homefeed.models.sequences import Sequences
 
 
 @dataclasses.dataclass(frozen=True)

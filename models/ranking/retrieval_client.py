@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.ranking import requests
-from models.requests import UNKNOWN
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import requests
+from homefeed.models.requests import UNKNOWN
+from homefeed.models.sequences import Sequences
 
 _BATCH = 256
 

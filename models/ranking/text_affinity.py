@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.ranking import optimizers, requests
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import optimizers, requests
+from homefeed.models.sequences import Sequences
 
 if TYPE_CHECKING:
-    from models.ranking.ranker import Ranker
+    from homefeed.models.ranking.ranker import Ranker
 
 _SIZE = 16
 _DROPOUT = 0.1

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.ranking import bert as berts
-from models.ranking import blend as blends
-from models.ranking import examples, losses, optimizers, requests, text_affinity
-from models.ranking.hyperparameters import Hyperparameters
-from models.ranking.ranker import Ranker
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import bert as berts
+from homefeed.models.ranking import blend as blends
+from homefeed.models.ranking import examples, losses, optimizers, requests, text_affinity
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.sequences import Sequences
 
 Floats = npt.NDArray[np.float64]
 

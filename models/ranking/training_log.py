@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from models import training_log
-from models.ranking.training import Epoch
+from homefeed.models.ranking.training import Epoch
+from homefeed.models.shared import training_log
 
 
 class TrainingLog(training_log.TrainingLog[Epoch]):

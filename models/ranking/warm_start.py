@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.catalogue import Catalogue
-from models.ranking.ranker import Ranker
-from models.sequences import Sequences
-from models.table_rows import RESERVED, copy_rows
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.sequences import Sequences
+from homefeed.models.shared.table_rows import RESERVED, copy_rows
 
 WEIGHTS, NAMES = "ranker.npz", "ranker.json"
 

@@ -7,7 +7,7 @@ import tempfile
 
 import tensorflow as tf
 
-from models.retrieval import retriever
+from homefeed.models.retrieval import retriever
 
 VOCABULARY_FILE = "vocab.txt"  # Among the assets: what queries and new items' texts are tokenised with.
 

@@ -8,19 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from models import catalogue as catalogues
-from models.behaviour_text import SPECIAL_TOKENS
-from models.retrieval import (
-    exact_index,
-    filters,
-    linear_factors,
-    partitioned_index,
-    string_table,
-    text_match,
-    two_tower,
-)
-from models.retrieval.hyperparameters import Hyperparameters
-from models.retrieval.snapshot import Snapshot
+from homefeed.models import catalogue as catalogues
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.index import exact_index, filters, partitioned_index, text_match
+from homefeed.models.retrieval.linear import linear_factors
+from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.retrieval.towers import two_tower
+from homefeed.models.shared import string_table
 
 Tensors = Mapping[str, tf.Tensor]
 

@@ -13,12 +13,14 @@ import numpy.typing as npt
 import pydantic
 import tensorflow as tf
 
-from models import catalogue as catalogues
-from models import sequences as sequence_module
-from models.request_specs import RequestFeatures, request_features
-from models.retrieval import candidate_tower, linear_factors, query_tower, training
-from models.retrieval.architecture import Architecture
-from models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models import catalogue as catalogues
+from homefeed.models import sequences as sequence_module
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.linear import linear_factors
+from homefeed.models.retrieval.towers import candidate_tower, query_tower
+from homefeed.models.retrieval.towers.architecture import Architecture
+from homefeed.models.retrieval.training import fit as training
+from homefeed.models.shared.request_specs import RequestFeatures, request_features
 
 ARRAYS, FACTS = "snapshot.npz", "snapshot.json"
 Arrays = dict[str, npt.NDArray[Any]]

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from schemas.dataset import FILE_NAME, DatasetError
+from homefeed.schemas.dataset import FILE_NAME, DatasetError
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MD5 = "0e33842e24a9c977be4e0107933c0723"  # Published beside the archive.

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from schemas.dataset import FILE_NAME
+from homefeed.schemas.dataset import FILE_NAME
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

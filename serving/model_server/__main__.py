@@ -1,8 +1,8 @@
-"""`python -m serving.model_server`: the same as the command `homefeed-model-server`."""
+"""`python -m homefeed.serving.model_server`: the same as the command `homefeed-model-server`."""
 
 import sys
 
-from serving.model_server.main import main
+from homefeed.serving.model_server.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,9 +10,9 @@ from typing import Any
 from google.protobuf import text_format
 from homefeed_client import protos
 
-from serving.model_server.errors import invalid_argument
-from serving.model_server.flags import Flags
-from serving.model_server.messages import ModelServerConfig
+from homefeed.serving.model_server.errors import invalid_argument
+from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.model_server.messages import ModelServerConfig
 
 
 @dataclasses.dataclass(frozen=True)

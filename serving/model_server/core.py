@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from serving.model_server import config, sources
-from serving.model_server.config import ModelConfig
-from serving.model_server.errors import Code, StatusError, failed_precondition, invalid_argument
-from serving.model_server.flags import Flags
-from serving.model_server.manager import Loader, Manager, VersionStatus
-from serving.model_server.servable import Servable
+from homefeed.serving.model_server import config
+from homefeed.serving.model_server.config import ModelConfig
+from homefeed.serving.model_server.errors import Code, StatusError, failed_precondition, invalid_argument
+from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.model_server.loading import sources
+from homefeed.serving.model_server.loading.manager import Loader, Manager, VersionStatus
+from homefeed.serving.model_server.loading.servable import Servable
 
 _logger = logging.getLogger(__name__)
 

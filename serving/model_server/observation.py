@@ -5,9 +5,9 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from serving.model_server.errors import Code, StatusError
-from serving.model_server.metrics import Metrics
-from serving.model_server.servable import Array, Runner, Servable
+from homefeed.serving.model_server.errors import Code, StatusError
+from homefeed.serving.model_server.loading.servable import Array, Runner, Servable
+from homefeed.serving.model_server.metrics import Metrics
 
 _RUNTIME = "TF1"
 

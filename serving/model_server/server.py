@@ -10,16 +10,17 @@ from typing import Any
 
 import grpc
 
-from serving.model_server import config, flags, grpc_api, tls
-from serving.model_server.core import ServerCore
-from serving.model_server.errors import Code, StatusError, invalid_argument
-from serving.model_server.http_server import HttpServer
-from serving.model_server.loading import ModelLoader
-from serving.model_server.messages import MonitoringConfig
-from serving.model_server.metrics import Metrics
-from serving.model_server.observation import Observer
-from serving.model_server.rest import RestApi
-from serving.model_server.tensorflow_session import tensorflow_version
+from homefeed.serving.model_server import config, flags
+from homefeed.serving.model_server.api import grpc_api, tls
+from homefeed.serving.model_server.api.http_server import HttpServer
+from homefeed.serving.model_server.api.rest import RestApi
+from homefeed.serving.model_server.core import ServerCore
+from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
+from homefeed.serving.model_server.execution.tensorflow_session import tensorflow_version
+from homefeed.serving.model_server.loading.saved_model import ModelLoader
+from homefeed.serving.model_server.messages import MonitoringConfig
+from homefeed.serving.model_server.metrics import Metrics
+from homefeed.serving.model_server.observation import Observer
 
 # Threads of gRPC's pool wait while TensorFlow computes, and a batch can only hold requests that have a thread.
 _MIN_GRPC_THREADS = 64

@@ -6,8 +6,8 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks import loop
-from pipeline.datasets.sample import write_weeks
-from serving.predictors import Tensors
+from homefeed.pipeline.datasets.sample import write_weeks
+from homefeed.serving.predictors import Tensors
 
 
 def row(week: int, served: int, fresh: float, frozen: float, verdict: str = "pushed") -> dict[str, object]:

@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from components import example_gen, example_io
-from components.artifacts import DatasetDir, Examples, Quarantine
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
+from homefeed.components.example_gen import component as example_gen
 
 DESCRIPTION = """\
 name: tiny

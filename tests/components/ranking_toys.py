@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 
-from components import transformed
-from components.artifacts import Examples, TransformGraph
-from models.behaviour_text import SPECIAL_TOKENS
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 VOCABULARY = [*SPECIAL_TOKENS, "title", "age", "gender", "view", "片"]
 

@@ -3,10 +3,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from components import behavior_pretrainer as component
-from components import transformed
-from components.artifacts import ModelRun, PretrainedBert
-from models.ranking import bert
+from homefeed.components import behavior_pretrainer as component
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import ModelRun, PretrainedBert
+from homefeed.models.ranking import bert
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
 

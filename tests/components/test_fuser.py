@@ -2,11 +2,11 @@ import pathlib
 
 import numpy as np
 
-from components import fuser
-from components.artifacts import Model
-from models.requests import Event, Request
-from serving.predictors import LocalPredictor
-from serving.recommender import Recommender
+from homefeed.components import fuser
+from homefeed.components.artifacts.types import Model
+from homefeed.models.requests import Event, Request
+from homefeed.serving.predictors import LocalPredictor
+from homefeed.serving.recommender import Recommender
 
 
 def test_both_models_in_one_answer_as_the_two(toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:

@@ -4,12 +4,13 @@ import pathlib
 import numpy as np
 import pytest
 
-from components import infra_validator, transformed
-from components.artifacts import Examples, InfraBlessing, Model, TransformGraph
-from models.requests import Event, Request
-from serving.model_server.messages import PredictionLog
-from serving.model_server.warmup import read_records
-from serving.recommender import Candidates, Recommendation
+from homefeed.components import infra_validator
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
+from homefeed.models.requests import Event, Request
+from homefeed.serving.model_server.loading.warmup import read_records
+from homefeed.serving.model_server.messages import PredictionLog
+from homefeed.serving.recommender import Candidates, Recommendation
 from tests.toy_data import toy_catalogue, toy_sequences
 
 

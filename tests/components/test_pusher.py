@@ -3,16 +3,11 @@ from typing import Any
 
 import pytest
 
-from components import pusher
-from components.artifacts import (
-    GateClosed,
-    Model,
-    ModelEvaluation,
-    PushedModel,
-)
-from models.requests import Request
-from serving.profiles import FILE_NAME, ProfileStore
-from serving.releases import WARMUP_FILE, Releases
+from homefeed.components import pusher
+from homefeed.components.artifacts.types import GateClosed, Model, ModelEvaluation, PushedModel
+from homefeed.models.requests import Request
+from homefeed.serving.profiles import FILE_NAME, ProfileStore
+from homefeed.serving.releases import WARMUP_FILE, Releases
 from tests.toy_artifacts import open_gates, transformed_examples
 
 MODELS = ("retrieval", "ranking", "fused")

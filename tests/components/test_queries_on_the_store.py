@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import ranking
-from components import ranking_trainer
-from components.artifacts import Model, ModelRun
-from models.behaviour_text import wordpiece
-from pipeline.datasets.sample import CATEGORIES, STYLES
+from homefeed.components import ranking_trainer
+from homefeed.components.artifacts.types import Model, ModelRun
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.pipeline.datasets.sample import CATEGORIES, STYLES
 
 STORE = {"num_users": 100, "num_items": 120, "num_events": 3_000}
 

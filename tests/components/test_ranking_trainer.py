@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import ranking_trainer as component
-from components.artifacts import Model, ModelRun, PretrainedBert
-from models.ranking import bert
-from models.sequences import Sequences
+from homefeed.components import ranking_trainer as component
+from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
+from homefeed.models.ranking import bert
+from homefeed.models.sequences import Sequences
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import retrieval_trainer, transformed
-from components.artifacts import Examples, Model, ModelRun, TransformGraph
-from models.behaviour_text import SPECIAL_TOKENS
+from homefeed.components import retrieval_trainer
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, TransformGraph
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from tests.models.retrieval import toy
 
 CONFIG = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, num_epochs=2, batch_size=4)

@@ -11,10 +11,20 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components import example_gen, example_validator, schema_gen, statistics_gen
-from components.artifacts import DatasetDir, ExampleAnomalies, Examples, ExampleStatistics, Quarantine, Schema
-from components.quiet_tfdv import tfdv
-from schemas.dataset import TABLES, DatasetError
+from homefeed.components import statistics_gen
+from homefeed.components.artifacts.quiet_tfdv import tfdv
+from homefeed.components.artifacts.types import (
+    DatasetDir,
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Quarantine,
+    Schema,
+)
+from homefeed.components.example_gen import component as example_gen
+from homefeed.components.example_validator import component as example_validator
+from homefeed.components.schema_gen import component as schema_gen
+from homefeed.schemas.dataset import TABLES, DatasetError
 from tests.components.ingested import DESCRIPTION, events, ingest, write_dataset
 
 ITEMS = "item_id,title,price,size\n" + "".join(f"{n},Thing {n},{n / 10},{'SM'[n % 2]}\n" for n in range(40))

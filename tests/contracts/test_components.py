@@ -11,19 +11,23 @@ import sys
 import pydantic
 import pytest
 
-import components
-from components.artifacts import Artifact, DatasetDir
-from components.contract import Component, load
-from pipeline.config import load_config
-from pipeline.recommender import recommender
+import homefeed.components
+from homefeed.components.artifacts.types import Artifact, DatasetDir
+from homefeed.components.contract import Component, load
+from homefeed.pipeline.config import load_config
+from homefeed.pipeline.recommender import recommender
 
-ROOM = pathlib.Path(components.__file__).parent
-NAMES = sorted(path.stem for path in ROOM.glob("*.py") if "\ndef run(" in path.read_text(encoding="utf-8"))
+ROOM = pathlib.Path(homefeed.components.__file__).parent
+NAMES = sorted(
+    path.parent.name if path.name == "component.py" else path.stem
+    for path in (*ROOM.glob("*.py"), *ROOM.glob("*/component.py"))
+    if "\ndef run(" in path.read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture(params=NAMES)
 def part(request: pytest.FixtureRequest) -> Component:
-    return load(f"components.{request.param}")
+    return load(f"homefeed.components.{request.param}")
 
 
 def test_every_component_is_in_the_pipeline(tmp_path: pathlib.Path) -> None:
@@ -65,10 +69,10 @@ def test_config_survives_json(part: Component) -> None:
 
 
 def test_code_version_depends_on_what_a_component_imports(part: Component, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components import contract
+    from homefeed.components import contract
 
     before = part.code_version
-    artifacts = contract.source_file("components.artifacts")
+    artifacts = contract.source_file("homefeed.components.artifacts.types")
     real = pathlib.Path.read_bytes
     monkeypatch.setattr(
         pathlib.Path, "read_bytes", lambda path: real(path) + (b"# changed" if path == artifacts else b"")
@@ -78,7 +82,7 @@ def test_code_version_depends_on_what_a_component_imports(part: Component, monke
 
 def test_importing_all_components_imports_nothing_heavy() -> None:
     program = (
-        "import sys, pipeline.recommender; "
+        "import sys, homefeed.pipeline.recommender; "
         "heavy = {'tensorflow', 'apache_beam', 'tensorflow_data_validation', 'pandas', 'pyarrow', 'keras', 'scipy'}; "
         "print(sorted(heavy & sys.modules.keys()))"
     )

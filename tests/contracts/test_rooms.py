@@ -18,6 +18,11 @@ MAY_IMPORT = {
 OURS = {"schemas", "models", "serving", "components", "pipeline", "homefeed_client", "tests", "benchmarks"}
 
 
+def _room(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "homefeed" and len(parts) > 1 else parts[0]
+
+
 def imports(room: str) -> Iterator[tuple[str, str]]:
     for path in (HOUSE / room).rglob("*.py"):
         name = path.relative_to(HOUSE).as_posix()
@@ -25,9 +30,12 @@ def imports(room: str) -> Iterator[tuple[str, str]]:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                yield name, node.module.partition(".")[0]
+                names = [f"homefeed.{a.name}" for a in node.names] if node.module == "homefeed" else [node.module]
             elif isinstance(node, ast.Import):
-                yield from ((name, alias.name.partition(".")[0]) for alias in node.names)
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            yield from ((name, _room(module)) for module in names)
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

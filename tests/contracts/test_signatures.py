@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from serving.predictors import LocalPredictor
+from homefeed.serving.predictors import LocalPredictor
 
 # Ops of TensorFlow itself that move, compare, look up and compute. No TF-Text, no ScaNN, no py_function: a stock
 # TensorFlow Serving has kernels for these and for no more than TensorFlow's own.
@@ -67,7 +67,7 @@ for name, spec in call.structured_input_signature[1].items():
     shape = [2] + [3] * (len(spec.shape) - 1)
     inputs[name] = tf.fill(shape, "item-0001") if spec.dtype == tf.string else tf.cast(tf.fill(shape, 3), spec.dtype)
 outputs = call(**inputs)
-foreign = ("models", "components", "serving", "tf_keras", "keras_nlp")
+foreign = ("homefeed", "tf_keras", "keras_nlp")
 ours = [module for module in sys.modules if module.split(".")[0] in foreign]
 print(json.dumps({"shapes": {k: v.shape.as_list() for k, v in outputs.items()}, "ours": ours}))
 """
@@ -81,8 +81,8 @@ print(json.dumps({"shapes": {k: v.shape.as_list() for k, v in outputs.items()}, 
 
 
 def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: pathlib.Path) -> None:
-    from models.requests import Event, Request
-    from serving.recommender import Recommender
+    from homefeed.models.requests import Event, Request
+    from homefeed.serving.recommender import Recommender
 
     serving = sample_root / "serving"
     recommender = Recommender(LocalPredictor({name: serving / name / "1" for name in MODELS}))
@@ -95,9 +95,9 @@ def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: path
 
 
 def test_a_query_in_chinese_finds_what_it_names(sample_root: pathlib.Path) -> None:
-    from models.requests import Request
-    from serving.queries import query_tokenizer
-    from serving.recommender import Recommender
+    from homefeed.models.requests import Request
+    from homefeed.serving.queries import query_tokenizer
+    from homefeed.serving.recommender import Recommender
 
     serving = sample_root / "serving"
     models = {name: serving / name / "1" for name in MODELS}
@@ -113,8 +113,8 @@ def test_a_query_in_chinese_finds_what_it_names(sample_root: pathlib.Path) -> No
 
 
 def test_filters_and_words_reach_the_pushed_model(sample_root: pathlib.Path) -> None:
-    from models.requests import Request
-    from serving.recommender import Recommender
+    from homefeed.models.requests import Request
+    from homefeed.serving.recommender import Recommender
 
     serving = sample_root / "serving"
     recommender = Recommender(LocalPredictor({name: serving / name / "1" for name in MODELS}))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.fused import Fused
+from homefeed.models.fused import Fused
 
 
 @pytest.fixture(scope="module")

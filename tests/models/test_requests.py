@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.requests import UNKNOWN, Event, Request, TensorSpec, batch_inputs, requests_from_sequences
+from homefeed.models.requests import UNKNOWN, Event, Request, TensorSpec, batch_inputs, requests_from_sequences
 from tests.toy_data import toy_catalogue, toy_sequences
 
 STRING, FLOAT, INT = np.dtype(object), np.dtype(np.float32), np.dtype(np.int64)

@@ -16,7 +16,7 @@ from tests.runs import run_small
 
 def main() -> None:
     name, data, root = sys.argv[1:]
-    module = importlib.import_module(f"components.{name}")
+    module = importlib.import_module(f"homefeed.components.{name}")
     work = module.run
 
     def run_and_die(inputs: Any, outputs: Any, config: Any) -> str:

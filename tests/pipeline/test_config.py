@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from pipeline.config import ConfigError, load_config
+from homefeed.pipeline.config import ConfigError, load_config
 from tests.pipeline.toys import count_gen, sum_gate
 from tests.pipeline.toys.pipeline import toy_dag
 
@@ -47,8 +47,8 @@ def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("span", ["7", "2025-01-08", "7,8"])
 def test_a_span_is_named_by_a_number_or_a_date(span: str, tmp_path: pathlib.Path) -> None:
-    from components.artifacts import DatasetDir
-    from pipeline.recommender import recommender
+    from homefeed.components.artifacts.types import DatasetDir
+    from homefeed.pipeline.recommender import recommender
 
     configs = load_config(recommender(DatasetDir(tmp_path)), settings=[f"example_gen.spans={span}"])
     assert configs["example_gen"].spans == span

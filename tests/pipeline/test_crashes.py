@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from components.artifacts import DatasetDir
-from pipeline.recommender import recommender
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.recommender import recommender
 from tests.runs import executed, run_small
 
 HOUSE = pathlib.Path(__file__).parents[2]

@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from pipeline.dag import Channel, Dag
+from homefeed.pipeline.dag import Channel, Dag
 from tests.pipeline.toys import count_gen, doubler, sum_gate
 from tests.pipeline.toys.pipeline import NumbersDir
 

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components import statistics_gen
-from components.artifacts import Examples, ExampleStatistics
-from models.requests import Event, Request
-from pipeline.forget import _content, forget
-from pipeline.metadata import MetadataStore, Run
-from schemas.dataset import TABLES
-from serving.profiles import ProfileStore, write_profiles
+from homefeed.components import statistics_gen
+from homefeed.components.artifacts.types import Examples, ExampleStatistics
+from homefeed.models.requests import Event, Request
+from homefeed.pipeline.forget import _content, forget
+from homefeed.pipeline.runner.metadata import MetadataStore, Run
+from homefeed.schemas.dataset import TABLES
+from homefeed.serving.profiles import ProfileStore, write_profiles
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 
 USERS = "user_id\nzebra-user\nother-user\n"
@@ -69,7 +69,7 @@ def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
 
 
 def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from schemas.privacy import pseudonym
+    from homefeed.schemas.privacy import pseudonym
 
     monkeypatch.setenv("USER_KEY", "0123456789abcdef")
     name = pseudonym("zebra-user", b"0123456789abcdef")
@@ -81,7 +81,7 @@ def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytes
 
 
 def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> None:
-    from components.artifacts import Model
+    from homefeed.components.artifacts.types import Model
 
     data, root = everything_about("zebra-user", tmp_path)
     store = MetadataStore(str(root / "metadata.sqlite"))

@@ -5,7 +5,7 @@ import io
 import pathlib
 import re
 
-from serving.process import model_server
+from homefeed.serving.process import model_server
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
 

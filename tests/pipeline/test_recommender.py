@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from components import transformed
-from components.artifacts import Examples, TransformGraph
-from models.requests import Event, Request
-from pipeline.cli import app
-from pipeline.datasets.sample import write_sample
-from serving.predictors import GrpcPredictor, LocalPredictor
-from serving.process import model_server
-from serving.profiles import FILE_NAME, ProfileStore
-from serving.recommender import Recommender
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.models.requests import Event, Request
+from homefeed.pipeline.cli.main import app
+from homefeed.pipeline.datasets.sample import write_sample
+from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
+from homefeed.serving.process import model_server
+from homefeed.serving.profiles import FILE_NAME, ProfileStore
+from homefeed.serving.recommender import Recommender
 from tests.runs import executed, run_small
 
 
@@ -111,7 +111,7 @@ def test_what_happens_in_test_reaches_no_vocabulary_model_or_blessing(
 
 
 def _bert_weights(root: pathlib.Path) -> list[np.ndarray]:
-    from models.ranking.bert import load_bert
+    from homefeed.models.ranking.bert import load_bert
 
     return load_bert(str(_only(root, "BehaviorPretrainer/*/bert"))).get_weights()
 

@@ -4,12 +4,12 @@ import pathlib
 import pytest
 from typer.testing import CliRunner
 
-from components.artifacts import DatasetDir
-from pipeline import tune
-from pipeline.cli import app
-from pipeline.config import ConfigError
-from pipeline.metadata import MetadataStore
-from pipeline.recommender import recommender
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline import tune
+from homefeed.pipeline.cli.main import app
+from homefeed.pipeline.config import ConfigError
+from homefeed.pipeline.recommender import recommender
+from homefeed.pipeline.runner.metadata import MetadataStore
 from tests.runs import SMALL
 
 RANGE = "ranking_trainer.learning_rate=1e-4..1e-2"

@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from schemas import privacy, spans, values
-from schemas.dataset import DatasetError
+from homefeed.schemas import privacy, spans, values
+from homefeed.schemas.dataset import DatasetError
 
 
 def test_doctests() -> None:

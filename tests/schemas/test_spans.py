@@ -1,7 +1,7 @@
 import pytest
 
-from schemas.dataset import DatasetError
-from schemas.spans import as_glob, select
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.spans import as_glob, select
 
 PATTERN = "/logs/{SPAN}/v{VERSION}/*.csv"
 PATHS = [

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import tables
-from schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, Table
+from homefeed.schemas import tables
+from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, Table
 from tests.components.ingested import events, write_dataset
 
 FEATURES = {name: STANDARD_COLUMNS["interactions"][name] for name in ("user_id", "item_id", "timestamp", "value")}

@@ -10,8 +10,8 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.model_server.flags import Flags
-from serving.model_server.server import ModelServer
+from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.model_server.server import ModelServer
 
 RPC_SECONDS = 20.0
 

@@ -3,11 +3,11 @@ import pathlib
 
 import pytest
 
-from models.requests import Event, Request
-from serving.batch import LineError, read_requests, recommend_all
-from serving.predictors import LocalPredictor
-from serving.profiles import ProfileStore, write_profiles
-from serving.recommender import Recommender
+from homefeed.models.requests import Event, Request
+from homefeed.serving.batch import LineError, read_requests, recommend_all
+from homefeed.serving.predictors import LocalPredictor
+from homefeed.serving.profiles import ProfileStore, write_profiles
+from homefeed.serving.recommender import Recommender
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from serving import process
-from serving.releases import Releases
+from homefeed.serving import process
+from homefeed.serving.releases import Releases
 from tests.serving.servers import running_server
 from tests.serving.test_releases import parsed
 
@@ -100,7 +100,7 @@ def call_by_reflection(address: str, method: str, request: Any) -> Any:
 def test_verbs_of_the_guide_exist() -> None:
     from typer.main import get_command
 
-    from pipeline.cli import app
+    from homefeed.pipeline.cli.main import app
 
     lines = [
         line

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import homefeed_client
 import pytest
 
-from serving import process
-from serving.releases import Releases
+from homefeed.serving import process
+from homefeed.serving.releases import Releases
 from tests.serving.servers import eventually
 
-HOMEFEED = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+HOMEFEED = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()"]
 
 
 def homefeed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def path_with_engine(tmp_path_factory: pytest.TempPathFactory) -> str:
     if shutil.which(process.TENSORFLOW_SERVING):
         return path
     binary = tmp_path_factory.mktemp("bin") / process.TENSORFLOW_SERVING
-    binary.write_text(f'#!/bin/sh\nexec {sys.executable} -m serving.model_server --host=127.0.0.1 "$@"\n')
+    binary.write_text(f'#!/bin/sh\nexec {sys.executable} -m homefeed.serving.model_server --host=127.0.0.1 "$@"\n')
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     return f"{binary.parent}:{path}"
 

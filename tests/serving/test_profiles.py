@@ -3,10 +3,10 @@ import pathlib
 
 import pytest
 
-from models.requests import Event, Request
-from schemas.dataset import DatasetError
-from schemas.privacy import pseudonym
-from serving.profiles import ProfileStore, write_profiles
+from homefeed.models.requests import Event, Request
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.privacy import pseudonym
+from homefeed.serving.profiles import ProfileStore, write_profiles
 
 PROFILES = [
     Request("u1", [Event("咖啡", 4.0, "buy", 12), Event("i2")], {"age": 31.5, "occupation": "技术员"}),

@@ -3,9 +3,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from models.requests import Event, Request
-from serving.predictors import LocalPredictor
-from serving.recommender import Recommender
+from homefeed.models.requests import Event, Request
+from homefeed.serving.predictors import LocalPredictor
+from homefeed.serving.recommender import Recommender
 from tests.toy_data import toy_catalogue
 from tests.toy_models import counts_order
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from serving import process
-from serving.releases import BATCHING_FILE, CONFIG_FILE, ReleaseError, Releases
+from homefeed.serving import process
+from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, ReleaseError, Releases
 from tests.serving.conftest import Models
 from tests.serving.servers import Stubs, column, eventually, running_server
 
@@ -137,7 +137,7 @@ def parsed(arguments: list[str]) -> dict[str, object]:
     """Flags of a command line, as fields."""
     import dataclasses
 
-    from serving.model_server import flags
+    from homefeed.serving.model_server import flags
 
     found, unknown = flags.parse(arguments)
     assert not unknown
@@ -146,9 +146,9 @@ def parsed(arguments: list[str]) -> dict[str, object]:
 
 
 def test_both_files_are_ones_that_a_server_reads(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
-    from serving.model_server import config
-    from serving.model_server.batching import Parameters
-    from serving.model_server.messages import BatchingParameters, ModelServerConfig
+    from homefeed.serving.model_server import config
+    from homefeed.serving.model_server.execution.batching import Parameters
+    from homefeed.serving.model_server.messages import BatchingParameters, ModelServerConfig
 
     Releases(tmp_path).push(half)
     parameters = Parameters.from_proto(config.read_text_proto(str(tmp_path / BATCHING_FILE), BatchingParameters))

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from models.behaviour_text import item_text, user_text
+from homefeed.models.behaviour_text import item_text, user_text
 
 
 def test_item_text_writes_title_first_and_description_last() -> None:

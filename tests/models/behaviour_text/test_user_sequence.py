@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.behaviour_text import SPECIAL_TOKENS, tokenize, user_text
-from models.behaviour_text.user_sequence import TextTables, UserSequence, text_tables
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.models.behaviour_text import SPECIAL_TOKENS, tokenize, user_text
+from homefeed.models.behaviour_text.user_sequence import TextTables, UserSequence, text_tables
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 WORDS = ["age", "gender", "f", "m", "24", "31", "heat", "star", "wars", "科", "1", "5", "click"]
 VOCABULARY = [*SPECIAL_TOKENS, *WORDS]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.behaviour_text import SPECIAL_TOKENS, learn_vocabulary, tokenize
+from homefeed.models.behaviour_text import SPECIAL_TOKENS, learn_vocabulary, tokenize
 
 TEXTS = ["Star Wars star wars", "Starring: the wars", "科幻电影 star", "夏天的衣服 科幻"] * 3
 

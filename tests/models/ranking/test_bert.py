@@ -4,8 +4,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from models.behaviour_text import SPECIAL_TOKENS
-from models.ranking import bert
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from homefeed.models.ranking import bert
 
 VOCABULARY = [*SPECIAL_TOKENS, "a"]
 

@@ -3,7 +3,7 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from models.ranking import blend, export
+from homefeed.models.ranking import blend, export
 
 
 def test_standardise_is_the_same_in_numpy_and_in_the_graph() -> None:

@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from models.ranking import examples, requests
-from models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking import examples, requests
+from homefeed.models.ranking.hyperparameters import Hyperparameters
 from tests.toy_data import toy_sequences
 
 CONFIG = Hyperparameters(num_targets=1, num_listed=1, num_negatives=7)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.ranking import losses
+from homefeed.models.ranking import losses
 
 
 def test_listwise_softmax_sets_each_relevant_against_the_irrelevant() -> None:

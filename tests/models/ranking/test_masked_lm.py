@@ -1,7 +1,7 @@
 import numpy as np
 
-from models.behaviour_text import SPECIAL_TOKENS
-from models.ranking.masked_lm import Masking
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from homefeed.models.ranking.masked_lm import Masking
 
 VOCABULARY = [*SPECIAL_TOKENS, "star", "##s", "war", "##ring", *"abcdefgh"]
 

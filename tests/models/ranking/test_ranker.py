@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.ranking.blend import Blend, Calibration
-from models.ranking.export import RankingModule, rank_specs
-from models.ranking.hyperparameters import Hyperparameters
-from models.ranking.ranker import Ranker
-from models.ranking.training import Trained
-from models.sequences import Sequences
+from homefeed.models.ranking.blend import Blend, Calibration
+from homefeed.models.ranking.export import RankingModule, rank_specs
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.ranking.training import Trained
+from homefeed.models.sequences import Sequences
 from tests.models.ranking.toy import CONFIG, make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from models.ranking import examples, requests
-from models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking import examples, requests
+from homefeed.models.ranking.hyperparameters import Hyperparameters
 from tests.toy_data import toy_sequences
 
 

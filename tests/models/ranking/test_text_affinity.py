@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.catalogue import Catalogue
-from models.ranking import requests, text_affinity
-from models.ranking.ranker import Ranker
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import requests, text_affinity
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.sequences import Sequences
 from tests.models.ranking.toy import make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 

@@ -3,7 +3,7 @@ import pathlib
 
 import numpy as np
 
-from models.ranking.warm_start import Snapshot, warm_start
+from homefeed.models.ranking.warm_start import Snapshot, warm_start
 from tests.components.ranking_toys import VOCABULARY
 from tests.models.ranking.toy import make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences

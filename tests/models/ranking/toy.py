@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from models.behaviour_text.user_sequence import UserSequence, text_tables
-from models.catalogue import Catalogue
-from models.ranking import bert, examples, requests
-from models.ranking.hyperparameters import Hyperparameters
-from models.ranking.ranker import Ranker
-from models.sequences import Sequences
+from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking import bert, examples, requests
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.sequences import Sequences
 from tests.components.ranking_toys import VOCABULARY
 
 CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_tokens=16, num_factors=2)

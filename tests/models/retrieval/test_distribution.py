@@ -9,8 +9,8 @@ cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import dataclasses
 import numpy as np
-from models.retrieval import training
-from models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval import training
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from tests.models.retrieval import toy
 
 config = Hyperparameters(

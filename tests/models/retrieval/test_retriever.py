@@ -6,10 +6,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from models import requests
-from models.retrieval import exact_index, export, linear_factors, retriever, training, windows
-from models.retrieval.hyperparameters import Hyperparameters
-from models.retrieval.snapshot import Snapshot
+from homefeed.models import requests
+from homefeed.models.retrieval import export, retriever
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.index import exact_index
+from homefeed.models.retrieval.linear import linear_factors
+from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
 
 STOCK_OPS = set((pathlib.Path(__file__).parents[2] / "contracts" / "stock_ops.txt").read_text().split())

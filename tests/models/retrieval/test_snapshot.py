@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.retrieval import snapshot as snapshots
-from models.retrieval import training, warm_start, windows
-from models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval import snapshot as snapshots
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training import warm_start, windows
 from tests.models.retrieval import toy
 
 TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=2, linear_rank=3)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from models.catalogue import Catalogue
-from models.sequences import Sequences
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
 
 NUM_ITEMS = 7
 NEW_ITEM = 7  # Of genre "b"; nobody had it in training.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.datasets import movielens
-from pipeline.datasets.movielens import write_movielens_100k
-from schemas.dataset import DatasetError, load_dataset
+from homefeed.pipeline.datasets import movielens
+from homefeed.pipeline.datasets.movielens import write_movielens_100k
+from homefeed.schemas.dataset import DatasetError, load_dataset
 
 # Two films of the archive's format: 5 fields, then 19 flags of genres.
 ITEMS = (

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample, write_weeks
-from schemas import tables
-from schemas.dataset import TABLES, load_dataset
+from homefeed.pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample, write_weeks
+from homefeed.schemas import tables
+from homefeed.schemas.dataset import TABLES, load_dataset
 
 
 @pytest.fixture(scope="module")

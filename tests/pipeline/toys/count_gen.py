@@ -1,6 +1,6 @@
 import dataclasses
 
-from components.artifacts import DatasetDir, Examples
+from homefeed.components.artifacts.types import DatasetDir, Examples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import dataclasses
 
-from components.artifacts import ModelEvaluation, ModelRun
+from homefeed.components.artifacts.types import ModelEvaluation, ModelRun
 
 
 @dataclasses.dataclass(frozen=True)

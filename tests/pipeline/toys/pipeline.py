@@ -2,10 +2,10 @@ import contextlib
 import pathlib
 from typing import Any
 
-from components.artifacts import DatasetDir
-from pipeline.config import load_config
-from pipeline.dag import Dag
-from pipeline.local_runner import Step, run_pipeline
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.config import load_config
+from homefeed.pipeline.dag import Dag
+from homefeed.pipeline.runner.local_runner import Step, run_pipeline
 from tests.pipeline.toys import count_gen, doubler, sum_gate
 
 

@@ -2,7 +2,7 @@ import dataclasses
 import os
 import signal
 
-from components.artifacts import Examples, ModelBlessing, ModelEvaluation
+from homefeed.components.artifacts.types import Examples, ModelBlessing, ModelEvaluation
 
 
 @dataclasses.dataclass(frozen=True)

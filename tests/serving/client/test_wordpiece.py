@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from homefeed_client import WordPiece
 
-from models.behaviour_text import SPECIAL_TOKENS, tokenize
+from homefeed.models.behaviour_text import SPECIAL_TOKENS, tokenize
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789ßæøı"
 VOCABULARY = [

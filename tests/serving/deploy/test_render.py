@@ -12,11 +12,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from serving.deploy.render import Options, RenderError, memory_mebibytes, pushed_models, render
-from serving.model_server.flags import Flags
-from serving.model_server.flags import parse as parse_flags
-from serving.model_server.metrics import Metrics
+from homefeed.pipeline.cli.main import app
+from homefeed.serving.deploy.render import Options, RenderError, memory_mebibytes, pushed_models, render
+from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.model_server.flags import parse as parse_flags
+from homefeed.serving.model_server.metrics import Metrics
 from tests.serving.servers import Stubs, running_server
 
 KINDS = {

@@ -15,9 +15,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2
 
-from serving.model_server import flags, server
-from serving.model_server.errors import Code, StatusError
-from serving.model_server.flags import Flags
+from homefeed.serving.model_server import flags, server
+from homefeed.serving.model_server.errors import Code, StatusError
+from homefeed.serving.model_server.flags import Flags
 from tests.serving.conftest import Models
 from tests.serving.servers import RPC_SECONDS, Stubs, column, eventually, fails, free_port, running_server
 
@@ -267,7 +267,7 @@ def stubs_version(port: int) -> int:
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serving.model_server", *arguments]
+    command = [sys.executable, "-m", "homefeed.serving.model_server", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -361,7 +361,7 @@ def test_the_process_serves_over_tcp_and_socket_and_finishes_what_it_began(
         "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb",
         "--model_name=half", f"--model_base_path={tmp_path / 'half'}",
     ]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "serving.model_server", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", "homefeed.serving.model_server", *arguments])
     try:
         stubs = Stubs(f"127.0.0.1:{port}")
         eventually(lambda: _predicts(stubs, "half"))

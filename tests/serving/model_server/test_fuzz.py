@@ -173,7 +173,7 @@ def test_a_hundred_thousand_requests_leave_a_process_as_it_was(models: Models, t
 def start_process(port: int, rest_port: int, base_path: pathlib.Path) -> subprocess.Popen[bytes]:
     """A server in a process of its own, once it answers."""
     flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--model_name=half", f"--model_base_path={base_path}"]
-    command = [sys.executable, "-m", "serving.model_server", "--host=127.0.0.1", *flags]
+    command = [sys.executable, "-m", "homefeed.serving.model_server", "--host=127.0.0.1", *flags]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     with homefeed_client.PredictionClient(f"127.0.0.1:{port}") as client:
         client.wait_until_available("half")
@@ -282,7 +282,7 @@ def test_a_reply_that_nobody_waits_for_does_no_harm(target: Target) -> None:
 
 
 def test_names_that_requests_make_up_do_not_stay_in_memory(models: Models, tmp_path: pathlib.Path) -> None:
-    from serving.model_server.metrics import Counter
+    from homefeed.serving.model_server.metrics import Counter
 
     counter = Counter("/c", ["model_name"])
     for number in range(20_000):

@@ -10,8 +10,8 @@ import grpc
 import homefeed_client
 import pytest
 
-from serving.model_server.errors import Code, StatusError
-from serving.model_server.grpc_api import to_grpc_status
+from homefeed.serving.model_server.api.grpc_api import to_grpc_status
+from homefeed.serving.model_server.errors import Code, StatusError
 from tests.serving.conftest import Models
 from tests.serving.servers import RPC_SECONDS, Stubs, column, running_server
 

@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.process import TENSORFLOW_SERVING
+from homefeed.serving.process import TENSORFLOW_SERVING
 from tests.serving.servers import Stubs, eventually, predict_request
 
 VERSION = "00000123"
@@ -37,7 +37,7 @@ class Server:
 
     def __init__(self, engine: str, socket_path: pathlib.Path, *arguments: str):
         self.port, self.rest_port = _free_port(), _free_port()
-        ours = [sys.executable, "-c", "import serving.model_server.main as m; raise SystemExit(m.main())"]
+        ours = [sys.executable, "-c", "import homefeed.serving.model_server.main as m; raise SystemExit(m.main())"]
         command = ours if engine == "homefeed" else [TENSORFLOW_SERVING]
         ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}", "--rest_api_timeout_in_ms=5000"]
         self.process = subprocess.Popen(

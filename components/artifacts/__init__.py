@@ -1,0 +1,1 @@
+"""What components hand to each other: the artifact types, and how each lies on disk."""

@@ -1,0 +1,117 @@
+"""Between folders of gzip TFRecords of tf.train.Example and Arrow, column by column."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from homefeed.components.artifacts.types import Examples
+
+RAGGED_TYPES = {"i": "int64", "u": "int64", "b": "int64", "f": "float32", "O": "binary", "S": "binary"}
+
+
+def read_split(examples: Examples, split: str) -> pa.RecordBatch:
+    """All Examples of a split: one row each, every column a list; a column that no Example has is absent."""
+    import tensorflow as tf
+    from tfx_bsl.coders import example_coder
+
+    files = [str(file) for file in examples.split_files(split)]
+    records = list(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
+    return example_coder.ExamplesToRecordBatchDecoder().DecodeBatch(records)
+
+
+def read_batches(file: pathlib.Path | str, batch_size: int) -> Iterator[pa.RecordBatch]:
+    """The Examples of one shard, some at a time."""
+    import tensorflow as tf
+    from tfx_bsl.coders import example_coder
+
+    decoder = example_coder.ExamplesToRecordBatchDecoder()
+    records = tf.data.TFRecordDataset(str(file), compression_type="GZIP", buffer_size=1 << 20)
+    for batch in records.batch(batch_size).as_numpy_iterator():
+        yield decoder.DecodeBatch(batch.tolist())
+
+
+def write_split(examples: Examples, split: str, batch: pa.RecordBatch, shard: int = 0, num_shards: int = 1) -> None:
+    """Writes one shard; equal batches give equal bytes."""
+    import tensorflow as tf
+
+    folder = examples.split_dir(split)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"data-{shard:05d}-of-{num_shards:05d}.gz"
+    # The quickest level: a third of the time of the usual one, for a sixth more bytes.
+    options = tf.io.TFRecordOptions("GZIP", compression_level=1)
+    with tf.io.TFRecordWriter(str(path), options) as writer:
+        for record in serialize(batch):
+            writer.write(record)
+
+
+def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """The rows as tf.train.Examples, features in the order of the columns.
+
+    The coder writes an Example's features in a random order, so each column is encoded by itself. Serialised
+    messages laid end to end are, by protobuf's definition, the serialisation of the merged message.
+    """
+    import pyarrow as pa
+    from tfx_bsl.coders import example_coder
+
+    if not batch.num_rows:
+        return iter(())
+    names = batch.schema.names
+    columns = (
+        pa.RecordBatch.from_arrays([column], [name]) for name, column in zip(names, batch.columns, strict=True)
+    )
+    return map(b"".join, zip(*map(example_coder.RecordBatchToExamples, columns), strict=True))
+
+
+def ragged(batch: pa.RecordBatch, column: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None:
+    """A column as flat values and row splits `[num_rows + 1]`; a null row is an empty one. None: no column."""
+    import pyarrow as pa
+
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        return None
+    array = batch.column(index)
+    if pa.types.is_null(array.type):
+        return None
+    lengths = np.asarray(array.value_lengths().fill_null(0))
+    row_splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return array.flatten().to_numpy(zero_copy_only=False), row_splits
+
+
+def single(batch: pa.RecordBatch, column: str, default: Any) -> npt.NDArray[Any]:
+    """[num_rows] the first value of each row, `default` where there is none."""
+    found = ragged(batch, column)
+    dtype = object if isinstance(default, bytes) else type(default)
+    if found is None:
+        return np.full(batch.num_rows, default, dtype=dtype)
+    values, row_splits = found
+    out = np.full(batch.num_rows, default, dtype=object if values.dtype == object else values.dtype)
+    present = np.diff(row_splits) > 0
+    out[present] = values[row_splits[:-1][present]]
+    return out
+
+
+def record_batch(columns: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]) -> pa.RecordBatch:
+    """The inverse of `ragged`: columns of flat values and row splits."""
+    import pyarrow as pa
+
+    arrays = [
+        pa.LargeListArray.from_arrays(
+            pa.array(row_splits, pa.int64()), pa.array(values, RAGGED_TYPES[values.dtype.kind])
+        )
+        for values, row_splits in columns.values()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, list(columns))
+
+
+def rectangular(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """A `[num_rows, size]` or `[num_rows]` array as flat values and row splits."""
+    size = values.shape[1] if values.ndim == 2 else 1
+    return values.reshape(-1), np.arange(len(values) + 1, dtype=np.int64) * size

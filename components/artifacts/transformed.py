@@ -1,0 +1,156 @@
+"""How Transform's outputs lie on disk: the loaders of every trainer, and the writers of Transform."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.sequences import Sequences
+
+CATALOGUE_FILE, WORDPIECE_FILE, USER_VOCABULARIES_FILE = "catalogue.npz", "wordpiece.txt", "vocabularies.json"
+BERT_PRESET_FILE = "bert_preset.json"
+CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
+_CATEGORICAL, _NUMERIC = "categorical.", "numeric."
+
+
+def save_catalogue(graph: TransformGraph, catalogue: Catalogue) -> None:
+    """Writes the catalogue; equal catalogues give equal bytes."""
+    graph.write_json(CATALOGUE_VOCABULARIES_FILE, catalogue.vocabularies)
+    arrays: dict[str, Any] = {"token_ids": catalogue.token_ids, "train_counts": catalogue.train_counts}
+    arrays["available_from"] = catalogue.available_from
+    arrays |= {f"{_CATEGORICAL}{name}": array for name, array in catalogue.categorical.items()}
+    arrays |= {f"{_NUMERIC}{name}": array for name, array in catalogue.numeric.items()}
+    for name, strings in (("item_ids", catalogue.item_ids), ("titles", catalogue.titles)):
+        arrays[name], arrays[f"{name}.row_splits"] = _pack(strings)
+    np.savez(graph.path / CATALOGUE_FILE, **arrays)
+
+
+def load_catalogue(graph: TransformGraph) -> Catalogue:
+    """Reads the catalogue."""
+    vocabularies = graph.read_json(CATALOGUE_VOCABULARIES_FILE)
+    with np.load(graph.path / CATALOGUE_FILE) as arrays:
+        return Catalogue(
+            item_ids=_unpack(arrays["item_ids"], arrays["item_ids.row_splits"]),
+            titles=_unpack(arrays["titles"], arrays["titles.row_splits"]),
+            token_ids=arrays["token_ids"],
+            categorical=_with_prefix(arrays, _CATEGORICAL),
+            numeric=_with_prefix(arrays, _NUMERIC),
+            vocabularies={name: tuple(values) for name, values in vocabularies.items()},
+            train_counts=arrays["train_counts"],
+            available_from=arrays["available_from"],
+        )
+
+
+def save_wordpiece(graph: TransformGraph, vocabulary: list[str]) -> None:
+    """Writes the WordPiece vocabulary, one token a line, as BERT's `vocab.txt`."""
+    (graph.path / WORDPIECE_FILE).write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
+
+
+def load_wordpiece(graph: TransformGraph) -> list[str]:
+    """Reads the WordPiece vocabulary: tokens by id."""
+    return (graph.path / WORDPIECE_FILE).read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def save_bert_preset(graph: TransformGraph, preset: str) -> None:
+    """Writes which BERT the vocabulary comes from; "": it is our own."""
+    graph.write_json(BERT_PRESET_FILE, {"preset": preset})
+
+
+def load_bert_preset(graph: TransformGraph) -> str:
+    """Reads which BERT the vocabulary comes from."""
+    return str(graph.read_json(BERT_PRESET_FILE)["preset"])
+
+
+def save_user_vocabularies(graph: TransformGraph, vocabularies: dict[str, tuple[str, ...]]) -> None:
+    """Writes the vocabularies of Sequences."""
+    graph.write_json(USER_VOCABULARIES_FILE, vocabularies)
+
+
+def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
+    """Writes a split: one tf.train.Example a user."""
+    from homefeed.components.artifacts import example_io
+
+    splits = sequences.row_splits
+    columns = {
+        "user_id": example_io.rectangular(sequences.user_ids),
+        "num_history": example_io.rectangular(sequences.num_history),
+        "item_index": (sequences.item_index, splits),
+        "timestamp": (sequences.timestamp, splits),
+        "value": (sequences.value, splits),
+        "event_type_index": (sequences.event_type_index, splits),
+        "positive": (sequences.positive.astype(np.int64), splits),
+        "token_ids": example_io.rectangular(sequences.token_ids),
+    }
+    if sequences.query_token_ids is not None:
+        width = sequences.query_token_ids.shape[1]
+        columns["query_token_ids"] = (sequences.query_token_ids.reshape(-1), splits * width)
+    for prefix, arrays in ((_CATEGORICAL, sequences.categorical), (_NUMERIC, sequences.numeric)):
+        columns |= {f"{prefix}{name}": example_io.rectangular(array) for name, array in arrays.items()}
+    example_io.write_split(examples, split, example_io.record_batch(columns))
+
+
+def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Sequences:
+    """Reads a split.
+
+    Raises:
+        ArtifactError: there is no such split; the message names those that exist.
+    """
+    from homefeed.components.artifacts import example_io
+
+    batch = example_io.read_split(examples, split)
+    vocabularies = graph.read_json(USER_VOCABULARIES_FILE)
+
+    def events(name: str, dtype: Any) -> npt.NDArray[Any]:
+        found = example_io.ragged(batch, name)
+        return np.empty(0, dtype) if found is None else found[0].astype(dtype)
+
+    def rows(name: str, dtype: Any) -> npt.NDArray[Any]:
+        return events(name, dtype).reshape(batch.num_rows, -1) if batch.num_rows else np.empty((0, 1), dtype)
+
+    def features(prefix: str, dtype: Any) -> dict[str, npt.NDArray[Any]]:
+        names = sorted(name for name in batch.schema.names if name.startswith(prefix))
+        return {name.removeprefix(prefix): rows(name, dtype) for name in names}
+
+    item_index = example_io.ragged(batch, "item_index")
+    queries = example_io.ragged(batch, "query_token_ids")
+    return Sequences(
+        user_ids=example_io.single(batch, "user_id", b""),
+        row_splits=np.zeros(1, np.int64) if item_index is None else item_index[1],
+        num_history=example_io.single(batch, "num_history", 0).astype(np.int64),
+        item_index=events("item_index", np.int32),
+        timestamp=events("timestamp", np.int64),
+        value=events("value", np.float32),
+        event_type_index=events("event_type_index", np.int32),
+        positive=events("positive", bool),
+        categorical=features(_CATEGORICAL, np.int32),
+        numeric=features(_NUMERIC, np.float32),
+        vocabularies={name: tuple(values) for name, values in vocabularies.items()},
+        token_ids=rows("token_ids", np.int32),
+        query_token_ids=None if queries is None or item_index is None else _of_events(queries[0], item_index[0]),
+    )
+
+
+def _pack(strings: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Strings as one run of bytes and where each begins: npz holds objects only by pickle."""
+    lengths = [len(value) for value in strings]
+    return np.frombuffer(b"".join(strings), np.uint8), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _unpack(data: npt.NDArray[np.uint8], row_splits: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    raw = data.tobytes()
+    strings = np.empty(len(row_splits) - 1, object)
+    strings[:] = [raw[start:stop] for start, stop in itertools.pairwise(row_splits)]
+    return strings
+
+
+def _of_events(values: npt.NDArray[Any], item_index: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    return values.astype(np.int32).reshape(len(item_index), -1)
+
+
+def _with_prefix(arrays: Any, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}

@@ -1,0 +1,244 @@
+"""What components hand to each other: typed folders that know their own files, named and laid out as in TFX."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class ArtifactError(ValueError):
+    """An artifact lacks what it should hold."""
+
+
+class GateClosed(Exception):  # noqa: N818  A verdict, not a fault.
+    """A gate said no: the run stops here, with the reasons."""
+
+    def __init__(self, gate: str, reasons: Sequence[str]):
+        super().__init__(f"{gate}: " + "; ".join(reasons))
+        self.gate = gate
+        self.reasons = tuple(reasons)
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A folder of one kind. The class name is the type's name in ML Metadata."""
+
+    EXTERNAL: ClassVar[bool] = False  # Comes from outside the pipeline and may change under our feet.
+
+    path: pathlib.Path
+
+    def digest(self) -> str:
+        """Hex digest of every file below the folder, by name and content."""
+        return digest_files(self.path, sorted(p for p in self.path.rglob("*") if p.is_file()))
+
+    def is_intact(self) -> bool:
+        """Whether a later run may use it."""
+        return self.path.is_dir()
+
+    def read_json(self, name: str) -> Any:
+        """Reads one of the artifact's JSON files."""
+        path = self.path / name
+        if not path.is_file():
+            present = ", ".join(sorted(p.name for p in self.path.glob("*"))) or "nothing"
+            raise ArtifactError(f"{type(self).__name__} at {self.path} has no {name}; it holds {present}")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file, keys sorted so that equal values give equal bytes."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+        (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+class Gate(Artifact):
+    """An artifact that may stop the run."""
+
+    FILE: ClassVar[str] = "verdict.json"
+
+    def write_reasons(self, reasons: Sequence[str]) -> None:
+        """Records the verdict: open when there is no reason against it."""
+        self.write_json(self.FILE, {"open": not reasons, "reasons": list(reasons)})
+
+    def reasons(self) -> list[str]:
+        """Why the gate is closed; empty when it is open."""
+        reasons: list[str] = self.read_json(self.FILE)["reasons"]
+        return reasons
+
+
+class DatasetDir(Artifact):
+    """The user's own folder: three tables beside `dataset.yaml`. Comes from outside, never written."""
+
+    EXTERNAL: ClassVar[bool] = True
+
+    def digest(self) -> str:
+        """Hex digest of `dataset.yaml`, of the tables that it names and of the curated schemas."""
+        from homefeed.schemas import dataset, tables
+
+        files = [self.path / dataset.FILE_NAME, *tables.local_files(self.path), *self.curated_schemas()]
+        return digest_files(self.path, files)
+
+    def curated_schemas(self) -> list[pathlib.Path]:
+        """`schema/<table>.pbtxt`: the schemas that people keep; for a table without one, it is inferred."""
+        return sorted(self.path.glob("schema/*.pbtxt"))
+
+
+class Baseline(Artifact):
+    """Examples, statistics or a log of requests of another day. Comes from outside the pipeline."""
+
+    EXTERNAL: ClassVar[bool] = True
+
+    def digest(self) -> str:
+        """Hex digest of the file, or of every file below the folder."""
+        return digest_files(self.path.parent, [self.path]) if self.path.is_file() else super().digest()
+
+
+class Splits(Artifact):
+    """`Split-<name>/…`: the same for each split."""
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that exist."""
+        return sorted(p.name.removeprefix("Split-") for p in self.path.glob("Split-*"))
+
+
+class Examples(Splits):
+    """`Split-<name>/*.gz`: gzip TFRecords of tf.train.Example."""
+
+    USER_KEY_FILE: ClassVar[str] = "user_key.json"
+
+    def user_key(self) -> str:
+        """Where the key is by which user ids became pseudonyms (`env:NAME` or `file:PATH`); empty: they did not."""
+        there = (self.path / self.USER_KEY_FILE).is_file()
+        reference: str = self.read_json(self.USER_KEY_FILE) if there else ""
+        return reference
+
+    def split_files(self, split: str) -> list[pathlib.Path]:
+        """The shards of a split, in order.
+
+        Raises:
+            ArtifactError: there is no such split.
+        """
+        folder = self.split_dir(split)
+        if not folder.is_dir():
+            raise ArtifactError(
+                f"No split {split!r} in {self.path}. Splits there: {', '.join(self.splits) or 'none'}."
+            )
+        return sorted(folder.glob("*.gz"))
+
+    def split_dir(self, split: str) -> pathlib.Path:
+        """Where a split lies, or will."""
+        return self.path / f"Split-{split}"
+
+
+class Quarantine(Artifact):
+    """`<table>.jsonl`: the rows that could not be used, each with file, line, reason and raw text."""
+
+
+class ExampleStatistics(Splits):
+    """`Split-<name>/FeatureStats.pb`: TFDV's binary DatasetFeatureStatisticsList."""
+
+    FILE: ClassVar[str] = "FeatureStats.pb"
+
+    def split_file(self, split: str) -> pathlib.Path:
+        """The statistics of one split."""
+        return self.path / f"Split-{split}" / self.FILE
+
+
+class Schema(Artifact):
+    """`schema.pbtxt`: a TFMD Schema in text form."""
+
+    @property
+    def file(self) -> pathlib.Path:
+        """The schema itself."""
+        return self.path / "schema.pbtxt"
+
+
+class ExampleAnomalies(Gate):
+    """`Split-<name>/SchemaDiff.pb`: TFMD Anomalies, and the verdict on them."""
+
+    def split_file(self, split: str) -> pathlib.Path:
+        """The anomalies of one split."""
+        return self.path / f"Split-{split}" / "SchemaDiff.pb"
+
+
+class TransformGraph(Artifact):
+    """Vocabularies and the catalogue as arrays: what turns raw ids and text into model inputs."""
+
+
+class Model(Artifact):
+    """`Format-Serving/`: a SavedModel. `Snapshot/`: what is needed to train on or to re-embed the catalogue."""
+
+    @property
+    def serving_dir(self) -> pathlib.Path:
+        """The SavedModel."""
+        return self.path / "Format-Serving"
+
+    @property
+    def snapshot_dir(self) -> pathlib.Path:
+        """Weights and vocabularies; not of fused models."""
+        return self.path / "Snapshot"
+
+
+class ModelRun(Artifact):
+    """TensorBoard logs and training curves."""
+
+
+class PretrainedBert(Artifact):
+    """A BERT backbone with its vocabulary, in KerasNLP's preset format."""
+
+
+class ModelEvaluation(Artifact):
+    """`metrics.json`, `metrics.md`, `evaluation.json`, `report.html` and `model_card.md`; see the Evaluator."""
+
+
+class ModelBlessing(Gate):
+    """The Evaluator's verdict on the models, with its reasons."""
+
+
+class InfraBlessing(Gate):
+    """The InfraValidator's verdict: the models load in a server and answer real requests, which it keeps."""
+
+    def warmup_file(self, model: str) -> pathlib.Path:
+        """The requests to a model, as TensorFlow Serving's warm-up records."""
+        return self.path / "warmup" / model
+
+
+class PushedModel(Artifact):
+    """`pushed.json`: where the models and profiles were published and under which versions."""
+
+    FILE: ClassVar[str] = "pushed.json"
+
+    def is_intact(self) -> bool:
+        """Whether everything that was pushed is still there."""
+        # What lies on an object store is believed.
+        published = [_offered_or_retired(path) for path in self.read_json(self.FILE)["paths"] if "://" not in path]
+        return super().is_intact() and all(path.exists() for path in published)
+
+    def models(self) -> dict[str, pathlib.Path]:
+        """Model name → SavedModel, of a version that was retired since too."""
+        places = map(_offered_or_retired, self.read_json(self.FILE)["paths"])
+        return {path.parent.name: path for path in places if path.is_dir()}
+
+
+def _offered_or_retired(path: str) -> pathlib.Path:
+    """Where a version lies that was pushed to a path and may have been taken back since."""
+    offered = pathlib.Path(path)
+    return offered if offered.exists() else offered.with_name(f"{offered.name}.retired")
+
+
+class InferenceResult(Artifact):
+    """`<shard>.parquet` and `<shard>.jsonl`: for each user the items that suit them best, with their scores."""
+
+
+def digest_files(root: pathlib.Path, files: Sequence[pathlib.Path]) -> str:
+    """Hex digest over (name relative to root, content) of the files, in the given order."""
+    total = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+        total.update(f"{path.relative_to(root).as_posix()}\0{content.hexdigest()}\n".encode())
+    return total.hexdigest()

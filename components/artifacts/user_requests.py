@@ -1,0 +1,62 @@
+"""Every user as a request, as of after the last event: what profiles hold and what BulkInferrer asks about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.requests import Feature, Request, requests_from_sequences
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def user_requests(
+    graph: TransformGraph, examples: Examples, users: Examples, catalogue: Catalogue
+) -> dict[str, Request]:
+    """User id → request: everybody in the users table or the interactions, with all that they did.
+
+    Args:
+        graph: vocabularies of the examples.
+        examples: the transformed examples.
+        users: the users table as ExampleGen wrote it.
+        catalogue: names the items.
+    """
+    from homefeed.components.artifacts import example_io
+
+    features = _features(example_io.read_split(users, "all"))
+    requests = {user_id: Request(user_id, features=values) for user_id, values in features.items()}
+    for split in ("train", "eval", "test"):  # A later split repeats the events of those before it.
+        for request in _histories(graph, examples, catalogue, split):
+            known = features.get(request.user_id, {})
+            requests[request.user_id] = dataclasses.replace(request, features=known, timestamp=0)
+    return requests
+
+
+def _histories(graph: TransformGraph, examples: Examples, catalogue: Catalogue, split: str) -> Iterator[Request]:
+    from homefeed.components.artifacts import transformed
+
+    sequences = transformed.load_sequences(graph, examples, split)
+    rows = np.arange(sequences.num_users, dtype=np.int64)
+    return requests_from_sequences(sequences, catalogue, rows, sequences.row_splits[1:])
+
+
+def _features(users: pa.RecordBatch) -> Mapping[str, dict[str, Feature]]:
+    """User id → feature → value, as in the users table."""
+    columns = users.to_pydict()
+    ids = columns.pop("user_id", [])
+    return {
+        user_id[0].decode(): {name: _plain(cells[row]) for name, cells in columns.items() if cells[row]}
+        for row, user_id in enumerate(ids)
+    }
+
+
+def _plain(cell: list[Any]) -> Feature:
+    values = [value.decode() if isinstance(value, bytes) else value for value in cell]
+    plain: Feature = values[0] if len(values) == 1 else values
+    return plain

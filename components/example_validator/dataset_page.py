@@ -1,0 +1,141 @@
+"""A dataset as a picture: one HTML page, no script, that a person can read in a minute."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from homefeed.components.drift import sources as _drift_inputs
+from homefeed.components.drift import summary as _summaries
+
+if TYPE_CHECKING:
+    from homefeed.components.drift.summary import Column, Summary
+
+WIDTH, HEIGHT, NUM_BARS = 420, 120, 20
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; color: #222; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.grid { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figcaption { font-weight: 600; }
+rect { fill: #4477aa; } svg { background: #fafafa; } small { color: #666; } .bad { color: #b2182b; }
+"""
+
+
+def write_page(
+    data: pathlib.Path | str,
+    path: pathlib.Path,
+    counts: Mapping[str, Mapping[str, Any]] | None = None,
+    anomalies: Sequence[str] = (),
+) -> None:
+    """Draws a dataset.
+
+    Args:
+        data: folder of `dataset.yaml`, `DIR@SPANS` for some of its spans; or Examples.
+        path: of the page.
+        counts: ExampleGen's `counts.json`: what was quarantined and why.
+        anomalies: ExampleValidator's reasons.
+
+    Raises:
+        DatasetError: the folder cannot be read.
+    """
+    path.write_text(page(_drift_inputs.load(data), counts or {}, anomalies), encoding="utf-8")
+
+
+def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:
+    """Counts; activity per user and per item; time; every column's values and missing ones; what is wrong."""
+    sizes = "".join(f"<li>{count:,} rows of {table}</li>" for table, count in summary.num_rows.items())
+    columns = summary.columns
+    drawings = [
+        _figure("events per day", *_days(summary.days)),
+        _figure("events per user", *_long_tail(columns, "interactions.user_id")),
+        _figure("events per item", *_long_tail(columns, "interactions.item_id")),
+        *(_figure(name, *_values(column)) for name, column in sorted(columns.items()) if _is_drawn(column)),
+    ]
+    return (
+        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Dataset</title><style>{STYLE}</style>'
+        f"<h1>{html.escape(summary.name)}</h1><ul>{sizes}</ul>{_wrongs(counts, anomalies)}"
+        f"<div class='grid'>{''.join(drawings)}</div><h2>Columns</h2>{_missing(columns)}</html>\n"
+    )
+
+
+def _wrongs(counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:
+    lines = [f"<li class=bad>{html.escape(reason)}</li>" for reason in anomalies]
+    for table, found in counts.items():
+        if found["quarantined"] or found["duplicates"]:
+            reasons = "; ".join(f"{count:,} × {reason}" for reason, count in sorted(found["reasons"].items()))
+            lines.append(
+                f"<li>{html.escape(table)}: {found['quarantined']:,} of {found['rows']:,} rows quarantined, "
+                f"{found['duplicates']:,} duplicates. <small>{html.escape(reasons)}</small></li>"
+            )
+    return f"<h2>What is wrong</h2><ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def _missing(columns: Mapping[str, Column]) -> str:
+    rows = [
+        f"<tr><td>{html.escape(name)}<td>{column.kind}<td class=n>{column.missing.sum() / column.rows.sum():.1%}"
+        f"<td class=n>{len(column.values):,}</tr>"
+        for name, column in sorted(columns.items())
+    ]
+    return f"<table><tr><th>column<th>kind<th>missing<th>distinct</tr>{''.join(rows)}</table>"
+
+
+def _is_drawn(column: Column) -> bool:
+    return column.kind in ("category", "number", "text") and bool(column.values)
+
+
+def _days(days: Counter[int]) -> tuple[list[str], list[float]]:
+    """Events a day, or a number of days where there are very many."""
+    if not days:
+        return [], []
+    first, last = min(days), max(days)
+    width = -(-(last - first + 1) // (3 * NUM_BARS))
+    bars = [0.0] * ((last - first) // width + 1)
+    for day, count in days.items():
+        bars[(day - first) // width] += count
+    starts = np.datetime64(first, "D") + np.arange(len(bars)) * width
+    return [str(start) for start in starts], bars
+
+
+def _long_tail(columns: Mapping[str, Column], name: str) -> tuple[list[str], list[float]]:
+    """How many users (items) have 1, 2–3, 4–7, … events."""
+    if name not in columns:
+        return [], []
+    activity = np.array(list(columns[name].values.values()))
+    bars = np.bincount(np.log2(activity).astype(int)).astype(float)
+    return [f"{2**power:,}–{2 ** (power + 1) - 1:,}" for power in range(len(bars))], bars.tolist()
+
+
+def _values(column: Column) -> tuple[list[str], list[float]]:
+    """The most frequent values; of a number, bars of equal width over the middle 99%."""
+    if column.kind != "number":
+        top = sorted(column.values, key=lambda value: (-column.values[value], str(value)))[:NUM_BARS]
+        return [str(value) for value in top], [float(column.values[value]) for value in top]
+    bins = np.array(sorted(column.values))
+    counts = np.array([column.values[int(place)] for place in bins], float)
+    numbers, mass = _summaries.bin_values(bins), np.cumsum(counts) / counts.sum()
+    low, high = (float(numbers[min(int(np.searchsorted(mass, part)), len(bins) - 1)]) for part in (0.005, 0.995))
+    edges = np.linspace(low, high if high > low else low + 1, NUM_BARS + 1)
+    bars, _ = np.histogram(np.clip(numbers, low, high), edges, weights=counts)
+    return [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges)], bars.tolist()
+
+
+def _figure(title: str, labels: list[str], bars: list[float]) -> str:
+    if not bars:
+        return ""
+    tallest, step = max(bars) or 1.0, WIDTH / len(bars)
+    drawn = "".join(
+        f'<rect x="{place * step:.1f}" y="{HEIGHT * (1 - bar / tallest):.1f}" width="{step * 0.9:.1f}" '
+        f'height="{HEIGHT * bar / tallest:.1f}"><title>{html.escape(label)}: {bar:,.0f}</title></rect>'
+        for place, (label, bar) in enumerate(zip(labels, bars, strict=True))
+    )
+    ends = f"{html.escape(labels[0])} … {html.escape(labels[-1])}; highest {tallest:,.0f}"
+    return (
+        f"<figure><figcaption>{html.escape(title)}</figcaption>"
+        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">{drawn}</svg><br><small>{ends}</small></figure>'
+    )

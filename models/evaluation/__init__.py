@@ -1,0 +1,1 @@
+"""Metrics of lists, and the baselines that every model is measured against."""

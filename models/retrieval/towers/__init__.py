@@ -1,0 +1,1 @@
+"""The query tower, the candidate tower and the layers that they are made of."""

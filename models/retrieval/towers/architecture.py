@@ -1,0 +1,103 @@
+"""What the towers are made of, apart from their weights: learnt from the training data once, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pydantic
+import tensorflow as tf
+
+from homefeed.models import catalogue as catalogues
+from homefeed.models import sequences as sequence_module
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import feature_encoder, number_encoding
+from homefeed.models.retrieval.towers.candidate_tower import CandidateTower
+from homefeed.models.retrieval.towers.query_tower import QueryTower
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Sizes, vocabularies' sizes and knots.
+
+    Attributes:
+        item_spec: the item features.
+        user_spec: the user features.
+        num_event_types: positions of the event-type vocabulary.
+        value_knots: knots of the events' values.
+        num_tokens: size of the table of the items' tokens.
+        num_trained: items with an id of their own.
+    """
+
+    item_spec: feature_encoder.FeatureSpec
+    user_spec: feature_encoder.FeatureSpec
+    num_event_types: int
+    value_knots: tuple[float, ...]
+    num_tokens: int
+    num_trained: int
+
+    @classmethod
+    def of(cls, catalogue: catalogues.Catalogue, train: sequence_module.Sequences) -> Architecture:
+        """That of a model of this data."""
+        return cls(
+            feature_encoder.feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies),
+            feature_encoder.feature_spec(train.categorical, train.numeric, train.vocabularies),
+            num_event_types=len(train.vocabularies["event_type"]) + 2,
+            value_knots=number_encoding.quantile_knots(train.value),
+            num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
+            num_trained=int(np.count_nonzero(catalogue.train_counts[1:])),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """The inverse of `to_json`."""
+        return pydantic.TypeAdapter(cls).validate_json(text)
+
+    def to_json(self) -> str:
+        """As JSON."""
+        return pydantic.TypeAdapter(Architecture).dump_json(self).decode()
+
+    def query_tower(self, config: Hyperparameters) -> QueryTower:
+        """An untrained query tower."""
+        return QueryTower(
+            config.width,
+            config.num_layers,
+            config.num_heads,
+            config.max_events,
+            config.dropout,
+            self.user_spec,
+            num_event_types=self.num_event_types,
+            value_knots=self.value_knots,
+        )
+
+    def candidate_tower(self, config: Hyperparameters) -> CandidateTower:
+        """An untrained candidate tower."""
+        return CandidateTower(
+            num_trained=self.num_trained,
+            spec=self.item_spec,
+            num_tokens=self.num_tokens,
+            width=config.width,
+            id_dropout=config.id_dropout,
+            text_dropout=config.text_dropout,
+        )
+
+    def build(self, query: QueryTower, candidate: CandidateTower) -> None:
+        """Calls the towers once, on nothing: their weights exist from then on."""
+        candidate({"id": tf.zeros([1], tf.int32), "tokens": tf.zeros([1, 1], tf.int32), **_nothing(self.item_spec)})
+        events: dict[str, Any] = {
+            "embedding": tf.zeros([1, 1, query.width]),
+            "value": tf.zeros([1, 1]),
+            "event_type": tf.zeros([1, 1], tf.int32),
+            "timestamp": tf.zeros([1, 1], tf.int64),
+            "item": tf.zeros([1, 1], tf.int32),
+            "now": tf.zeros([1], tf.int64),
+        }
+        query(events, _nothing(self.user_spec))
+
+
+def _nothing(spec: feature_encoder.FeatureSpec) -> dict[str, tf.Tensor]:
+    """One row of a spec's features, all unknown."""
+    unknown: dict[str, tf.Tensor] = {name: tf.zeros([1, 1], tf.int32) for name in spec.vocabulary_sizes}
+    sizes = dict.fromkeys(spec.knots, 1) | dict(spec.sizes)
+    return unknown | {name: tf.fill([1, size], np.float32(np.nan)) for name, size in sizes.items()}

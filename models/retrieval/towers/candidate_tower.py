@@ -1,0 +1,128 @@
+"""Items as vectors: by who they are and by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from homefeed.models import catalogue as catalogues
+from homefeed.models.retrieval.towers import feature_encoder
+
+
+class CandidateTower(tf.keras.layers.Layer):
+    """Id embedding plus declared features plus text.
+
+    While training, the id of a random share of items is hidden, so that the features learn to stand for an
+    item alone; an item that training never saw is known by its features from the start (Volkovs et al. 2017,
+    DropoutNet).
+
+    Args:
+        num_trained: rows of the id table; rows of the catalogue are mapped to it by `id_rows`.
+        spec: the item features.
+        num_tokens: size of the vocabulary of the item text.
+        width: size of the embeddings.
+        id_dropout: probability of hiding an id.
+        text_dropout: probability of hiding the text with the id, lest rare words stand in for it.
+    """
+
+    def __init__(
+        self,
+        num_trained: int,
+        spec: feature_encoder.FeatureSpec,
+        num_tokens: int,
+        width: int,
+        id_dropout: float,
+        text_dropout: float,
+        **kwargs: object,
+    ):
+        super().__init__(**kwargs)
+        self.num_trained = num_trained
+        self.spec = spec
+        self.num_tokens = num_tokens
+        self.width = width
+        self.id_dropout = id_dropout
+        self.text_dropout = text_dropout
+        self._features = feature_encoder.FeatureEncoder(spec, width, name="features") if spec.names else None
+
+    def build(self, _: object) -> None:
+        """Id, token and bias tables."""
+        normal = tf.keras.initializers.RandomNormal(stddev=0.1)
+        self.ids = self.add_weight(name="ids", shape=(self.num_trained + 1, self.width), initializer=normal)
+        self.tokens = self.add_weight(name="tokens", shape=(self.num_tokens, self.width), initializer="zeros")
+        self.id_bias = self.add_weight(name="id_bias", shape=(self.num_trained + 1,), initializer="zeros")
+        self.bias_kernel = self.add_weight(name="bias_kernel", shape=(self.width, 2), initializer="zeros")
+        self.new_bias = self.add_weight(name="new_bias", shape=(), initializer="zeros")
+        super().build(_)
+
+    def call(self, rows: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embeds items, each twice.
+
+        Args:
+            rows: `id` [num_rows] int32 (0: an item without an id of its own), `tokens` [num_rows, item_tokens]
+                int32, and every feature of the spec.
+            training: whether to hide ids.
+
+        Returns:
+            Two times [num_rows, width + 1] float32, the last of which is the item's bias, its own popularity:
+            as an item that is known, and as one that nobody has had yet, by its features alone.
+        """
+        has_id = tf.cast(rows["id"] > 0, tf.float32)
+        content = feature_encoder.mean_embedding(self.tokens, rows["tokens"])
+        if training:
+            draw = tf.random.uniform(tf.shape(has_id))
+            has_id *= tf.cast(draw >= self.id_dropout, tf.float32)
+            content *= tf.cast(draw >= self.id_dropout * self.text_dropout, tf.float32)[:, None]
+        if self._features is not None:
+            content += self._features(rows, training=training)
+        embeddings = content + tf.gather(self.ids, rows["id"]) * has_id[:, None]
+        biases = content @ self.bias_kernel
+        known_bias = biases[:, :1] + (tf.gather(self.id_bias, rows["id"]) * has_id)[:, None]
+        known = tf.concat([embeddings, known_bias], axis=1)
+        return known, tf.concat([content, biases[:, 1:] + self.new_bias], axis=1)
+
+    @property
+    def content_weights(self) -> list[tf.Variable]:
+        """What `embed_new` reads: all weights but those of ids."""
+        of_features = [] if self._features is None else self._features.weights
+        return [self.tokens, self.bias_kernel, self.new_bias, *of_features]
+
+    def embed_new(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The second result of `call`, for items outside the catalogue: `tokens` and the features of the spec."""
+        content = feature_encoder.mean_embedding(self.tokens, features["tokens"])
+        if self._features is not None:
+            content += self._features({name: features[name] for name in self.spec.names})
+        return tf.concat([content, (content @ self.bias_kernel)[:, 1:] + self.new_bias], axis=1)
+
+
+def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.FeatureSpec) -> dict[str, npt.NDArray[Any]]:
+    """The tower's inputs for every row of a catalogue; items seen in training have ids 1, 2, …"""
+    trained = catalogue.train_counts > 0
+    trained[0] = False
+    numeric = [*spec.knots, *spec.sizes]
+    return {
+        "id": np.where(trained, np.cumsum(trained), 0).astype(np.int32),
+        "tokens": shared_tokens(catalogue.token_ids, trained),
+        **{name: catalogue.categorical[name] for name in spec.vocabulary_sizes},
+        **{name: catalogue.numeric[name] for name in numeric},
+    }
+
+
+MIN_TOKEN_ITEMS = 3
+
+
+def shared_tokens(token_ids: npt.NDArray[Any], trained: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Blanks out tokens of fewer than MIN_TOKEN_ITEMS trained items: those tell nothing of other items."""
+    return np.where(is_shared(token_ids, trained)[token_ids], token_ids, 0)
+
+
+def is_shared(token_ids: npt.NDArray[Any], trained: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """[num_tokens] bool, the tokens of MIN_TOKEN_ITEMS trained items and more."""
+    pairs = np.unique(np.stack([np.nonzero(token_ids)[0], token_ids[token_ids > 0]]), axis=1)
+    pairs = pairs[:, trained[pairs[0]]]
+    num_items = np.bincount(pairs[1], minlength=int(token_ids.max(initial=0)) + 1)
+    shared: npt.NDArray[np.bool_] = num_items >= MIN_TOKEN_ITEMS
+    return shared

@@ -1,0 +1,216 @@
+"""The model that trains: query tower, candidate tower and their loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from homefeed.models.retrieval.towers import candidate_tower, query_tower
+
+CLOSED = -1e9  # Logit of what cannot be had.
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Novelty:
+    """How training plays through that some items are new.
+
+    In a share of the windows each query is asked as of a model that was trained `seconds` before: items first
+    seen since then are known by their features alone. So the scores of new items are learnt among those of
+    known ones.
+
+    Attributes:
+        share: of the windows.
+        seconds: age of the imagined model.
+        start: Unix seconds; before, too little has been seen to call anything new.
+    """
+
+    share: float
+    seconds: int
+    start: int
+
+
+class TwoTower(tfrs.Model):
+    """Scores an item by the inner product of query and candidate embedding, plus the item's bias.
+
+    Args:
+        query_tower, candidate_tower: the towers.
+        candidates: the candidate tower's input for every row of the catalogue.
+        train_counts: [num_rows] interactions in training; items without any never are negatives, or they
+            would be pushed down for ever.
+        first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
+            item is no negative: a new release is to be compared with what it really competes with.
+        novelty: how new items are played through.
+        max_events, max_softmax_items, num_sampled, num_hard_negatives: see Hyperparameters.
+    """
+
+    def __init__(
+        self,
+        query_tower: query_tower.QueryTower,
+        candidate_tower: candidate_tower.CandidateTower,
+        candidates: Mapping[str, npt.NDArray[Any]],
+        train_counts: npt.NDArray[Any],
+        first_seen: npt.NDArray[Any],
+        max_events: int,
+        max_softmax_items: int,
+        num_sampled: int,
+        novelty: Novelty,
+        num_hard_negatives: int = 0,
+    ):
+        super().__init__()
+        self.query_tower = query_tower
+        self.candidate_tower = candidate_tower
+        self._candidates = {name: tf.constant(column) for name, column in candidates.items()}
+        trained = np.flatnonzero(train_counts)
+        trained = trained[trained > 0]
+        self.is_trained = np.asarray(train_counts > 0)
+        self._trained = tf.constant(trained, tf.int32)
+        self._first_seen = tf.constant(first_seen[trained])
+        self._first_seen_of_row = tf.constant(first_seen)
+        self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)
+        self._is_sampled = len(trained) > max_softmax_items
+        self._num_sampled = num_sampled
+        self.max_events = max_events
+        self.num_rows = len(train_counts)
+        self._novelty = novelty
+        self._task = tfrs.tasks.Retrieval(
+            loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM),
+            remove_accidental_hits=True,
+            num_hard_negatives=num_hard_negatives or None,
+        )
+
+    def embed_candidates(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embeds [n] int32 rows of the catalogue; see CandidateTower."""
+        inputs = {name: tf.gather(column, rows) for name, column in self._candidates.items()}
+        return self.candidate_tower(inputs, training=training)
+
+    def embed_queries(self, batch: Tensors, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """A batch of Windows and its items' embeddings → [batch, 1 + length, width + 1], the last 1."""
+        return embed_queries(self.query_tower, batch, embedding, training)
+
+    def embed_all(self) -> tf.Tensor:
+        """[num_rows, width + 1] float32 embeddings of the whole catalogue, the bias last; row 0 is all zero."""
+        rows = tf.range(self.num_rows)
+        known, new = self.embed_candidates(rows)
+        embeddings = tf.where(self._candidates["id"][:, None] > 0, known, new)
+        return embeddings * tf.cast(rows > 0, tf.float32)[:, None]
+
+    def embed_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, width + 1] float32 query embeddings after the last event of each window."""
+        embedding = tf.gather(candidates, batch["item"])[..., : self.query_tower.width]
+        queries = self.embed_queries(batch, embedding)
+        return tf.gather(queries, query_tower.num_events(batch["item"]), batch_dims=1)
+
+    def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
+        """Mean softmax cross-entropy of the batch's targets."""
+        if self._is_sampled:
+            return self._sampled_loss(inputs, training)
+        return self._softmax_loss(inputs, training)
+
+    def _softmax_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+        """Over all trained items but those that the window has already had."""
+        rows = tf.concat([[0], self._trained], axis=0)
+        known, new = self.embed_candidates(rows, training)
+        index_of = tf.scatter_nd(rows[:, None], tf.range(tf.shape(rows)[0]), [self.num_rows])
+        item = tf.gather(index_of, batch["item"])
+        width = self.query_tower.width
+        queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
+        split = int(self._novelty.share * queries.shape[0])  # Windows before it play through novelty.
+        is_new, is_closed = self._masks(item, batch["timestamp"], split)
+        novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
+        parts = [novel, _inner(queries[split:], known)]
+        # Added, not chosen: the gradient of a sum costs nothing, and these are the largest arrays of a step.
+        closed = tf.split(CLOSED * tf.cast(is_closed, tf.float32), [split, -1])
+        losses = [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits + mask)
+            for labels, logits, mask in zip((item[:split], item[split:]), parts, closed, strict=True)
+        ]
+        total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
+        return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
+
+    def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is new, and what cannot be had.
+
+        Args:
+            item: [batch, length] int32 candidates.
+            timestamp: [batch, length] int64 seconds.
+            split: windows before it play through novelty.
+
+        Returns:
+            [split, length, num_candidates] bool, candidates that are new to the imagined model; and
+            [batch, length, num_candidates] bool, candidates that the window has already had, that nobody has
+            been seen with yet, or that are padding.
+        """
+        first_seen = tf.pad(self._first_seen, ((1, 0),))
+        # As int32: times only need comparing with times, and masks of this size are slow enough.
+        start = tf.reduce_min(self._first_seen)
+        first_seen, now = tf.cast(first_seen - start, tf.int32), tf.cast(timestamp - start, tf.int32)[..., None]
+        is_late = now[:split] >= tf.cast(self._novelty.start - start, tf.int32)
+        oldest_new = tf.where(is_late, now[:split] - self._novelty.seconds, tf.int32.max)
+        is_new = first_seen > oldest_new
+        places = tf.range(tf.shape(item)[1])[None, :, None]
+        first_place = self._first_place(item, tf.size(first_seen))[:, None, :]
+        return is_new, (first_place < places) | (first_seen > now)
+
+    def _first_place(self, item: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, num_candidates] place of each candidate's first event; candidate 0 is before all."""
+        batch, length = tf.shape(item)[0], tf.shape(item)[1]
+        places = tf.broadcast_to(tf.range(length), (batch, length))
+        keys = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, length)), item], axis=-1)
+        first = tf.tensor_scatter_nd_min(tf.fill([batch, num_candidates], length), keys, places)
+        return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
+
+    def _sampled_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+        """Over the batch's own targets and uniform negatives, corrected by how often each is drawn.
+
+        The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
+        2020 (Mixed Negative Sampling).
+        """
+        num_trained = tf.shape(self._trained)[0]
+        drawn = tf.random.uniform([self._num_sampled], maxval=num_trained, dtype=tf.int32)
+        sampled = tf.gather(self._trained, drawn)
+        flat = tf.reshape(batch["item"], [-1])
+        rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
+        candidates, _ = self.embed_candidates(rows, training)
+        item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
+        width = self.query_tower.width
+        queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
+        is_target = batch["weight"] > 0
+        targets = tf.boolean_mask(batch["item"], is_target)
+        ids = tf.concat([targets, sampled], axis=0)
+        num_targets = tf.cast(tf.size(targets), tf.float32)
+        uniform = self._num_sampled / tf.cast(num_trained, tf.float32)
+        expected = num_targets * tf.gather(self._probability, ids) + uniform
+        weight = tf.boolean_mask(batch["weight"], is_target)
+        now = tf.boolean_mask(batch["timestamp"], is_target)
+        loss = self._task(
+            tf.boolean_mask(queries, is_target),
+            tf.gather(candidates, tf.concat([tf.boolean_mask(item, is_target), index[tf.size(flat) :]], axis=0)),
+            sample_weight=weight,
+            candidate_sampling_probability=tf.minimum(expected, 1.0),
+            candidate_ids=ids,
+            # As in the full softmax: before anybody has had an item, it is no negative.
+            score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
+            compute_metrics=False,
+        )
+        return loss / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+def embed_queries(
+    tower: query_tower.QueryTower, batch: Tensors, embedding: tf.Tensor, training: bool = False
+) -> tf.Tensor:
+    """As TwoTower.embed_queries."""
+    user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
+    states = tower({**batch, "embedding": embedding}, user, training=training)
+    return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
+
+
+def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    return tf.einsum("bpw,nw->bpn", queries, candidates)

@@ -1,0 +1,1 @@
+"""Training of the two towers: windows of history, the loop, its curve, warm starts."""

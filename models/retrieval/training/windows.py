@@ -1,0 +1,159 @@
+"""Sequences as fixed-size windows: what the retrieval model trains and is evaluated on."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.models import sequences as sequence_module
+
+Sequences = sequence_module.Sequences
+Batch = dict[str, npt.NDArray[Any]]
+
+
+class Windows:
+    """Draws windows of at most `length` events from Sequences.
+
+    A window is a dict: `item` [batch, length] int32 rows of the catalogue (0: padding, last), `value`,
+    `event_type`, `timestamp` of the same shape, `weight` [batch, length] float32 of each event as a target, `now`
+    [batch] int64 when the query after the last event is asked (0: never), and `user_<feature>` [batch, num_values].
+
+    Args:
+        sequences: a split.
+        length: events a window.
+        weights: [num_events] float32 of each event as a target; None: 1 for every target.
+    """
+
+    def __init__(self, sequences: Sequences, length: int, weights: npt.NDArray[np.float32] | None = None):
+        self.length = length
+        self.row_splits = sequences.row_splits
+        self.timestamp = sequences.timestamp
+        self._events: Batch = {
+            "item": sequences.item_index,
+            "value": sequences.value,
+            "event_type": sequences.event_type_index,
+            "timestamp": sequences.timestamp,
+            "weight": target_weights(sequences) if weights is None else weights,
+        }
+        self._users = {f"user_{k}": v for k, v in (sequences.categorical | sequences.numeric).items()}
+        self.targets = np.flatnonzero(self._events["weight"] > 0)
+
+    def epoch(self, generator: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        """Cuts every history at random places, so that each event is a target once; shuffled, padded batches.
+
+        Windows of like length share a batch, and a batch is as long as its longest, in steps of 16.
+        """
+        starts, stops, users = self._cut(generator)
+        order = self._order_within_ties(generator)
+        noise = generator.uniform(0, 16, len(starts))
+        by_length = np.argsort(stops - starts + noise, kind="stable")
+        batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+        for index in generator.permutation(len(batches)):
+            chosen = generator.permutation(batches[index])
+            longest = int((stops[chosen] - starts[chosen]).max())
+            length = min(self.length, max(-(-longest // 16), 1) * 16)
+            yield self._gather(starts[chosen], stops[chosen], users[chosen], length, batch_size, order)
+
+    def queries(self, targets: npt.NDArray[np.int64], batch_size: int) -> Iterator[Batch]:
+        """For each target event, the window of what came before it, in the order given."""
+        users = np.searchsorted(self.row_splits, targets, side="right") - 1
+        starts = np.maximum(self.row_splits[users], targets - self.length)
+        for i in range(0, len(targets), batch_size):
+            part = slice(i, i + batch_size)
+            batch = self._gather(starts[part], targets[part], users[part], self.length, batch_size, None)
+            batch["now"][: len(targets[part])] = self.timestamp[targets[part]]
+            yield batch
+
+    def items(self, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The rows of target events."""
+        return self._events["item"][targets]
+
+    def histories(self, targets: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:
+        """For each target event, the rows of everything that came before it."""
+        starts = self.row_splits[np.searchsorted(self.row_splits, targets, side="right") - 1]
+        return [self._events["item"][a:b] for a, b in zip(starts, targets, strict=True)]
+
+    def _cut(self, generator: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
+        starts, stops, users = ([np.empty(0, np.int64)] for _ in range(3))
+        for user in np.flatnonzero(np.diff(self.row_splits)):
+            first, last = self.row_splits[user : user + 2]
+            cuts = np.arange(first + generator.integers(1, self.length + 1), last, self.length)
+            starts.append(np.concatenate([[first], cuts]))
+            stops.append(np.concatenate([cuts, [last]]))
+            users.append(np.full(len(cuts) + 1, user))
+        return tuple(np.concatenate(parts).astype(np.int64) for parts in (starts, stops, users))
+
+    def _order_within_ties(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A permutation of the events that shuffles only what one user did within the same second."""
+        user = np.repeat(np.arange(len(self.row_splits) - 1), np.diff(self.row_splits))
+        return np.lexsort((generator.random(len(user)), self.timestamp, user))
+
+    def _gather(
+        self,
+        starts: npt.NDArray[np.int64],
+        stops: npt.NDArray[np.int64],
+        users: npt.NDArray[np.int64],
+        length: int,
+        batch_size: int,
+        order: npt.NDArray[np.int64] | None,
+    ) -> Batch:
+        missing = batch_size - len(starts)
+        starts, stops, users = (np.pad(part, (0, missing)) for part in (starts, stops, users))
+        stops[batch_size - missing :] = starts[batch_size - missing :]
+        places = starts[:, None] + np.arange(length)
+        inside = places < stops[:, None]
+        places = np.where(inside, places, 0)
+        if order is not None:
+            places = order[places]
+        batch: Batch = {
+            name: np.where(inside, column[places], column.dtype.type(0)) for name, column in self._events.items()
+        }
+        # Padding keeps the last time, so that no elapsed time is negative or absurd.
+        batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
+        batch["now"] = np.zeros(batch_size, np.int64)
+        return batch | {name: column[users] for name, column in self._users.items()}
+
+
+def target_weights(
+    sequences: Sequences,
+    non_positive_weight: float = 1.0,
+    event_weights: Mapping[str, float] = types.MappingProxyType({}),
+    value_weight: float = 0.0,
+) -> npt.NDArray[np.float32]:
+    """[num_events] float32: 0 for what is no target, that is, context, unknown items and repetitions.
+
+    What a user has already had is never retrieved, so it is not worth learning to retrieve it.
+
+    Args:
+        sequences: a split.
+        non_positive_weight: weight of a target that does not count as liked, beside 1.
+        event_weights: event type → what that is multiplied with; 1 for a type that is not named.
+        value_weight: see Hyperparameters.
+    """
+    user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
+    weight = np.where(sequences.positive, 1.0, non_positive_weight)
+    if event_weights:
+        names = sequences.vocabularies.get("event_type", ())
+        factors = np.array([1.0, 1.0, *(event_weights.get(name, 1.0) for name in names)])
+        weight = weight * factors[sequences.event_type_index]
+    if value_weight:
+        weight = weight * _value_factors(sequences.value, value_weight)
+    pairs = user * (int(sequences.item_index.max(initial=0)) + 1) + sequences.item_index
+    is_first = np.zeros(len(pairs), np.bool_)
+    is_first[np.unique(pairs, return_index=True)[1]] = True
+    is_target = np.zeros(len(pairs), np.bool_)
+    is_target[sequences.targets] = True
+    return np.where(is_first & is_target & (sequences.item_index > 0), weight, 0).astype(np.float32)
+
+
+def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.NDArray[np.float64]:
+    """[num_events] float64 from 1, for the lowest value and for none, to 1 + value_weight, for the highest."""
+    known = np.isfinite(value)
+    if not known.any():
+        return np.ones(len(value))
+    low, high = float(value[known].min()), float(value[known].max())
+    return 1 + value_weight * np.where(known, (value - low) / max(high - low, 1e-9), 0.0)

@@ -1,0 +1,1 @@
+"""What retrieval and ranking have in common."""

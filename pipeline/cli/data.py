@@ -1,0 +1,166 @@
+"""The verbs on data: make it, compare it, review its schema, forget a person."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
+
+if TYPE_CHECKING:
+    from homefeed.components.schema_gen.review import Proposal
+
+data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
+schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
+
+Out = Annotated[pathlib.Path, typer.Option(help="Folder to write; made if missing.")]
+
+
+@data_app.command("movielens-100k")
+def movielens(
+    out: Out,
+    source: Annotated[
+        str | None, typer.Option("--from", help="The archive, or a folder with it: a path or a URL.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """MovieLens-100K: 943 people, 1,682 films, 100,000 ratings."""
+    from homefeed.pipeline.datasets.movielens import write_movielens_100k
+
+    came_from = write_movielens_100k(out, source)
+    print_json({"out": str(out), "from": came_from}) if as_json else console.print(f"wrote {out} from {came_from}")
+
+
+@data_app.command("sample")
+def sample(
+    out: Out,
+    users: Annotated[int, typer.Option(min=1)] = 300,
+    items: Annotated[int, typer.Option(min=2)] = 400,
+    events: Annotated[int, typer.Option(min=1)] = 12_000,
+    weeks: Annotated[int, typer.Option(min=0, max=12, help="Spans of a week, of a store that changes; 0: none.")] = 0,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """A simulated store with texts in English and Chinese and a known taste behind each user."""
+    from homefeed.pipeline.datasets.sample import write_sample, write_weeks
+
+    try:
+        if weeks:
+            write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
+        else:
+            write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
+@data_app.command("page")
+def page(
+    data: Annotated[str, typer.Option(help="Folder with dataset.yaml; DIR@SPANS for some spans; or Examples.")],
+    out: Annotated[pathlib.Path, typer.Option(help="HTML file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Draw a dataset: activity, time, values, missing ones. A run writes the same page beside its anomalies."""
+    from homefeed.components.example_validator.dataset_page import write_page
+
+    write_page(data, out)
+    print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
+def drift(
+    baseline: Annotated[
+        str,
+        typer.Option(help="Data folder (DIR@SPANS for some spans), Examples, TFDV statistics or a log of requests."),
+    ],
+    current: Annotated[str, typer.Option(help="The same.")],
+    schema: Annotated[
+        pathlib.Path | None, typer.Option(help="Schema file or folder whose drift comparators set thresholds.")
+    ] = None,
+    thresholds: Annotated[
+        list[str] | None, typer.Option("--threshold", help="table.column:distance=value; may be repeated.")
+    ] = None,
+    html: Annotated[pathlib.Path | None, typer.Option(help="Also write a self-contained HTML report.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."""
+    from homefeed.components.drift.compare import run_drift
+
+    report = run_drift(baseline, current, schema, dict(map(_parse_threshold, thresholds or ())))
+    report.write(html_path=html)
+    print_json(report.to_json()) if as_json else print(report.to_text())
+    if report.drifted:
+        raise typer.Exit(1)
+
+
+def _parse_threshold(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} should read table.column:distance=value") from error
+
+
+def forget(
+    user: Annotated[str, typer.Argument(help="User id, as it is in the tables.")],
+    data: Annotated[pathlib.Path | None, typer.Option(help="Folder whose tables are rewritten.")] = None,
+    root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs: artifacts and profiles.")] = None,
+    user_key: Annotated[str, typer.Option(help="env:NAME or file:PATH of a key, besides those that runs used.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Remove a person from tables, artifacts and profiles; name the models trained with them."""
+    from homefeed.pipeline.forget import forget
+
+    done = forget(user, data, root, user_key)
+    if as_json:
+        print_json(dataclasses.asdict(done))
+    else:
+        for path, count in done.removed.items():
+            console.print(f"{count:>6,}  {path}")
+        for model in done.models:
+            console.print(f"trained with this person: {model}")
+    if done.traces:
+        console.print("still found in: " + ", ".join(done.traces))
+        raise typer.Exit(1)
+
+
+@schema_app.command("infer")
+def schema_infer(data: Data, as_json: Json = False) -> None:
+    """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
+    from homefeed.components.schema_gen import review as schema_review
+
+    written = [str(path) for path in schema_review.infer(data)]
+    print_json(written) if as_json else console.print("\n".join(written))
+
+
+@schema_app.command("diff")
+def schema_diff(data: Data, as_json: Json = False) -> None:
+    """List what the data would change in the curated schema; exit 1 if there is anything."""
+    from homefeed.components.schema_gen import review as schema_review
+
+    proposals = schema_review.diff(data)
+    _show(proposals, as_json)
+    if proposals:
+        raise typer.Exit(1)
+
+
+@schema_app.command("accept")
+def schema_accept(
+    data: Data,
+    features: Annotated[list[str] | None, typer.Argument(help="table.column …; all if none is named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write proposals into the curated schema."""
+    from homefeed.components.schema_gen import review as schema_review
+
+    _show(schema_review.accept(data, features or None), as_json)
+
+
+def _show(proposals: list[Proposal], as_json: bool) -> None:
+    if as_json:
+        print_json([dataclasses.asdict(proposal) for proposal in proposals])
+    for proposal in () if as_json else proposals:
+        console.print(f"{proposal.feature}: {proposal.change}", markup=False)
+        console.print("\n".join(proposal.lines), markup=False)

@@ -1,0 +1,59 @@
+"""`homefeed retrain`: keeps the models fresh."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from homefeed.pipeline.cli.terminal import Data, Json, Root, console, print_json, progress, silent
+
+
+def retrain(
+    data: Data,
+    root: Root,
+    window: Annotated[int, typer.Option(min=0, help="Learn from the newest good spans; 0: from all.")] = 0,
+    replay: Annotated[int, typer.Option(min=0, help="And from as many older ones, against forgetting.")] = 0,
+    drift_margin: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How far over its limit a distance (0 to 1) must be to reject a span."),
+    ] = 0.15,
+    if_older_than: Annotated[float | None, typer.Option(min=0, help="Days: only if the last one is older.")] = None,
+    min_new_events: Annotated[int | None, typer.Option(min=1, help="Only if so many events came since.")] = None,
+    on_drift: Annotated[bool, typer.Option("--on-drift", help="Only if a new span drifted.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train from scratch, instead of going on from the models in service.")
+    ] = False,
+    check: Annotated[str, typer.Option(help="A command that tries what was pushed; if it fails, roll back.")] = "",
+    config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")
+    ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train on new spans of data and push what is no worse than the models in service.
+
+    With several of the three conditions, one that holds is enough; with none, it always trains.
+    """
+    from homefeed.pipeline.loop.retrain import Options, retrain
+
+    options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
+    outcome = retrain(
+        data.resolve(),
+        root.resolve(),
+        options,
+        observer=silent if as_json else progress,
+        config_file=config,
+        settings=settings or (),
+        metadata=metadata,
+    )
+    if as_json:
+        print_json(vars(outcome))
+        return
+    for span, reasons in outcome.rejected.items():
+        console.print(f"[yellow]span {span} is left out[/]: " + "; ".join(reasons), soft_wrap=True)
+    console.print(outcome.message, soft_wrap=True)

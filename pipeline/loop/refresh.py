@@ -1,0 +1,104 @@
+"""New items without training: the catalogue is embedded again, and published as a new version of the models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+from homefeed.components.artifacts.types import Model
+from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.metadata import MetadataStore
+
+
+@dataclasses.dataclass(frozen=True)
+class Refreshed:
+    """What was published."""
+
+    version: int
+    items: int  # In the catalogue now.
+    new_items: int  # That training did not know, or knew without any interaction.
+    gone_items: int  # That training knew and the table no longer holds.
+
+
+def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = None) -> Refreshed:
+    """Embeds the current items table with the last pushed model's weights and publishes the result.
+
+    The ranking model is published beside it as it is. Until the next training it knows a new item by its text,
+    which the fused model hands it, and by what retrieval says.
+
+    Args:
+        root: of the runs.
+        data_dir: folder of `dataset.yaml`; of its tables only the items are read.
+        metadata: ML Metadata; None: `metadata.sqlite` in the root.
+
+    Raises:
+        RunError: nothing has been pushed yet.
+        DatasetError: the items table cannot be read.
+    """
+    from homefeed.components.artifacts.items_table import catalogue_for
+    from homefeed.models.retrieval import export
+    from homefeed.models.retrieval.retriever import Retriever
+    from homefeed.models.retrieval.snapshot import Snapshot
+
+    model, num_candidates = _pushed_model(root, metadata)
+    snapshot = Snapshot.load(model.snapshot_dir)
+    catalogue = catalogue_for(snapshot, data_dir)
+    with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
+        saved_model, fused = pathlib.Path(folder) / "retrieval", pathlib.Path(folder) / "fused"
+        export.save(Retriever(snapshot, catalogue), saved_model)
+        titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
+        known = set(snapshot.item_ids)
+        rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
+        fusing = {
+            "num_candidates": num_candidates,
+            "new_texts": {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows},
+        }
+        version = _publish(saved_model, fused, fusing, root / "serving", titles)
+    num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
+    return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
+
+
+def _pushed_model(root: pathlib.Path, metadata: str | None) -> tuple[Model, int]:
+    """The retrieval model that was pushed last, as RetrievalTrainer left it, and the fused model's candidates."""
+    file = root / "metadata.sqlite"
+    if metadata is None and not file.is_file():
+        raise RunError(f"{root} holds no run yet: `homefeed run --root {root}` makes one")
+    store = MetadataStore(metadata or str(file))
+    pushed = store.latest("PushedModel")
+    made = store.producer(pushed) if pushed else None
+    if made is None:
+        raise RunError(f"no model of {root} has been pushed yet: `homefeed run --root {root}` pushes one")
+    _, inputs = made
+    fuser = store.producer(inputs["fused_model"])
+    config = json.loads(fuser[0].properties["config"]) if fuser else {}
+    return Model(inputs["retrieval_model"].path), config.get("num_candidates", 100)
+
+
+def _publish(
+    retrieval: pathlib.Path,
+    fused: pathlib.Path,
+    fusing: dict[str, Any],
+    serving_dir: pathlib.Path,
+    titles: dict[str, str],
+) -> int:
+    """Publishes titles and models as Pusher does, the unchanged ranking model under the new version too."""
+    from homefeed.models.fused import Fused
+    from homefeed.serving.profiles import FILE_NAME, update_titles
+    from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
+    from homefeed.serving.releases import WARMUP_FILE, Releases
+
+    releases = Releases(serving_dir)
+    stable = releases.stable()
+    now = {name: pathlib.Path(releases.path(name, stable)) for name in releases.models()}
+    models = {RETRIEVAL: retrieval, RANKING: now[RANKING]}
+    if FUSED in now:
+        Fused(retrieval, now[RANKING], **fusing).save(fused)
+        models[FUSED] = fused  # Last: who finds its version finds that of its parts too.
+    update_titles(serving_dir / FILE_NAME, titles)
+    # The inputs are what they were, so that the requests of before warm up the new models too.
+    warmup = {name: now[name] / WARMUP_FILE for name in models if models[name] != now[name]}
+    extras = {name: {WARMUP_FILE: file} for name, file in warmup.items() if file.is_file()}
+    return releases.push(models, extras=extras)

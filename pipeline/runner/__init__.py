@@ -1,0 +1,1 @@
+"""Runs a DAG: the local runner, one component by itself, and ML Metadata behind both."""

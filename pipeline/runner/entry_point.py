@@ -1,0 +1,155 @@
+"""Runs one component by itself, as a container of a pipeline does, or a person by hand."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from homefeed.components import contract
+from homefeed.components.artifacts.types import Artifact, Gate, GateClosed
+from homefeed.components.contract import Component
+from homefeed.pipeline.config import ConfigError, load_fields
+from homefeed.pipeline.runner.local_runner import RunError
+
+OPEN, CLOSED = "open", "closed"
+
+
+def run_component(
+    name: str,
+    inputs: Mapping[str, pathlib.Path],
+    outputs: Mapping[str, pathlib.Path],
+    config: Sequence[str] = (),
+    verdicts: Mapping[str, pathlib.Path] | None = None,
+    overwrite: bool = False,
+    executor_output: pathlib.Path | None = None,
+) -> str:
+    """Runs a component on the given folders and returns its summary.
+
+    Args:
+        name: the component's (`example_gen`), or the module of one that lives elsewhere (`mine.components.boost`).
+        inputs: input name → folder.
+        outputs: output name → folder to write.
+        config: `field=value` each; JSON, but plain text for fields of text. What is not named keeps its default.
+        verdicts: gate output → file that gets its verdict, `open` or `closed`; a closed gate without one is an error.
+        overwrite: whether what an earlier attempt left in the outputs may be removed.
+        executor_output: file that gets the outputs as Kubeflow's `ExecutorOutput`, in JSON.
+
+    Raises:
+        ConfigError: there is no such component, input, output or field, or one is missing.
+        GateClosed: a gate that has no file for its verdict said no.
+        RunError: an output is there already, or the component did not write it.
+    """
+    component = load_component(name)
+    mistakes = [
+        *_wrong_names(component.title, "input", inputs, component.input_types),
+        *_wrong_names(component.title, "output", outputs, component.output_types),
+    ]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    values = load_fields({name: component.config}, values={name: _parse_config(component, config)})[name]
+    for path in outputs.values():
+        _make_way(path, overwrite)
+    written = _artifacts(component.output_types, outputs)
+    summary = component.run(
+        component.inputs(**_artifacts(component.input_types, inputs)), component.outputs(**written), values
+    )
+    missing = [str(artifact.path) for artifact in written.values() if not artifact.path.is_dir()]
+    if missing:
+        raise RunError(f"{component.title} finished without writing its outputs {missing}")
+    _deliver_verdicts(component, written, verdicts or {})
+    if executor_output is not None:
+        listed = {n: {"artifacts": [{"name": n, "uri": str(artifact.path)}]} for n, artifact in written.items()}
+        executor_output.write_text(json.dumps({"artifacts": listed}), encoding="utf-8")
+    return summary
+
+
+def named_paths(flag: str, pairs: Sequence[str]) -> dict[str, pathlib.Path]:
+    """`name=PATH` each, as a dict.
+
+    Raises:
+        ConfigError: one does not read so.
+    """
+    split = [pair.partition("=") for pair in pairs]
+    wrong = [pair for pair, (name, _, path) in zip(pairs, split, strict=True) if not (name and path)]
+    if wrong:
+        raise ConfigError(f"--{flag} takes name=PATH, got {', '.join(map(repr, wrong))}")
+    return {name: pathlib.Path(path) for name, _, path in split}
+
+
+def load_component(name: str) -> Component:
+    """The component of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    module = name if "." in name else f"homefeed.components.{name}"
+    try:
+        return contract.load(module)
+    except (ModuleNotFoundError, TypeError) as error:
+        raise ConfigError(f"there is no component {name!r}: {error}") from error
+
+
+def config_types(component: Component) -> dict[str, str]:
+    """Config field → its JSON type: string, integer, number, boolean, array or object."""
+    properties: dict[str, Any] = pydantic.TypeAdapter(component.config).json_schema().get("properties", {})
+    return {
+        field: schema.get("type", "string" if "enum" in schema else "object") for field, schema in properties.items()
+    }
+
+
+def _parse_config(component: Component, settings: Sequence[str]) -> dict[str, Any]:
+    types = config_types(component)
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--config {setting!r} should read field=value")
+        try:
+            parsed[field] = text if types.get(field, "string") == "string" else json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"--config {field} takes JSON of type {types[field]}, got {text!r}") from error
+    return parsed
+
+
+def _wrong_names(
+    title: str, kind: str, given: Mapping[str, Any], expected: Mapping[str, type[Artifact]]
+) -> list[str]:
+    return [
+        *(f"{title} has no {kind} {name!r}; it has {', '.join(expected)}" for name in given if name not in expected),
+        *(
+            f"{title} lacks its {kind} {name!r}: give --{kind} {name}=PATH of {type_.__name__}"
+            for name, type_ in expected.items()
+            if name not in given
+        ),
+    ]
+
+
+def _artifacts(types: Mapping[str, type[Artifact]], paths: Mapping[str, pathlib.Path]) -> dict[str, Artifact]:
+    return {name: type_(paths[name]) for name, type_ in types.items()}
+
+
+def _make_way(path: pathlib.Path, overwrite: bool) -> None:
+    if path.is_dir() and any(path.iterdir()):
+        if not overwrite:
+            raise RunError(f"{path} holds something already; name another folder, or give --overwrite")
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _deliver_verdicts(
+    component: Component, written: Mapping[str, Artifact], verdicts: Mapping[str, pathlib.Path]
+) -> None:
+    for name, artifact in written.items():
+        if not isinstance(artifact, Gate):
+            continue
+        reasons = artifact.reasons()
+        if name in verdicts:
+            verdicts[name].parent.mkdir(parents=True, exist_ok=True)
+            verdicts[name].write_text(CLOSED if reasons else OPEN, encoding="utf-8")
+        elif reasons:
+            raise GateClosed(component.title, reasons)

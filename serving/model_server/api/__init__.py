@@ -1,0 +1,1 @@
+"""What a client sees: gRPC and REST, their messages and their encodings."""

@@ -1,0 +1,1 @@
+"""How a loaded graph runs: sessions and batches."""

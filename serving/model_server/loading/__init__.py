@@ -1,0 +1,1 @@
+"""From a folder with versions to models that are ready: sources, checks, loading, warm-up."""

@@ -1,0 +1,58 @@
+"""Which versions a model should have: what its folder holds, as far as its version policy wants it."""
+
+import logging
+import pathlib
+import re
+from typing import Any
+
+from homefeed.serving.model_server.config import ModelConfig
+from homefeed.serving.model_server.errors import not_found
+
+_VERSION_NAME = re.compile(r"[0-9]{1,19}")
+_MAX_VERSION = 2**63 - 1
+_logger = logging.getLogger(__name__)
+
+
+def list_versions(base_path: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Every child of a folder that is named by a decimal number, by that number.
+
+    Of two names for one number (`7`, `007`) the later in string order counts.
+
+    Raises:
+        StatusError: NOT_FOUND, there is no such folder.
+    """
+    try:
+        names = sorted(path.name for path in base_path.iterdir())
+    except OSError as error:
+        raise not_found(f"Could not find base path {base_path} for servable: {error.strerror}.") from error
+    versions: dict[int, pathlib.Path] = {}
+    for name in names:
+        if not _VERSION_NAME.fullmatch(name) or int(name) > _MAX_VERSION:
+            continue
+        if int(name) in versions:
+            _logger.warning("%s holds version %d twice; %s is used.", base_path, int(name), name)
+        versions[int(name)] = base_path / name
+    return versions
+
+
+def apply_policy(versions: dict[int, pathlib.Path], policy: Any) -> dict[int, pathlib.Path]:
+    """Keeps the versions that a ServableVersionPolicy message wants; without one, the latest."""
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return versions
+    if choice == "specific":
+        return {version: versions[version] for version in policy.specific.versions if version in versions}
+    count = max(1, policy.latest.num_versions)
+    return {version: versions[version] for version in sorted(versions)[-count:]}
+
+
+def aspired_versions(model: ModelConfig) -> dict[int, pathlib.Path]:
+    """The versions of a model that should be served now.
+
+    Raises:
+        StatusError: NOT_FOUND, its base path is missing.
+    """
+    versions = apply_policy(list_versions(model.base_path), model.policy)
+    if not versions:
+        _logger.warning("No versions of servable %s found under base path %s.", model.name, model.base_path)
+    return versions

@@ -1,0 +1,71 @@
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import ArtifactError, Examples, TransformGraph
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def assert_equal(left: object, right: object) -> None:
+    for field in dataclasses.fields(left):  # type: ignore[arg-type]
+        a, b = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(a, dict):
+            assert a.keys() == b.keys(), field.name
+            for name in a:
+                np.testing.assert_array_equal(a[name], b[name], err_msg=f"{field.name}.{name}")
+        elif a is None or b is None:
+            assert a is b, field.name
+        else:
+            np.testing.assert_array_equal(a, b, err_msg=field.name)
+            assert a.dtype == b.dtype, field.name
+
+
+def test_catalogue_round_trip(tmp_path: pathlib.Path) -> None:
+    transformed.save_catalogue(TransformGraph(tmp_path), toy_catalogue())
+    assert_equal(transformed.load_catalogue(TransformGraph(tmp_path)), toy_catalogue())
+
+
+def test_equal_catalogues_give_equal_bytes(tmp_path: pathlib.Path) -> None:
+    graphs = [TransformGraph(tmp_path / name) for name in "ab"]
+    for graph in graphs:
+        transformed.save_catalogue(graph, toy_catalogue())
+    assert graphs[0].digest() == graphs[1].digest()
+
+
+def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    sequences = toy_sequences(num_history=2)
+    tokens = np.arange(3 * len(sequences.item_index), dtype=np.int32).reshape(-1, 3)
+    sequences = dataclasses.replace(sequences, query_token_ids=tokens)
+    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_sequences(examples, "train", sequences)
+    assert_equal(transformed.load_sequences(graph, examples, "train"), sequences)
+
+
+def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:
+    tokens = ["[PAD]", "咖", "##啡", "a"]
+    transformed.save_wordpiece(TransformGraph(tmp_path), tokens)
+    assert transformed.load_wordpiece(TransformGraph(tmp_path)) == tokens
+
+
+@pytest.mark.parametrize("num_users", [5, 1, 0])
+def test_sequences_round_trip(num_users: int, tmp_path: pathlib.Path) -> None:
+    sequences = toy_sequences(num_users)
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_sequences(examples, "train", sequences)
+    loaded = transformed.load_sequences(graph, examples, "train")
+    if num_users:
+        assert_equal(loaded, sequences)
+    assert loaded.num_users == num_users
+    assert loaded.targets.tolist() == sequences.targets.tolist()
+
+
+def test_an_unknown_split_is_named_with_those_that_exist(tmp_path: pathlib.Path) -> None:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    transformed.save_sequences(examples, "train", toy_sequences(2))
+    with pytest.raises(ArtifactError, match=r"No split .validation. in .*Splits there: train"):
+        transformed.load_sequences(graph, examples, "validation")

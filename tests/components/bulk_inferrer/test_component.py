@@ -1,0 +1,84 @@
+import dataclasses
+import json
+import pathlib
+
+import pyarrow.parquet as pq
+import pytest
+
+from homefeed.components.artifacts.types import GateClosed, InferenceResult, Model
+from homefeed.components.bulk_inferrer import component as bulk_inferrer
+from homefeed.models.requests import Event, Request
+from tests.toy_artifacts import open_gates, transformed_examples
+from tests.toy_data import toy_catalogue
+from tests.toy_models import counts_order
+
+
+@pytest.fixture
+def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_inferrer.Inputs:
+    tables = transformed_examples(tmp_path, lurker="用户")
+    gates = open_gates(tmp_path)
+    return bulk_inferrer.Inputs(*tables, Model(toy_models["fused"]), *gates)
+
+
+def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object) -> tuple[pathlib.Path, str]:
+    out = tmp_path / "out"
+    chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)  # type: ignore[arg-type]
+    summary = bulk_inferrer.run(inputs, bulk_inferrer.Outputs(InferenceResult(out)), chosen)
+    return out, summary
+
+
+def test_every_user_gets_what_is_best_and_new_in_both_formats(
+    inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path
+) -> None:
+    out, summary = infer(inputs, tmp_path, k=3, shard_users=3)
+    assert summary.startswith("4 users")
+    names = ["shard-00000-of-00002", "shard-00001-of-00002"]
+    assert sorted(path.name for path in out.iterdir()) == [f"{n}{s}" for n in names for s in (".jsonl", ".parquet")]
+    lines = [json.loads(line) for name in names for line in (out / f"{name}.jsonl").read_text("utf-8").splitlines()]
+    rows = [row for name in names for row in pq.read_table(out / f"{name}.parquet").to_pylist()]
+    assert rows == lines
+    assert sorted(row["user_id"] for row in rows) == ["u0", "u1", "u2", "用户"]
+    rarest_first = counts_order(toy_catalogue())[::-1]  # ToyRanking turns retrieval's order round.
+    histories = {"u0": 3, "u1": 4, "u2": 5, "用户": 0}
+    for row in rows:
+        # User n of the toys had n + 3 items, from item n + 1 on.
+        start = int(row["user_id"][1]) if row["user_id"] != "用户" else 0
+        had = {f"i{(start + place) % 7 + 1}" for place in range(histories[row["user_id"]])}
+        assert row["items"] == [item for item in rarest_first if item not in had][:3]
+        assert row["scores"] == sorted(row["scores"], reverse=True)
+
+
+def test_finished_shards_are_kept_and_only_the_others_made(
+    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    requests = [Request(f"u{number}", [Event("i1")] * number) for number in range(5)]
+    shards = bulk_inferrer.make_shards(requests, 2)
+    assert [len(shard.requests) for shard in shards] == [2, 2, 1]
+    config = bulk_inferrer.Config(k=2)
+    (tmp_path / f"{shards[1].name}.parquet").write_bytes(b"finished")
+    model = toy_models["fused"] / "Format-Serving"
+    assert bulk_inferrer.infer(shards, model, tmp_path, config) == 3
+    assert (tmp_path / f"{shards[1].name}.parquet").read_bytes() == b"finished"
+    assert (tmp_path / f"{shards[2].name}.jsonl").is_file()
+    assert bulk_inferrer.infer(shards, model, tmp_path, config) == 0
+
+
+def test_another_model_or_k_does_not_go_on_with_what_lies_there(
+    inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
+) -> None:
+    config = bulk_inferrer.Config(work_dir=str(tmp_path))
+    other = dataclasses.replace(inputs, fused_model=Model(toy_models["ranking"]))
+    folders = [
+        bulk_inferrer._work_folder(inputs, config),
+        bulk_inferrer._work_folder(inputs, dataclasses.replace(config, k=3)),
+        bulk_inferrer._work_folder(other, config),
+    ]
+    assert len(set(folders)) == 3
+    assert bulk_inferrer._work_folder(inputs, config) == folders[0]
+
+
+def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:
+    inputs.blessing.write_reasons(["worse than popularity"])
+    with pytest.raises(GateClosed, match="worse than popularity"):
+        infer(inputs, tmp_path)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,90 @@
+import doctest
+
+import numpy as np
+import pytest
+
+from homefeed.models.evaluation import metrics
+from homefeed.models.evaluation.metrics import Ranks
+
+
+def _one(above: int, tied: int) -> Ranks:
+    return Ranks(np.array([above]), np.array([tied]))
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(metrics).failed == 0
+
+
+def test_seen_items_and_row_0_are_no_candidates():
+    scores = np.array([[9.0, 8.0, 7.0, 6.0, 5.0], [9.0, 1.0, 2.0, 3.0, 4.0]])
+    ranks = metrics.rank_targets(scores, np.array([3, 1]), [np.array([1, 1, 0]), np.array([], int)])
+    # First query: row 2 alone is above. Second: rows 2, 3, 4.
+    assert ranks.above.tolist() == [1, 3]
+    assert ranks.tied.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("target", [0, 2], ids=["unknown item", "already had"])
+def test_what_cannot_be_retrieved_is_a_miss(target):
+    ranks = metrics.rank_targets(np.array([[0.0, 1.0, 2.0]]), np.array([target]), [np.array([2])])
+    assert metrics.hit_rate(ranks, 2).tolist() == [0.0]
+    assert metrics.ndcg(ranks, 2).tolist() == [0.0]
+
+
+def test_nan_is_as_bad_as_can_be():
+    scores = np.array([[0.0, np.nan, -1e30]])
+    assert metrics.rank_targets(scores, np.array([1]), [np.array([0])]).above.tolist() == [1]
+
+
+def test_ties_count_in_expectation():
+    ranks = _one(above=8, tied=3)  # Rank 9, 10, 11 or 12.
+    assert metrics.hit_rate(ranks, 10) == pytest.approx(2 / 4)
+    assert metrics.mrr(ranks, 10) == pytest.approx((1 / 9 + 1 / 10) / 4)
+    assert metrics.ndcg(ranks, 10) == pytest.approx((1 / np.log2(10) + 1 / np.log2(11)) / 4)
+
+
+def test_all_equal_scores_give_the_chance_of_a_random_order():
+    num_items = 40
+    ranks = metrics.rank_targets(np.zeros((1, num_items + 1)), np.array([7]), [np.array([], int)])
+    assert metrics.hit_rate(ranks, 10) == pytest.approx(10 / num_items)
+
+
+def test_expectation_agrees_with_many_random_orders():
+    generator = np.random.default_rng(5)
+    scores = np.array([0, 3, 2, 2, 2, 1, 2])  # Row 0 is no candidate; row 3 is the target.
+    expected = metrics.rank_targets(scores[None].astype(float), np.array([3]), [np.array([], int)])
+    found = []
+    for _ in range(4000):
+        jitter = scores + generator.uniform(0, 0.5, len(scores))
+        found.append(metrics.ndcg(metrics.rank_targets(jitter[None], np.array([3]), [np.array([], int)]), 3))
+    assert metrics.ndcg(expected, 3) == pytest.approx(np.mean(found), abs=0.02)
+
+
+def test_ranks_in_lists_reads_places():
+    lists = np.array([[4, 2, 9], [4, 2, 9], [0, 0, 0]])
+    ranks = metrics.ranks_in_lists(lists, np.array([9, 5, 0]))
+    assert metrics.mrr(ranks, 10).tolist() == [pytest.approx(1 / 3), 0.0, 0.0]
+
+
+def test_a_mask_selects_queries():
+    ranks = Ranks(np.array([0, 5, 9]), np.array([0, 1, 2]))[np.array([False, True, True])]
+    assert ranks.above.tolist() == [5, 9]
+    assert ranks.tied.tolist() == [1, 2]
+
+
+def test_summary_of_nothing_is_not_a_number():
+    assert np.isnan(metrics.summarize(Ranks(np.array([], int), np.array([], int)))["ndcg@10"])
+
+
+def test_bootstrap_interval_holds_the_mean_and_narrows_with_agreement():
+    generator = np.random.default_rng(1)
+    base = generator.random(300)
+    difference, low, high = metrics.paired_bootstrap(base + 0.1, base, num_samples=200)
+    assert [difference, low, high] == pytest.approx([0.1, 0.1, 0.1])
+    difference, low, high = metrics.paired_bootstrap(base, base[::-1], num_samples=200)
+    assert low < difference < high
+
+
+def test_the_best_candidates_without_what_was_had():
+    scores = np.array([[9.0, 1, 5, 3, np.nan], [9.0, 2, 2, 8, 1]])
+    lists = metrics.top_rows(scores, [np.array([2]), np.array([3, 1, 4])], 3)
+    assert lists.tolist() == [[3, 1, 4], [2, 0, 0]]

@@ -1,0 +1,108 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from homefeed.models.ranking.ratings import factors as rating_factors
+from homefeed.models.ranking.ratings import fits as rating_fits
+from homefeed.models.ranking.ratings import taste as rating_taste
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def _ratings(num_users: int = 60, num_rows: int = 25) -> tuple[np.ndarray, ...]:
+    """Ratings 3 + item's bias + user's bias + one factor, that follows from a feature on both sides."""
+    rng = np.random.default_rng(0)
+    kind_of_user, kind_of_item = rng.integers(0, 2, num_users), rng.integers(0, 2, num_rows)
+    user, item = np.nonzero(rng.random((num_users, num_rows)) < 0.6)
+    taste = np.where(kind_of_user[user] == kind_of_item[item], 1.0, -1.0)
+    bias = rng.normal(0, 0.5, num_rows)
+    rating = 3 + bias[item] + taste + rng.normal(0, 0.1, len(user))
+    keep = item != 7
+    return user[keep], item[keep], rating[keep], np.eye(2)[kind_of_user], np.eye(2)[kind_of_item], bias
+
+
+def _fit(
+    user: np.ndarray, item: np.ndarray, rating: np.ndarray, *features: np.ndarray
+) -> rating_factors.RatingFactors:
+    return rating_factors.fit(user, item, rating.astype(np.float32), *features, num_factors=2, iterations=30, seed=0)
+
+
+def _predict(
+    fit: rating_factors.RatingFactors, rows: list[int], ratings: list[float], user: np.ndarray
+) -> np.ndarray:
+    taste = rating_taste.RatingTaste([fit])
+    mean, deviation = taste(
+        tf.constant([0]),
+        tf.constant([rows], tf.int32),
+        tf.constant([ratings], tf.float32),
+        tf.constant(user[None], tf.float32),
+        tf.range(len(fit.items))[None],
+    )
+    assert (deviation.numpy() >= np.sqrt(fit.noise)).all()
+    return mean.numpy()[0]
+
+
+def test_a_new_user_is_understood_from_few_ratings() -> None:
+    user, item, rating, user_features, item_features, bias = _ratings()
+    fit = _fit(user, item, rating, user_features, item_features)
+    assert fit.noise == pytest.approx(0.01, rel=0.5)
+    like = np.flatnonzero(item_features[:, 0])
+    # Somebody who likes kind 0, and of whom nothing else is known, as three ratings tell.
+    predicted = _predict(
+        fit, [*like[:3], 0], [4 + bias[like[0]], 4 + bias[like[1]], 4 + bias[like[2]], np.nan], np.zeros(2)
+    )
+    expected = 3 + bias + np.where(item_features[:, 0], 1, -1)
+    known = np.arange(len(expected)) != 7
+    np.testing.assert_allclose(predicted[known], expected[known], atol=0.35)
+
+
+def test_an_unrated_item_is_known_by_its_features() -> None:
+    user, item, rating, user_features, item_features, _ = _ratings()
+    fit = _fit(user, item, rating, user_features, item_features)
+    same, other = (
+        _predict(fit, [0], [np.nan], np.eye(2)[k])[7]
+        for k in (item_features[7].argmax(), 1 - item_features[7].argmax())
+    )
+    assert same - other > 0.5
+
+
+def test_the_graph_solves_the_same_regression_as_numpy() -> None:
+    user, item, rating, user_features, item_features, _ = _ratings()
+    fit = _fit(user, item, rating, user_features, item_features)
+    rows, ratings = np.array([3, 5, 9]), np.array([1.0, 5.0, 4.0])
+    design, second, with_bias = rating_factors.item_tables(fit)
+    precision = np.diag(fit.user_precision) + second[rows].sum(0) / fit.noise
+    right = fit.user_precision * (user_features[0] @ fit.user_weights)
+    right += (design[rows].T @ (ratings - fit.mean - fit.items[rows, 0]) - with_bias[rows].sum(0)) / fit.noise
+    expected = fit.mean + fit.items[:, 0] + design @ np.linalg.solve(precision, right)
+    np.testing.assert_allclose(_predict(fit, rows.tolist(), ratings.tolist(), user_features[0]), expected, atol=1e-3)
+
+
+def test_folds_leave_their_users_out() -> None:
+    train = toy_sequences()
+    design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
+    options = {"num_factors": 2, "iterations": 4, "seed": 0}
+    fits = rating_fits.fit(toy_catalogue(), train, design, **options)
+    of_user_0 = int(rating_fits.fold(np.array([0]))[0])
+    value = train.value.copy()
+    value[: train.row_splits[1]] = 1000
+    changed = rating_fits.fit(toy_catalogue(), dataclasses.replace(train, value=value), design, **options)
+    same = [np.array_equal(a.items, b.items) for a, b in zip(fits, changed, strict=True)]
+    assert same == [number == of_user_0 for number in range(len(fits))]
+
+
+def test_features_are_the_same_in_numpy_and_in_the_graph() -> None:
+    train = toy_sequences()
+    train.numeric["age"][1] = np.nan
+    design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
+    expected = design(train.categorical, train.numeric)
+    features = {name: tf.constant(column) for name, column in (*train.categorical.items(), *train.numeric.items())}
+    np.testing.assert_allclose(design.in_graph(features, tf.zeros(train.num_users)).numpy(), expected, atol=1e-6)
+
+
+def test_no_ratings_no_fits() -> None:
+    train = toy_sequences()
+    train.value[:] = np.nan
+    design = rating_fits.FeatureDesign({}, {}, {})
+    assert rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, seed=0) == []

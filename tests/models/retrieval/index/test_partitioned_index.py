@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from homefeed.models.retrieval.index import exact_index, partitioned_index
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(6, 5))
+    return (centres[generator.integers(6, size=201)] + 0.2 * generator.normal(size=(201, 5))).astype(np.float32)
+
+
+QUERIES = tf.constant(np.random.default_rng(1).normal(size=(7, 5)), tf.float32)
+SEEN = tf.constant(np.random.default_rng(2).integers(0, 201, size=(7, 9)), tf.int32)
+
+
+def make(embeddings, num_partitions=10, num_probes=10, **kwargs):
+    return partitioned_index.PartitionedIndex(
+        embeddings, num_partitions=num_partitions, num_probes=num_probes, **kwargs
+    )
+
+
+def test_with_every_partition_probed_it_is_exact(embeddings):
+    exact = exact_index.ExactIndex(embeddings).search(QUERIES, SEEN, tf.constant(20))
+    index = make(embeddings, num_probes=100)
+    found = index.search(QUERIES, SEEN, tf.constant(20))
+    np.testing.assert_allclose(found[0], exact[0], atol=1e-5)
+    np.testing.assert_array_equal(found[1], exact[1])
+
+
+def test_scores_and_embeddings_are_those_of_the_exact_index(embeddings):
+    exact, index = exact_index.ExactIndex(embeddings), make(embeddings)
+    np.testing.assert_allclose(index.scores(QUERIES), exact.scores(QUERIES), atol=1e-5)
+    np.testing.assert_array_equal(index.embed(SEEN), embeddings[SEEN.numpy()])
+
+
+def test_few_probes_find_most(embeddings):
+    _, exact = exact_index.ExactIndex(embeddings).search(QUERIES, SEEN, tf.constant(10))
+    _, found = make(embeddings, num_probes=5).search(QUERIES, SEEN, tf.constant(10))
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.numpy(), found.numpy(), strict=True)]
+    assert np.mean(shared) >= 8
+
+
+def test_probes_are_chosen_by_recall(embeddings):
+    index = make(embeddings, num_partitions=20)
+    found = index.choose_probes(QUERIES.numpy(), recall=0.6)
+    few = index.num_probes
+    assert found >= 0.6 and few < 20
+    assert index.choose_probes(QUERIES.numpy(), recall=1.0) == 1.0
+    assert index.num_probes > few
+
+
+def test_places_that_cannot_be_filled_are_marked(embeddings):
+    index = make(embeddings[:4], 2, num_probes=2)
+    scores, rows = index.search(QUERIES[:1], tf.constant([[2, 2]]), tf.constant(4))
+    assert sorted(rows.numpy()[0]) == [0, 1, 3]  # At most as many as there are candidates.
+    assert (scores.numpy()[0, 2:] == exact_index.EXCLUDED).all()
+
+
+def test_more_is_asked_for_than_the_probed_lists_hold(embeddings):
+    scores, rows = make(embeddings, num_probes=1).search(QUERIES, SEEN, tf.constant(200))
+    assert rows.shape == (7, 200)
+    for row, score, seen in zip(rows.numpy(), scores.numpy(), SEEN.numpy(), strict=True):
+        found = row[row > 0]
+        assert 0 < len(found) < 200 and len(set(found)) == len(found) and not set(found) & set(seen)
+        assert (score[len(found) :] == exact_index.EXCLUDED).all()
+
+
+def test_what_is_not_available_yet_is_not_found(embeddings):
+    available_from = np.arange(201)
+    now = tf.constant([50, 0, 3, 500, 0, 0, 100], tf.int64)
+    for index in (
+        exact_index.ExactIndex(embeddings, available_from),
+        make(embeddings, num_probes=100, available_from=available_from),
+    ):
+        _, rows = index.search(QUERIES, tf.zeros((7, 1), tf.int32), tf.constant(200), now)
+        last = rows.numpy().max(axis=1)
+        assert last.tolist() == [50, 200, 3, 200, 200, 200, 100]
+
+
+def test_a_history_of_ten_thousand_is_left_out(embeddings):
+    seen = tf.constant(np.random.default_rng(5).integers(0, 150, size=(2, 10_000)), tf.int32)
+    _, rows = make(embeddings, num_probes=100).search(QUERIES[:2], seen, tf.constant(200))
+    assert {tuple(sorted(row[row > 0])) for row in rows.numpy()} == {tuple(range(150, 201))}
+
+
+@pytest.mark.parametrize(("num_vectors", "num_partitions"), [(0, 3), (1, 5), (37, 4), (50, 50), (300, 7)])
+def test_every_vector_is_in_one_list_and_none_is_too_long(num_vectors, num_partitions):
+    vectors = np.random.default_rng(3).normal(size=(num_vectors, 3)).astype(np.float32)
+    vectors[: num_vectors // 2] = vectors[:1]  # Far more alike than one list holds.
+    centroids, order, starts = partitioned_index.partition(vectors, num_partitions, seed=0)
+    assert sorted(order) == list(range(num_vectors))
+    assert len(centroids) == len(starts) - 1 and starts[0] == 0 and starts[-1] == num_vectors
+    shares = num_vectors / max(1, min(num_partitions, num_vectors))
+    assert np.diff(starts).max() <= np.ceil(partitioned_index.LONGEST * shares)
+    for centroid, start, stop in zip(centroids, starts, starts[1:], strict=False):
+        if stop > start:
+            np.testing.assert_allclose(centroid, vectors[order[start:stop]].mean(axis=0), atol=1e-5)
+
+
+def test_it_takes_little_more_memory_than_the_plain_table():
+    table = np.random.default_rng(4).normal(size=(10_001, 64)).astype(np.float32)
+    index = partitioned_index.PartitionedIndex(table)
+    stored = sum(variable.numpy().nbytes for variable in index.variables)
+    assert stored / table.nbytes < 1.1

@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training import windows
+from tests.models.retrieval import toy
+
+TINY = Hyperparameters(
+    width=4, num_layers=1, num_heads=2, max_events=4, dropout=0.0, id_dropout=0.0, text_dropout=0.0
+)
+
+
+def _model_and_batch(config):
+    tf.keras.utils.set_random_seed(0)
+    train = toy.sequences()
+    model = training.build(toy.catalogue(), train, config)
+    batch = next(windows.Windows(train, config.max_events).epoch(np.random.default_rng(0), 4))
+    return model, {name: tf.constant(column) for name, column in batch.items()}
+
+
+@pytest.mark.parametrize("novelty_share", [0.0, 1.0], ids=["all known", "some played through as new"])
+def test_loss_is_the_cross_entropy_over_what_could_be_had(novelty_share):
+    config = dataclasses.replace(TINY, novelty_share=novelty_share, novelty_span=0.5)
+    model, batch = _model_and_batch(config)
+    for weight in model.trainable_variables:  # Biases start at 0, where they say nothing.
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.2))
+    known, new = (table.numpy() for table in model.embed_candidates(tf.range(8)))
+    known[0] = 0
+    items, weights, times = (batch[name].numpy() for name in ("item", "weight", "timestamp"))
+    queries = model.embed_queries(batch, tf.constant(known[items][..., :-1])).numpy()
+    train = toy.sequences()
+    first_seen = training.first_seen(train, 8)
+    novelty = training.novelty(train.timestamp, config)
+    total = num_new = num_absent = 0.0
+    for row, place in np.argwhere(weights > 0):
+        time, logits = times[row, place], {}
+        for candidate in set(range(1, 7)) - set(items[row, :place]):
+            if novelty_share and time >= novelty.start:
+                is_new = first_seen[candidate] > time - novelty.seconds
+                num_new += is_new
+                logits[candidate] = queries[row, place] @ (new if is_new else known)[candidate]
+            elif first_seen[candidate] <= time:
+                logits[candidate] = queries[row, place] @ known[candidate]
+            else:
+                num_absent += 1
+        total += np.log(np.sum(np.exp(list(logits.values())))) - logits[items[row, place]]
+    assert num_new if novelty_share else num_absent  # The case that this test is about does occur.
+    assert model.compute_loss(batch).numpy() == pytest.approx(total / weights.sum(), abs=1e-4)
+
+
+def test_the_sampled_loss_reaches_the_id_table():
+    config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=64)
+    model, batch = _model_and_batch(config)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(batch, training=True)
+    gradient = tape.gradient(loss, model.candidate_tower.ids)
+    assert np.isfinite(loss.numpy())
+    assert np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0
+
+
+@pytest.mark.parametrize("num_hard_negatives", [0, 2])
+def test_before_anybody_had_an_item_it_is_no_negative(num_hard_negatives):
+    config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=500, num_hard_negatives=num_hard_negatives)
+    model, batch = _model_and_batch(config)
+    batch = {name: column[:1] for name, column in batch.items()}
+    only = batch["item"].numpy()[0, 0]
+    batch["weight"] = tf.one_hot([0], batch["weight"].shape[1])
+    assert float(model.compute_loss(batch)) > 0.1
+    # Had everything but the target come later, there would be nothing to tell it from.
+    first_seen = np.where(np.arange(8) == only, 0, np.iinfo(np.int64).max)
+    model._first_seen_of_row = tf.constant(first_seen)
+    assert float(model.compute_loss(batch)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_hard_negatives_are_the_highest_scoring():
+    config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=500)
+    losses = []
+    for num_hard_negatives in (0, 1, 3):
+        model, batch = _model_and_batch(dataclasses.replace(config, num_hard_negatives=num_hard_negatives))
+        tf.keras.utils.set_random_seed(1)
+        losses.append(float(model.compute_loss(batch)))
+    assert losses[1] < losses[2] < losses[0]
+
+
+def test_row_0_is_nothing():
+    model, _ = _model_and_batch(TINY)
+    assert not model.embed_all().numpy()[0].any()

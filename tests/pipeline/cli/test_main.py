@@ -1,0 +1,102 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+
+def homefeed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[3])
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("sample")
+    options = ("--users", "20", "--items", "40", "--events", "150", "--seed", "1")
+    made = homefeed("data", "sample", "--out", str(folder), *options, "--json")
+    assert json.loads(made.stdout) == {"out": str(folder)}
+    return folder
+
+
+def test_help_names_every_verb_and_says_no_more() -> None:
+    shown = homefeed("--help")
+    assert shown.returncode == 0 and shown.stderr == ""
+    verbs = (
+        "data",
+        "schema",
+        "drift",
+        "forget",
+        "run",
+        "retrain",
+        "evaluate",
+        "lineage",
+        "recommend",
+        "batch-recommend",
+        "component",
+        "deploy",
+    )
+    for verb in verbs:
+        assert verb in shown.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, homefeed.pipeline.cli.main; "
+        "print(sorted({'tensorflow', 'numpy', 'yaml', 'pydantic'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("recomend",), "No such command"),
+        (("run", "--data", "x"), "Missing option '--root'"),
+        (("recommend", "--user", "u"), "give --root, --server or both"),
+        (("data", "sample", "--out", "x", "--users", "20", "--events", "9999"), "num_events=9999"),
+    ],
+)
+def test_wrong_usage_exits_2(arguments: tuple[str, ...], message: str) -> None:
+    failed = homefeed(*arguments)
+    assert failed.returncode == 2 and message in failed.stderr
+
+
+def test_a_wrong_setting_exits_2_with_the_near_miss(sample: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    failed = homefeed("run", "--data", str(sample), "--root", str(tmp_path), "--set", "ranking_trainr.seed=1")
+    assert failed.returncode == 2
+    assert "no component 'ranking_trainr'; did you mean 'ranking_trainer'?" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--data", "absent", "--root", "r"), "dataset.yaml does not exist"),
+        (("evaluate", "--root", "absent"), "holds no run yet"),
+        (("lineage", "--root", "absent"), "holds no run yet"),
+        (("serve", "--root", "absent"), "holds no pushed models yet"),
+        (("recommend", "--root", "absent", "--user", "u"), "profiles.sqlite does not exist"),
+    ],
+)
+def test_failed_work_exits_1_and_says_how_to_mend_it(
+    arguments: tuple[str, ...], message: str, tmp_path: pathlib.Path
+) -> None:
+    arguments = tuple(str(tmp_path / a) if a in ("absent", "r") else a for a in arguments)
+    failed = homefeed(*arguments)
+    assert failed.returncode == 1
+    assert message in failed.stderr.replace("\n", " ") and "Traceback" not in failed.stderr
+
+
+def test_until_runs_no_further_and_says_what_was_done(sample: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    arguments = ("run", "--data", str(sample), "--root", str(tmp_path), "--until", "ExampleGen")
+    first = homefeed(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == "" and "✓ ExampleGen" in first.stdout and "StatisticsGen" not in first.stdout
+    (step,) = json.loads(homefeed(*arguments, "--json").stdout)
+    assert step["component"] == "ExampleGen" and step["cached"]
+    found = json.loads(homefeed("lineage", "--root", str(tmp_path), "Examples", "--json").stdout)
+    assert found["made_by"]["component"] == "ExampleGen"
+    shown = homefeed("lineage", "--root", str(tmp_path), "Examples")
+    assert "DatasetDir" in shown.stdout

@@ -1,0 +1,66 @@
+import contextlib
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.config import load_config
+from homefeed.pipeline.datasets.sample import write_weeks
+from homefeed.pipeline.loop.spans_gate import Gate, Verdict, list_spans, read_verdicts, to_json
+from homefeed.pipeline.recommender import recommender
+
+POISONED = {2: "schema", 3: "ids"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("weeks")
+    write_weeks(folder, num_weeks=4, poisoned=POISONED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gate(data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    root = tmp_path_factory.mktemp("root")
+    return Gate(data, root, "weeks", load_config(recommender(DatasetDir(data))), 0.15, _silent, None)
+
+
+def _silent(title: str) -> Any:
+    return contextlib.nullcontext(lambda step: None)
+
+
+@pytest.fixture(scope="module")
+def verdicts(gate: Gate) -> dict[str, Verdict]:
+    return gate.judge_all({})
+
+
+def test_poisoned_spans_are_rejected_with_what_is_wrong(verdicts: dict[str, Verdict]) -> None:
+    first, schema, ids, last = verdicts.values()
+    assert first.is_good and first.events > 1_000
+    assert any("event_type is not one of view, click, purchase" in reason for reason in schema.reasons)
+    assert any(reason.startswith("interactions.item_id: jensen_shannon") for reason in ids.reasons)
+    assert schema.events == ids.events == 0
+    # Judged against the first week: three weeks of new items and of drifting taste are no reason.
+    assert last.is_good and "interactions.item_id:jensen_shannon" in last.drifted
+
+
+def test_a_verdict_stays_until_the_files_change(gate: Gate, verdicts: dict[str, Verdict], data: pathlib.Path) -> None:
+    made_up = {span: dataclasses.replace(verdict, reasons=["made up"]) for span, verdict in verdicts.items()}
+    assert gate.judge_all(made_up) == made_up
+    second = "2025-01-08"
+    stale = dataclasses.replace(verdicts[second], digest="of other files", reasons=[])
+    assert gate.judge_all(verdicts | {second: stale})[second].reasons == verdicts[second].reasons
+
+
+def test_verdicts_survive_json(verdicts: dict[str, Verdict]) -> None:
+    assert read_verdicts(to_json(verdicts)) == verdicts
+
+
+def test_spans_are_listed_in_order(data: pathlib.Path) -> None:
+    assert list_spans(data) == ["2025-01-01", "2025-01-08", "2025-01-15", "2025-01-22"]
+
+
+def test_data_without_spans_is_one(sample_data: pathlib.Path) -> None:
+    assert list_spans(sample_data) == [""]
