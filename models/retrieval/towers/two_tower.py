@@ -80,10 +80,16 @@ class TwoTower(tfrs.Model):
         self.max_events = max_events
         self.num_rows = len(train_counts)
         self._novelty = novelty
-        self._task = tfrs.tasks.Retrieval(
-            loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM),
-            remove_accidental_hits=True,
-            num_hard_negatives=num_hard_negatives or None,
+        # The task asks for the `len` of a tensor, which a graph that was traced without autograph cannot say: so it
+        # is a function of its own, with autograph.
+        self._task = tf.function(
+            tfrs.tasks.Retrieval(
+                loss=tf.keras.losses.CategoricalCrossentropy(
+                    from_logits=True, reduction=tf.keras.losses.Reduction.SUM
+                ),
+                remove_accidental_hits=True,
+                num_hard_negatives=num_hard_negatives or None,
+            )
         )
 
     def embed_candidates(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -111,7 +117,8 @@ class TwoTower(tfrs.Model):
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         """Mean softmax cross-entropy of the batch's targets."""
         if self._is_sampled:
-            return self._sampled_loss(inputs, training)
+            drawn = tf.random.uniform([self._num_sampled], maxval=tf.size(self._trained), dtype=tf.int32)
+            return self.sampled_loss(inputs, tf.gather(self._trained, drawn), training)
         return self._softmax_loss(inputs, training)
 
     def _softmax_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
@@ -167,15 +174,17 @@ class TwoTower(tfrs.Model):
         first = tf.tensor_scatter_nd_min(tf.fill([batch, num_candidates], length), keys, places)
         return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
 
-    def _sampled_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+    def sampled_loss(self, batch: Tensors, sampled: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Over the batch's own targets and uniform negatives, corrected by how often each is drawn.
 
         The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
         2020 (Mixed Negative Sampling).
+
+        Args:
+            batch: as Windows gives it.
+            sampled: [num_sampled] int32 rows of trained items, each as likely as any other.
+            training: whether to drop out.
         """
-        num_trained = tf.shape(self._trained)[0]
-        drawn = tf.random.uniform([self._num_sampled], maxval=num_trained, dtype=tf.int32)
-        sampled = tf.gather(self._trained, drawn)
         flat = tf.reshape(batch["item"], [-1])
         rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
         candidates, _ = self.embed_candidates(rows, training)
@@ -186,7 +195,7 @@ class TwoTower(tfrs.Model):
         targets = tf.boolean_mask(batch["item"], is_target)
         ids = tf.concat([targets, sampled], axis=0)
         num_targets = tf.cast(tf.size(targets), tf.float32)
-        uniform = self._num_sampled / tf.cast(num_trained, tf.float32)
+        uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
         expected = num_targets * tf.gather(self._probability, ids) + uniform
         weight = tf.boolean_mask(batch["weight"], is_target)
         now = tf.boolean_mask(batch["timestamp"], is_target)

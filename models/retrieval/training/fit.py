@@ -290,10 +290,10 @@ class _Learner:
 
     def _train_all(self, batch: two_tower.Tensors) -> tf.Tensor:
         """One update by all replicas, each with its part of the batch."""
-        if self._num_replicas == 1:
-            return self._train(batch)
 
         def train_part() -> tf.Tensor:
+            if self._num_replicas == 1:
+                return self._train(batch)
             context = tf.distribute.get_replica_context()
             # Every n-th: windows of one length, or padding, may stand side by side.
             first = tf.cast(context.replica_id_in_sync_group, tf.int32)
@@ -308,7 +308,9 @@ class _Learner:
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
             share = loss / self._num_replicas if self._num_replicas > 1 else loss
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(share, variables)]
+        # Not every loss reads every weight: the sampled one knows no new items, so their bias has no gradient.
+        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         steps = tf.cast(self._optimizer.iterations, tf.float32)
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))

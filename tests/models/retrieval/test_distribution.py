@@ -3,13 +3,13 @@ import subprocess
 import sys
 
 PROGRAM = """
-import models
+import homefeed.models
 import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import dataclasses
 import numpy as np
-from homefeed.models.retrieval import training
+from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from tests.models.retrieval import toy
 

@@ -52,12 +52,60 @@ def test_loss_is_the_cross_entropy_over_what_could_be_had(novelty_share):
     assert model.compute_loss(batch).numpy() == pytest.approx(total / weights.sum(), abs=1e-4)
 
 
-def test_the_sampled_loss_reaches_the_id_table():
+def _sampled_loss(model, batch, sampled, train_counts):
+    """The sampled softmax of one batch, a target and a candidate at a time."""
+    known = model.embed_candidates(tf.range(8))[0].numpy()
+    items, weights, times = (batch[name].numpy() for name in ("item", "weight", "timestamp"))
+    queries = model.embed_queries(batch, tf.constant(known[items][..., :-1])).numpy()
+    first_seen = training.first_seen(toy.sequences(), 8)
+    targets = [
+        (items[place], queries[tuple(place)], times[tuple(place)]) for place in map(tuple, np.argwhere(weights))
+    ]
+    columns = [item for item, _, _ in targets] + list(sampled)
+    trained = np.count_nonzero(train_counts)
+    losses = []
+    for own, (target, query, time) in enumerate(targets):
+        logits = []
+        for column, item in enumerate(columns):
+            if column != own and (item == target or first_seen[item] > time):
+                continue  # The same item by accident, or nobody has had it yet.
+            expected = len(targets) * train_counts[item] / train_counts.sum() + len(sampled) / trained
+            logits.append(query @ known[item] - np.log(min(expected, 1)))
+            if column == own:
+                mine = logits[-1]
+        losses.append(np.log(np.sum(np.exp(logits))) - mine)
+    return np.average(losses, weights=weights[weights > 0])
+
+
+def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn():
+    counts = np.array([0, 30, 1, 2, 9, 5, 1, 0])  # Most are expected less than once, so that the correction shows.
+    catalogue = dataclasses.replace(toy.catalogue(), train_counts=counts)
+    config = dataclasses.replace(TINY, max_softmax_items=0)
+    model = training.build(catalogue, toy.sequences(), config)
+    batch = next(windows.Windows(toy.sequences(), config.max_events).epoch(np.random.default_rng(0), 4))
+    batch["weight"][:, 1:] = 0  # Four targets, one a window.
+    batch["weight"][0] *= 3
+    batch = {name: tf.constant(column) for name, column in batch.items()}
+    model.compute_loss(batch)
+    for weight in model.trainable_variables:
+        weight.assign_add(tf.random.stateless_normal(weight.shape, (1, 2), stddev=0.2))
+    sampled = [2, 4]
+    found = model.sampled_loss(batch, tf.constant(sampled))
+    assert float(found) == pytest.approx(_sampled_loss(model, batch, sampled, counts), abs=1e-5)
+
+
+def test_the_sampled_loss_reaches_the_id_table_as_training_traces_it():
     config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=64)
     model, batch = _model_and_batch(config)
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(batch, training=True)
-    gradient = tape.gradient(loss, model.candidate_tower.ids)
+    model.compute_loss(batch)
+
+    @tf.function(autograph=False)
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(batch, training=True)
+        return loss, tape.gradient(loss, model.candidate_tower.ids)
+
+    loss, gradient = gradients()
     assert np.isfinite(loss.numpy())
     assert np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0
 

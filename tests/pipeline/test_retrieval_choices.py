@@ -1,0 +1,52 @@
+"""Ways to train retrieval, taken through the pipeline as users do: training traces what a unit test may only call."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from homefeed.components.artifacts.types import Model
+from homefeed.models.retrieval.snapshot import Snapshot
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def root(sample_data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """What comes before RetrievalTrainer is made once."""
+    folder = tmp_path_factory.mktemp("root")
+    runs.run_small(sample_data, folder, until="Transform")
+    return folder
+
+
+def test_more_items_than_the_full_softmax_takes(sample_data: pathlib.Path, root: pathlib.Path) -> None:
+    settings = [word for setting in runs.SMALL for word in ("--set", setting)]
+    command = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "run"]
+    places = ["--data", str(sample_data), "--root", str(root), "--until", "RetrievalTrainer"]
+    chosen = ["--set", "retrieval_trainer.max_softmax_items=10"]
+    made = subprocess.run(
+        [*command, *places, *settings, *chosen], capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert "NDCG@10 0." in made.stdout
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("max_softmax_items=10", "num_hard_negatives=4", "index=partitioned"),
+        ("strategy=mirrored",),  # This machine may well have one device.
+        ("strategy=mirrored", "max_softmax_items=10"),
+    ],
+    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled"],
+)
+def test_a_choice_trains(sample_data: pathlib.Path, root: pathlib.Path, settings: tuple[str, ...]) -> None:
+    chosen = [f"retrieval_trainer.{setting}" for setting in settings]
+    steps = runs.run_small(sample_data, root, *chosen, until="RetrievalTrainer")
+    assert runs.executed(steps) == ["RetrievalTrainer"]
+    snapshot = Snapshot.load(Model(steps[-1].outputs["model"]).snapshot_dir)
+    for name, weight in (snapshot.query_weights | snapshot.candidate_weights).items():
+        assert np.isfinite(weight).all(), name
+    assert snapshot.candidate_weights["id_bias"].any()  # Starts at 0: it has learnt.
