@@ -316,7 +316,7 @@ def choose(good: Sequence[str], window: int, replay: int) -> list[str]:
     """The newest `window` spans (0: all), and `replay` of those before them, evenly spread.
 
     >>> choose(["1", "2", "3", "4", "5", "6", "7"], window=2, replay=2)
-    ['1', '4', '6', '7']
+    ['1', '3', '6', '7']
     """
     newest = list(good[-window:]) if window else list(good)
     older = good[: len(good) - len(newest)]
