@@ -28,7 +28,7 @@ test-all: $(READY)
 	$(BIN)/python -m pytest -m ''
 
 golden: $(READY)
-	$(BIN)/python -m pytest tests/pipeline/test_kubeflow.py -k golden --refresh-golden
+	$(BIN)/python -m pytest tests/pipeline/deploy/kubeflow -k golden --refresh-golden
 
 check: $(READY)
 	$(BIN)/ruff check .
