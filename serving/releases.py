@@ -22,6 +22,8 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from homefeed.schemas.errors import HomefeedError
+
 CONFIG_FILE = "model.config"
 BATCHING_FILE = "batching.config"
 STABLE, CANARY = "stable", "canary"
@@ -37,7 +39,7 @@ pad_variable_length_inputs: true
 """
 
 
-class ReleaseError(ValueError):
+class ReleaseError(HomefeedError, ValueError):
     """There is no version of the kind that was asked for."""
 
 

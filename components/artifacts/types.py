@@ -9,12 +9,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from homefeed.schemas.errors import HomefeedError
 
-class ArtifactError(ValueError):
+
+class ArtifactError(HomefeedError, ValueError):
     """An artifact lacks what it should hold."""
 
 
-class GateClosed(Exception):  # noqa: N818  A verdict, not a fault.
+class GateClosed(HomefeedError):  # noqa: N818  A verdict, not a fault.
     """A gate said no: the run stops here, with the reasons."""
 
     def __init__(self, gate: str, reasons: Sequence[str]):

@@ -8,19 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from homefeed.pipeline.cli import main as cli
-from homefeed.pipeline.deploy.vertex import (
-    DeployError,
-    DeployUsageError,
-    Place,
-    Serving,
-    model_calls,
-    send,
-    traffic_calls,
-)
+from homefeed.pipeline.deploy.errors import DeployError, DeployUsageError
+from homefeed.pipeline.deploy.vertex.requests import Place, Serving, model_calls, traffic_calls
+from homefeed.pipeline.deploy.vertex.send import send
+from tests.pipeline import command
 from tests.pipeline.http_recorder import Answer, Recorded, http_recorder
 
-GOLDEN = str(pathlib.Path(__file__).parent / "golden" / "homefeed.yaml")
+GOLDEN = str(pathlib.Path(__file__).parents[1] / "golden" / "homefeed.yaml")
 PARENT = "projects/shop/locations/europe-west4"
 ACCOUNT = "runner@shop.iam.gserviceaccount.com"
 NETWORK = "projects/123/global/networks/inner"
@@ -39,14 +33,7 @@ MODEL = (
 
 def homefeed(*arguments: str) -> int:
     """The exit code of `homefeed deploy …`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["homefeed", "deploy", *arguments])
-        patch.setattr(cli, "_silence_frameworks", lambda: None)  # This process's warnings are the tests' own.
-        patch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
-        patch.delenv("GOOGLE_CLOUD_REGION", raising=False)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return int(ended.value.code or 0)
+    return command.homefeed("deploy", *arguments)
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:

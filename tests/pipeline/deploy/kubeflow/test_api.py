@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from homefeed.pipeline.deploy.kubeflow_api import as_json, run_request
-from tests.pipeline.deploy.test_vertex import GOLDEN, dry_run, homefeed
+from homefeed.pipeline.deploy.kubeflow.api import as_json, run_request
+from tests.pipeline.deploy.vertex.test_requests import GOLDEN, dry_run, homefeed
 from tests.pipeline.http_recorder import Answer, Recorded, http_recorder
 
 RUN = ("kubeflow", "--package", GOLDEN, "--data", "s3://shop/data", "--name", "night-1", "--namespace", "feed")

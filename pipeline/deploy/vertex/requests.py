@@ -1,4 +1,4 @@
-"""Vertex AI: the requests that run the pipeline and serve its models, and how they are sent.
+"""The requests to Vertex AI that run the pipeline and serve its models.
 
 Every name in a request is chosen here and none by the service, so that a dry run shows exactly what would be sent.
 """
@@ -8,20 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from homefeed.pipeline.deploy.errors import DeployUsageError
+
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own.
-TIMEOUT_SECONDS = 60  # To accept a request.
-DEPLOY_SECONDS = 3600  # To get a model into service: machines must be found, the model copied and loaded.
-
-
-class DeployError(RuntimeError):
-    """A service refused a request, or could not be reached."""
-
-
-class DeployUsageError(ValueError):
-    """What was asked for cannot be put into a request."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,50 +158,16 @@ def model_calls(
         )
     name = f"homefeed-{model}"
     uploaded, endpoint = f"{place.parent}/models/{name}", f"{place.parent}/endpoints/{name}"
-    alias = f"v{version}"
-    description = v1.Model(
-        display_name=name,
-        artifact_uri=base_uri,
-        container_spec=v1.ModelContainerSpec(
-            image_uri=serving.image,
-            args=[
-                f"--port={GRPC_PORT}",
-                f"--rest_api_port={REST_PORT}",
-                f"--model_name={model}",
-                "--model_base_path=$(AIP_STORAGE_URI)",
-            ],
-            ports=[v1.Port(container_port=REST_PORT)],
-            grpc_ports=[v1.Port(container_port=GRPC_PORT)],
-            predict_route=f"/v1/models/{model}:predict",
-            health_route=f"/v1/models/{model}",
-        ),
-        version_aliases=[alias],
-        labels=dict(place.labels),
-    )
-    upload = v1.UploadModelRequest(parent=place.parent, model=description, service_account=place.service_account)
+    described = _model(place, serving, model, base_uri, version)
+    upload = v1.UploadModelRequest(parent=place.parent, model=described, service_account=place.service_account)
     if previous is None:
         upload.model_id = name
     else:
         upload.parent_model = uploaded
-    machine: dict[str, Any] = {"machine_type": serving.machine_type}
-    if serving.accelerator:
-        if serving.accelerator not in v1.AcceleratorType.__members__:
-            raise DeployUsageError(f"there is no accelerator {serving.accelerator!r}; NVIDIA_TESLA_T4 is one")
-        machine |= {"accelerator_type": serving.accelerator, "accelerator_count": serving.accelerators}
-    deployed = v1.DeployedModel(
-        id=str(version),
-        model=f"{uploaded}@{alias}",
-        display_name=f"{name}-{version}",
-        service_account=place.service_account,
-        dedicated_resources=v1.DedicatedResources(
-            machine_spec=v1.MachineSpec(**machine),
-            min_replica_count=serving.min_replicas,
-            max_replica_count=serving.max_replicas,
-        ),
-    )
     kept = {str(number): percent for number, percent in (previous or {}).items()}
     # "0" stands for the model that the request deploys.
     traffic = check_traffic({"0": 100 - sum(kept.values()), **kept})
+    deployed = _deployed(place, serving, name, version)
     deploy = v1.DeployModelRequest(endpoint=endpoint, deployed_model=deployed, traffic_split=traffic)
     made = v1.Endpoint(display_name=name, labels=dict(place.labels), network=place.network)
     create = v1.CreateEndpointRequest(parent=place.parent, endpoint=made, endpoint_id=name)
@@ -218,6 +176,55 @@ def model_calls(
         *([Call("EndpointService", "create_endpoint", create)] if previous is None else []),
         Call("EndpointService", "deploy_model", deploy),
     ]
+
+
+def _model(place: Place, serving: Serving, model: str, base_uri: str, version: int) -> Any:
+    """What is uploaded: where the SavedModels lie, and the server that reads them."""
+    from google.cloud import aiplatform_v1 as v1
+
+    container = v1.ModelContainerSpec(
+        image_uri=serving.image,
+        args=[
+            f"--port={GRPC_PORT}",
+            f"--rest_api_port={REST_PORT}",
+            f"--model_name={model}",
+            "--model_base_path=$(AIP_STORAGE_URI)",
+        ],
+        ports=[v1.Port(container_port=REST_PORT)],
+        grpc_ports=[v1.Port(container_port=GRPC_PORT)],
+        predict_route=f"/v1/models/{model}:predict",
+        health_route=f"/v1/models/{model}",
+    )
+    return v1.Model(
+        display_name=f"homefeed-{model}",
+        artifact_uri=base_uri,
+        container_spec=container,
+        version_aliases=[f"v{version}"],
+        labels=dict(place.labels),
+    )
+
+
+def _deployed(place: Place, serving: Serving, name: str, version: int) -> Any:
+    """A version on its machines."""
+    from google.cloud import aiplatform_v1 as v1
+
+    machine: dict[str, Any] = {"machine_type": serving.machine_type}
+    if serving.accelerator:
+        if serving.accelerator not in v1.AcceleratorType.__members__:
+            raise DeployUsageError(f"there is no accelerator {serving.accelerator!r}; NVIDIA_TESLA_T4 is one")
+        machine |= {"accelerator_type": serving.accelerator, "accelerator_count": serving.accelerators}
+    resources = v1.DedicatedResources(
+        machine_spec=v1.MachineSpec(**machine),
+        min_replica_count=serving.min_replicas,
+        max_replica_count=serving.max_replicas,
+    )
+    return v1.DeployedModel(
+        id=str(version),
+        model=f"{place.parent}/models/{name}@v{version}",
+        display_name=f"{name}-{version}",
+        service_account=place.service_account,
+        dedicated_resources=resources,
+    )
 
 
 def traffic_calls(place: Place, model: str, split: Mapping[int, int]) -> list[Call]:
@@ -239,60 +246,3 @@ def check_traffic(split: Mapping[str, int]) -> dict[str, int]:
     if sum(split.values()) != 100 or min(split.values()) < 0:
         raise DeployUsageError(f"traffic must be shared out as percents that add up to 100, not {dict(split)}")
     return dict(split)
-
-
-def send(calls: Sequence[Call], place: Place) -> list[str]:
-    """Sends the requests in order, each when the one before has done its work; gives the names of what was made.
-
-    Raises:
-        DeployError: there are no credentials, or the service said no.
-    """
-    import google.auth.exceptions
-    from google.api_core import exceptions
-
-    try:
-        return [_send(call, place) for call in calls]
-    except google.auth.exceptions.DefaultCredentialsError as error:
-        raise DeployError(
-            "no Google Cloud credentials: run `gcloud auth application-default login`, or set "
-            f"GOOGLE_APPLICATION_CREDENTIALS to a key file ({error})"
-        ) from error
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise DeployError(f"the Google Cloud credentials are no good: {error}") from error
-    except exceptions.Forbidden as error:
-        raise DeployError(
-            f"{place.host} forbids it: {error.message}. The caller needs roles/aiplatform.user in project "
-            f"{place.project}, and roles/iam.serviceAccountUser on {place.service_account or 'the service account'}"
-        ) from error
-    except exceptions.NotFound as error:
-        raise DeployError(
-            f"{place.host} does not know it: {error.message}. Is {place.region} the region of project "
-            f"{place.project}, and was the model uploaded without --keep first?"
-        ) from error
-    except exceptions.GoogleAPICallError as error:
-        raise DeployError(f"{place.host} answered {error.code or 'with an error'}: {error.message}") from error
-    except (exceptions.RetryError, ConnectionError, OSError) as error:
-        raise DeployError(f"{place.host} cannot be reached: {error}. Is {place.region!r} a region?") from error
-
-
-def _send(call: Call, place: Place) -> str:
-    from google.cloud import aiplatform_v1 as v1
-
-    kind = getattr(v1, f"{call.service}Client")
-    answer = getattr(_client(kind, place), call.method)(request=call.request, timeout=TIMEOUT_SECONDS)
-    if hasattr(answer, "result"):  # A long-running operation.
-        answer = answer.result(timeout=DEPLOY_SECONDS)
-    return str(getattr(answer, "name", "") or getattr(answer, "model", "") or call.method)
-
-
-def _client(kind: Any, place: Place) -> Any:
-    from google.api_core.client_options import ClientOptions
-    from google.auth.credentials import AnonymousCredentials
-
-    if place.host.startswith("http://"):
-        rest = kind.get_transport_class("rest")
-        nobody: Any = AnonymousCredentials  # google.auth says nothing of types.
-        return kind(transport=rest(host=place.host, url_scheme="http", credentials=nobody()))
-    return kind(
-        client_options=ClientOptions(api_endpoint=place.host, quota_project_id=place.project), transport="rest"
-    )

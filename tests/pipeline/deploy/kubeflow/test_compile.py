@@ -13,20 +13,20 @@ import yaml
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.config import ConfigError, load_config
 from homefeed.pipeline.dag import Channel, Dag
-from homefeed.pipeline.deploy.kubeflow import (
-    LOCAL_IMAGE,
+from homefeed.pipeline.deploy.kubeflow.compile import (
     Deployment,
     compile_pipeline,
-    load_tasks,
     parameter_name,
     run_here,
     write_package,
 )
+from homefeed.pipeline.deploy.kubeflow.containers import LOCAL_IMAGE
+from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
 from tests.pipeline.toys.pipeline import toy_dag
 from tests.runs import SMALL, run_small
 
-GOLDEN = pathlib.Path(__file__).parent / "golden" / "homefeed.yaml"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "homefeed.yaml"
 
 
 def package(dag: Dag, out: pathlib.Path, *settings: str, local: bool = False, tasks: tuple[str, ...] = ()) -> Any:

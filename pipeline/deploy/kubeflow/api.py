@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from homefeed.pipeline.deploy.vertex import DeployError
+from homefeed.pipeline.deploy.errors import DeployError
 
 
 @dataclasses.dataclass(frozen=True)
