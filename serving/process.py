@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
+from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
