@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
+from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
