@@ -38,7 +38,7 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         RunError: nothing has been pushed yet.
         DatasetError: the items table cannot be read.
     """
-    from homefeed.components.artifacts.items_table import catalogue_for
+    from homefeed.components.transform.refresh import catalogue_for
     from homefeed.models.retrieval import export
     from homefeed.models.retrieval.retriever import Retriever
     from homefeed.models.retrieval.snapshot import Snapshot

@@ -19,7 +19,7 @@ from homefeed.schemas import spans, tables
 from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, load_dataset
 
 if TYPE_CHECKING:
-    from homefeed.components.drift.compare import Finding
+    from homefeed.components.drift.findings import Finding
 
 WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")
@@ -55,10 +55,10 @@ class Verdict:
 
 def list_spans(data: pathlib.Path) -> list[str]:
     """The spans of the interactions, earliest first; WHOLE alone where their path has no {SPAN}."""
-    from homefeed.components.example_gen import beam as _ingest
+    from homefeed.components.example_gen import sources
 
     table = load_dataset(data).interactions
-    files = _ingest.find_files(data, table, "interactions")
+    files = sources.find_files(data, table, "interactions")
     return spans.names(files, tables.table_pattern(data, table)) or [WHOLE]
 
 
@@ -165,10 +165,10 @@ def to_json(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
 
 
 def _local_files(data: pathlib.Path, name: TableName, span: str) -> list[pathlib.Path]:
-    from homefeed.components.example_gen import beam as _ingest
+    from homefeed.components.example_gen import sources
 
     try:
-        files = _ingest.find_files(data, load_dataset(data).table(name), name, span)
+        files = sources.find_files(data, load_dataset(data).table(name), name, span)
     except DatasetError:
         return []  # ExampleGen will say so.
     return [pathlib.Path(path) for path in files if "://" not in path]
