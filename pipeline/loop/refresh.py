@@ -8,8 +8,8 @@ import pathlib
 import tempfile
 from typing import Any
 
-from homefeed.components.artifacts.items_table import catalogue_for
 from homefeed.components.artifacts.types import Model
+from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval import export
 from homefeed.models.retrieval.retriever import Retriever

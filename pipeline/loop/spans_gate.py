@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homefeed.components.artifacts.types import DatasetDir, GateClosed, Quarantine, Schema, digest_files
-from homefeed.components.drift.compare import Finding, run_drift
-from homefeed.components.example_gen.beam import find_files
+from homefeed.components.drift.compare import run_drift
+from homefeed.components.drift.findings import Finding
+from homefeed.components.example_gen.sources import find_files
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.schemas import spans, tables
