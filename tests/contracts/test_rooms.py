@@ -45,6 +45,19 @@ def test_a_room_imports_only_the_rooms_below_it(room: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("room", [*MAY_IMPORT, "tests", "benchmarks"])
+def test_rooms_are_imported_below_homefeed(room: str) -> None:
+    rooms = {"schemas", "models", "serving", "components", "pipeline"}
+    bare = [
+        f"{path.relative_to(HOUSE)}:{node.lineno}"
+        for path in (HOUSE / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in rooms)
+        or (isinstance(node, ast.Import) and rooms & {alias.name.partition(".")[0] for alias in node.names})
+    ]
+    assert not bare
+
+
 def test_the_client_needs_no_tensorflow() -> None:
     tops = {top for _, top in imports("serving/client/homefeed_client")}
     assert tops.isdisjoint({"tensorflow", "tensorflow_serving", "keras", "pandas"})
