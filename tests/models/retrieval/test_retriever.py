@@ -296,12 +296,3 @@ def test_a_partitioned_index_answers_alike(saved, tmp_path):
     ids, k = tf.constant(["item-4", "zz"]), tf.constant([3, 3])
     similar = [model.signatures["similar_items"](item_ids=ids, k=k)["scores"] for model in (loaded, exact)]
     np.testing.assert_allclose(*similar, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("present", "places"),
-    [([False, True, False, True, True], [3, 4]), ([False] * 5, []), ([True] + [False] * 4, [0])],
-)
-def test_last_places(present, places):
-    found, kept = retriever.last_places(tf.constant([present]), 2)
-    assert found.numpy()[0, : int(kept[0])].tolist() == places
