@@ -70,3 +70,48 @@ def test_item_knn_keeps_the_nearest():
 def test_duplicates_in_a_history_count_once():
     matrix = baselines.history_matrix([np.array([3, 3, 0, 1])], 5)
     assert matrix.toarray().tolist() == [[0, 1, 0, 1, 0]]
+
+
+def test_als_alternates_between_two_weighted_ridge_regressions(train):
+    model = baselines.ImplicitALS(num_factors=3, confidence=4.0, regularization=0.7, num_iterations=3, seed=1)
+    model.fit(train, 8)
+    users = baselines.user_item_matrix(train, 8).toarray()
+    items = np.random.default_rng(1).normal(0, 0.1, (8, 3))
+
+    def solved(interactions, factors):
+        """Hu, Koren and Volinsky 2008, equation 4: a preference of 1 or 0 with confidence 1 + 4 or 1."""
+        found = np.zeros((len(interactions), 3))
+        for row, had in enumerate(interactions):
+            if had.any():
+                weights = np.diag(1 + 4.0 * had)
+                system = factors.T @ weights @ factors + 0.7 * np.eye(3)
+                found[row] = np.linalg.solve(system, factors.T @ weights @ had)
+        return found
+
+    for _ in range(3):
+        items = solved(users.T, solved(users, items))
+    np.testing.assert_allclose(model._items, items, rtol=1e-3, atol=1e-5)
+    history = baselines.history_matrix([np.array([1, 2])], 8).toarray()
+    np.testing.assert_allclose(
+        model.scores([np.array([1, 2])]), solved(history, items) @ items.T, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(train):
+    model = baselines.Ease(regularization=2.0).fit(train, 8)
+    weights = baselines.ease_weights(baselines.user_item_matrix(train, 8)[:, 1:7], 2.0)
+    found = model.scores([np.array([1, 4, 4, 7])])[0]
+    np.testing.assert_allclose(found[1:7], weights[0] + weights[3], rtol=1e-5)
+    assert found[[0, 7]].tolist() == [0, 0]
+
+
+def test_item_knn_adds_up_the_similarities_of_the_history(train):
+    model = baselines.ItemKNN(num_neighbours=9, shrinkage=1.0).fit(train, 8)
+    one, other, both = model.scores([np.array([1]), np.array([2]), np.array([1, 2, 2])])
+    np.testing.assert_allclose(both, one + other, rtol=1e-5)
+    assert one[1] == 0 and one[2] == other[1] > 0
+
+
+def test_a_user_who_had_an_item_twice_counts_once():
+    train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 1, 3, 0, 1, 3], np.int32))
+    assert baselines.user_item_matrix(train, 4).toarray().tolist() == [[0, 1, 0, 1], [0, 1, 0, 1]]

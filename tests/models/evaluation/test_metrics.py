@@ -88,3 +88,41 @@ def test_the_best_candidates_without_what_was_had():
     scores = np.array([[9.0, 1, 5, 3, np.nan], [9.0, 2, 2, 8, 1]])
     lists = metrics.top_rows(scores, [np.array([2]), np.array([3, 1, 4])], 3)
     assert lists.tolist() == [[3, 1, 4], [2, 0, 0]]
+
+
+def test_figures_of_the_results_tables():
+    ranks = Ranks(np.array([0, 4, 50]), np.array([0, 1, 0]))  # Ranks 1; 5 or 6; 51.
+    found = metrics.summarize(ranks)
+    assert found["hr@10"] == pytest.approx(2 / 3) and found["recall@100"] == 1.0
+    assert found["mrr@10"] == pytest.approx((1 + (1 / 5 + 1 / 6) / 2) / 3)
+    assert found["ndcg@10"] == pytest.approx((1 + (1 / np.log2(6) + 1 / np.log2(7)) / 2) / 3)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_expected_gains_in_numpy(k):
+    rng = np.random.default_rng(k)
+    ranks = Ranks(rng.integers(0, 12, 50), rng.integers(0, 5, 50))
+    for metric, gain in ((metrics.ndcg, lambda rank: 1 / np.log2(1 + rank)), (metrics.mrr, lambda rank: 1 / rank)):
+        expected = [
+            np.mean([gain(rank) if rank <= k else 0 for rank in range(above + 1, above + tied + 2)])
+            for above, tied in zip(ranks.above, ranks.tied, strict=True)
+        ]
+        np.testing.assert_allclose(metric(ranks, k), expected)
+
+
+def test_bootstrap_is_of_the_mean_difference():
+    ours, theirs = np.array([1.0, 0.0, 0.5, 0.25]), np.array([0.5, 0.0, 1.0, 0.0])
+    difference, low, high = metrics.paired_bootstrap(ours, theirs, num_samples=4000, seed=3)
+    assert difference == pytest.approx(0.0625)
+    rng = np.random.default_rng(9)
+    means = rng.choice(ours - theirs, (20_000, 4)).mean(axis=1)
+    assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.07)
+
+
+def test_infinite_scores_rank_as_they_should():
+    scores = np.array([[0.0, np.inf, 1.0, -np.inf, np.nan]])
+    nothing = [np.empty(0, int)]
+    above = [int(metrics.rank_targets(scores, np.array([row]), nothing).above[0]) for row in (1, 2, 3, 4)]
+    tied = [int(metrics.rank_targets(scores, np.array([row]), nothing).tied[0]) for row in (1, 2, 3, 4)]
+    assert above == [0, 1, 2, 2] and tied == [0, 0, 1, 1]
+    assert metrics.top_rows(scores, nothing, 4)[0, :2].tolist() == [1, 2]
