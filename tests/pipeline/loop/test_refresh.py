@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from homefeed.components.transform.refresh import catalogue_for
 from homefeed.components.artifacts.types import Model
+from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.requests import Event, Request, batch_inputs
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.loop.refresh import Refreshed, refresh
