@@ -124,9 +124,9 @@ def test_bytes_depend_on_the_data_alone(tmp_path: pathlib.Path) -> None:
 
 
 def test_shards_hold_whole_users(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from homefeed.components.example_gen import beam as _ingest
+    from homefeed.schemas.tables import source
 
-    monkeypatch.setattr(_ingest, "COMPRESSION_RATIO", 40_000_000)  # Makes a small file look like many shards.
+    monkeypatch.setattr(source, "COMPRESSION_RATIO", 40_000_000)  # Makes a small file look like many shards.
     rows = [(f"u{user}", item, second) for second, item in enumerate("ABC") for user in range(30)]
     data = write_dataset(tmp_path / "data", events(rows))
     import gzip
@@ -175,7 +175,10 @@ def test_many_bad_rows_stop_the_run(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DatasetError) as caught:
         ingest(data, tmp_path / "out")
     assert "interactions: 20 of 100 rows cannot be used, which is 20.0%; at most 1.0% may" in str(caught.value)
-    assert "7 × timestamp is not a time in Unix seconds or ISO 8601; 7 × user_id is missing" in str(caught.value)
+    assert "7 × timestamp is not a time in Unix seconds or ISO 8601 ('soon' in interactions.csv line 2); " in str(
+        caught.value
+    )
+    assert "7 × user_id is missing (interactions.csv line 7); " in str(caught.value)
 
 
 def test_a_table_of_bad_rows_alone_is_no_crash(tmp_path: pathlib.Path) -> None:
@@ -191,8 +194,8 @@ def test_a_table_of_bad_rows_alone_is_no_crash(tmp_path: pathlib.Path) -> None:
         (lambda d: (d / "users.csv").write_text("user_id\n"), "users is empty: users.csv has no rows"),
         (lambda d: (d / "users.csv").write_text(""), "has no column user_id. Columns there: none, it is empty"),
         (
-            lambda d: (d / "items.csv").write_text("item_id,name\nA,Apple\n"),
-            r"has no column title. Columns there: item_id, name. .*`items.columns: \{title: name\}`",
+            lambda d: (d / "items.csv").write_text("Item_ID,name\nA,Apple\n"),
+            r"has no column item_id. Columns there: Item_ID, name. .*`items.columns: \{item_id: Item_ID\}`",
         ),
         (lambda d: (d / "dataset.yaml").unlink(), "dataset.yaml does not exist"),
         (
