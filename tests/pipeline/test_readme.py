@@ -173,7 +173,7 @@ def test_the_readme_names_the_verbs_without_json() -> None:
 def test_settings_in_text_exist(page: pathlib.Path) -> None:
     """`component.field` and `component.field=value`; in a table under `component.`, also `field` of a first cell."""
     names = "|".join(COMPONENTS)
-    codes = [(line, code) for line, code in documents.code_in_lines(page)]
+    codes = [(line, code.removeprefix("--set ")) for line, code in documents.code_in_lines(page)]
     named = [(line, code) for line, code in codes if re.fullmatch(rf"(?:{names})\.(?!py\b)\w+(=.*)?", code)]
     table = ""
     for line, text in enumerate(documents.prose(page).splitlines(), 1):
