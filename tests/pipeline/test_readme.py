@@ -100,8 +100,8 @@ def parsed(command: str, *, whole: bool) -> dict[str, Any]:
     """
     _, *words = shlex.split(command)
     verb: Any = get_command(app)
-    while words and hasattr(verb, "commands") and words[0] in verb.commands:
-        verb = verb.commands[words.pop(0)]
+    while words and words[0] in getattr(verb, "commands", {}):
+        verb = below(verb, words.pop(0))
     if hasattr(verb, "commands"):
         assert not whole and not words, f"{command}: there are {', '.join(verb.commands)}"
         return {}
@@ -114,6 +114,11 @@ def parsed(command: str, *, whole: bool) -> dict[str, Any]:
                 raise AssertionError(f"{command}: {getattr(error, 'message', error)}") from error
             words += ["1"] if missing.param_type_name == "argument" else [missing.opts[0], "1"]
     raise AssertionError(command)
+
+
+def below(group: Any, name: str) -> Any:
+    """A verb of a group, as the command line finds it."""
+    return group.resolve_command(group.context_class(group), [name])[1]
 
 
 def is_homefeed(command: str) -> bool:
@@ -155,8 +160,8 @@ def test_a_wrong_command_is_found(command: str) -> None:
 
 def test_the_readme_names_the_verbs_without_json() -> None:
     def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-        for name, verb in getattr(command, "commands", {}).items():
-            yield from walk(verb, f"{path} {name}")
+        for name in getattr(command, "commands", {}):
+            yield from walk(below(command, name), f"{path} {name}")
         if not hasattr(command, "commands"):
             yield path.strip(), command
 
@@ -258,7 +263,7 @@ def test_options_in_text_exist() -> None:
     """Those of `homefeed`, of the model server and of benchmarks; Beam's own, in docs/deploy.md, are left to Beam."""
 
     def options(command: Any) -> set[str]:
-        inner = [option for verb in getattr(command, "commands", {}).values() for option in options(verb)]
+        inner = [option for name in getattr(command, "commands", {}) for option in options(below(command, name))]
         return {*inner, *(option for parameter in command.params for option in parameter.opts)}
 
     known = options(get_command(app)) | {f"--{name}" for name in Flags.__dataclass_fields__} | {"--help"}
