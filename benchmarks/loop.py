@@ -52,11 +52,11 @@ SETTINGS = (
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",
     "behavior_pretrainer.epochs=1",
-    "behavior_pretrainer.moments_per_user=1",
+    "behavior_pretrainer.points_per_user=1",
     "behavior_pretrainer.num_tokens=48",
     "ranking_trainer.width=16",
     "ranking_trainer.num_tokens=48",
-    "ranking_trainer.moments_per_user=2",
+    "ranking_trainer.points_per_user=2",
     "ranking_trainer.epochs_without_text=2",
     "ranking_trainer.epochs_with_text=1",
     "infra_validator.num_requests=5",
@@ -192,7 +192,8 @@ def run_weeks(folder: pathlib.Path, num_weeks: int, settings: Sequence[str]) -> 
     from homefeed.components.artifacts.types import GateClosed
     from homefeed.models.evaluation import metrics
     from homefeed.pipeline.datasets.sample import write_weeks
-    from homefeed.pipeline.loop.retrain import Options, retrain
+    from homefeed.pipeline.loop.options import Options
+    from homefeed.pipeline.loop.retrain import retrain
 
     clean, delivered, data, root = (folder / name for name in ("clean", "delivered", "data", "root"))
     spans = write_weeks(clean, num_weeks=num_weeks)

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from homefeed.schemas import dataset, tables
+from homefeed.schemas.errors import HomefeedError
 
 SPLITS = ("train", "eval", "test")  # Of interactions, in the order of time.
 ALL = "all"  # The one split of items and users.
 
 
-class ArtifactError(ValueError):
+class ArtifactError(HomefeedError, ValueError):
     """An artifact lacks what it should hold."""
 
 
-class GateClosed(Exception):  # noqa: N818  A verdict, not a fault.
+class GateClosed(HomefeedError):  # noqa: N818  A verdict, not a fault.
     """A gate said no: the run stops here, with the reasons."""
 
     def __init__(self, gate: str, reasons: Sequence[str]):

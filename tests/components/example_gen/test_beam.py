@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from homefeed.components.artifacts.types import Examples, Quarantine
-from homefeed.components.example_gen import beam, sources
+from homefeed.components.example_gen import beam
 from homefeed.components.example_gen.counts import TableCounts
 from homefeed.components.example_gen.splits import SplitRule
 from homefeed.schemas import privacy, tables
 from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas.tables import source
 from tests.components.ingested import DESCRIPTION, digests, events, histories, ingest, write_dataset
 
 
@@ -33,7 +34,7 @@ def test_bytes_depend_on_the_data_alone(tmp_path: pathlib.Path) -> None:
 
 
 def test_shards_hold_whole_users(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "COMPRESSION_RATIO", 40_000_000)  # Makes a small file look like many shards.
+    monkeypatch.setattr(source, "COMPRESSION_RATIO", 40_000_000)  # Makes a small file look like many shards.
     rows = [(f"u{user}", item, second) for second, item in enumerate("ABC") for user in range(30)]
     data = write_dataset(tmp_path / "data", events(rows))
     (data / "interactions.csv.gz").write_bytes(gzip.compress((data / "interactions.csv").read_bytes()))
@@ -81,7 +82,7 @@ def ingest_into(data: pathlib.Path, out: pathlib.Path, **options: Any) -> dict[s
     dataset = load_dataset(data)
     chosen = {"rule": SplitRule("leave_one_out", 0.1, 0.1, 0), "user_key": "", "shard_megabytes": 32, "temp_dir": ""}
     return beam.ingest(  # type: ignore[return-value]
-        [sources.find_table(data, dataset, table) for table in TABLES],
+        [tables.find_table(data, dataset, table) for table in TABLES],
         {table: Examples(out / table) for table in TABLES},
         Quarantine(out / "q"),
         beam.Options(**chosen | options),
@@ -102,8 +103,17 @@ def test_every_row_is_accounted_for(tmp_path: pathlib.Path) -> None:
         duplicates=0,  # Both of the same second are too old.
         expired=2,
         reasons={"timestamp is not a time in Unix seconds or ISO 8601": 1},
+        values={"user_id": 4, "item_id": 4, "timestamp": 4},
     )
-    assert found["items"] == TableCounts(rows=3, written=3, quarantined=0, duplicates=0, expired=0, reasons={})
+    assert found["items"] == TableCounts(
+        rows=3,
+        written=3,
+        quarantined=0,
+        duplicates=0,
+        expired=0,
+        reasons={},
+        values={"item_id": 3, "title": 3, "categories": 2},
+    )
     assert found["users"].written == 2
 
 

@@ -123,7 +123,10 @@ def test_many_bad_rows_stop_the_run(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DatasetError) as caught:
         ingest(data, tmp_path / "out")
     assert "interactions: 20 of 100 rows cannot be used, which is 20.0%; at most 1.0% may" in str(caught.value)
-    assert "7 × timestamp is not a time in Unix seconds or ISO 8601; 7 × user_id is missing" in str(caught.value)
+    assert "7 × timestamp is not a time in Unix seconds or ISO 8601 ('soon' in interactions.csv line 2); " in str(
+        caught.value
+    )
+    assert "7 × user_id is missing (interactions.csv line 7); " in str(caught.value)
 
 
 def test_a_table_of_bad_rows_alone_is_no_crash(tmp_path: pathlib.Path) -> None:
@@ -184,13 +187,24 @@ def test_pseudonyms_and_retention(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
 
 def test_no_row_of_two_hundred_mangled_files_is_lost(tmp_path: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
-    mangled = ["u,A", "u,A,soon", ",A,1", '"u,A,1', "u,A,1,2,3", "u,\udcff,1", 'u,"A"x,1', "u,,1", "u,A,9e99"]
+    mangled = [
+        "u,A",
+        "u,A,soon",
+        ",A,1",
+        "nan,A,1",
+        "u,A,1,2,3",
+        "u,\udcff,1",
+        "u,,1",
+        "u,A,9e99",
+        "u,A,1700000000123",
+    ]
     fine = [
         "u,A,{}",
         'u,"A, or\nB",{}',
         "用户,🙂 B,{}",
         '"say ""u""",C,{}',
-        "u,A,1700000000123",
+        '"u,A,{}',
+        'u,"A"x,{}',
         "u,A,2024-05-06T07:08:09Z",
     ]
     data = write_dataset(tmp_path / "data", "", description=DESCRIPTION.replace("interactions.csv", "logs/*.csv"))

@@ -9,7 +9,7 @@ Trained = tuple[retrieval_trainer.Outputs, str]
 
 
 def test_the_line_says_how_good_it_is(trained_retrieval: Trained) -> None:
-    assert "epochs, NDCG@10 0." in trained_retrieval[1]
+    assert "2 epochs, NDCG@10 0." in trained_retrieval[1]
 
 
 def test_writes_a_servable_model(trained_retrieval: Trained) -> None:
@@ -24,6 +24,7 @@ def test_writes_a_servable_model(trained_retrieval: Trained) -> None:
 
 def test_records_the_curve_for_tensorboard_and_people(trained_retrieval: Trained) -> None:
     curve = json.loads((trained_retrieval[0].model_run.path / "curve.json").read_text())
-    assert [row["epoch"] for row in curve] == [1]
+    assert [row["epoch"] for row in curve] == [0, 1]
+    assert [row["ndcg"] is None for row in curve] == [True, False]  # Every second epoch is evaluated.
     assert all(np.isfinite(row["loss"]) for row in curve)
     assert list(trained_retrieval[0].model_run.path.glob("events.out.tfevents.*"))

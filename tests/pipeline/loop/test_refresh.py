@@ -11,7 +11,7 @@ from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.requests import Event, Request, batch_inputs
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.loop.refresh import Refreshed, refresh
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
