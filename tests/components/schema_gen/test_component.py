@@ -13,7 +13,7 @@ def test_what_is_declared_overrules_what_was_seen(data: pathlib.Path, tmp_path: 
     price = tfdv.get_feature(schema, "price")
     assert price.float_domain.min == 0
     assert price.presence.min_fraction == 0
-    assert tfdv.get_feature(schema, "title").presence.min_fraction == 1
+    assert tfdv.get_feature(schema, "item_id").presence.min_fraction == 1
     assert list(schema.default_environment) == ["TRAINING", "SERVING"]
 
 
