@@ -83,6 +83,9 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
 KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 """The column by whose values a table's rows are grouped."""
 
+DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item_id", "title"), "users": ("user_id",)}
+"""Columns of a table that is not there, as far as the interactions have them."""
+
 
 def _text_encoding(name: str) -> str:
     try:
@@ -116,7 +119,7 @@ class Dataset(_Strict):
 
     name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]
     interactions: Table
-    items: Table | None = None  # None: those that the interactions are with, by their ids alone.
+    items: Table | None = None  # None: those that the interactions are with.
     users: Table | None = None  # None: those who did something.
     positive: Positive = Positive()
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -133,7 +136,7 @@ class Dataset(_Strict):
     def features(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
-            return {KEYS[name]: STANDARD_COLUMNS[name][KEYS[name]]}
+            return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
         return STANDARD_COLUMNS[name] | self.table(name).features
 
 
