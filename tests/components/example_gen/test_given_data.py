@@ -250,7 +250,12 @@ def test_what_is_named_packed_and_is_not(shop: Shop) -> None:
 def test_a_file_that_breaks_off_stops_the_run_in_a_sentence(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from homefeed.schemas.tables import rows, source, streams
 
-    for module, name in ((rows, "BLOCK_BYTES"), (source, "HEAD_BYTES"), (streams, "CHUNK_BYTES")):
+    for module, name in (
+        (rows, "BLOCK_BYTES"),
+        (source, "HEAD_BYTES"),
+        (source, "MIN_HEAD_BYTES"),
+        (streams, "CHUNK_BYTES"),
+    ):
         monkeypatch.setattr(module, name, 1000)
     packed = gzip.compress((shop.folder / "interactions.csv").read_bytes())
     (shop.folder / "interactions.csv.gz").write_bytes(packed[:-40])
