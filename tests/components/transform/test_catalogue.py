@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -5,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.transform.catalogue import build_catalogue
+from homefeed.components.transform.catalogue import build_catalogue, extended_vocabularies
 from homefeed.components.transform.text import item_texts, learn_wordpiece
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.catalogue import Catalogue
 from homefeed.schemas.dataset import Feature
 from tests.components.ragged import numbers, strings
@@ -33,9 +35,9 @@ def items() -> pa.RecordBatch:
     )
 
 
-def build(items: pa.RecordBatch, counted: list[bytes], wordpiece: list[str], **changes: Any) -> Catalogue:
+def build(items: pa.RecordBatch, counted: list[bytes], wordpiece: Sequence[str], **changes: Any) -> Catalogue:
     limits = {"num_tokens": 24, "max_categories": 8} | changes
-    return build_catalogue(items, ITEM_FEATURES, counted, wordpiece, **limits)
+    return build_catalogue(items, ITEM_FEATURES, counted, list(wordpiece), **limits)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,44 @@ def test_chinese_and_english_texts_become_tokens_of_the_vocabulary(
     tokens = [wordpiece[token] for token in catalogue.token_ids[2] if token]
     assert tokens[:2] == ["咖", "啡"]
     assert "[UNK]" not in tokens
+
+
+def test_texts_and_categories_are_cut_at_their_limits(items: pa.RecordBatch) -> None:
+    wordpiece = learn_wordpiece(item_texts(items, ITEM_FEATURES), (), 8000, "")
+    short = build(items, [], wordpiece, num_tokens=2, max_categories=1)
+    assert short.token_ids.shape == (4, 2)
+    assert short.categorical["categories"].tolist() == [[0], [3], [4], [0]]
+    assert short.titles.tolist() == [b"", b"Heat in the city", "咖啡 coffee".encode(), b"Never seen"]
+
+
+def test_counts_may_be_given_and_rare_categories_left_out(items: pa.RecordBatch) -> None:
+    found = build_catalogue(
+        items, ITEM_FEATURES, {b"new": 7}, list(SPECIAL_TOKENS), num_tokens=1, max_categories=2, min_count=2
+    )
+    assert found.train_counts.tolist() == [0, 0, 0, 7] and found.train_counts.dtype == np.int64
+    assert found.vocabularies["categories"] == () and found.categorical["categories"].max() == 1
+
+
+def test_items_may_have_a_day_from_which_they_are_shown(items: pa.RecordBatch) -> None:
+    assert build(items, [], SPECIAL_TOKENS).available_from.tolist() == []
+    dated = example_io.record_batch(
+        {"item_id": strings(["a"], ["b"]), "available_from": numbers(np.int64, [86_400], [])}
+    )
+    always = np.iinfo(np.int64).min
+    assert build(dated, [], SPECIAL_TOKENS).available_from.tolist() == [always, 86_400, always]
+
+
+def test_a_catalogue_of_nothing_has_row_0(items: pa.RecordBatch) -> None:
+    empty = example_io.record_batch({"item_id": strings(), "title": strings()})
+    found = build(empty, [b"gone"], SPECIAL_TOKENS)
+    assert found.num_rows == 1 and found.item_ids.tolist() == [b""] and found.train_counts.tolist() == [0]
+
+
+def test_new_categories_follow_those_that_are_known(items: pa.RecordBatch) -> None:
+    known = {"categories": ("drink", "music"), "brand": ("Kumo",)}
+    extended = extended_vocabularies(items, ITEM_FEATURES | {"brand": Feature(kind="category")}, known)
+    assert extended == {"categories": ("drink", "music", "crime", "drama"), "brand": ("Kumo",)}
+    assert extended_vocabularies(items, ITEM_FEATURES, {}) == {}
+    again = build(items, [], SPECIAL_TOKENS, vocabularies=extended)
+    assert again.vocabularies["categories"] == extended["categories"]
+    assert again.categorical["categories"][:, :2].tolist() == [[0, 0], [5, 4], [2, 0], [0, 0]]
