@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import pathlib
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -83,6 +85,9 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
 KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 """The column by whose values a table's rows are grouped."""
 
+DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item_id", "title"), "users": ("user_id",)}
+"""Columns of a table that is not there, as far as the interactions have them."""
+
 
 def _text_encoding(name: str) -> str:
     try:
@@ -116,7 +121,7 @@ class Dataset(_Strict):
 
     name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]
     interactions: Table
-    items: Table | None = None  # None: those that the interactions are with, by their ids alone.
+    items: Table | None = None  # None: those that the interactions are with.
     users: Table | None = None  # None: those who did something.
     positive: Positive = Positive()
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -133,7 +138,7 @@ class Dataset(_Strict):
     def features(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
-            return {KEYS[name]: STANDARD_COLUMNS[name][KEYS[name]]}
+            return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
         return STANDARD_COLUMNS[name] | self.table(name).features
 
 
@@ -147,6 +152,36 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist. `homefeed data sample --out DIR` shows what one looks like.")
     try:
-        return Dataset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        raise DatasetError(f"{path} is not a valid dataset description: {error}") from error
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Dataset.model_validate({} if said is None else said)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(map(_explain, error.errors()))
+        raise DatasetError(f"{path} is not a valid dataset description: {faults}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    """What pydantic says of one value, in the words of somebody who writes the file."""
+    *around, name = fault["loc"] or ("it",)
+    where = ".".join(map(str, [*around, name]))
+    if fault["type"] == "missing":
+        return f"`{where}` is missing"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(around)
+        like = difflib.get_close_matches(str(name), known, 1)
+        return f"`{where}` is unknown" + (
+            f", did you mean `{like[0]}`?" if like else f", expected {', '.join(known)}"
+        )
+    expected = (
+        fault["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("valid tuple", "list")
+    )
+    return f"`{where}`: {expected}, found {fault['input']!r}"
+
+
+def _keys_at(place: Sequence[str | int]) -> list[str]:
+    models: dict[int, type[_Strict]] = {0: Dataset, 1: Positive if place == ["positive"] else Table, 3: Feature}
+    return list(models.get(len(place), Feature).model_fields)

@@ -7,9 +7,10 @@ parses it from an Example, and the name, type and shape of the serving input tha
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from homefeed.schemas.dataset import Dataset, Feature, Kind, TableName
+from homefeed.schemas.dataset import Dataset, DatasetError, Feature, Kind, TableName
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -56,6 +57,24 @@ def schema_text(schema: schema_pb2.Schema) -> str:
 
     text: str = text_format.MessageToString(schema, as_utf8=True)
     return text
+
+
+def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
+    """A schema that people keep, from its text form.
+
+    Raises:
+        DatasetError: it is none, and where that shows.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        why = " ".join(str(error).split())
+        raise DatasetError(
+            f"{path} is not a TFMD schema in text form, at line:column {why} `homefeed schema infer` writes one."
+        ) from error
 
 
 def overlay(

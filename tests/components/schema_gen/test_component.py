@@ -3,6 +3,7 @@ import pathlib
 import pytest
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
+from homefeed.schemas.dataset import DatasetError
 from tests.components.validated import describe, infer, validate
 
 
@@ -25,6 +26,7 @@ def test_curated_schema_replaces_the_inferred(data: pathlib.Path, tmp_path: path
     schemas = infer(data, tmp_path / "out", statistics)
     reasons = validate(data, tmp_path / "out", statistics, schemas).reasons()
     assert any(reason.startswith("items/all: feature 'price': Out-of-range values") for reason in reasons)
-    curated.write_text("feature: what?")
-    with pytest.raises(ValueError, match=r"items.pbtxt is not a TFMD schema in text form"):
-        infer(data, tmp_path / "again", statistics)
+    for text, where in (("feature: what?", "1:10"), ('feature {\n name: "age"\n typ: FLOAT\n}\n', "3:2")):
+        curated.write_text(text)
+        with pytest.raises(DatasetError, match=rf"items.pbtxt is not a TFMD schema in text form, .* {where} .*\.$"):
+            infer(data, tmp_path / "again", statistics)
