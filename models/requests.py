@@ -157,7 +157,8 @@ def requests_from_sequences(
         sequences: users and their events.
         catalogue: names the items.
         rows: [num_requests] rows of `sequences`.
-        ends: [num_requests] positions in its event arrays; the events of the row before it are the history.
+        ends: [num_requests] positions in its event arrays; the events of the row before it are the history, and the
+            request is asked at the time of the event there; behind the last one the time is 0, unknown.
     """
     event_types = [b"", UNKNOWN, *(name.encode() for name in sequences.vocabularies.get("event_type", ()))]
     item_ids = [item_id.decode() for item_id in catalogue.item_ids]
@@ -173,7 +174,8 @@ def requests_from_sequences(
             for at in range(sequences.row_splits[row], end)
             if sequences.item_index[at]
         ]
-        now = int(sequences.timestamp[min(end, len(sequences.timestamp) - 1)])
+        # Behind a user's last event stands another user's first.
+        now = int(sequences.timestamp[end]) if end < sequences.row_splits[row + 1] else 0
         query = _query(sequences, row, end)
         yield Request(sequences.user_ids[row].decode(), history, features[row], now, query)
 

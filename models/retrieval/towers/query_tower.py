@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Self
 
 import tensorflow as tf
 
@@ -40,6 +41,13 @@ class QueryTower(tf.keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.width = width
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.max_events = max_events
+        self.dropout = dropout
+        self.user_spec = user_spec
+        self.num_event_types = num_event_types
+        self.value_knots = tuple(value_knots)
         self._user = feature_encoder.FeatureEncoder(user_spec, width, name="user") if user_spec.names else None
         self._value = number_encoding.NumberEncoding(value_knots)
         self._value_kernel = tf.keras.layers.Dense(width, use_bias=False, name="value")
@@ -98,6 +106,25 @@ class QueryTower(tf.keras.layers.Layer):
             dense = layer["contract"](layer["expand"](layer["dense_norm"](states)))
             states += self._dropout(dense, training=training)
         return self._final_norm(states)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "max_events": self.max_events,
+            "dropout": self.dropout,
+            "user_spec": self.user_spec.to_config(),
+            "num_event_types": self.num_event_types,
+            "value_knots": self.value_knots,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**{**config, "user_spec": FeatureSpec.from_config(config["user_spec"])})
 
     def _waits(self, events: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
         """[batch, 1 + num_events] int32: time from each place to the next, or to the request; 0: unknown."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from homefeed.models.retrieval.towers import query_tower
@@ -81,3 +82,72 @@ def test_a_padded_history_is_asked_at_its_last_event(tower):
         for name, column in events.items()
     }
     np.testing.assert_allclose(tower(padded, USER)[:, 2], tower(short, USER)[:, 2], atol=1e-5)
+
+
+def test_states_in_numpy(tower):
+    """One part after the other, attention as the layer has it."""
+    events = _events()
+    _random_weights(tower)
+
+    def norm(layer, x):
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return (x - mean) / np.sqrt(variance + layer.epsilon) * layer.gamma.numpy() + layer.beta.numpy()
+
+    def dense(layer, x):
+        return x @ layer.kernel.numpy() + layer.bias.numpy()
+
+    def gelu(x):
+        return x * scipy.stats.norm.cdf(x)
+
+    states = events["embedding"].numpy() + tower._event_type.embeddings.numpy()[events["event_type"].numpy()]
+    # Knots 1 and 5: a value of 3 lies halfway.
+    shares = [[[1, 0], [0, 0], [0, 1]], [[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]]
+    states = norm(tower._event_norm, states + np.array(shares) @ tower._value_kernel.kernel.numpy())
+    first = tower.start.numpy() + tower._user(USER).numpy()
+    # 10, 2,980 and 1 seconds pass after the first user's events, 0, 1 and 1 after the second's.
+    gaps = [[0, 2, 4, 2], [0, 1, 2, 2]]
+    waits = tower._wait.embeddings.numpy()[np.array(gaps)]
+    states = np.concatenate([first[:, None], states], axis=1) + waits
+    times = np.array([[10, 10, 20, 3000], [7, 7, 7, 8]])
+    for layer in tower._layers_:
+        normed = norm(layer["attention_norm"], states).astype(np.float32)
+        states = states + layer["attention"](tf.constant(normed), tf.constant(times, tf.int64)).numpy()
+        inner = gelu(dense(layer["expand"], norm(layer["dense_norm"], states)))
+        states = states + dense(layer["contract"], inner)
+    np.testing.assert_allclose(tower(events, USER), norm(tower._final_norm, states), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "item", "now", "expected"),
+    [
+        ([100, 100, 700], [1, 2, 3], 700, [0, 1, 4, 1]),  # 0 s, 600 s, 0 s.
+        ([100, 100, 0], [1, 2, 0], 159, [0, 1, 2, 0]),  # The request comes after the second event.
+        ([100, 100, 0], [1, 2, 0], 0, [0, 1, 0, 0]),  # Nobody knows when it is asked.
+        ([0, 100, 0], [1, 2, 0], 160, [0, 0, 3, 0]),  # The first event has no time.
+        ([0, 0, 0], [0, 0, 0], 500, [0, 0, 0, 0]),
+        ([100, 90, 0], [1, 2, 0], 95, [0, 1, 2, 0]),  # A wrong clock: no time has passed.
+    ],
+)
+def test_waits(tower, timestamp, item, now, expected):
+    events = {name: tf.constant([value], tf.int64) for name, value in (("timestamp", timestamp), ("now", now))}
+    events["item"] = tf.constant([item])
+    assert tower._waits(events, training=False).numpy().tolist() == [expected]
+
+
+def test_training_hides_some_waits(tower):
+    events = {"timestamp": tf.tile([[10, 20]], [5000, 1]), "now": tf.fill([5000], 30), "item": tf.ones([5000, 2])}
+    hidden = tower._waits({name: tf.cast(x, tf.int64) for name, x in events.items()}, training=True).numpy() == 0
+    assert hidden[:, 0].all()  # Nothing was before the first.
+    np.testing.assert_allclose(hidden[:, 1:].mean(axis=0), query_tower.HIDDEN_WAITS, atol=0.02)
+
+
+def test_places_up_to_the_last_event():
+    item = tf.constant([[3, 0, 2, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    assert query_tower.num_events(item).numpy().tolist() == [3, 0, 4]
+
+
+def test_dropout_acts_while_training_alone(tower):
+    events = _events()
+    _random_weights(tower)
+    np.testing.assert_array_equal(tower(events, USER), tower(events, USER))
+    assert np.abs(tower(events, USER, training=True) - tower(events, USER)).max() > 1e-3
