@@ -17,7 +17,7 @@ def test_the_first_grpc_calls_of_the_readme_print_inputs_and_titles(
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 2
     printed = io.StringIO()
-    with model_server({name: serving / name for name in ("retrieval", "ranking")}, tmp_path) as address:
+    with model_server({name: serving / name for name in ("retrieval", "ranking", "fused")}, tmp_path) as address:
         for block in blocks:
             code = block.replace("127.0.0.1:8500", address)
             code = code.replace("var/movielens-100k/root", str(sample_root)).replace('"42"', '"user-0001"')
