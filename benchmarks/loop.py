@@ -52,11 +52,11 @@ SETTINGS = (
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",
     "behavior_pretrainer.epochs=1",
-    "behavior_pretrainer.moments_per_user=1",
+    "behavior_pretrainer.points_per_user=1",
     "behavior_pretrainer.num_tokens=48",
     "ranking_trainer.width=16",
     "ranking_trainer.num_tokens=48",
-    "ranking_trainer.moments_per_user=2",
+    "ranking_trainer.points_per_user=2",
     "ranking_trainer.epochs_without_text=2",
     "ranking_trainer.epochs_with_text=1",
     "infra_validator.num_requests=5",
@@ -166,7 +166,7 @@ def make_questions(store: pathlib.Path, spans: Sequence[str], week: int) -> Ques
 
 def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, Floats]:
     """NDCG@10 of a pushed version on each slice: [num_questions of the slice]."""
-    from homefeed.components.evaluator import component as evaluator
+    from homefeed.components.evaluator.answers import ask
     from homefeed.models.evaluation import metrics
     from homefeed.pipeline.runner.root import RunRoot
     from homefeed.serving.predictors import LocalPredictor
@@ -177,7 +177,7 @@ def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, F
     num_candidates = num_candidates_of(serving / FUSED / str(version))
 
     def ndcg(predictor: Predictor, questions: Questions) -> Floats:
-        answers = evaluator.ask(Recommender(predictor, num_candidates), questions.requests, questions.targets, 128)
+        answers = ask(Recommender(predictor, num_candidates), questions.requests, questions.targets, 128)
         return metrics.ndcg(answers.ranking, 10)
 
     everything = ndcg(predictor, questions)
