@@ -18,8 +18,8 @@ from homefeed.models.requests import Event, Request
 from homefeed.pipeline.config import load_config
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Step, run_pipeline
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
-from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.queries import query_tokenizer
 from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommendation, Recommender
@@ -49,7 +49,8 @@ def run(
     data_dir, root_dir = pathlib.Path(data).resolve(), pathlib.Path(root).resolve()
     dag = recommender(DatasetDir(data_dir))
     values = {name: dict(fields) for name, fields in (settings or {}).items()}
-    values["pusher"] = {"serving_dir": str(root_dir / "serving")} | values.get("pusher", {})
+    for name, fields in RunRoot(root_dir).defaults().items():
+        values[name] = fields | values.get(name, {})
     configs = load_config(dag, defaults=values)
     steps = run_pipeline(dag, configs, root_dir, name=load_dataset(data_dir).name, observer=_silent, until=until)
     return pd.DataFrame([vars(step) for step in steps])
@@ -59,9 +60,9 @@ def load(root: Path) -> Model:
     """Loads the stable version of what a run pushed into this process.
 
     Raises:
-        FileNotFoundError: `root` holds no pushed models.
+        RunError: `root` holds no pushed models.
     """
-    return Model(pathlib.Path(root).resolve() / "serving")
+    return Model(RunRoot(pathlib.Path(root).resolve()).pushed())
 
 
 def drift(
@@ -93,12 +94,9 @@ class Model:
     """
 
     def __init__(self, serving_dir: pathlib.Path):
-        if not serving_dir.is_dir():
-            root = serving_dir.parent
-            raise FileNotFoundError(f"{root} holds no pushed models yet: `homefeed run --root {root}` pushes them")
         releases = Releases(serving_dir)
         stable = releases.stable()
-        self._recommender = Recommender(LocalPredictor({FUSED: pathlib.Path(releases.path(FUSED, stable))}))
+        self._recommender = Recommender.of_saved_model(pathlib.Path(releases.path(FUSED, stable)))
         self._tokenize = query_tokenizer(pathlib.Path(releases.path(RETRIEVAL, stable)))
         self._profiles = ProfileStore(serving_dir / FILE_NAME)
 
