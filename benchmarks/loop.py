@@ -192,7 +192,8 @@ def run_weeks(folder: pathlib.Path, num_weeks: int, settings: Sequence[str]) -> 
     from homefeed.components.artifacts.types import GateClosed
     from homefeed.models.evaluation import metrics
     from homefeed.pipeline.datasets.sample import write_weeks
-    from homefeed.pipeline.loop.retrain import Options, retrain
+    from homefeed.pipeline.loop.options import Options
+    from homefeed.pipeline.loop.retrain import retrain
 
     clean, delivered, data, root = (folder / name for name in ("clean", "delivered", "data", "root"))
     spans = write_weeks(clean, num_weeks=num_weeks)

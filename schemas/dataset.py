@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import pydantic
 import yaml
 
+from homefeed.schemas.errors import HomefeedError
+
 FILE_NAME = "dataset.yaml"
 
 TableName = Literal["interactions", "items", "users"]
@@ -23,7 +25,7 @@ embedding: a list of `size` floats.
 """
 
 
-class DatasetError(ValueError):
+class DatasetError(HomefeedError, ValueError):
     """The dataset cannot be used as described: a table, column or declaration is missing or wrong."""
 
 

@@ -12,12 +12,13 @@ import keras_nlp
 import numpy as np
 
 from homefeed.models.behaviour_text import wordpiece
+from homefeed.schemas.errors import HomefeedError
 
 _KERAS_VOCABULARY = pathlib.Path("assets", "tokenizer", "vocabulary.txt")
 _HUGGING_FACE_VOCABULARY = pathlib.Path("vocab.txt")
 
 
-class PresetError(ValueError):
+class PresetError(HomefeedError, ValueError):
     """A BERT preset cannot be used."""
 
 

@@ -11,7 +11,7 @@ from benchmarks import ranking
 from homefeed.components import ranking_trainer
 from homefeed.components.artifacts.types import Model, ModelRun
 from homefeed.models.behaviour_text import wordpiece
-from homefeed.pipeline.datasets.sample import CATEGORIES, STYLES
+from homefeed.pipeline.datasets.sample.words import CATEGORIES, STYLES
 
 STORE = {"num_users": 100, "num_items": 120, "num_events": 3_000}
 

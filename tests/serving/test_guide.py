@@ -98,9 +98,7 @@ def call_by_reflection(address: str, method: str, request: Any) -> Any:
 
 
 def test_verbs_of_the_guide_exist() -> None:
-    from typer.main import get_command
-
-    from homefeed.pipeline.cli.main import app
+    from homefeed.pipeline.cli.main import load
 
     lines = [
         line
@@ -110,7 +108,7 @@ def test_verbs_of_the_guide_exist() -> None:
     verbs = [shlex.split(line)[1:] for line in lines if line.startswith("homefeed ")]
     assert len(verbs) >= 6
     for words in verbs:
-        command: Any = get_command(app)
+        command = load(words.pop(0))
         while hasattr(command, "commands"):
             command = command.commands[words.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from homefeed.pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample, write_weeks
+from homefeed.pipeline.datasets.sample import write_sample, write_weeks
+from homefeed.pipeline.datasets.sample.words import CATEGORIES, EVENT_TYPES
 from homefeed.schemas import tables
 from homefeed.schemas.dataset import TABLES, load_dataset
 
