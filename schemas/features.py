@@ -29,7 +29,11 @@ class Input:
 
     dtype: Literal["string", "int32", "int64", "float32"]
     shape: tuple[int, ...]
-    default: str | int | float  # What stands for "unknown", and pads.
+
+    @property
+    def default(self) -> str | int | float:
+        """What stands for "unknown", and pads."""
+        return {"string": "", "float32": float("nan")}.get(self.dtype, 0)
 
 
 def is_outcome(name: str, feature: Feature) -> bool:
@@ -160,9 +164,9 @@ def serving_inputs(dataset: Dataset, present: Collection[tuple[TableName, str]] 
         return {name: f for name, f in features.items() if present is None or (table, name) in present}
 
     inputs = {
-        "history": Input("string", (-1, -1), ""),
-        "history_timestamp": Input("int64", (-1, -1), 0),
-        "timestamp": Input("int64", (-1,), 0),
+        "history": Input("string", (-1, -1)),
+        "history_timestamp": Input("int64", (-1, -1)),
+        "timestamp": Input("int64", (-1,)),
     }
     events = there("interactions", dataset.event_features)
     inputs |= {f"history_{name}": _input(feature, (-1, -1)) for name, feature in events.items()}
@@ -172,11 +176,9 @@ def serving_inputs(dataset: Dataset, present: Collection[tuple[TableName, str]] 
         axes = {"embedding": (-1, feature.size or 0), "categories": (-1, -1)}
         inputs[f"user_{name}"] = _input(feature, axes.get(feature.kind, (-1,)))
     if present is None or ("interactions", "query") in present:
-        inputs["query_token_ids"] = Input("int32", (-1, -1), 0)
+        inputs["query_token_ids"] = Input("int32", (-1, -1))
     return inputs
 
 
 def _input(feature: Feature, shape: tuple[int, ...]) -> Input:
-    if feature.kind in ("number", "embedding"):
-        return Input("float32", shape, float("nan"))
-    return Input("string", shape, "")
+    return Input("float32" if feature.kind in ("number", "embedding") else "string", shape)

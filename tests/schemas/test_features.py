@@ -96,7 +96,7 @@ def test_overlay_opens_seen_domains_that_are_not_categories() -> None:
 def test_serving_inputs(tmp_path: pathlib.Path) -> None:
     write_sample(tmp_path, num_users=5, num_items=40, num_events=20)
     inputs = spec.serving_inputs(load_dataset(tmp_path))
-    assert inputs["user_language"] == spec.Input("string", (-1,), "")
+    assert inputs["user_language"] == spec.Input("string", (-1,))
     assert inputs["user_age"].dtype == "float32" and math.isnan(float(inputs["user_age"].default))
     assert inputs["history"].shape == (-1, -1)
     assert not {"user_user_id", "value", "item_id"} & inputs.keys()
@@ -118,8 +118,8 @@ def test_features_of_events_and_of_the_context_are_inputs() -> None:
     events = {"device": {"kind": "category", "context": True}, "price_paid": {"kind": "number"}}
     tastes = {"taste": {"kind": "embedding", "size": 3}, "likes": {"kind": "categories"}}
     inputs = spec.serving_inputs(dataset(events, tastes))
-    assert inputs["history_device"] == spec.Input("string", (-1, -1), "")
-    assert inputs["context_device"] == spec.Input("string", (-1,), "")
+    assert inputs["history_device"] == spec.Input("string", (-1, -1))
+    assert inputs["context_device"] == spec.Input("string", (-1,))
     assert (inputs["history_price_paid"].dtype, inputs["history_price_paid"].shape) == ("float32", (-1, -1))
     assert "context_price_paid" not in inputs  # Nobody has paid yet.
     assert inputs["user_taste"].shape == (-1, 3) and inputs["user_likes"].shape == (-1, -1)
