@@ -34,7 +34,7 @@ class Config:
     max_tokens: int = 128  # Longest text that a compact BERT can read.
     dropout: float = 0.0  # Of a compact BERT.
     num_tokens: int = 64  # Length of the texts that it learns from.
-    moments_per_user: int = 6  # Texts of each user, at moments drawn from the training split.
+    points_per_user: int = 6  # Texts of each user, at prediction points drawn from the training split.
     epochs: int = 2  # Passes over the texts, each with other masks; 0: no pre-training.
     mask_rate: float = 0.15  # Share of words that are masked.
     batch_size: int = 64  # Texts a step.
@@ -53,7 +53,8 @@ def pretrain(
 ) -> str:
     """Trains, writes preset and curves; returns the line for the progress display."""
     from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-    from homefeed.models.ranking import bert, masked_lm
+    from homefeed.models.ranking.text import bert
+    from homefeed.models.ranking.training import masked_lm
 
     bert.keras_seed(config.seed)
     if preset:
@@ -71,7 +72,7 @@ def pretrain(
     curves = masked_lm.pretrain(
         backbone,
         masked_lm.Masking(vocabulary, config.mask_rate),
-        masked_lm.behaviour_tokens(train, config.moments_per_user, text, config.seed),
+        masked_lm.behaviour_tokens(train, config.points_per_user, text, config.seed),
         masked_lm.behaviour_tokens(evaluation, 1, text, config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,

@@ -14,7 +14,8 @@ from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.sequences import Sequences
 
 if TYPE_CHECKING:
-    from homefeed.models.ranking.training import Epoch, Trained
+    from homefeed.models.ranking.training.trained import Trained
+    from homefeed.models.ranking.training.trainer import Epoch
 
 # mypy and readers find the fields, their defaults and units in Hyperparameters.
 Config = Hyperparameters
@@ -49,10 +50,11 @@ def fit(
 ) -> Trained:
     """Trains a ranker; under distillation its teacher first."""
     from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-    from homefeed.models.ranking import bert, training
+    from homefeed.models.ranking.examples.retrieval_client import RetrievalClient
     from homefeed.models.ranking.ranker import Ranker
-    from homefeed.models.ranking.retrieval_client import RetrievalClient
-    from homefeed.models.ranking.warm_start import Snapshot, warm_start
+    from homefeed.models.ranking.text import bert
+    from homefeed.models.ranking.training import fit as training
+    from homefeed.models.ranking.training.warm_start import Snapshot, warm_start
 
     text = UserSequence(text_tables(vocabulary, catalogue, train_split), config.num_tokens)
     retrieve = RetrievalClient(inputs.retrieval_model.serving_dir, catalogue)
@@ -84,14 +86,16 @@ def train(
     config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    from homefeed.models.ranking import bert, export
-    from homefeed.models.ranking.training_log import TrainingLog
-    from homefeed.models.ranking.warm_start import Snapshot
+    from homefeed.models.ranking.export import RankingModule
+    from homefeed.models.ranking.text import bert
+    from homefeed.models.ranking.training.trainer import Epoch
+    from homefeed.models.ranking.training.warm_start import Snapshot
+    from homefeed.models.shared.training_log import TrainingLog
 
-    with TrainingLog(outputs.model_run.path) as log:
+    with TrainingLog[Epoch](outputs.model_run.path) as log:
         trained = fit(catalogue, train_split, eval_split, vocabulary, inputs, config, log.write)
     Snapshot.of(trained.ranker, catalogue, train_split).save(outputs.model.snapshot_dir)
-    export.save(export.RankingModule(trained, catalogue, train_split), outputs.model.serving_dir)
+    RankingModule(trained, catalogue, train_split).save(outputs.model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     sizes = bert.num_parameters(trained.ranker.bert)
     curves = {"epochs": log.curve(), "text_losses": trained.text_losses}

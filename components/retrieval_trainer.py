@@ -39,28 +39,29 @@ def train(
     config: Config,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    from homefeed.models.retrieval import export, retriever
+    from homefeed.models.retrieval import retriever
     from homefeed.models.retrieval.snapshot import Snapshot
     from homefeed.models.retrieval.towers.two_tower import TwoTower
     from homefeed.models.retrieval.training import fit as training
-    from homefeed.models.retrieval.training.training_log import TrainingLog
+    from homefeed.models.retrieval.training.evaluation import Epoch
+    from homefeed.models.retrieval.training.targets import sample_targets
     from homefeed.models.retrieval.training.warm_start import warm_start
     from homefeed.models.retrieval.training.windows import Windows
+    from homefeed.models.shared.training_log import TrainingLog
 
     def start(model: TwoTower) -> None:
         if config.base_model:
             base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
             warm_start(model, base, catalogue, train_split, wordpiece)
 
-    with TrainingLog(outputs.model_run.path) as log:
+    with TrainingLog[Epoch](outputs.model_run.path) as log:
         trained = training.train(catalogue, train_split, eval_split, config, log.write, start)
     windows = Windows(eval_split, config.max_events)
-    sample = trained.queries(
-        windows, training.sample_targets(windows, catalogue.num_rows)[: retriever.TUNING_QUERIES]
-    )
+    tuned_by = sample_targets(windows.targets, catalogue.num_rows)[: retriever.TUNING_QUERIES]
+    sample = trained.queries(windows, tuned_by)
     snapshot = Snapshot.of(trained, catalogue, train_split, config, wordpiece, sample)
     snapshot.save(outputs.model.snapshot_dir)
-    export.save(retriever.Retriever(snapshot, catalogue), outputs.model.serving_dir)
+    retriever.Retriever(snapshot, catalogue).save(outputs.model.serving_dir)
     outputs.model_run.write_json("curve.json", log.curve())
     return log.summary()
 

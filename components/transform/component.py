@@ -60,7 +60,7 @@ def learn_wordpiece(texts: Iterable[str], names: Iterable[str], config: Config) 
     from homefeed.models import behaviour_text
 
     if config.bert_preset:
-        from homefeed.models.ranking.bert import preset_vocabulary
+        from homefeed.models.ranking.text.bert import preset_vocabulary
 
         return preset_vocabulary(config.bert_preset)
     return behaviour_text.learn_vocabulary([*texts, *names], config.wordpiece_size)
