@@ -51,7 +51,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "late distilled from cross, short": {**SHORT, "distil_weight": 1.0},
 }
 # A BERT from elsewhere is large, and its head for masked words has to learn first.
-PRESET_PRETRAINING = {"learning_rate": 5e-4, "batch_size": 16, "epochs": 1, "moments_per_user": 3}
+PRESET_PRETRAINING = {"learning_rate": 5e-4, "batch_size": 16, "epochs": 1, "points_per_user": 3}
 PRESET_RANKING = {"fine_tune": "lora", "bert_learning_rate": 5e-4}
 P3 = {"p3": "random", "p3-temporal": "temporal"}
 QUICK_STORE = {"num_users": 60, "num_items": 80, "num_events": 1200}
@@ -116,9 +116,9 @@ def prepare(
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
         retrieval={"num_epochs": 1} if quick else {},
         pretraining=(PRESET_PRETRAINING if bert_preset else {})
-        | ({"epochs": 1, "moments_per_user": 1} if quick else {}),
+        | ({"epochs": 1, "points_per_user": 1} if quick else {}),
         ranking=(PRESET_RANKING if bert_preset else {})
-        | ({"epochs_without_text": 1, "moments_per_user": 1} if quick else {}),
+        | ({"epochs_without_text": 1, "points_per_user": 1} if quick else {}),
     )
 
 
@@ -148,7 +148,7 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     Returns:
         One entry, and for the default settings a second: the same ranker when items carry other items' texts.
     """
-    from homefeed.models.ranking import export
+    from homefeed.models.ranking.export import RankingModule
 
     config = ranking_trainer.Config(**{**bench.ranking, **ABLATIONS.get(name, {})}, seed=seed)
     catalogue = bench.catalogue
@@ -168,7 +168,7 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     def measured() -> Ranked:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             model = Model(pathlib.Path(folder))
-            export.save(export.RankingModule(trained, catalogue, bench.train), model.serving_dir)
+            RankingModule(trained, catalogue, bench.train).save(model.serving_dir)
             return Ranked(*_ask(bench, retrieval, model), cost | measure_latency(model.serving_dir, catalogue))
 
     found = {name: measured()}

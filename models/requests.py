@@ -44,7 +44,8 @@ class Event:
 
     def get(self, name: str) -> str | float | None:
         """What an event feature says of this event; None: nothing."""
-        return {"value": self.value, "event_type": self.event_type}.get(name, self.features.get(name))
+        known: dict[str, str | float] = {"value": self.value, "event_type": self.event_type}
+        return known.get(name, self.features.get(name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _as_list(cell: Any) -> list[Any]:
     return [cell] if isinstance(cell, str | bytes | float | int) else list(cell)
 
 
-def _bytes(value: str | bytes) -> bytes:
+def _bytes(value: str | bytes | float) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 

@@ -33,7 +33,8 @@ class Input:
     @property
     def default(self) -> str | int | float:
         """What stands for "unknown", and pads."""
-        return {"string": "", "float32": float("nan")}.get(self.dtype, 0)
+        nothing: dict[str, str | float] = {"string": "", "float32": float("nan")}
+        return nothing.get(self.dtype, 0)
 
 
 def is_outcome(name: str, feature: Feature) -> bool:

@@ -33,7 +33,7 @@ class Config:
     max_tokens: int = 128  # Longest text that a compact BERT can read.
     dropout: float = 0.0  # Of a compact BERT.
     num_tokens: int = 64  # Length of the texts that it learns from.
-    moments_per_user: int = 6  # Texts of each user, at moments drawn from the training split.
+    points_per_user: int = 6  # Texts of each user, at prediction points drawn from the training split.
     epochs: int = 2  # Passes over the texts, each with other masks; 0: no pre-training.
     mask_rate: float = 0.15  # Share of words that are masked.
     batch_size: int = 64  # Texts a step.
@@ -59,7 +59,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         backbone,
         data,
         num_tokens=config.num_tokens,
-        moments_per_user=config.moments_per_user,
+        points_per_user=config.points_per_user,
         mask_rate=config.mask_rate,
         epochs=config.epochs,
         batch_size=config.batch_size,

@@ -7,8 +7,8 @@ from typing import Any
 
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-from homefeed.models.ranking import masked_lm
-from homefeed.models.ranking.bert import check_fit, keras_seed, load_bert, new_bert, save_bert
+from homefeed.models.ranking.text.bert import check_fit, keras_seed, load_bert, new_bert, save_bert
+from homefeed.models.ranking.training import masked_lm
 
 __all__ = ["make_backbone", "pretrain", "save_bert"]
 
@@ -34,7 +34,7 @@ def pretrain(
     data: TrainingData,
     *,
     num_tokens: int,
-    moments_per_user: int,
+    points_per_user: int,
     mask_rate: float,
     epochs: int,
     batch_size: int,
@@ -48,12 +48,12 @@ def pretrain(
         backbone: is changed.
         data: transformed.
         num_tokens: length of the texts.
-        moments_per_user: texts of each user.
+        points_per_user: texts of each user.
         mask_rate: share of words that are masked.
         epochs: passes over the texts.
         batch_size: texts a step.
         learning_rate: at its highest.
-        seed: of moments and masks.
+        seed: of prediction points and masks.
         log_dir: gets the curves for TensorBoard.
 
     Returns:
@@ -63,7 +63,7 @@ def pretrain(
     return masked_lm.pretrain(
         backbone,
         masked_lm.Masking(data.wordpiece, mask_rate),
-        masked_lm.behaviour_tokens(data.train, moments_per_user, text, seed),
+        masked_lm.behaviour_tokens(data.train, points_per_user, text, seed),
         masked_lm.behaviour_tokens(data.evaluation, 1, text, seed),
         epochs=epochs,
         batch_size=batch_size,

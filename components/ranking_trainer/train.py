@@ -10,13 +10,16 @@ from collections.abc import Callable
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
 from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-from homefeed.models.ranking import bert, export, training
+from homefeed.models.ranking.examples.retrieval_client import RetrievalClient
+from homefeed.models.ranking.export import RankingModule
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.retrieval_client import RetrievalClient
-from homefeed.models.ranking.training import Epoch, Trained
-from homefeed.models.ranking.training_log import TrainingLog
-from homefeed.models.ranking.warm_start import Snapshot, warm_start
+from homefeed.models.ranking.text import bert
+from homefeed.models.ranking.training import fit as training
+from homefeed.models.ranking.training.trained import Trained
+from homefeed.models.ranking.training.trainer import Epoch
+from homefeed.models.ranking.training.warm_start import Snapshot, warm_start
+from homefeed.models.shared.training_log import TrainingLog
 
 
 def fit(
@@ -65,10 +68,10 @@ def train(
     config: Hyperparameters,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    with TrainingLog(model_run.path) as log:
+    with TrainingLog[Epoch](model_run.path) as log:
         trained = fit(data, preset, retrieval_model, config, log.write)
     Snapshot.of(trained.ranker, data.catalogue, data.train).save(model.snapshot_dir)
-    export.save(export.RankingModule(trained, data.catalogue, data.train), model.serving_dir)
+    RankingModule(trained, data.catalogue, data.train).save(model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
     sizes = bert.num_parameters(trained.ranker.bert)
     curves = {"epochs": log.curve(), "text_losses": trained.text_losses}

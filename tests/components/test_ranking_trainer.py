@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from homefeed.components import ranking_trainer as component
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
-from homefeed.models.ranking import bert
+from homefeed.models.ranking.text import bert
 from homefeed.models.sequences import Sequences
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -19,7 +19,7 @@ TINY = component.Config(
     num_listed=1,
     num_negatives=3,
     num_candidates=4,
-    moments_per_user=2,
+    points_per_user=2,
     width=4,
     num_events=3,
     num_tokens=16,

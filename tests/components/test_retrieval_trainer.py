@@ -20,7 +20,7 @@ def outputs(tmp_path_factory):
     train = toy.sequences(num_users=8)
     transformed.save_catalogue(graph, toy.catalogue())
     transformed.save_wordpiece(graph, [*SPECIAL_TOKENS, "red", "tea", "cup", "blue", "片"])
-    transformed.save_user_vocabularies(graph, train.vocabularies)
+    transformed.save_request(graph, train)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
     made = retrieval_trainer.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
@@ -28,7 +28,7 @@ def outputs(tmp_path_factory):
 
 
 def test_the_line_says_how_good_it_is(outputs):
-    assert "epochs, NDCG@10 0." in outputs[1]
+    assert "2 epochs, NDCG@10 0." in outputs[1]
 
 
 def test_writes_a_servable_model(outputs):
@@ -43,6 +43,7 @@ def test_writes_a_servable_model(outputs):
 
 def test_records_the_curve_for_tensorboard_and_people(outputs):
     curve = json.loads((outputs[0].model_run.path / "curve.json").read_text())
-    assert [row["epoch"] for row in curve] == [1]
+    assert [row["epoch"] for row in curve] == [0, 1]
+    assert [row["ndcg"] is None for row in curve] == [True, False]  # Every second epoch is evaluated.
     assert all(np.isfinite(row["loss"]) for row in curve)
     assert list(outputs[0].model_run.path.glob("events.out.tfevents.*"))

@@ -40,7 +40,7 @@ def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
     sequences = toy_sequences(num_history=2)
     tokens = np.arange(3 * len(sequences.item_index), dtype=np.int32).reshape(-1, 3)
     sequences = dataclasses.replace(sequences, query_token_ids=tokens)
-    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_request(graph, sequences)
     transformed.save_sequences(examples, "train", sequences)
     assert_equal(transformed.load_sequences(graph, examples, "train"), sequences)
 
@@ -55,7 +55,7 @@ def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:
 def test_sequences_round_trip(num_users: int, tmp_path: pathlib.Path) -> None:
     sequences = toy_sequences(num_users)
     graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
-    transformed.save_user_vocabularies(graph, sequences.vocabularies)
+    transformed.save_request(graph, sequences)
     transformed.save_sequences(examples, "train", sequences)
     loaded = transformed.load_sequences(graph, examples, "train")
     if num_users:

@@ -51,8 +51,8 @@ def test_targets_weigh_by_event_type_and_value():
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         item_index=np.array([1, 2, 3], np.int32),
-        event_type_index=np.array([3, 2, 0], np.int32),
-        value=np.array([1, 5, np.nan], np.float32),
+        event_categorical={"event_type": np.array([3, 2, 0], np.int32)},
+        event_numeric={"value": np.array([1, 5, np.nan], np.float32)},
     )
     weights = windows.target_weights(sequences, 1.0, {"buy": 3.0, "never seen": 9.0}, value_weight=0.5)
     assert weights.tolist() == [3.0, 1.5, 1.0]
