@@ -25,12 +25,14 @@ class RequestReader(tf.Module):
     def __init__(self, item_ids: npt.NDArray[np.object_], features: RequestFeatures):
         super().__init__(name="request_reader")
         self.items = StringTable(item_ids[1:].tolist(), first=1)
-        events = {name: vocabulary_table(strings) for name, strings in features.event_vocabularies.items()}
-        users = {name: vocabulary_table(strings) for name, strings in features.vocabularies.items()}
+        named = {OF_EVENTS: features.event_vocabularies, OF_CONTEXT: features.event_vocabularies}
+        named[OF_USERS] = features.vocabularies
         self._tables = {
-            f"{prefix}{name}": table for prefix in (OF_EVENTS, OF_CONTEXT) for name, table in events.items()
+            f"{prefix}{name}": vocabulary_table(strings)
+            for prefix, vocabularies in named.items()
+            for name, strings in vocabularies.items()
+            if f"{prefix}{name}" in features.inputs
         }
-        self._tables |= {f"{OF_USERS}{name}": table for name, table in users.items()}
 
     def last_events(
         self, rows: tf.Tensor, request: Tensors, max_events: int
@@ -43,9 +45,9 @@ class RequestReader(tf.Module):
             max_events: how many to keep at most.
 
         Returns:
-            `item` int32, `timestamp` int64, and `history_<feature>`, int32 positions or float32, all [batch, n], oldest
-            first; n, at least 1, is the largest number of events kept in the batch; behind a row's last event is 0, or
-            NaN for a number. And [batch] int32, how many events a row has.
+            `item` int32, `timestamp` int64, and `history_<feature>`, int32 positions or float32, all [batch, n],
+            oldest first; n, at least 1, is the largest number of events kept in the batch; behind a row's last event
+            is 0, or NaN for a number. And [batch] int32, how many events a row has.
         """
         places, num_events = last_places(rows > 0, max_events)
         inside = tf.sequence_mask(num_events, tf.shape(places)[1])

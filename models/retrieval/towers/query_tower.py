@@ -18,9 +18,9 @@ HIDDEN = 0.1  # Share of the places whose time, or context, training hides, for 
 class QueryTower(tf.keras.layers.Layer):
     """A causal transformer over a user's events, with the user in front (Kang and McAuley 2018, SASRec).
 
-    We differ: events carry their features and time; attention is biased by distance and elapsed time; each place knows
-    how long the user has been away since, and in which context the next item is asked for; and place 0 holds the
-    user's features, so its output answers for a user with no history.
+    We differ: events carry their features and time; attention is biased by distance and elapsed time; each place
+    knows how long the user has been away since, and in which context the next item is asked for; and place 0 holds
+    the user's features, so its output answers for a user with no history.
 
     Args:
         width, num_layers, num_heads, max_events, dropout: see Hyperparameters.
@@ -77,10 +77,10 @@ class QueryTower(tf.keras.layers.Layer):
         """Embeds the user before the first event and after each.
 
         Args:
-            events: `embedding` [batch, num_events, width] candidate embeddings, `history_<feature>` [batch, num_events]
-                int32 or float32 (NaN: none), `timestamp` [batch, num_events] int64, `item` [batch, num_events] int32, 0
-                for padding; oldest first, padding last; at least one place. Of the request: `now` [batch] int64 and
-                `context_<feature>` [batch]. Times of 0 are unknown.
+            events: `embedding` [batch, num_events, width] candidate embeddings, `history_<feature>` [batch,
+                num_events] int32 or float32 (NaN: none), `timestamp` [batch, num_events] int64, `item` [batch,
+                num_events] int32, 0 for padding; oldest first, padding last; at least one place. Of the request:
+                `now` [batch] int64 and `context_<feature>` [batch]. Times of 0 are unknown.
             user: the features of the spec.
             training: whether to drop out.
 

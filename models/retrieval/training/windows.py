@@ -20,8 +20,8 @@ class Windows:
     """Draws windows of at most `length` events from Sequences.
 
     A window is a dict: `item` [batch, length] int32 rows of the catalogue (0: padding, last), `timestamp` and
-    `history_<feature>` of the same shape, `weight` [batch, length] float32 of each event as a target; of the query after
-    the last event `now` [batch] int64, when it is asked (0: never), and `context_<feature>` [batch]; and
+    `history_<feature>` of the same shape, `weight` [batch, length] float32 of each event as a target; of the query
+    after the last event `now` [batch] int64, when it is asked (0: never), and `context_<feature>` [batch]; and
     `user_<feature>` [batch, num_values].
 
     Args:

@@ -47,7 +47,12 @@ def test_a_place_knows_only_what_was_before(tower):
     reference = tower(events, USER).numpy()
     assert reference.shape == (2, 4, 4)
     # When an event happened is when the query before it was asked.
-    later_events = {"embedding": (9.0, 3), "history_value": (1.5, 3), "history_event_type": (1, 3), "timestamp": (99_999, 2)}
+    later_events = {
+        "embedding": (9.0, 3),
+        "history_value": (1.5, 3),
+        "history_event_type": (1, 3),
+        "timestamp": (99_999, 2),
+    }
     for name, (later, first) in later_events.items():
         changed = {**events, name: tf.concat([events[name][:, :2], events[name][:, 2:] * 0 + later], axis=1)}
         states = tower(changed, USER).numpy()
@@ -62,7 +67,9 @@ def test_the_user_in_front_is_seen_by_all(tower):
 
 
 def test_no_history_is_an_answer(tower):
-    padding = {name: tf.zeros_like(column if name in OF_REQUEST else column[:, :1]) for name, column in _events().items()}
+    padding = {
+        name: tf.zeros_like(column if name in OF_REQUEST else column[:, :1]) for name, column in _events().items()
+    }
     first = tower(padding, USER).numpy()[:, 0]
     np.testing.assert_allclose(first, tower(_events(), USER).numpy()[:, 0], atol=1e-6)
 
@@ -114,6 +121,10 @@ def test_the_hour_of_the_request_counts_where_the_wait_does_not(tower):
     tower._wait.embeddings.assign(tf.zeros_like(tower._wait.embeddings))
     day = {**events, "now": tf.constant([86_400 * 9, 86_400 * 9], tf.int64)}
     reference = tower(day, USER).numpy()
-    for later, differs in ((3600, True), (7 * 86_400, False), (86_400, True)):  # Next hour, same time next week, weekday.
+    for later, differs in (
+        (3600, True),
+        (7 * 86_400, False),
+        (86_400, True),
+    ):  # Next hour, same time next week, weekday.
         states = tower({**day, "now": day["now"] + later}, USER).numpy()
         assert (np.abs(states[:, 3] - reference[:, 3]).max() > 1e-4) == differs
