@@ -166,7 +166,7 @@ def make_questions(store: pathlib.Path, spans: Sequence[str], week: int) -> Ques
 
 def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, Floats]:
     """NDCG@10 of a pushed version on each slice: [num_questions of the slice]."""
-    from homefeed.components.evaluator import component as evaluator
+    from homefeed.components.evaluator.answers import ask
     from homefeed.models.evaluation import metrics
     from homefeed.serving.predictors import LocalPredictor
     from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
@@ -175,7 +175,7 @@ def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, F
     predictor = LocalPredictor({name: serving / name / str(version) for name in (RETRIEVAL, RANKING)})
 
     def ndcg(predictor: Predictor, questions: Questions) -> Floats:
-        answers = evaluator.ask(Recommender(predictor), questions.requests, questions.targets, 128)
+        answers = ask(Recommender(predictor), questions.requests, questions.targets, 128)
         return metrics.ndcg(answers.ranking, 10)
 
     everything = ndcg(predictor, questions)

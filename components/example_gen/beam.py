@@ -26,16 +26,17 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam_pipeline import beam_pipeline
 from homefeed.components.example_gen import events, spill
-from homefeed.components.example_gen.counts import TableCounts
-from homefeed.components.example_gen.rows import KEYS, last_of_each, list_rows
-from homefeed.components.example_gen.sources import Source
+from homefeed.components.example_gen.counts import VALUES, TableCounts
+from homefeed.components.example_gen.rows import last_of_each, list_rows
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import TableName
+from homefeed.schemas.dataset import KEYS, DatasetError, TableName
+from homefeed.schemas.tables import Source
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
+BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,15 +150,16 @@ class _Read(beam.DoFn):
         """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
         name, index = element
         source = self._sources[name]
-        path, _ = source.files[index]
-        key = privacy.load_key(self._user_key)
-        batches = source.read_file(index)
-        for number, batch in enumerate(batches if key is None else (hide_users(batch, key) for batch in batches)):
+        for number, batch in enumerate(self._batches(source, index)):
+            if isinstance(batch, DatasetError):
+                yield beam.pvalue.TaggedOutput("counts", (name, Counter({f"{BROKEN}{batch}": 1})))
+                break
             place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
-            yield beam.pvalue.TaggedOutput("counts", (name, _count(name, batch)))
-            if batch.bad:
-                bad = spill.spill_bad(batch.bad, path, f"{place}.jsonl")
-                yield beam.pvalue.TaggedOutput("bad", (name, Chunk(index, number, bad, 0)))
+            yield beam.pvalue.TaggedOutput("counts", (name, _count(source, batch)))
+            for listed, file in ((batch.bad, name), (batch.lost, f"{name}{VALUES}")):
+                if listed:
+                    bad = spill.spill_bad(listed, source.files[index].path, f"{place}-{file}.jsonl")
+                    yield beam.pvalue.TaggedOutput("bad", (file, Chunk(index, number, bad, 0)))
             if not batch.rows.num_rows:
                 continue
             if name == "interactions":
@@ -165,6 +167,17 @@ class _Read(beam.DoFn):
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[name])
             for part, number_of_shard in enumerate(spill.spill(batch.rows, shard, f"{place}.arrow")):
                 yield (name, number_of_shard), Chunk(index, number, f"{place}.arrow", part)
+
+    def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
+        """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
+        key = privacy.load_key(self._user_key)
+        try:
+            for batch in source.read_file(index):
+                if source.is_derived:  # Its bad rows are the interactions', and are counted there.
+                    batch = dataclasses.replace(batch, bad=(), lost=())
+                yield batch if key is None else hide_users(batch, key)
+        except DatasetError as error:
+            yield error
 
 
 class _WriteShard(beam.DoFn):
@@ -231,8 +244,11 @@ def hide_users(batch: tables.Batch, key: bytes) -> tables.Batch:
     columns = batch.rows.columns
     columns[place] = names.take(coded.indices)
     rows = pa.RecordBatch.from_arrays(columns, schema=batch.rows.schema)
-    bad = tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in batch.bad)
-    return tables.Batch(rows, batch.lines, bad)
+    bad, lost = (
+        tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in listed)
+        for listed in (batch.bad, batch.lost)
+    )
+    return tables.Batch(rows, batch.lines, bad, lost)
 
 
 def _cut(times: Times, rule: SplitRule) -> Cuts | None:
@@ -251,12 +267,15 @@ def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Qu
                 out.write(stream.read())
 
 
-def _count(name: str, batch: tables.Batch) -> Counter[str]:
+def _count(source: Source, batch: tables.Batch) -> Counter[str]:
     num_rows = len(batch.lines) + len(batch.bad)
-    Metrics.counter("ExampleGen", f"{name}_rows").inc(num_rows)
-    Metrics.counter("ExampleGen", f"{name}_quarantined").inc(len(batch.bad))
+    Metrics.counter("ExampleGen", f"{source.name}_rows").inc(num_rows)
+    Metrics.counter("ExampleGen", f"{source.name}_quarantined").inc(len(batch.bad))
     counts = Counter(rows=num_rows, quarantined=len(batch.bad))
-    counts.update(f"bad:{row.column or 'row'} {row.reason}" for row in batch.bad)
+    counts.update(f"{BAD}{row.column or 'row'} {row.reason}" for row in batch.bad)
+    counts.update(f"{LOST}{value.column}: {value.reason}" for value in batch.lost)
+    for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
+        counts[f"{READ}{source.table.columns.get(name, name)}"] = len(column) - column.null_count
     return counts
 
 
@@ -277,5 +296,16 @@ def _read_counts(source: Source, folder: str) -> TableCounts:
     with FileSystems.open(f"{folder}/{source.name}.json", compression_type=spill.PLAIN) as stream:
         counts: dict[str, int] = json.loads(stream.read())
     names = ("rows", "written", "quarantined", "duplicates", "expired")
-    reasons = {name.removeprefix("bad:"): count for name, count in counts.items() if name.startswith("bad:")}
-    return TableCounts(**{name: counts.get(name, 0) for name in names}, reasons=reasons, spans=source.spans)
+
+    def beginning(prefix: str) -> dict[str, int]:
+        return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+    return TableCounts(
+        **{name: counts.get(name, 0) for name in names},
+        reasons=beginning(BAD),
+        spans=source.spans,
+        lost_values=beginning(LOST),
+        values=beginning(READ),
+        skipped=source.found.skipped,
+        broken=tuple(beginning(BROKEN)),
+    )

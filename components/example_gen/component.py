@@ -10,9 +10,10 @@ import dataclasses
 import typing
 
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
-from homefeed.components.example_gen.counts import check_counts
+from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
 from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas.tables import find_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Outputs:
     interactions: Examples  # Splits train, eval, test.
     items: Examples  # Split all, in the table's order; one shard's after the other's if there are many.
     users: Examples  # Split all.
-    quarantine: Quarantine  # And `counts.json`: rows read, written, quarantined and duplicate.
+    quarantine: Quarantine  # And `counts.json`: rows read, written, quarantined and duplicate; values lost.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +57,14 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         DatasetError: a table or column is missing, a table is empty, or too many of its rows are bad.
     """
-    from homefeed.components.example_gen import beam, sources
+    from homefeed.components.example_gen import beam
 
     if config.split not in typing.get_args(SplitMethod):
         raise DatasetError(
             f"Unknown split {config.split!r}, expected one of {', '.join(typing.get_args(SplitMethod))}."
         )
     dataset = load_dataset(inputs.dataset.path)
-    tables = [sources.find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
+    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
     destinations = {table: getattr(outputs, table) for table in TABLES}
     rule = SplitRule(config.split, config.eval_fraction, config.test_fraction, config.retention_days)
     options = beam.Options(rule, config.user_key, config.shard_megabytes, config.temp_dir)
@@ -71,11 +72,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     outputs.quarantine.write_json(
         Quarantine.COUNTS_FILE, {table: dataclasses.asdict(found) for table, found in counts.items()}
     )
-    check_counts(counts, dataset)
+    check_counts(counts, dataset, find_examples(outputs.quarantine.path))
     if config.user_key:
         outputs.users.write_json(Examples.USER_KEY_FILE, config.user_key)
-    quarantined = sum(found.quarantined for found in counts.values())
-    return (
-        f"{counts['interactions'].written:,} events, {counts['users'].written:,} users, "
-        f"{counts['items'].written:,} items" + (f", {quarantined:,} rows quarantined" if quarantined else "")
-    )
+    return summarize(counts)

@@ -9,10 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import TableName
-
-KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
-
 
 def last_of_each(rows: pa.RecordBatch, key: str) -> pa.RecordBatch:
     """The rows without those that a later row with the same key replaces."""

@@ -15,7 +15,6 @@ from typing import Any
 from homefeed.components.artifacts.types import DatasetDir, GateClosed, Quarantine, Schema, digest_files
 from homefeed.components.drift.compare import run_drift
 from homefeed.components.drift.findings import Finding
-from homefeed.components.example_gen.sources import find_files
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.schemas import spans, tables
@@ -56,8 +55,7 @@ class Verdict:
 def list_spans(data: pathlib.Path) -> list[str]:
     """The spans of the interactions, earliest first; WHOLE alone where their path has no {SPAN}."""
     table = load_dataset(data).interactions
-    files = find_files(data, table, "interactions")
-    return spans.names(files, tables.table_pattern(data, table)) or [WHOLE]
+    return list(tables.find_files(data, table, "interactions").spans) or [WHOLE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,10 +160,10 @@ def to_json(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
 
 def _local_files(data: pathlib.Path, name: TableName, span: str) -> list[pathlib.Path]:
     try:
-        files = find_files(data, load_dataset(data).table(name), name, span)
+        files = tables.find_files(data, load_dataset(data).table(name), name, span).files
     except DatasetError:
         return []  # ExampleGen will say so.
-    return [pathlib.Path(path) for path in files if "://" not in path]
+    return [pathlib.Path(file.path) for file in files if not tables.is_uri(file.path)]
 
 
 def _are_there(schemas: Mapping[str, str]) -> bool:

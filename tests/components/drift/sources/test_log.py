@@ -1,48 +1,14 @@
-"""Drift of Examples and of logs of requests."""
-
-from __future__ import annotations
-
 import pathlib
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from homefeed.components.drift import compare as drift
 from homefeed.components.drift.compare import run_drift
-from homefeed.components.drift.sources import load
-from homefeed.pipeline.datasets.sample import write_sample
+from homefeed.components.drift.sources.load import load
 from homefeed.schemas.dataset import DatasetError
-from tests.components.ingested import events, ingest, write_dataset
-
-
-def interactions(seed: int, size: int = 3000, bought: float = 0.3) -> str:
-    rng = np.random.default_rng(seed)
-    users, items = rng.integers(300, size=size), (30 * rng.random(size) ** 2).astype(int)
-    kinds = np.where(rng.random(size) < bought, "buy", "view")
-    rows = zip((f"u{n}" for n in users), (f"i{n}" for n in items), range(size), kinds, strict=True)
-    return events(rows, "user_id,item_id,timestamp,event_type")
-
-
-ITEMS = "item_id,title\n" + "".join(f"i{n},Thing {n}\n" for n in range(30))
-
-
-def test_examples_say_what_their_tables_say(tmp_path: pathlib.Path) -> None:
-    data = tmp_path / "data"
-    write_sample(data, num_users=60, num_items=80, num_events=900)
-    ingest(data, tmp_path / "out")
-    report = drift.compare(load(data), load(tmp_path / "out"))
-    assert not report.drifted and not report.not_compared
-    assert all(found.value < 0.02 for found in report.findings)  # Duplicates count once in Examples.
-
-
-def test_one_split_against_another(tmp_path: pathlib.Path) -> None:
-    outputs = ingest(write_dataset(tmp_path / "data", interactions(0), ITEMS), tmp_path / "out", split="hash")
-    report = run_drift(outputs.interactions.split_dir("train"), outputs.interactions.split_dir("eval"))
-    assert {found.feature for found in report.drifted} <= {"interactions.user_id"}  # Users are in one split only.
-    whole = run_drift(tmp_path / "data", tmp_path / "out" / "interactions")  # One table of three.
-    assert set(whole.not_compared) == {"items.title"}
+from tests.components.drift.sources.tables import ITEMS, interactions
+from tests.components.ingested import write_dataset
 
 
 def write_log(path: pathlib.Path, rows: list[list[tuple[str, str]]], age: float = 30.0) -> pathlib.Path:
