@@ -57,18 +57,18 @@ class Request:
         history: events, oldest first.
         features: user feature → value, as in the users table; a missing one is unknown.
         timestamp: the request's time, Unix seconds; 0: unknown.
-        context: declared context feature → value, such as the device that asks; a missing one is unknown.
         query_token_ids: a text query, tokenised with the vocabulary in the models' assets.
         filters: item feature (`categories`, `language`) → accepted values; an item needs one of each.
+        context: declared context feature → value, such as the device that asks; a missing one is unknown.
     """
 
     user_id: str
     history: Sequence[Event] = ()
     features: Mapping[str, Feature] = dataclasses.field(default_factory=dict)
     timestamp: int = 0
-    context: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
     query_token_ids: Sequence[int] = ()
     filters: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
 
 
 def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
@@ -196,7 +196,7 @@ def requests_from_sequences(
             context = {name: of_events[name][end] for name in sequences.context_names}
         known = {name: value for name, value in context.items() if not _is_unknown(value)}
         user_id, query = sequences.user_ids[row].decode(), _query(sequences, row, end)
-        yield Request(user_id, history, features[row], now, known, query)
+        yield Request(user_id, history, features[row], now, query, context=known)
 
 
 def _event_values(sequences: Sequences) -> dict[str, list[str] | list[float]]:

@@ -72,9 +72,9 @@ def features(sequences: Sequences, points: PredictionPoints, num_events: int) ->
     Returns:
         `recent_items` [num_points, num_events] int32 catalogue rows, newest first, 0 for none; aligned with it
         `recent_timestamps` int64, 0 for none, and `recent_<feature>` int32 or float32, 0 or NaN for none; of the
-        event that comes `timestamp` [num_points] int64, `context_<feature>` [num_points] and, where the data has queries,
-        `query_token_ids` [num_points, query_tokens] int32, what was searched for before it; and `user_<feature>`
-        [num_points, …].
+        event that comes `timestamp` [num_points] int64, `context_<feature>` [num_points] and, where the data has
+        queries, `query_token_ids` [num_points, query_tokens] int32, what was searched for before it; and
+        `user_<feature>` [num_points, …].
     """
     positions = points.cut[:, None] - 1 - np.arange(num_events)
     known = positions >= sequences.row_splits[points.row][:, None]

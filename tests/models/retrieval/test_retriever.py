@@ -187,7 +187,7 @@ def test_nothing_left_after_filters_is_an_empty_list(saved, filters):
 
 
 def test_a_filter_that_the_model_does_not_know_is_refused(saved):
-    with pytest.raises(ValueError, match="cannot filter by colour; it can by categories, language"):
+    with pytest.raises(ValueError, match="has no filter colour; it has categories, language"):
         _call(saved[1], filters={"colour": ["red"]})
 
 
