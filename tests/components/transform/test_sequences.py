@@ -111,7 +111,7 @@ def test_event_types_are_positions_of_their_vocabulary(users: UserTable) -> None
     events.columns["event_type"] = kinds
     train = build(events, users, "train", {"event_types": ["buy"]})
     # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1 stand buy, share, view.
-    assert train.event_categorical["event_type"].tolist() == [3, 2, 4]
+    assert train.event_categorical["event_type"].tolist() == [4, 2, 3]
     assert train.positive.tolist() == [False, True, False]
     assert train.event_vocabularies == {"event_type": ("buy", "share", "view")}  # As often as each other: by name.
 
