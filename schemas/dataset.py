@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,7 @@ class Feature(_Strict):
     min: float | None = None  # Inclusive bounds of a number.
     max: float | None = None
     size: int | None = None  # Length of an embedding.
+    context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
     unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
 
     @pydantic.model_validator(mode="after")
@@ -97,6 +99,20 @@ def _text_encoding(name: str) -> str:
     return name
 
 
+MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
+    "interactions": ("category", "number"),
+    "items": ("category", "categories", "number", "embedding", "text"),
+    "users": ("category", "categories", "number", "embedding"),
+}
+"""The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
+
+EVENT_FEATURES = ("event_type", "value")
+"""Standard columns of an interaction that describe the event, as the declared ones do."""
+
+LOCAL_TIME = ("hour", "weekday")
+"""What a declared time zone makes of every time: contexts that no column holds."""
+
+
 class Table(_Strict):
     """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
@@ -124,7 +140,23 @@ class Dataset(_Strict):
     items: Table | None = None  # None: those that the interactions are with.
     users: Table | None = None  # None: those who did something.
     positive: Positive = Positive()
+    time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Dataset:
+        faults = [fault for name in TABLES for fault in _unreachable(name, self.table(name).features)]
+        if self.time_zone is not None:
+            if self.time_zone not in zoneinfo.available_timezones():
+                faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
+            faults += [
+                f"interactions.features.{name}: `time_zone` derives it from the time; leave out one of the two"
+                for name in LOCAL_TIME
+                if name in self.interactions.features
+            ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     def table(self, name: TableName) -> Table:
         """The description of one of the three tables; of one that is not there, the interactions'."""
@@ -140,6 +172,35 @@ class Dataset(_Strict):
         if self.is_derived(name):
             return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
         return STANDARD_COLUMNS[name] | self.table(name).features
+
+    @property
+    def event_features(self) -> dict[str, Feature]:
+        """What describes an event beside its item and its time: event type, value and every declared column."""
+        declared = {
+            name: f for name, f in self.interactions.features.items() if name not in STANDARD_COLUMNS["interactions"]
+        }
+        return {name: self.features("interactions")[name] for name in EVENT_FEATURES} | declared
+
+    @property
+    def context_features(self) -> dict[str, Feature]:
+        """Those of an event's features that a request has too, before anything is chosen."""
+        return {name: feature for name, feature in self.event_features.items() if feature.context}
+
+
+def _unreachable(table: TableName, features: dict[str, Feature]) -> list[str]:
+    """Declarations without an effect, each with the reason."""
+    faults = []
+    for name, feature in features.items():
+        is_standard = name in STANDARD_COLUMNS[table]
+        if not is_standard and feature.kind not in MODEL_KINDS[table]:
+            known = ", ".join(MODEL_KINDS[table])
+            faults.append(
+                f"{table}.features.{name}: no model reads the kind {feature.kind!r} of {table}; declare it as one of "
+                f"{known}, or leave it out"
+            )
+        if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
+            faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+    return faults
 
 
 def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
