@@ -16,10 +16,17 @@ from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, 
 from homefeed.models.requests import Request, requests_from_sequences
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import ServerError, model_server
-from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommendation, Recommender
+from homefeed.serving.recommender import (
+    FUSED,
+    RANKING,
+    RETRIEVAL,
+    Candidates,
+    Recommendation,
+    Recommender,
+    num_candidates_of,
+)
 from homefeed.serving.warmup_requests import Recorder
 
-NUM_CANDIDATES = 100
 CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
 TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
 
@@ -107,15 +114,16 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         FUSED: inputs.fused_model.serving_dir,
     }
     requests = _make_requests(inputs, config.num_requests)
+    num_candidates = num_candidates_of(inputs.fused_model.serving_dir)
     parts = {name: path for name, path in models.items() if name != FUSED}
-    local = Recommender(LocalPredictor(parts), NUM_CANDIDATES).candidates(requests)
+    local = Recommender(LocalPredictor(parts), num_candidates).candidates(requests)
     with tempfile.TemporaryDirectory() as work_dir:
         base_paths = _lay_out(models, pathlib.Path(work_dir))
         try:
             with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
                 recorder = Recorder(GrpcPredictor(address, timeout_seconds=CALL_SECONDS))
-                served = Recommender(recorder, NUM_CANDIDATES)
-                reasons = judge(requests, served.candidates(requests), local)
+                served = Recommender(recorder, num_candidates)
+                reasons = judge(requests, served.candidates_in_two_steps(requests), local)
                 reasons += judge_pages(requests, *_both_ways(served, requests))
                 for request in requests[-config.num_warmup_requests :]:
                     _both_ways(served, [request])

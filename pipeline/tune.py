@@ -21,7 +21,6 @@ from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 
-STUDY_FILE = "tune.sqlite"
 METHODS = ("retrieval + ranking", "retrieval")
 _LOG_FROM = 10  # A range whose end is this many times its start is searched by order of magnitude.
 
@@ -144,7 +143,7 @@ def _study(root: pathlib.Path, identity: Iterable[str], seed: int) -> optuna.Stu
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12],
-        storage=f"sqlite:///{root / STUDY_FILE}",
+        storage=f"sqlite:///{RunRoot(root).studies}",
         direction="maximize",
         load_if_exists=True,
     )

@@ -27,7 +27,7 @@ from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam_pipeline import beam_pipeline
 from homefeed.components.example_gen import events, spill, tally
 from homefeed.components.example_gen.counts import VALUES, TableCounts
-from homefeed.components.example_gen.rows import last_of_each, list_rows
+from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
@@ -205,7 +205,7 @@ class _WriteShard(beam.DoFn):
             num_written, splits = events.split_events(rows, self._rule, cuts)
         else:
             kept = last_of_each(rows, KEYS[name])
-            num_written, splits = kept.num_rows, {ALL: list_rows(kept)}
+            num_written, splits = kept.num_rows, {ALL: list_rows(titled(kept) if name == "items" else kept)}
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])

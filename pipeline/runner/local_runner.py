@@ -21,8 +21,6 @@ from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 
-STAGING = ".staging"
-
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -74,15 +72,16 @@ def run_pipeline(
         RunError: another run is using the root, or there is no component `until`.
     """
     nodes = _up_to(dag, until)
+    place = RunRoot(root)
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".lock", f"another run is using {root}; wait for it, or choose another --root"):
-        store = MetadataStore(metadata or str(RunRoot(root).metadata))
-        shutil.rmtree(root / STAGING, ignore_errors=True)
+    with locked(place.lock, f"another run is using {root}; wait for it, or choose another --root"):
+        store = MetadataStore(metadata or str(place.metadata))
+        shutil.rmtree(place.staging, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
         steps = []
         for node in nodes:
             with observer(node.component.title) as finished:
-                step, outputs = _run_node(node, configs[node.name], produced, store, root, name)
+                step, outputs = _run_node(node, configs[node.name], produced, store, place, name)
                 produced |= {(node.name, output): value for output, value in outputs.items()}
                 finished(step)
             steps.append(step)
@@ -105,7 +104,7 @@ def _run_node(
     config: Any,
     produced: Mapping[tuple[str, str], _Produced],
     store: MetadataStore,
-    root: pathlib.Path,
+    root: RunRoot,
     pipeline: str,
 ) -> tuple[Step, dict[str, _Produced]]:
     sources = node.inputs | node.component.config_inputs(config)
@@ -162,10 +161,10 @@ def _from_cache(node: Node, key: str, store: MetadataStore) -> dict[str, _Produc
 
 
 def _execute(
-    node: Node, config: Any, inputs: Mapping[str, _Produced], root: pathlib.Path, key: str
+    node: Node, config: Any, inputs: Mapping[str, _Produced], root: RunRoot, key: str
 ) -> tuple[str, dict[str, _Produced]]:
     component = node.component
-    staging = root / STAGING / uuid.uuid4().hex
+    staging = root.staging / uuid.uuid4().hex
     staging.mkdir(parents=True)
     types = component.output_types
     outputs = component.outputs(**{name: type_(staging / name) for name, type_ in types.items()})
@@ -174,7 +173,7 @@ def _execute(
     missing = [name for name in types if not (staging / name).is_dir()]
     if missing:
         raise RunError(f"{component.title} finished without writing its outputs {missing}")
-    final = root / "artifacts" / component.title / key
+    final = root.artifacts / component.title / key
     _publish(staging, final)
     artifacts = {name: type_(final / name) for name, type_ in types.items()}
     return summary, {name: _Produced(artifact, artifact.digest()) for name, artifact in artifacts.items()}

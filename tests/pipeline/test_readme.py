@@ -16,7 +16,7 @@ from typer.main import get_command
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.config import load_config
-from homefeed.pipeline.deploy.kubeflow import load_tasks
+from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.tune import parse_range
 from homefeed.schemas.dataset import Dataset

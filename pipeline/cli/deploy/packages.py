@@ -12,6 +12,8 @@ from homefeed.pipeline.config import ConfigError, merge, near
 from homefeed.pipeline.deploy.errors import DeployUsageError
 from homefeed.pipeline.deploy.kubeflow.compile import parameter_name
 
+SERVING_DIR = parameter_name("pusher", "serving_dir")
+
 
 def load_package(path: pathlib.Path) -> dict[str, Any]:
     """What `homefeed deploy compile` wrote.
@@ -48,6 +50,8 @@ def parameters(
         name for name, p in known.items() if not {"defaultValue", "isOptional"} & p.keys() and name not in values
     ]
     wrong += [f"the package wants its parameter {name!r}: give --data URI" for name in missing]
+    if not (values.get(SERVING_DIR) or known.get(SERVING_DIR, {}).get("defaultValue", True)):
+        wrong.append("the package does not say where to publish: give --serving-dir PATH_OR_URL")
     if wrong:
         raise ConfigError("\n".join(wrong))
     return values

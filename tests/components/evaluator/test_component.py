@@ -21,7 +21,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("evaluator")
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_user_vocabularies(graph, toy_sequences().vocabularies)
+    transformed.save_request(graph, toy_sequences())
     for split, sequences in (
         ("train", toy_sequences(5)),
         ("eval", toy_sequences(4, num_history=2)),

@@ -6,7 +6,7 @@ from homefeed.components import schema_gen
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, Schema
 from homefeed.components.schema_gen.component import SPLITS_SEEN
-from homefeed.schemas.dataset import TABLES
+from homefeed.schemas.dataset import TABLES, DatasetError
 from tests.components.validated import describe, infer, log, validate
 
 
@@ -29,9 +29,10 @@ def test_curated_schema_replaces_the_inferred(data: pathlib.Path, tmp_path: path
     schemas = infer(data, tmp_path / "out", statistics)
     reasons = validate(data, tmp_path / "out", statistics, schemas).reasons()
     assert any(reason.startswith("items/all: feature 'price': Out-of-range values") for reason in reasons)
-    curated.write_text("feature: what?")
-    with pytest.raises(ValueError, match=r"items.pbtxt is not a TFMD schema in text form"):
-        infer(data, tmp_path / "again", statistics)
+    for text, where in (("feature: what?", "1:10"), ('feature {\n name: "age"\n typ: FLOAT\n}\n', "3:2")):
+        curated.write_text(text)
+        with pytest.raises(DatasetError, match=rf"items.pbtxt is not a TFMD schema in text form, .* {where} .*\.$"):
+            infer(data, tmp_path / "again", statistics)
 
 
 def test_each_table_is_inferred_from_the_split_that_training_may_see(
