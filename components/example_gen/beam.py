@@ -273,7 +273,7 @@ def _count(source: Source, batch: tables.Batch) -> Counter[str]:
     Metrics.counter("ExampleGen", f"{source.name}_quarantined").inc(len(batch.bad))
     counts = Counter(rows=num_rows, quarantined=len(batch.bad))
     counts.update(f"{BAD}{row.column or 'row'} {row.reason}" for row in batch.bad)
-    counts.update(f"{LOST}{value.column}: {value.reason}" for value in batch.lost)
+    counts.update(f"{LOST}{value.column} {value.reason}" for value in batch.lost)
     for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
         counts[f"{READ}{source.table.columns.get(name, name)}"] = len(column) - column.null_count
     return counts
