@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.schemas import features as spec
-from homefeed.schemas.dataset import Feature, TableName
+from homefeed.schemas.dataset import DatasetError, Feature, TableName
 
 
 def infer(
@@ -36,12 +36,12 @@ def read_curated(file: pathlib.Path) -> schema_pb2.Schema:
     """A schema that people keep.
 
     Raises:
-        ValueError: it is not a TFMD schema.
+        DatasetError: it is not a TFMD schema.
     """
     try:
         return tfdv.load_schema_text(str(file))
     except text_format.ParseError as error:
-        raise ValueError(f"{file} is not a TFMD schema in text form: {error}") from error
+        raise DatasetError(f"{file} is not a TFMD schema in text form: {error}") from error
 
 
 def read_statistics(file: pathlib.Path) -> statistics_pb2.DatasetFeatureStatisticsList:

@@ -2,13 +2,14 @@
 
 import json
 import pathlib
-import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from homefeed.pipeline.deploy.beam_workers import write_worker_package
+from tests.documents import blocks
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +62,15 @@ def test_it_names_what_the_code_imports_in_the_versions_of_this_process(package:
     assert "keras" not in said and "homefeed-client" not in said
 
 
-GUIDE = pathlib.Path(__file__).parents[3] / "docs" / "deploy.md"
-CLUSTERS = re.findall(r"`runner=(\w+)`, `beam_options=\[(.*?)\]`", GUIDE.read_text(encoding="utf-8"))
+BLOCKS = [yaml.safe_load(b.text) for b in blocks("yaml") if b.page.name == "deploy.md" and "runner:" in b.text]
+CLUSTERS = [(block["example_gen"]["runner"], block["example_gen"]["beam_options"]) for block in BLOCKS]
 
 
-@pytest.mark.parametrize(("runner", "listed"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])
-def test_the_guides_options_are_beams_own(runner: str, listed: str) -> None:
+@pytest.mark.parametrize(("runner", "flags"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])
+def test_the_guides_options_are_beams_own(runner: str, flags: list[str]) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import create_runner
 
-    flags = listed.split(", ")
     known = PipelineOptions(flags).get_all_options(drop_default=True)  # Unknown ones are dropped.
     assert {flag.removeprefix("--").partition("=")[0] for flag in flags} == known.keys()
     assert type(create_runner(runner)).__name__ == runner

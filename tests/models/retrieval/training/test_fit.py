@@ -10,7 +10,7 @@ from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
 
-TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=6, learning_rate=0.02)
+TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, epochs=6, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_keeps_the_best_epoch(fitted):
 
 
 def test_with_nothing_to_evaluate_on_the_same_seed_gives_the_same_model():
-    config = dataclasses.replace(TINY, num_epochs=1)
+    config = dataclasses.replace(TINY, epochs=1)
     data = toy.catalogue(), toy.sequences(num_users=8), toy.sequences(num_users=3, num_targets=0, num_history=2)
     epochs = []
     first, second = (training.train(*data, config, epochs.append) for _ in range(2))
@@ -59,5 +59,5 @@ def test_nothing_to_train_on_is_an_error():
 
 
 def test_no_epoch_is_refused():
-    with pytest.raises(ValueError, match="`num_epochs` is 0"):
-        training.fit_towers(toy.catalogue(), toy.sequences(), toy.sequences(), Hyperparameters(num_epochs=0))
+    with pytest.raises(ValueError, match="`epochs` is 0"):
+        training.fit_towers(toy.catalogue(), toy.sequences(), toy.sequences(), Hyperparameters(epochs=0))
