@@ -107,6 +107,7 @@ class Model:
         history: Sequence[str | Event] | None = None,
         query: str = "",
         now: int | None = None,
+        context: Mapping[str, str | float] | None = None,
     ) -> pd.DataFrame:
         """The best items for one or several users, from their profiles; an unknown user is served too.
 
@@ -117,6 +118,7 @@ class Model:
             query: text to search for.
             now: time of the request, Unix seconds; None: this machine's clock. Items whose `available_from` lies
                 later are not shown.
+            context: declared context feature → value, such as the device that asks.
 
         Returns:
             One row a place: `user_id`, `place` (from 1), `item_id`, `title`, `score`, `probability`; fewer than k
@@ -124,7 +126,8 @@ class Model:
         """
         ids = [users] if isinstance(users, str) else list(users)
         seconds = int(time.time()) if now is None else now
-        requests = [self._request(user_id, history, query, seconds) for user_id in ids]
+        asked = [self._request(user_id, history, query) for user_id in ids]
+        requests = [dataclasses.replace(request, timestamp=seconds, context=context or {}) for request in asked]
         pages = self._recommender.recommend(requests, k)
         rows = [
             (user_id, place, *dataclasses.astuple(shown))
@@ -133,11 +136,10 @@ class Model:
         ]
         return pd.DataFrame(rows, columns=PLACES)
 
-    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str, now: int) -> Request:
+    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str) -> Request:
         profile = self._profiles.get(user_id)
         events = profile.history if history is None else [Event(e) if isinstance(e, str) else e for e in history]
-        tokens = self._tokenize(query)
-        return dataclasses.replace(profile, history=events, timestamp=now, query_token_ids=tokens)
+        return dataclasses.replace(profile, history=events, query_token_ids=self._tokenize(query))
 
 
 @contextlib.contextmanager

@@ -86,6 +86,9 @@ def summarize(counts: Mapping[TableName, TableCounts]) -> str:
     said = [f"{counts[table].written:,} {name}" for table, name in names.items()]
     if quarantined := sum(found.quarantined for found in counts.values()):
         said.append(f"{quarantined:,} rows quarantined")
+    items = counts["items"]
+    if items.values.get("title", 0) < items.rows - items.quarantined:
+        said.append("items without a title go by their ids")
     for table, found in counts.items():
         said += [f"{count:,} × {table}.{fault}" for fault, count in found.lost_values.items()]
         if found.skipped:

@@ -11,6 +11,7 @@ import dataclasses
 
 from homefeed.components.artifacts.types import ALL, DatasetDir, ExampleStatistics, Schema
 from homefeed.schemas.dataset import TABLES, TableName, load_dataset
+from homefeed.schemas.features import read_schema
 from homefeed.schemas.settings import CountOrNone, Share
 
 CURATED_DIR = "schema"
@@ -49,7 +50,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Writes the three schemas: curated where there is one, or else inferred.
 
     Raises:
-        ValueError: a curated schema is not a TFMD schema.
+        DatasetError: a curated schema is not a TFMD schema.
     """
     from homefeed.components.schema_gen import inference
 
@@ -59,7 +60,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         curated = inputs.dataset.path / CURATED_DIR / f"{table}.pbtxt"
         statistics: ExampleStatistics = getattr(inputs, table)
         if curated.is_file():
-            schema = inference.read_curated(curated)
+            schema = read_schema(curated)
             num_curated += 1
         else:
             seen = inference.read_statistics(statistics.split_file(SPLITS_SEEN[table]))

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from homefeed.components.artifacts import example_io, transformed
@@ -49,7 +50,6 @@ class Config:
     # BehaviorPretrainer goes on from its weights; empty: a vocabulary and a compact BERT of our own.
     bert_preset: Preset = ""
     item_tokens: Count = 24  # Tokens kept of an item's text.
-    user_tokens: Count = 16  # Tokens kept of the text of a user's features.
     query_tokens: Count = 12  # Tokens kept of what a user searched for.
     max_categories: Count = 8  # Values kept of a feature that has several.
     min_count: Count = 1  # A category seen less often is out-of-vocabulary.
@@ -64,17 +64,16 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     log = events.join_splits({split: example_io.read_split(inputs.interactions, split) for split in SPLITS})
     items, people = (example_io.read_split(table, ALL) for table in (inputs.items, inputs.users))
     trained_on = users.trained_on(people, log.user_ids[log.user[log.in_train]])
-    event_types = events.training_event_types(log)
+    event_features = events.encode_events(log, dataset.event_features, config.min_count)
 
     texts = text.item_texts(items, item_features)
     texts += text.user_texts(users.those(people, trained_on), user_features) + events.training_queries(log)
-    wordpiece = text.learn_wordpiece(texts, event_types, config.wordpiece_size, config.bert_preset)
+    names = [name for values in event_features.vocabularies.values() for name in values]
+    wordpiece = text.learn_wordpiece(texts, names, config.wordpiece_size, config.bert_preset)
     user_table = users.build_users(
         people,
         trained_on,
         user_features,
-        wordpiece,
-        num_tokens=config.user_tokens,
         max_categories=config.max_categories,
         min_count=config.min_count,
     )
@@ -88,18 +87,21 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         max_categories=config.max_categories,
         min_count=config.min_count,
     )
+    train_users = user_table.take(log.user_ids[np.unique(log.user[log.in_train])])
     queries = events.tokenize_queries(log, wordpiece, config.query_tokens)
+
+    inputs_of_requests = sequences.request_inputs(dataset, event_features, train_users, queries is not None)
 
     transformed.save_catalogue(outputs.transform_graph, built)
     transformed.save_wordpiece(outputs.transform_graph, wordpiece)
     transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
-    transformed.save_user_vocabularies(outputs.transform_graph, user_table.vocabularies | {"event_type": event_types})
     item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row}
     for split in SPLITS:
         of_split = sequences.build_sequences(
-            log, user_table, split, item_rows, dataset.positive, event_types, queries
+            log, user_table, split, item_rows, dataset, event_features, inputs_of_requests, queries
         )
         transformed.save_sequences(outputs.examples, split, of_split)
+    transformed.save_request(outputs.transform_graph, of_split)
     unknown = sum(item not in item_rows for item in log.columns["item_id"])
     return f"{built.num_rows - 1:,} items, {len(wordpiece):,} word pieces" + (
         f", {unknown:,} events on items outside the catalogue" if unknown else ""

@@ -29,7 +29,7 @@ class Hyperparameters(RetrievalRun):
     id_dropout: Share = 0.1  # Share of items that are known by their features alone, drawn anew each step.
     text_dropout: Share = 0.5  # Share of those whose title and description are hidden as well.
     cold_start_share: Share = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
-    cold_start_span: Share = 0.1  # How late those came, as a share of the time that the training data spans.
+    cold_start_span: Share = 1.0  # How late those came, as a share of the time that the training data spans; 1: all.
     non_positive_weight: Weight = 1.0  # Weight of a target that does not count as liked, beside 1.
     cold_start_price: Share = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
     linear_rank: Count = 128  # Of the linear item-to-item model beside the towers.

@@ -22,7 +22,7 @@ from homefeed.models.retrieval.towers import candidate_tower, query_tower
 from homefeed.models.retrieval.towers.architecture import Architecture
 from homefeed.models.retrieval.training.trained import Trained
 from homefeed.models.shared import snapshot_files
-from homefeed.models.shared.request_specs import RequestFeatures, request_features
+from homefeed.models.shared.request_specs import RequestFeatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Snapshot:
         facts = Facts(
             config,
             Architecture.of(catalogue, train),
-            request_features(train),
+            RequestFeatures.of(train),
             catalogue.vocabularies,
             tuple(wordpiece),
             {name: positions.shape[1] for name, positions in catalogue.categorical.items()},

@@ -25,7 +25,7 @@ def trained_retrieval(tmp_path_factory: pytest.TempPathFactory) -> tuple[retriev
     train = toy.sequences(num_users=8)
     transformed.save_catalogue(graph, toy.catalogue())
     transformed.save_wordpiece(graph, [*SPECIAL_TOKENS, "red", "tea", "cup", "blue", "片"])
-    transformed.save_user_vocabularies(graph, train.vocabularies)
+    transformed.save_request(graph, train)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
     config = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, epochs=2, batch_size=4)

@@ -130,9 +130,10 @@ def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> Tw
 
 def cold_start(timestamp: npt.NDArray[np.int64], config: Hyperparameters) -> ColdStart:
     """Turns shares of the training data into times."""
-    span = int(timestamp.max(initial=0) - timestamp.min(initial=0)) if len(timestamp) else 0
-    start = int(np.quantile(timestamp, COLD_START_WARMUP, method="nearest")) if len(timestamp) else 0
-    return ColdStart(config.cold_start_share, int(config.cold_start_span * span), start)
+    if not len(timestamp):
+        return ColdStart(config.cold_start_share, 0, 0)
+    start = int(np.quantile(timestamp, COLD_START_WARMUP, method="nearest"))
+    return ColdStart(config.cold_start_share, int(config.cold_start_span * np.ptp(timestamp)), start)
 
 
 def first_seen(sequences: Sequences, num_rows: int) -> npt.NDArray[np.int64]:

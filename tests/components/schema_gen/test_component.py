@@ -3,6 +3,7 @@ import pathlib
 import pytest
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
+from homefeed.schemas.dataset import DatasetError
 from tests.components.validated import describe, infer, validate
 
 
@@ -13,7 +14,7 @@ def test_what_is_declared_overrules_what_was_seen(data: pathlib.Path, tmp_path: 
     price = tfdv.get_feature(schema, "price")
     assert price.float_domain.min == 0
     assert price.presence.min_fraction == 0
-    assert tfdv.get_feature(schema, "title").presence.min_fraction == 1
+    assert tfdv.get_feature(schema, "item_id").presence.min_fraction == 1
     assert list(schema.default_environment) == ["TRAINING", "SERVING"]
 
 
@@ -25,6 +26,7 @@ def test_curated_schema_replaces_the_inferred(data: pathlib.Path, tmp_path: path
     schemas = infer(data, tmp_path / "out", statistics)
     reasons = validate(data, tmp_path / "out", statistics, schemas).reasons()
     assert any(reason.startswith("items/all: feature 'price': Out-of-range values") for reason in reasons)
-    curated.write_text("feature: what?")
-    with pytest.raises(ValueError, match=r"items.pbtxt is not a TFMD schema in text form"):
-        infer(data, tmp_path / "again", statistics)
+    for text, where in (("feature: what?", "1:10"), ('feature {\n name: "age"\n typ: FLOAT\n}\n', "3:2")):
+        curated.write_text(text)
+        with pytest.raises(DatasetError, match=rf"items.pbtxt is not a TFMD schema in text form, .* {where} .*\.$"):
+            infer(data, tmp_path / "again", statistics)

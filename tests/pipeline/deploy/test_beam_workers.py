@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,6 @@ import pytest
 import yaml
 
 from homefeed.pipeline.deploy.beam_workers import write_worker_package
-from tests.documents import blocks
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,10 @@ def test_it_names_what_the_code_imports_in_the_versions_of_this_process(package:
     assert "keras" not in said and "homefeed-client" not in said
 
 
-BLOCKS = [yaml.safe_load(b.text) for b in blocks("yaml") if b.page.name == "deploy.md" and "runner:" in b.text]
-CLUSTERS = [(block["example_gen"]["runner"], block["example_gen"]["beam_options"]) for block in BLOCKS]
+GUIDE = pathlib.Path(__file__).parents[3] / "docs" / "deploy.md"
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SETTINGS = [yaml.safe_load(block).get("example_gen", {}) for block in BLOCKS]
+CLUSTERS = [(found["runner"], found["beam_options"]) for found in SETTINGS if "runner" in found]
 
 
 @pytest.mark.parametrize(("runner", "flags"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])

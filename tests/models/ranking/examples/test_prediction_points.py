@@ -13,7 +13,7 @@ def test_recent_items_are_newest_first_and_stop_before_the_cut() -> None:
     assert arrays["recent_items"].tolist() == [[3, 2, 0]]
     assert arrays["timestamp"].tolist() == [sequences.timestamp[5]]
     assert arrays["recent_timestamps"].tolist() == [[*sequences.timestamp[[4, 3]], 0]]
-    assert np.isnan(arrays["recent_values"][0, 2])
+    assert np.isnan(arrays["recent_value"][0, 2])
     assert arrays["user_age"].tolist() == sequences.numeric["age"][[1]].tolist()
 
 

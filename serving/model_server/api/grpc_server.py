@@ -1,0 +1,191 @@
+"""The gRPC server: receives messages, lets a thread answer, and turns a failure into a status."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from homefeed_client import protos
+
+from homefeed.serving.model_server.api import tls
+from homefeed.serving.model_server.api.grpc_api import Call, Method
+from homefeed.serving.model_server.errors import Code, StatusError
+from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.model_server.intake import Intake
+
+# Threads wait while TensorFlow computes, and a batch can only hold requests that have a thread.
+_MIN_THREADS = 64
+# Who connects and says nothing; who said nothing for long; who does not answer to a ping.
+_HANDSHAKE_MS, _IDLE_MS, _PING_MS = 10_000, 10 * 60_000, 60_000
+_MAX_CONNECTIONS = 10_000
+_MAX_ANSWER_BYTES = 2**31 - 1
+_MAX_ERROR_CHARACTERS = 1024
+# No deadline comes as a time ages away.
+_NO_DEADLINE_SECONDS = 10 * 365 * 24 * 3600.0
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_HEALTH_NAMES = ("", "ModelService", "PredictionService")  # The short names are the reference's.
+_logger = logging.getLogger(__name__)
+
+
+def to_grpc_status(error: StatusError) -> tuple[grpc.StatusCode, str]:
+    """The gRPC code and the words, cut to what a trailer can carry."""
+    message = error.message
+    if len(message) > _MAX_ERROR_CHARACTERS:
+        message = message[:_MAX_ERROR_CHARACTERS] + "...TRUNCATED"
+    return _STATUS_CODES[int(error.code)], message
+
+
+class GrpcServer:
+    """Serves methods in the event loop that it is made in.
+
+    A message is received without a thread, however slowly it comes; a thread works on it once it is whole.
+
+    Args:
+        services: method by name, by the full name of a service of our descriptor pool.
+        flags: the command line.
+        intake: bounds what comes in.
+
+    Attributes:
+        port: the TCP port that it listens on.
+
+    Raises:
+        StatusError: an address cannot be had, or the TLS configuration is wrong.
+    """
+
+    def __init__(self, services: dict[str, dict[str, Method]], flags: Flags, intake: Intake):
+        self._intake = intake
+        self._pool = concurrent.futures.ThreadPoolExecutor(max(flags.grpc_max_threads, _MIN_THREADS), "grpc")
+        self._server = grpc.aio.server(options=_options(flags))
+        self._health: Any = None
+        handlers = [self._handlers(name, methods) for name, methods in services.items()]
+        self._server.add_generic_rpc_handlers(handlers)
+        if flags.enable_grpc_healthcheck_service:
+            self._add_health()
+        if flags.enable_grpc_reflection:
+            _add_reflection(self._server, list(services))
+        try:
+            self.port = self._bind(flags)
+        except RuntimeError as error:
+            raise StatusError(Code.UNKNOWN, f"Error binding to the gRPC address: {error}") from error
+
+    def _bind(self, flags: Flags) -> int:
+        port, address = 0, f"{flags.host}:{flags.port}"
+        if flags.port and flags.ssl_config_file:
+            port = self._server.add_secure_port(address, tls.grpc_credentials(flags.ssl_config_file))
+        elif flags.port:
+            port = self._server.add_insecure_port(address)
+        if flags.grpc_socket_path:
+            self._server.add_insecure_port(f"unix:{flags.grpc_socket_path}")
+        return port
+
+    async def start(self) -> None:
+        """Begins to answer."""
+        if self._health:
+            from grpc_health.v1 import health_pb2
+
+            for name in _HEALTH_NAMES:
+                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no new call and finishes those that were begun."""
+        if self._health:
+            await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _handlers(self, service_name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
+        """Binds methods to a service of our descriptor pool."""
+        service = protos.POOL.FindServiceByName(service_name)
+        handlers = {}
+        for name, method in methods.items():
+            request_class = protos.message(service.methods_by_name[name].input_type.full_name)
+            handlers[name] = grpc.stream_unary_rpc_method_handler(self._handler(request_class, method))
+        return grpc.method_handlers_generic_handler(service_name, handlers)
+
+    def _handler(self, request_class: Any, method: Method) -> Callable[..., Any]:
+        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+            call = Call(_deadline(context), threading.Event())
+            try:
+                data = await self._receive(messages)
+                with self._intake.working(len(data)):
+                    return await self._in_a_thread(_work, request_class, method, data, call)
+            except StatusError as error:
+                failure = error
+            finally:
+                call.gone.set()
+            await context.abort(*to_grpc_status(failure))
+            raise AssertionError("An RPC went on after its end.")
+
+        return handle
+
+    async def _receive(self, messages: AsyncIterator[bytes]) -> bytes:
+        try:
+            async with self._intake.receiving():
+                async for data in messages:
+                    return data
+        except TimeoutError:
+            raise StatusError(Code.DEADLINE_EXCEEDED, "The request did not come in time.") from None
+        # It was too large, which the caller is told already, or the caller went away.
+        raise asyncio.CancelledError
+
+    async def _in_a_thread(self, function: Callable[..., bytes], *arguments: Any) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def _add_health(self) -> None:
+        from grpc_health.v1 import health, health_pb2_grpc
+
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+
+def _work(request_class: Any, method: Method, data: bytes, call: Call) -> bytes:
+    """Answers a message; runs in a thread."""
+    if call.gone.is_set():
+        raise StatusError(Code.CANCELLED, "The caller is gone.")
+    try:
+        request = request_class.FromString(data)
+    except DecodeError:
+        raise StatusError(Code.INTERNAL, "Unable to parse request") from None
+    try:
+        return bytes(method(request, call).SerializeToString())
+    except StatusError:
+        raise
+    except Exception as error:
+        _logger.exception("A request broke down.")
+        raise StatusError(Code.INTERNAL, f"The server broke down with {type(error).__name__}.") from error
+
+
+def _deadline(context: grpc.aio.ServicerContext) -> float | None:
+    seconds = context.time_remaining()
+    return None if seconds is None or seconds > _NO_DEADLINE_SECONDS else time.monotonic() + seconds
+
+
+def _add_reflection(server: grpc.aio.Server, services: list[str]) -> None:
+    from grpc_reflection.v1alpha import reflection
+
+    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server, pool=protos.POOL)
+
+
+def _options(flags: Flags) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", flags.max_message_bytes),
+        ("grpc.max_send_message_length", _MAX_ANSWER_BYTES),
+        # Two servers on one port would share the requests at random.
+        ("grpc.so_reuseport", 0),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.keepalive_time_ms", _PING_MS),
+        ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
+    ]
+    for argument in filter(None, flags.grpc_channel_arguments.split(",")):
+        key, _, value = argument.partition("=")
+        options.append((key, int(value) if value.lstrip("-").isdigit() else value))
+    return options
