@@ -44,7 +44,7 @@ def test_batch_labels_what_happened_and_draws_the_rest_from_retrieval() -> None:
     sequences = toy_sequences()
     points = PredictionPoints(np.array([1]), np.array([4]))  # Then came the items 3, 4 and 5.
     retrieved = np.array([[4, 7, 6, 0]], np.int32)
-    config = Hyperparameters(num_targets=4, num_listed=2, num_negatives=3, num_events=2, num_rated_events=2)
+    config = Hyperparameters(num_targets=4, num_listed=2, num_negatives=3, max_events=2, max_rated_events=2)
     labelled = LabelledPoints(sequences, points, retrieved, retrieved.astype(np.float32), True)
     batch = make_batch(labelled, np.array([0]), config, np.random.default_rng(0))
     assert batch["candidates"][0, :4].tolist() == [3, 4, 5, 0]
