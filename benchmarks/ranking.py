@@ -28,9 +28,11 @@ import numpy.typing as npt
 
 from benchmarks import _ratings, results
 from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
-from homefeed.components import behavior_pretrainer, ranking_trainer, retrieval_trainer
+from homefeed.components import behavior_pretrainer, evaluator, fuser, ranking_trainer, retrieval_trainer
+from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
-from homefeed.components.evaluator import component as evaluator
+from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW, evaluate
+from homefeed.components.evaluator.queries import make_queries
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.sequences import Sequences
@@ -114,7 +116,7 @@ def prepare(
         parts.evaluation,
         parts.test,
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
-        retrieval={"num_epochs": 1} if quick else {},
+        retrieval={"epochs": 1} if quick else {},
         pretraining=(PRESET_PRETRAINING if bert_preset else {})
         | ({"epochs": 1, "points_per_user": 1} if quick else {}),
         ranking=(PRESET_RANKING if bert_preset else {})
@@ -148,6 +150,7 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     Returns:
         One entry, and for the default settings a second: the same ranker when items carry other items' texts.
     """
+    from homefeed.components.ranking_trainer.train import fit
     from homefeed.models.ranking.export import RankingModule
 
     config = ranking_trainer.Config(**{**bench.ranking, **ABLATIONS.get(name, {})}, seed=seed)
@@ -156,10 +159,9 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
         catalogue = dataclasses.replace(catalogue, token_ids=np.zeros_like(catalogue.token_ids))
     if name.startswith("items by id alone"):
         catalogue = dataclasses.replace(catalogue, categorical={}, numeric={})
-    inputs = ranking_trainer.Inputs(bench.graph, bench.examples, bert, retrieval)
-    splits = bench.train, bench.evaluation
+    data = TrainingData(catalogue, bench.train, bench.evaluation, bench.vocabulary)
     start = time.process_time()
-    trained = ranking_trainer.fit(catalogue, *splits, bench.vocabulary, inputs, config)
+    trained = fit(data, bert, retrieval, config)
     cost = {"cpu_seconds": time.process_time() - start}
     # What the ranker alone makes of the candidates, whatever the blend makes of it: as it was kept.
     cost["eval_list"] = min(trained.epochs, key=lambda epoch: epoch.eval_loss).eval_list
@@ -187,14 +189,14 @@ def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats
     from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
-    recommender = Recommender(LocalPredictor(folders))
-    ranks = evaluator.evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config())
-    return metrics.ndcg(ranks[evaluator.RANKING_ROW], 10), metrics.ndcg(ranks[evaluator.RETRIEVAL_ROW], 10)
+    recommender = Recommender(LocalPredictor(folders), fuser.Config().num_candidates)
+    ranks = evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config().limits)
+    return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
 
 
 def slices(bench: Bench) -> dict[str, npt.NDArray[np.bool_]]:
     """Slice → mask over the test queries, in the Evaluator's order."""
-    queries = evaluator.make_queries(bench.test, evaluator.Config().max_queries)
+    queries = make_queries(bench.test, evaluator.Config().max_queries)
     length = np.array([len(history) for history in queries.histories])
     count = bench.catalogue.train_counts[queries.targets]
     searched = np.zeros(len(queries), bool)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import pathlib
-from typing import Annotated, Literal
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -24,6 +27,10 @@ embedding: a list of `size` floats.
 """
 
 
+Unit = Literal["s", "ms", "us", "ns", "date"]
+"""Of times that are written as numbers: since 1970, or the digits of a date (2024, 20240131, 20240131235959)."""
+
+
 class DatasetError(HomefeedError, ValueError):
     """The dataset cannot be used as described: a table, column or declaration is missing or wrong."""
 
@@ -41,11 +48,17 @@ class Feature(_Strict):
     min: float | None = None  # Inclusive bounds of a number.
     max: float | None = None
     size: int | None = None  # Length of an embedding.
+    context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
+    unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Feature:
         if (self.kind == "embedding") != (self.size is not None):
             raise ValueError("`size` belongs to kind `embedding`, and every embedding needs one")
+        if self.unit is not None and self.kind != "timestamp":
+            raise ValueError("`unit` belongs to kind `timestamp`")
+        if (self.min is not None or self.max is not None) and self.kind != "number":
+            raise ValueError("`min` and `max` belong to kind `number`")
         return self
 
 
@@ -63,7 +76,7 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
     },
     "items": {
         "item_id": Feature(kind="id", required=True),
-        "title": Feature(kind="text", required=True),
+        "title": Feature(kind="text"),
         "description": Feature(kind="text"),
         "categories": Feature(kind="categories"),
         "language": Feature(kind="category"),
@@ -73,12 +86,43 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
 }
 """The columns that homefeed knows by name; a table may lack any that is not required."""
 
+KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
+"""The column by whose values a table's rows are grouped."""
+
+DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item_id", "title"), "users": ("user_id",)}
+"""Columns of a table that is not there, as far as the interactions have them."""
+
+
+def _text_encoding(name: str) -> str:
+    try:
+        "é".encode(name, "ignore")
+    except LookupError as error:
+        raise ValueError(f"there is no encoding {name!r} of text; utf-16, cp1252 and gb18030 are some") from error
+    return name
+
+
+MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
+    "interactions": ("category", "number"),
+    "items": ("category", "categories", "number", "embedding", "text"),
+    "users": ("category", "categories", "number", "embedding"),
+}
+"""The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
+
+EVENT_FEATURES = ("event_type", "value")
+"""Standard columns of an interaction that describe the event, as the declared ones do."""
+
+LOCAL_TIME = ("hour", "weekday")
+"""What a declared time zone makes of every time: contexts that no column holds."""
+
 
 class Table(_Strict):
-    """One table: a file or a glob, local or any URI that Beam opens."""
+    """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
     path: str
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None  # None: told from the file's name.
+    delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
+    encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
+    header: tuple[str, ...] | None = None  # Names of the columns, of CSV and TSV without a line of them.
     columns: dict[str, str] = {}  # Our name → the name in the file, where they differ.
     features: dict[str, Feature] = {}  # Columns beyond the standard ones that the models may use.
 
@@ -95,19 +139,85 @@ class Dataset(_Strict):
 
     name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]
     interactions: Table
-    items: Table
-    users: Table
+    items: Table | None = None  # None: those that the interactions are with.
+    users: Table | None = None  # None: those who did something.
     positive: Positive = Positive()
+    time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
 
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Dataset:
+        faults = [f for name in TABLES if not self.is_derived(name) for f in _without_effect(name, self.table(name))]
+        if self.time_zone is not None:
+            if self.time_zone not in zoneinfo.available_timezones():
+                faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
+            faults += [
+                f"interactions.features.{name}: `time_zone` derives it from the time; leave out one of the two"
+                for name in LOCAL_TIME
+                if name in self.interactions.features
+            ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
     def table(self, name: TableName) -> Table:
-        """The description of one of the three tables."""
-        table: Table = getattr(self, name)
-        return table
+        """The description of one of the three tables; of one that is not there, the interactions'."""
+        table: Table | None = getattr(self, name)
+        return self.interactions.model_copy(update={"features": {}}) if table is None else table
+
+    def is_derived(self, name: TableName) -> bool:
+        """Whether there is no such table, so that the ids in the interactions stand for it."""
+        return getattr(self, name) is None
 
     def features(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
-        return STANDARD_COLUMNS[name] | self.table(name).features
+        if self.is_derived(name):
+            return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
+        features = STANDARD_COLUMNS[name] | self.table(name).features
+        return {
+            column: feature.model_copy(update={"required": feature.required or _is_required(name, column)})
+            for column, feature in features.items()
+        }
+
+    @property
+    def event_features(self) -> dict[str, Feature]:
+        """What describes an event beside its item and its time: event type, value and every declared column."""
+        declared = {
+            name: f for name, f in self.interactions.features.items() if name not in STANDARD_COLUMNS["interactions"]
+        }
+        return {name: self.features("interactions")[name] for name in EVENT_FEATURES} | declared
+
+    @property
+    def context_features(self) -> dict[str, Feature]:
+        """Those of an event's features that a request has too, before anything is chosen."""
+        return {name: feature for name, feature in self.event_features.items() if feature.context}
+
+
+def _is_required(name: TableName, column: str) -> bool:
+    return column in STANDARD_COLUMNS[name] and STANDARD_COLUMNS[name][column].required
+
+
+def _without_effect(table: TableName, described: Table) -> list[str]:
+    """Declarations without an effect, or with another one than the models count on, each with the reason."""
+    faults = []
+    standard = STANDARD_COLUMNS[table]
+    for name, feature in described.features.items():
+        is_standard = name in standard
+        if is_standard and feature.kind != standard[name].kind:
+            faults.append(f"{table}.features.{name}: it is of kind {standard[name].kind!r} in every dataset")
+        if not is_standard and feature.kind not in MODEL_KINDS[table]:
+            known = ", ".join(MODEL_KINDS[table])
+            faults.append(
+                f"{table}.features.{name}: no model reads the kind {feature.kind!r} of {table}; declare it as one of "
+                f"{known}, or leave it out"
+            )
+        if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
+            faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+    known_names = [*standard, *described.features]
+    for name in sorted(described.columns.keys() - set(known_names)):
+        like = difflib.get_close_matches(name, known_names, 1) or known_names
+        faults.append(f"{table}.columns.{name}: no column has this name on our side; did you mean {', '.join(like)}?")
+    return faults
 
 
 def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
@@ -120,6 +230,38 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist. `homefeed data sample --out DIR` shows what one looks like.")
     try:
-        return Dataset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        raise DatasetError(f"{path} is not a valid dataset description: {error}") from error
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Dataset.model_validate({} if said is None else said)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(map(_explain, error.errors()))
+        raise DatasetError(f"{path} is not a valid dataset description: {faults}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    """What pydantic says of one value, in the words of somebody who writes the file."""
+    if not fault["loc"]:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    *around, name = fault["loc"]
+    where = ".".join(map(str, [*around, name]))
+    if fault["type"] == "missing":
+        return f"`{where}` is missing"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(around)
+        like = difflib.get_close_matches(str(name), known, 1)
+        return f"`{where}` is unknown" + (
+            f", did you mean `{like[0]}`?" if like else f", expected {', '.join(known)}"
+        )
+    expected = (
+        fault["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("valid tuple", "list")
+    )
+    return f"`{where}`: {expected}, found {fault['input']!r}"
+
+
+def _keys_at(place: Sequence[str | int]) -> list[str]:
+    models: dict[int, type[_Strict]] = {0: Dataset, 1: Positive if place == ["positive"] else Table, 3: Feature}
+    return list(models.get(len(place), Feature).model_fields)

@@ -19,6 +19,16 @@ def as_glob(pattern: str) -> str:
     return pattern.replace(SPAN, "*").replace(VERSION, "*")
 
 
+def is_wanted(text: str) -> bool:
+    """Whether `select` understands it.
+
+    >>> [is_wanted(text) for text in ("", "7", "3:7,last:2", "2025-01-31:", "1:2:3", "last:", ":", "7,,8")]
+    [True, True, True, True, False, False, False, False]
+    """
+    one = r"last:\d+|(?!last:)[^:,]+|(?!last:)[^:,]+:[^:,]*|:[^:,]+"
+    return not text or all(re.fullmatch(one, part.strip()) for part in text.split(","))
+
+
 def select(paths: Iterable[str], pattern: str, wanted: str = "") -> list[str]:
     """The files of the wanted spans, earlier spans first, each in its newest version.
 
@@ -67,16 +77,21 @@ def _find(paths: Iterable[str], pattern: str) -> list[tuple[str, str, str]]:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\{SPAN\}|\{VERSION\}|\*)", pattern)
-    names = {SPAN: r"(?P<span>[^/]+)", VERSION: r"(?P<version>[^/]+)", "*": "[^/]*"}
+    """Of the paths that a pattern means: as globs do, and a folder stands for all that is below it."""
+    names = {SPAN: r"(?P<span>[^/]+)", VERSION: r"(?P<version>[^/]+)", "*": "[^/]*", "**/": "(?:.*/)?", "**": ".*"}
     seen: set[str] = set()
     out = ""
-    for part in parts:
+    for part in re.split(r"(\{SPAN\}|\{VERSION\}|\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern.rstrip("/")):
         name = part.strip("{}").lower()
-        out += f"(?P={name})" if part in seen else names.get(part, re.escape(part))
+        if part in seen:
+            out += f"(?P={name})"
+        elif part == "?" or part.startswith("["):
+            out += "[^/]" if part == "?" else part.replace("[!", "[^")
+        else:
+            out += names.get(part, re.escape(part))
         if part in (SPAN, VERSION):
             seen.add(part)
-    return re.compile(out)
+    return re.compile(f"{out}(?:/.*)?")
 
 
 def _choose(spans: list[str], wanted: str) -> list[str]:

@@ -53,7 +53,7 @@ def pretrain(
         epochs: passes over the texts.
         batch_size: texts a step.
         learning_rate: at its highest.
-        seed: of moments and masks.
+        seed: of prediction points and masks.
         log_dir: gets the curves for TensorBoard.
 
     Returns:

@@ -25,15 +25,15 @@ from apache_beam.metrics.metric import Metrics
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam_pipeline import beam_pipeline
-from homefeed.components.example_gen import events, spill
-from homefeed.components.example_gen.counts import TableCounts
-from homefeed.components.example_gen.rows import KEYS, last_of_each, list_rows
-from homefeed.components.example_gen.sources import Source
+from homefeed.components.example_gen import events, spill, tally
+from homefeed.components.example_gen.counts import VALUES, TableCounts
+from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import TableName
+from homefeed.schemas.dataset import KEYS, DatasetError, TableName
+from homefeed.schemas.tables import Source
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
 
@@ -133,7 +133,7 @@ class Ingest(beam.PTransform):
             | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
         counts = (read.counts, written) | "AllCounts" >> beam.Flatten()
-        return counts | "Counts" >> beam.CombinePerKey(_sum_counters)
+        return counts | "Counts" >> beam.CombinePerKey(tally.add)
 
 
 class _Read(beam.DoFn):
@@ -149,15 +149,16 @@ class _Read(beam.DoFn):
         """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
         name, index = element
         source = self._sources[name]
-        path, _ = source.files[index]
-        key = privacy.load_key(self._user_key)
-        batches = source.read_file(index)
-        for number, batch in enumerate(batches if key is None else (hide_users(batch, key) for batch in batches)):
+        for number, batch in enumerate(self._batches(source, index)):
+            if isinstance(batch, DatasetError):
+                yield beam.pvalue.TaggedOutput("counts", (name, Counter({f"{tally.BROKEN}{batch}": 1})))
+                break
             place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
-            yield beam.pvalue.TaggedOutput("counts", (name, _count(name, batch)))
-            if batch.bad:
-                bad = spill.spill_bad(batch.bad, path, f"{place}.jsonl")
-                yield beam.pvalue.TaggedOutput("bad", (name, Chunk(index, number, bad, 0)))
+            yield beam.pvalue.TaggedOutput("counts", (name, _count(source, batch)))
+            for listed, file in ((batch.bad, name), (batch.lost, f"{name}{VALUES}")):
+                if listed:
+                    bad = spill.spill_bad(listed, source.files[index].path, f"{place}-{file}.jsonl")
+                    yield beam.pvalue.TaggedOutput("bad", (file, Chunk(index, number, bad, 0)))
             if not batch.rows.num_rows:
                 continue
             if name == "interactions":
@@ -165,6 +166,17 @@ class _Read(beam.DoFn):
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[name])
             for part, number_of_shard in enumerate(spill.spill(batch.rows, shard, f"{place}.arrow")):
                 yield (name, number_of_shard), Chunk(index, number, f"{place}.arrow", part)
+
+    def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
+        """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
+        key = privacy.load_key(self._user_key)
+        try:
+            for batch in source.read_file(index):
+                if source.is_derived:  # Its bad rows are the interactions', and are counted there.
+                    batch = dataclasses.replace(batch, bad=(), lost=())
+                yield batch if key is None else hide_users(batch, key)
+        except DatasetError as error:
+            yield error
 
 
 class _WriteShard(beam.DoFn):
@@ -193,7 +205,7 @@ class _WriteShard(beam.DoFn):
             num_written, splits = events.split_events(rows, self._rule, cuts)
         else:
             kept = last_of_each(rows, KEYS[name])
-            num_written, splits = kept.num_rows, {ALL: list_rows(kept)}
+            num_written, splits = kept.num_rows, {ALL: list_rows(titled(kept) if name == "items" else kept)}
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])
@@ -231,8 +243,11 @@ def hide_users(batch: tables.Batch, key: bytes) -> tables.Batch:
     columns = batch.rows.columns
     columns[place] = names.take(coded.indices)
     rows = pa.RecordBatch.from_arrays(columns, schema=batch.rows.schema)
-    bad = tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in batch.bad)
-    return tables.Batch(rows, batch.lines, bad)
+    bad, lost = (
+        tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in listed)
+        for listed in (batch.bad, batch.lost)
+    )
+    return tables.Batch(rows, batch.lines, bad, lost)
 
 
 def _cut(times: Times, rule: SplitRule) -> Cuts | None:
@@ -251,20 +266,11 @@ def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Qu
                 out.write(stream.read())
 
 
-def _count(name: str, batch: tables.Batch) -> Counter[str]:
-    num_rows = len(batch.lines) + len(batch.bad)
-    Metrics.counter("ExampleGen", f"{name}_rows").inc(num_rows)
-    Metrics.counter("ExampleGen", f"{name}_quarantined").inc(len(batch.bad))
-    counts = Counter(rows=num_rows, quarantined=len(batch.bad))
-    counts.update(f"bad:{row.column or 'row'} {row.reason}" for row in batch.bad)
+def _count(source: Source, batch: tables.Batch) -> Counter[str]:
+    counts = tally.count(source, batch)
+    for what in ("rows", "quarantined"):
+        Metrics.counter("ExampleGen", f"{source.name}_{what}").inc(counts[what])
     return counts
-
-
-def _sum_counters(counters: Iterable[Counter[str]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for counter in counters:
-        total.update(counter)
-    return total
 
 
 def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
@@ -275,7 +281,4 @@ def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
 
 def _read_counts(source: Source, folder: str) -> TableCounts:
     with FileSystems.open(f"{folder}/{source.name}.json", compression_type=spill.PLAIN) as stream:
-        counts: dict[str, int] = json.loads(stream.read())
-    names = ("rows", "written", "quarantined", "duplicates", "expired")
-    reasons = {name.removeprefix("bad:"): count for name, count in counts.items() if name.startswith("bad:")}
-    return TableCounts(**{name: counts.get(name, 0) for name in names}, reasons=reasons, spans=source.spans)
+        return tally.table_counts(json.loads(stream.read()), source)

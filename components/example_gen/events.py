@@ -42,7 +42,7 @@ def sort_events(events: pa.RecordBatch) -> tuple[Ints, pa.Array, Ints]:
     rank[alphabetical] = np.arange(len(alphabetical))
     user, seconds = rank[coded.indices.to_numpy()], events["timestamp"].to_numpy()
     since = seconds - seconds.min(initial=0)
-    order = np.argsort(user * (since.max(initial=0) + 1) + since, kind="stable")  # Fits: times are below 10^11.
+    order = np.argsort(user * (since.max(initial=0) + 1) + since, kind="stable")  # Fits: times are below 10^12.
     order = order[~_repeats(events, order, user, seconds)]
     row_splits = np.searchsorted(user[order], np.arange(len(rank) + 1))
     return order, coded.dictionary.take(alphabetical), row_splits

@@ -8,10 +8,9 @@ from collections import Counter
 import pyarrow as pa
 
 from homefeed.components.example_gen.counts import TableCounts, check_counts
-from homefeed.components.example_gen.rows import KEYS, join_batches, last_of_each, list_rows
-from homefeed.components.example_gen.sources import find_table
+from homefeed.components.example_gen.rows import join_batches, last_of_each, list_rows, titled
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import load_dataset
+from homefeed.schemas.dataset import KEYS, load_dataset
 
 
 def read_items(data_dir: pathlib.Path) -> pa.RecordBatch:
@@ -21,7 +20,7 @@ def read_items(data_dir: pathlib.Path) -> pa.RecordBatch:
         DatasetError: there is no table, a column is missing, or too many of its rows are bad.
     """
     dataset = load_dataset(data_dir)
-    source = find_table(data_dir, dataset, "items")
+    source = tables.find_table(data_dir, dataset, "items")
     batches: list[pa.RecordBatch] = []
     reasons: Counter[str] = Counter()
     for batch in source.read():
@@ -30,4 +29,4 @@ def read_items(data_dir: pathlib.Path) -> pa.RecordBatch:
     num_good, num_bad = sum(batch.num_rows for batch in batches), reasons.total()
     check_counts({"items": TableCounts(num_good + num_bad, num_good, num_bad, 0, 0, reasons)}, dataset)
     rows = join_batches(batches, tables.arrow_schema(source.features))
-    return list_rows(last_of_each(rows, KEYS["items"]))
+    return list_rows(titled(last_of_each(rows, KEYS["items"])))

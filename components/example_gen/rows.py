@@ -9,16 +9,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import TableName
-
-KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
-
 
 def last_of_each(rows: pa.RecordBatch, key: str) -> pa.RecordBatch:
     """The rows without those that a later row with the same key replaces."""
     codes = rows[key].dictionary_encode().indices.to_numpy()
     _, from_end = np.unique(codes[::-1], return_index=True)
     return take(rows, np.sort(len(codes) - 1 - from_end))
+
+
+def titled(items: pa.RecordBatch) -> pa.RecordBatch:
+    """Items, of which those without a title go by their id."""
+    titles = items["item_id"]
+    if "title" in items.schema.names:
+        titles = pc.coalesce(items["title"], titles)
+    columns = dict(zip(items.schema.names, items.columns, strict=True)) | {"title": titles}
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
 def join_batches(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from homefeed.components.artifacts.types import SPLITS, Examples, Schema
-from homefeed.components.drift.comparators import comparator_kind, comparators
+from homefeed.components.drift.comparators import comparator_kind, read_comparators
 from homefeed.components.drift.compare import compare
 from homefeed.components.drift.findings import USER_ID
 from homefeed.components.drift.report import DriftReport
 from homefeed.components.drift.sources.load import load
-from homefeed.components.example_gen.sources import list_spans
 from homefeed.schemas.dataset import TableName, load_dataset
+from homefeed.schemas.tables import find_files
 
 DRIFT = "drift"  # The name of the comparison with earlier data.
 
@@ -31,7 +31,7 @@ def comparisons(
     if baseline:
         return {DRIFT: (baseline, with_spans(data, read_spans))}
     if read_spans:
-        known = list_spans(data, load_dataset(data), "interactions")
+        known = find_files(data, load_dataset(data).interactions, "interactions").spans
         if before := spans_before(known, read_spans[-1], baseline_spans):
             return {DRIFT: (with_spans(data, before), with_spans(data, read_spans[-1:]))}
     return {}
@@ -69,5 +69,5 @@ def compare_by_schemas(baseline: str, current: str, schemas: Mapping[TableName, 
     kind = comparator_kind(before, after)
     limits: dict[str, float] = {}
     for table, schema in schemas.items():
-        limits |= comparators([schema.file], kind, table)
+        limits |= read_comparators([schema.file], kind, table)
     return compare(before, after, comparators=limits)

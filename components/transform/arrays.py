@@ -62,7 +62,8 @@ def encode(
         if found is None and name not in vocabularies:
             continue
         values, row_splits = found or (np.empty(0, object), np.zeros(batch.num_rows + 1, np.int64))
-        learnt[name] = vocabularies.get(name) or vocabulary(values, min_count)
+        # A given vocabulary may be empty: then every value is out of it.
+        learnt[name] = vocabularies[name] if name in vocabularies else vocabulary(values, min_count)
         width = 1 if feature.kind == "category" else max_categories
         categorical[name] = pad(look_up(values, learnt[name]), row_splits, width)
     numeric = {}

@@ -2,7 +2,7 @@
 
     [CLS] the user's features [SEP] newest event [SEP] older event [SEP] …
 
-An event is its type, its value and its item's text. Pre-training, training, batch inference and serving all
+An event is its features (type, value, …) and its item's text. Pre-training, training, batch inference and serving all
 call this one layer; it is made of gather, concat and ragged operations alone.
 """
 
@@ -55,8 +55,8 @@ class TextTables:
     Attributes:
         vocabulary: tokens by id.
         items: [num_rows, item_tokens] int32, `Catalogue.token_ids`.
-        event_types: [num_event_types + 2, num_tokens] int32.
-        event_values: the texts of values.
+        event_categorical: event feature → [num_values + 2, num_tokens] int32.
+        event_numeric: event feature → the texts of its numbers.
         names: user feature → [num_tokens] int32, the text of its name.
         categorical: user feature → [num_values + 2, num_tokens] int32.
         numeric: user feature → the texts of its numbers.
@@ -64,11 +64,22 @@ class TextTables:
 
     vocabulary: tuple[str, ...]
     items: npt.NDArray[np.int32]
-    event_types: npt.NDArray[np.int32]
-    event_values: NumberTable
+    event_categorical: dict[str, npt.NDArray[np.int32]]
+    event_numeric: dict[str, NumberTable]
     names: dict[str, npt.NDArray[np.int32]]
     categorical: dict[str, npt.NDArray[np.int32]]
     numeric: dict[str, NumberTable]
+
+    @property
+    def events(self) -> list[str]:
+        """The event features that have a text, in the order in which it is written."""
+        return [*self.event_categorical, *self.event_numeric]
+
+    def read_event(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """[...] int32 positions or float32 numbers of an event feature → [..., num_tokens] int32."""
+        if name in self.event_numeric:
+            return self.event_numeric[name].lookup(values)
+        return tf.gather(tf.constant(self.event_categorical[name]), values)
 
 
 def text_tables(vocabulary: Sequence[str], catalogue: Catalogue, train: Sequences) -> TextTables:
@@ -82,8 +93,8 @@ def text_tables(vocabulary: Sequence[str], catalogue: Catalogue, train: Sequence
     unknown = wordpiece.UNK
     unknown_id = list(vocabulary).index(unknown)
 
-    def strings(name: str) -> npt.NDArray[np.int32]:
-        table = _tokens(["", "", *train.vocabularies.get(name, ())], vocabulary)
+    def strings(values: Sequence[str]) -> npt.NDArray[np.int32]:
+        table = _tokens(["", "", *values], vocabulary)
         table[1, 0] = unknown_id
         return table
 
@@ -91,13 +102,13 @@ def text_tables(vocabulary: Sequence[str], catalogue: Catalogue, train: Sequence
     return TextTables(
         vocabulary=tuple(vocabulary),
         items=catalogue.token_ids,
-        event_types=strings("event_type"),
-        event_values=_number_table(train.value, vocabulary),
+        event_categorical={name: strings(values) for name, values in train.event_vocabularies.items()},
+        event_numeric={name: _number_table(values, vocabulary) for name, values in train.event_numeric.items()},
         names={
             name: _tokens([user_text({name: "x"}).removesuffix("x")], vocabulary)[0]
             for name in (*train.categorical, *numbers)
         },
-        categorical={name: strings(name) for name in train.categorical},
+        categorical={name: strings(train.vocabularies[name]) for name in train.categorical},
         numeric={name: _number_table(values, vocabulary) for name, values in numbers.items()},
     )
 
@@ -106,7 +117,7 @@ class UserSequence:
     """Assembles token sequences.
 
     Example:
-        `UserSequence(tables, 128)({"recent_items": rows, "recent_values": values, "user_gender": positions})`
+        `UserSequence(tables, 128)({"recent_items": rows, "recent_value": values, "user_gender": positions})`
     """
 
     def __init__(self, tables: TextTables, length: int):
@@ -120,7 +131,7 @@ class UserSequence:
 
         Args:
             request: `recent_items` [batch, num_events] int32 catalogue rows, newest first, 0 for none; and where
-                known, aligned with it, `recent_values` float32 and `recent_event_types` int32 positions;
+                known, aligned with it, `recent_<feature>` int32 positions or float32;
                 `user_<feature>`: [batch, num_values] int32 positions or [batch, 1] float32; `query_token_ids`
                 [batch, query_tokens] int32.
 
@@ -163,11 +174,12 @@ class UserSequence:
     def _events(self, items: tf.Tensor, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
         num_events = tf.shape(items)[1]
         parts = [tf.gather(tf.constant(self.tables.items), items)]
-        if "recent_values" in request:
-            parts.insert(0, self.tables.event_values.lookup(request["recent_values"][:, :num_events]))
-        if "recent_event_types" in request:
-            types = request["recent_event_types"][:, :num_events]
-            parts.insert(0, tf.gather(tf.constant(self.tables.event_types), types))
+        said = {
+            name: request[f"recent_{name}"][:, :num_events]
+            for name in self.tables.events
+            if f"recent_{name}" in request
+        }
+        parts = [self.tables.read_event(name, column) for name, column in said.items()] + parts
         parts.append(tf.fill(tf.concat([tf.shape(items), [1]], 0), self._sep))
         events = tf.concat(parts, axis=2) * tf.cast(items > 0, tf.int32)[..., None]
         return tf.reshape(events, [tf.shape(items)[0], num_events * events.shape[2]])

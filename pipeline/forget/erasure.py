@@ -9,10 +9,11 @@ from collections.abc import Collection
 from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, content, from_file
 from homefeed.pipeline.forget.person import Person
-from homefeed.pipeline.forget.tables import from_table, table_files
+from homefeed.pipeline.forget.tables import from_table
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.schemas.dataset import load_dataset
+from homefeed.schemas import tables
+from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 
 MODEL_TYPES = ("Model", "PretrainedBert")
@@ -53,9 +54,11 @@ def forget(
     removed: dict[str, int] = {}
     if data_dir is not None:
         dataset = load_dataset(data_dir)
-        for table in ("interactions", "users"):
-            for path in table_files(data_dir, dataset, table):
-                removed[str(path)] = from_table(path, dataset, table, person)
+        names: tuple[TableName, ...] = ("interactions", "users")
+        for table in names:
+            for file in tables.find_files(data_dir, dataset.table(table), table).files:
+                if not tables.is_uri(file.path):
+                    removed[file.path] = removed.get(file.path, 0) + from_table(file, dataset.table(table), person)
     # Reports last: by then it is known who else has an id like this one.
     for path in sorted(_files(root), key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)

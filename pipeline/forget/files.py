@@ -53,7 +53,7 @@ def from_file(path: pathlib.Path, person: Person) -> int:
     if path.suffix in (".sqlite", ".db"):
         return _from_sqlite(path, person)
     if path.suffix == ".parquet":
-        return from_parquet(path, "user_id", person)
+        return from_parquet(path, person)
     if path.suffix == ".jsonl":
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not person.is_in_line(line)]

@@ -2,67 +2,63 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pathlib
+from collections.abc import Collection
 
 from homefeed.pipeline.forget.person import Person
-from homefeed.schemas import spans, tables
-from homefeed.schemas.dataset import Dataset, Feature, TableName
+from homefeed.schemas import tables
+from homefeed.schemas.dataset import Feature, Table
 
 
-def table_files(data_dir: pathlib.Path, dataset: Dataset, table: TableName) -> list[pathlib.Path]:
-    """All local files of a table, of every span and version."""
-    pattern = tables.table_pattern(data_dir, dataset.table(table))
-    if tables.is_uri(pattern):
-        return []
-    matched = pathlib.Path("/").glob(spans.as_glob(pattern).lstrip("/"))
-    return sorted(path for path in matched if path.is_file())
-
-
-def from_table(path: pathlib.Path, dataset: Dataset, name: TableName, person: Person) -> int:
-    """Rewrites a table without the person's rows, and without bad rows that name them."""
-    table = dataset.table(name)
-    file_format = tables.format_of(str(path), table)
-    if file_format == "parquet":
-        return from_parquet(path, table.columns.get("user_id", "user_id"), person)
-    from apache_beam.io.filesystems import FileSystems
-
-    starts, unwanted = [], set()
-    with FileSystems.open(str(path)) as stream:
-        for batch in tables.read_batches(stream, file_format, table, {"user_id": Feature(kind="id")}):
-            starts += batch.lines.tolist()
-            users = batch.rows.column(0).to_pylist()
-            unwanted |= {line for line, user in zip(batch.lines.tolist(), users, strict=True) if person.owns(user)}
-            starts += [row.line for row in batch.bad]
-            unwanted |= {row.line for row in batch.bad if person.is_in_text(row.raw)}
+def from_table(file: tables.File, table: Table, person: Person) -> int:
+    """Rewrites a table's file without the person's rows, and without bad rows that name them."""
+    starts, unwanted = set[int](), set[int]()
+    for batch in tables.read_file(file, table, {"user_id": Feature(kind="id")}):
+        starts |= {*batch.lines.tolist(), *(row.line for row in batch.bad)}
+        users = batch.rows.column(0).to_pylist()
+        unwanted |= {
+            line for line, user in zip(batch.lines.tolist(), users, strict=True) if user and person.owns(user)
+        }
+        unwanted |= {row.line for row in (*batch.bad, *batch.lost) if person.is_in_text(row.raw)}
     if not unwanted:
         return 0
-    begins = set(starts)
+    path = pathlib.Path(file.path)
     staging = path.with_name(f".forgetting-{path.name}")
-    with FileSystems.open(str(path)) as source, FileSystems.create(str(staging)) as sink:
-        dropping = False
-        for number, line in enumerate(iter(source.readline, b""), 1):
-            if number in begins:
-                dropping = number in unwanted
-            if not dropping:
-                sink.write(line)
+    if file.format == "parquet":
+        _copy_parquet(path, staging, unwanted)
+    else:
+        _copy_lines(file, table.encoding, staging, starts, unwanted)
     os.replace(staging, path)
     return len(unwanted)
 
 
-def from_parquet(path: pathlib.Path, column: str, person: Person) -> int:
-    """Rewrites a Parquet file without the rows whose `column` names the person."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def from_parquet(path: pathlib.Path, person: Person) -> int:
+    """Rewrites a Parquet file without the rows whose `user_id` is the person's."""
+    return from_table(tables.File(str(path), "parquet"), Table(path=str(path)), person)
+
+
+def _copy_lines(
+    file: tables.File, encoding: str, target: pathlib.Path, starts: Collection[int], unwanted: Collection[int]
+) -> None:
+    """All rows but the unwanted ones, given by the lines where they begin, in the file's own encoding."""
+    from apache_beam.io.filesystems import FileSystems
+
+    encoder = codecs.getincrementalencoder(encoding)("surrogateescape")
+    with tables.open_file(file, encoding) as source, FileSystems.create(str(target)) as sink:
+        dropping = False
+        for number, line in enumerate(iter(source.readline, b""), 1):
+            if number in starts:
+                dropping = number in unwanted
+            if not dropping:
+                sink.write(line if encoding == "utf-8" else encoder.encode(line.decode("utf-8", "surrogateescape")))
+
+
+def _copy_parquet(path: pathlib.Path, target: pathlib.Path, unwanted: Collection[int]) -> None:
+    import numpy as np
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(path)
-    for user_id in rows[column].unique().cast(pa.string()).drop_null().to_pylist():
-        person.owns(user_id)
-    unwanted = pc.is_in(rows[column].cast(pa.string()), pa.array(sorted(person.names)))
-    count: int = pc.sum(unwanted).as_py() or 0
-    if count:
-        staging = path.with_name(f".forgetting-{path.name}")
-        pq.write_table(rows.filter(pc.invert(unwanted)), staging)
-        os.replace(staging, path)
-    return count
+    rows = pq.ParquetFile(path).read()
+    kept = np.setdiff1d(np.arange(rows.num_rows), np.fromiter(unwanted, np.int64) - 1)
+    pq.write_table(rows.take(kept), target)

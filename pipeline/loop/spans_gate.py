@@ -15,9 +15,9 @@ from typing import Any
 from homefeed.components.artifacts.types import DatasetDir, GateClosed, Quarantine, Schema, digest_files
 from homefeed.components.drift.compare import run_drift
 from homefeed.components.drift.findings import Finding
-from homefeed.components.example_gen.sources import find_files
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import spans, tables
 from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, load_dataset
 
@@ -56,8 +56,7 @@ class Verdict:
 def list_spans(data: pathlib.Path) -> list[str]:
     """The spans of the interactions, earliest first; WHOLE alone where their path has no {SPAN}."""
     table = load_dataset(data).interactions
-    files = find_files(data, table, "interactions")
-    return spans.names(files, tables.table_pattern(data, table)) or [WHOLE]
+    return list(tables.find_files(data, table, "interactions").spans) or [WHOLE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +121,9 @@ class Gate:
     def _drift(self, last_good: str, span: str) -> tuple[list[str], list[str]]:
         """What drifted at all, and by so much that it speaks against the span; a page of it is kept."""
         report = run_drift(f"{self.data}@{last_good}", f"{self.data}@{span}")
-        folder = self.root / "spans"
-        folder.mkdir(parents=True, exist_ok=True)
-        report.write(html_path=folder / f"{span}.drift.html")
+        page = RunRoot(self.root).drift_page(span)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        report.write(html_path=page)
         found = [finding for finding in report.drifted if finding.feature not in NEW_EVERY_SPAN]
         reasons = [
             f"{one.feature}: {one.measure} to span {last_good} is {one.value:.3f}, over {self._bearable(one):.3f}"
@@ -162,10 +161,10 @@ def to_json(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
 
 def _local_files(data: pathlib.Path, name: TableName, span: str) -> list[pathlib.Path]:
     try:
-        files = find_files(data, load_dataset(data).table(name), name, span)
+        files = tables.find_files(data, load_dataset(data).table(name), name, span).files
     except DatasetError:
         return []  # ExampleGen will say so.
-    return [pathlib.Path(path) for path in files if "://" not in path]
+    return [pathlib.Path(file.path) for file in files if not tables.is_uri(file.path)]
 
 
 def _are_there(schemas: Mapping[str, str]) -> bool:

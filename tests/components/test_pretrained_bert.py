@@ -47,6 +47,7 @@ def test_minilm_is_trained_on_fine_tuned_exported_and_served(
     assert training["bert_parameters"] > 20_000_000
     assert 0 < training["bert_parameters_trained"] < 0.05 * training["bert_parameters"]
     with model_server({name: tmp_path / "serving" / name for name in ("retrieval", "ranking")}, tmp_path) as address:
-        found = Recommender(GrpcPredictor(address)).candidates([Request("u", [Event("item-0001")]), Request("v")])
+        recommender = Recommender(GrpcPredictor(address), 100)
+        found = recommender.candidates([Request("u", [Event("item-0001")]), Request("v")])
     assert np.isfinite(found.scores).all() and found.probabilities.max() <= 1
     print({name: (round(step.seconds, 1), step.summary) for name, step in steps.items()})

@@ -32,6 +32,7 @@ from homefeed.models.retrieval.towers.two_tower import TwoTower
 from homefeed.models.retrieval.training import fit as retrieval_training
 from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.shared.feature_spec import FeatureSpec
+from homefeed.models.shared.local_time import POSITIONS
 from tests import toy_data
 from tests.models.ranking import toy as ranking_toy
 from tests.models.retrieval import toy as retrieval_toy
@@ -82,13 +83,17 @@ FEATURES = {
     "year": np.array([[1995.0], [np.nan], [2050.0]], np.float32),
     "face_embedding": np.array([[1, 2, 2], [0, 0, 0], [np.nan, 1, 1]], np.float32),
 }
+HISTORY = ("history_value", "history_event_type")
+OF_EVENTS = FeatureSpec({"event_type": 4}, {"value": (1.0, 5.0)}, {})
+OF_CONTEXT = FeatureSpec({"event_type": 4, **POSITIONS}, {}, {})
 EVENTS = {
     "embedding": RNG.normal(size=(3, 4, 6)).astype(np.float32),
-    "value": np.array([[1, 5, np.nan, 2], [3, 0, 0, 0], [0, 0, 0, 0]], np.float32),
-    "event_type": np.array([[2, 3, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0]], np.int32),
+    "history_value": np.array([[1, 5, np.nan, 2], [3, 0, 0, 0], [0, 0, 0, 0]], np.float32),
+    "history_event_type": np.array([[2, 3, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0]], np.int32),
     "timestamp": np.array([[100, 200, 9_000, 9_001], [50, 0, 0, 0], [0, 0, 0, 0]], np.int64),
     "item": np.array([[3, 1, 2, 5], [4, 0, 0, 0], [0, 0, 0, 0]], np.int32),
     "now": np.array([10_000, 60, 0], np.int64),
+    "context_event_type": np.array([2, 3, 0], np.int32),
     "user_genre": FEATURES["genre"],
 }
 
@@ -134,7 +139,7 @@ def _ranker() -> Ranker:
 def _more_ranking(request: Inputs) -> Inputs:
     """More candidates, events and values that are none."""
     padded = request | {name: _wider(request[name]) for name in request if name.startswith("recent_")}
-    padded["recent_values"] = _wider(request["recent_values"], value=np.nan)
+    padded["recent_value"] = _wider(request["recent_value"], value=np.nan)
     return padded | {"candidates": _wider(request["candidates"]), "user_gender": _wider(request["user_gender"])}
 
 
@@ -198,15 +203,13 @@ CASES: dict[type, Case] = {
     ),
     QueryTower: Case(
         lambda: _built(
-            QueryTower(6, 2, 2, 3, 0.1, FeatureSpec({"genre": 5}, {}, {}), num_event_types=4, value_knots=(1.0, 5.0)),
+            QueryTower(6, 2, 2, 3, 0.1, FeatureSpec({"genre": 5}, {}, {}), OF_EVENTS, OF_CONTEXT, "Asia/Shanghai"),
             EVENTS,
             _query,
         ),
         EVENTS,
         _query,
-        lambda given: (
-            given | {name: _wider(given[name]) for name in ("embedding", "value", "event_type", "timestamp", "item")}
-        ),
+        lambda given: given | {name: _wider(given[name]) for name in ("embedding", *HISTORY, "timestamp", "item")},
         same=_last,
     ),
     CandidateTower: Case(
@@ -223,9 +226,7 @@ CASES: dict[type, Case] = {
         lambda: _random(_two_tower()),
         WINDOWS,
         lambda model, given: model.embed_last(given, model.embed_all()),
-        lambda given: (
-            given | {name: _wider(given[name]) for name in ("item", "value", "event_type", "timestamp", "weight")}
-        ),
+        lambda given: given | {name: _wider(given[name]) for name in ("item", *HISTORY, "timestamp", "weight")},
         from_config=False,
     ),
     CandidateAttention: Case(

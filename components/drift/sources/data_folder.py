@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.components.example_gen.sources import find_table
 from homefeed.schemas.dataset import TABLES, Dataset, TableName, load_dataset
+from homefeed.schemas.tables import find_files, find_table
 
 
 def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
@@ -24,7 +24,7 @@ def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
     parts: dict[TableName, Iterable[pa.RecordBatch]] = {
         table: _read_table(data_dir, dataset, table, spans) for table in TABLES
     }
-    each = find_table(data_dir, dataset, "interactions", spans).spans
+    each = find_files(data_dir, dataset.interactions, "interactions", spans).spans
     events_per_user: collections.Counter[int] = collections.Counter()
     if len(each) > 1:
         logs = (_read_table(data_dir, dataset, "interactions", span) for span in each)

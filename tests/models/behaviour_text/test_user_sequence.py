@@ -29,13 +29,14 @@ def tables() -> TextTables:
         num_history=np.zeros(2, np.int64),
         item_index=np.array([1, 2, 1], np.int32),
         timestamp=np.arange(3),
-        value=np.array([1, 5, np.nan], np.float32),
-        event_type_index=np.array([2, 2, 2], np.int32),
+        event_categorical={"event_type": np.array([2, 2, 2], np.int32)},
+        event_numeric={"value": np.array([1, 5, np.nan], np.float32)},
+        event_vocabularies={"event_type": ("click",)},
         positive=np.array([False, True, True]),
         categorical={"gender": np.array([[2], [3]], np.int32)},
         numeric={"age": np.array([[24], [31]], np.float32)},
-        vocabularies={"gender": ("F", "M"), "event_type": ("click",)},
-        token_ids=np.zeros((2, 1), np.int32),
+        vocabularies={"gender": ("F", "M")},
+        inputs={},
     )
     return text_tables(VOCABULARY, catalogue, train)
 
@@ -54,8 +55,8 @@ def test_features_then_events_newest_first(tables: TextTables) -> None:
     rows = _read(
         tables,
         recent_items=[[2, 1], [0, 3]],
-        recent_values=[[5, np.nan], [1, 1]],
-        recent_event_types=[[2, 0], [2, 1]],
+        recent_value=[[5, np.nan], [1, 1]],
+        recent_event_type=[[2, 0], [2, 1]],
         user_gender=[[3], [1]],
         user_age=[[24], [np.nan]],
     )

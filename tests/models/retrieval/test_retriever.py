@@ -81,8 +81,8 @@ def test_scores_are_those_of_the_trained_models(saved):
     trained, loaded = saved
     split = dataclasses.replace(
         toy.sequences(num_users=4, num_targets=1, num_history=2, seed=5),
-        value=np.full(12, 4.0, np.float32),
-        event_type_index=np.full(12, 2, np.int32),
+        event_numeric={"value": np.full(12, 4.0, np.float32)},
+        event_categorical={"event_type": np.full(12, 2, np.int32)},
         timestamp=np.full(12, 1_000_000),
         numeric={"age": np.full((4, 1), np.nan, np.float32)},
         categorical={"gender": np.zeros((4, 1), np.int32)},
@@ -187,7 +187,7 @@ def test_nothing_left_after_filters_is_an_empty_list(saved, filters):
 
 
 def test_a_filter_that_the_model_does_not_know_is_refused(saved):
-    with pytest.raises(ValueError, match="cannot filter by colour; it can by categories, language"):
+    with pytest.raises(ValueError, match="has no filter colour; it has categories, language"):
         _call(saved[1], filters={"colour": ["red"]})
 
 

@@ -10,7 +10,7 @@ from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import warm_start, windows
 from tests.models.retrieval import toy
 
-TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=2, linear_rank=3)
+TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, epochs=2, linear_rank=3)
 WORDPIECE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "tea", "cup", "blue", "片")
 
 
@@ -128,7 +128,7 @@ def test_a_warm_start_begins_where_the_earlier_training_ended(made):
     _, snapshot = made
     catalogue, train = toy.catalogue(), toy.sequences(num_users=20)
     evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
-    config = dataclasses.replace(TINY, num_epochs=1, learning_rate=1e-9, weight_decay=0.0)
+    config = dataclasses.replace(TINY, epochs=1, learning_rate=1e-9, weight_decay=0.0)
     model = training.fit_towers(
         catalogue,
         train,

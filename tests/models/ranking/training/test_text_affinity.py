@@ -35,8 +35,8 @@ def _world(num_users: int = 30, num_events: int = 20) -> tuple[Catalogue, Sequen
         row_splits=np.arange(0, total + 1, num_events),
         item_index=picked.astype(np.int32),
         timestamp=np.arange(total),
-        value=np.full(total, 3.0, np.float32),
-        event_type_index=np.zeros(total, np.int32),
+        event_numeric={"value": np.full(total, 3.0, np.float32)},
+        event_categorical={"event_type": np.zeros(total, np.int32)},
         positive=np.ones(total, bool),
     )
 

@@ -18,11 +18,14 @@ TINY = Hyperparameters(
 
 
 def test_sizes_are_those_of_the_data():
-    train = dataclasses.replace(toy.sequences(num_users=2), value=np.array([1, 2, 5, np.nan, 1, 1], np.float32))
+    train = dataclasses.replace(
+        toy.sequences(num_users=2), event_numeric={"value": np.array([1, 2, 5, np.nan, 1, 1], np.float32)}
+    )
     found = Architecture.of(toy.catalogue(), train)
     assert found.item_spec == FeatureSpec({"categories": 4}, {"price": (1, 2, 3, 10, 11, 12, 13)}, {})
     assert found.user_spec.vocabulary_sizes == {"gender": 4} and list(found.user_spec.knots) == ["age"]
-    assert (found.num_event_types, found.value_knots) == (4, (1.0, 2.0, 5.0))
+    assert found.event_spec == FeatureSpec({"event_type": 4}, {"value": (1.0, 2.0, 5.0)}, {})
+    assert found.context_spec == FeatureSpec({}, {}, {}) and found.time_zone == ""
     assert (found.num_tokens, found.num_trained) == (10, 6)  # The highest token is 9; item 7 was never seen.
 
 

@@ -23,8 +23,8 @@ def test_targets_weigh_by_event_type_and_value():
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         item_index=np.array([1, 2, 3], np.int32),
-        event_type_index=np.array([3, 2, 0], np.int32),
-        value=np.array([1, 5, np.nan], np.float32),
+        event_categorical={"event_type": np.array([3, 2, 0], np.int32)},
+        event_numeric={"value": np.array([1, 5, np.nan], np.float32)},
     )
     weights = targets.target_weights(sequences, 1.0, {"buy": 3.0, "never seen": 9.0}, value_weight=0.5)
     assert weights.tolist() == [3.0, 1.5, 1.0]
@@ -46,15 +46,15 @@ def test_values_weigh_from_the_lowest_to_the_highest():
         num_history=np.array([0]),
         item_index=np.array([1, 2, 3, 4], np.int32),
         timestamp=np.arange(4),
-        event_type_index=np.zeros(4, np.int32),
+        event_categorical={"event_type": np.zeros(4, np.int32)},
         positive=np.ones(4, bool),
-        value=np.array([10, 20, 40, np.nan], np.float32),
+        event_numeric={"value": np.array([10, 20, 40, np.nan], np.float32)},
     )
     # 1 + 0.6 · (value - 10) / 30; nothing is known of the last.
     assert targets.target_weights(sequences, value_weight=0.6).tolist() == pytest.approx([1, 1.2, 1.6, 1])
-    same = dataclasses.replace(sequences, value=np.full(4, 7, np.float32))
+    same = dataclasses.replace(sequences, event_numeric={"value": np.full(4, 7, np.float32)})
     assert targets.target_weights(same, value_weight=0.6).tolist() == [1] * 4
-    unknown = dataclasses.replace(sequences, value=np.full(4, np.nan, np.float32))
+    unknown = dataclasses.replace(sequences, event_numeric={"value": np.full(4, np.nan, np.float32)})
     assert targets.target_weights(unknown, value_weight=0.6).tolist() == [1] * 4
 
 
@@ -63,8 +63,10 @@ def test_weights_multiply():
         toy.sequences(num_users=1, num_targets=3),
         item_index=np.array([1, 2, 3], np.int32),
         positive=np.array([False, True, False]),
-        event_type_index=np.array([3, 3, 1], np.int32),  # Position 1 is a type out of the vocabulary.
-        value=np.array([1, 2, 3], np.float32),
+        event_categorical={
+            "event_type": np.array([3, 3, 1], np.int32)
+        },  # Position 1 is a type out of the vocabulary.
+        event_numeric={"value": np.array([1, 2, 3], np.float32)},
     )
     found = targets.target_weights(sequences, 0.5, {"buy": 4.0}, value_weight=1.0)
     assert found.tolist() == [0.5 * 4 * 1, 4 * 1.5, 0.5 * 2]

@@ -48,6 +48,12 @@ def test_a_query_is_what_came_before_its_target():
     assert [history.tolist() for history in made.histories(targets)] == batch["item"].tolist()
 
 
+def test_a_query_keeps_the_latest_events_of_a_long_history():
+    sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
+    (batch,) = windows.Windows(sequences, length=1).queries(np.array([5, 2]), batch_size=2)
+    assert batch["item"].tolist() == [[sequences.item_index[4]], [sequences.item_index[1]]]
+
+
 def test_users_without_events_have_no_window():
     assert _epoch(toy.sequences(num_users=2, num_targets=0)) == []
 
@@ -59,14 +65,14 @@ def test_windows_are_cut_behind_each_other_and_pad_with_nothing():
         assert batch["now"].tolist() == [0, 0]  # Training asks at events, never after them.
         for row in range(2):
             size = np.count_nonzero(batch["item"][row])
-            for name in ("item", "value", "event_type", "weight"):
+            for name in ("item", "history_value", "history_event_type", "weight"):
                 assert not batch[name][row, size:].any()
             if size:
                 first = places[int(batch["timestamp"][row, 0])]
                 part = slice(first, first + size)
                 np.testing.assert_array_equal(batch["item"][row, :size], sequences.item_index[part])
-                np.testing.assert_array_equal(batch["value"][row, :size], sequences.value[part])
-                np.testing.assert_array_equal(batch["event_type"][row, :size], sequences.event_type_index[part])
+                for name, column in sequences.event_features.items():
+                    np.testing.assert_array_equal(batch[f"history_{name}"][row, :size], column[part])
                 # Padding keeps the last time.
                 assert (batch["timestamp"][row, size:] == batch["timestamp"][row, size - 1]).all()
 
@@ -77,11 +83,7 @@ def test_a_batch_is_as_long_as_its_longest_in_steps_of_16():
     one = dataclasses.replace(
         long,
         row_splits=np.array([0, length]),
-        **{
-            name: np.resize(getattr(long, name), length)
-            for name in ("item_index", "value", "event_type_index", "positive")
-        },
-        timestamp=np.arange(length),
+        **(long.events_at(np.arange(length) % len(long.item_index)) | {"timestamp": np.arange(length)}),
     )
     for seed in range(8):
         for batch in _epoch(one, length=64, batch_size=1, seed=seed):
@@ -96,12 +98,10 @@ def test_windows_of_like_length_share_a_batch():
     lengths = np.where(np.arange(64) % 2, 120, 2)
     splits = np.concatenate([[0], np.cumsum(lengths)])
     total = splits[-1]
-    columns = ("item_index", "value", "event_type_index", "positive")
     mixed = dataclasses.replace(
         many,
         row_splits=splits,
-        timestamp=np.arange(total),
-        **{name: np.resize(getattr(many, name), total) for name in columns},
+        **(many.events_at(np.arange(total) % len(many.item_index)) | {"timestamp": np.arange(total)}),
     )
     batches = windows.Windows(mixed, 500).epoch(np.random.default_rng(0), 8)
     sizes = [np.count_nonzero(batch["item"], axis=1) for batch in batches]

@@ -1,48 +1,15 @@
-"""Drift of Examples and of logs of requests."""
-
-from __future__ import annotations
-
 import pathlib
+from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from homefeed.components.drift import compare as drift
 from homefeed.components.drift.compare import run_drift
-from homefeed.components.drift.sources import load
-from homefeed.pipeline.datasets.sample import write_sample
+from homefeed.components.drift.sources.load import load
 from homefeed.schemas.dataset import DatasetError
-from tests.components.ingested import events, ingest, write_dataset
-
-
-def interactions(seed: int, size: int = 3000, bought: float = 0.3) -> str:
-    rng = np.random.default_rng(seed)
-    users, items = rng.integers(300, size=size), (30 * rng.random(size) ** 2).astype(int)
-    kinds = np.where(rng.random(size) < bought, "buy", "view")
-    rows = zip((f"u{n}" for n in users), (f"i{n}" for n in items), range(size), kinds, strict=True)
-    return events(rows, "user_id,item_id,timestamp,event_type")
-
-
-ITEMS = "item_id,title\n" + "".join(f"i{n},Thing {n}\n" for n in range(30))
-
-
-def test_examples_say_what_their_tables_say(tmp_path: pathlib.Path) -> None:
-    data = tmp_path / "data"
-    write_sample(data, num_users=60, num_items=80, num_events=900)
-    ingest(data, tmp_path / "out")
-    report = drift.compare(load(data), load(tmp_path / "out"))
-    assert not report.drifted and not report.not_compared
-    assert all(found.value < 0.02 for found in report.findings)  # Duplicates count once in Examples.
-
-
-def test_one_split_against_another(tmp_path: pathlib.Path) -> None:
-    outputs = ingest(write_dataset(tmp_path / "data", interactions(0), ITEMS), tmp_path / "out", split="hash")
-    report = run_drift(outputs.interactions.split_dir("train"), outputs.interactions.split_dir("eval"))
-    assert {found.feature for found in report.drifted} <= {"interactions.user_id"}  # Users are in one split only.
-    whole = run_drift(tmp_path / "data", tmp_path / "out" / "interactions")  # One table of three.
-    assert set(whole.not_compared) == {"items.title"}
+from tests.components.drift.sources.tables import ITEMS, interactions
+from tests.components.ingested import write_dataset
 
 
 def write_log(path: pathlib.Path, rows: list[list[tuple[str, str]]], age: float = 30.0) -> pathlib.Path:
@@ -109,3 +76,49 @@ def test_what_is_no_log(tmp_path: pathlib.Path) -> None:
         load(tmp_path / "examples")
     with pytest.raises(DatasetError, match="has the input history"):
         load(write_log(tmp_path / "empty", []))
+
+
+def log_of(path: pathlib.Path, *requests: dict[str, Any]) -> pathlib.Path:
+    """Requests whose inputs are given, one batch each."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            for name, values in request.items():
+                log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            writer.write(log.SerializeToString())
+    return path
+
+
+def test_histories_are_events_and_features_are_users(tmp_path: pathlib.Path) -> None:
+    first = {
+        "history": [["A", "B", ""], ["", "", ""], ["A", "", ""]],
+        "history_value": [[1.0, float("nan"), 0.0], [0.0] * 3, [3.0, 0.0, 0.0]],
+        "user_gender": ["F", "", "M"],
+        "user_age": [31.0, float("nan"), 20.0],
+        "k": 10,
+    }
+    second = {"history": [["C"]], "user_colours": [["red", "blue", ""]], "user_taste": [[0.5, 1.5]]}
+    found = load(log_of(tmp_path / "log", first, second))
+    assert found.is_log and found.num_rows == {"interactions": 4, "users": 4}
+    columns = {name: dict(column.values) for name, column in found.columns.items() if column.kind != "number"}
+    assert columns == {
+        "interactions.item_id": {"A": 2, "B": 1, "C": 1},
+        "users.gender": {"F": 1, "M": 1},
+        "users.colours": {"red": 1, "blue": 1},
+    }
+    assert found.columns["interactions.value"].missing.sum() == 1
+    assert found.columns["users.age"].missing.sum() == 1 and found.columns["users.age"].num_values == 2
+    assert found.events_per_user == {2: 1, 1: 2}  # By the lengths of histories; an empty one is nobody's.
+
+
+def test_an_input_that_is_the_same_for_all_may_come_once(tmp_path: pathlib.Path) -> None:
+    found = load(log_of(tmp_path / "log", {"history": [["A"], ["B"], ["C"]], "user_country": ["DE"]}))
+    assert dict(found.columns["users.country"].values) == {"DE": 3}
+
+
+def test_a_folder_of_packed_logs(tmp_path: pathlib.Path) -> None:
+    import gzip
+
+    plain = log_of(tmp_path / "a", {"history": [["A"]]})
+    (tmp_path / "b.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert dict(load(tmp_path).columns["interactions.item_id"].values) == {"A": 2}
