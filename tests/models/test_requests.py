@@ -103,7 +103,7 @@ def test_events_carry_what_happened() -> None:
     for event, at in zip(request.history, (3, 5), strict=True):
         assert event.item_id == catalogue.item_ids[sequences.item_index[at]].decode()
         assert event.timestamp == sequences.timestamp[at]
-        assert event.event_type == names[sequences.event_type_index[at]]
+        assert event.event_type == names[sequences.event_categorical["event_type"][at]]
         np.testing.assert_equal(event.value, float(sequences.value[at]))
 
 
@@ -119,9 +119,9 @@ def test_filters_are_read_and_refused() -> None:
     asked = [Request("u", filters={"language": ["en", "中文"]}), Request("v")]
     found = batch_inputs(asked, specs)["filter_language"]
     assert found.tolist() == [[b"en", "中文".encode()], [b"", b""]]
-    with pytest.raises(ValueError, match="cannot filter by colour; it can by language"):
+    with pytest.raises(ValueError, match="has no filter colour; it has language"):
         batch_inputs([Request("u", filters={"colour": ["red"]})], specs)
-    with pytest.raises(ValueError, match="it can by nothing"):
+    with pytest.raises(ValueError, match="it has none"):
         batch_inputs([Request("u", filters={"colour": ["red"]})], {"k": SPECS["k"]})
     assert batch_inputs([Request("u", filters={"colour": ["red"]})], {"history": SPECS["history"]}), "it only ranks"
 
@@ -135,3 +135,11 @@ def test_more_values_than_a_signature_takes_are_cut() -> None:
     request = Request("u", features={"gender": ["F", "M"], "face_embedding": [1.0, 2.0, 3.0]})
     found = batch_inputs([request], SPECS)
     assert found["user_gender"].tolist() == [b"F"] and found["user_face_embedding"].tolist() == [[1.0, 2.0]]
+
+
+def test_a_context_that_the_model_lacks_is_refused_whatever_it_is_asked() -> None:
+    specs = {"context_device": TensorSpec(STRING, (-1,)), "history": SPECS["history"]}
+    found = batch_inputs([Request("u", context={"device": "phone"}), Request("v")], specs)
+    assert found["context_device"].tolist() == [b"phone", b""]
+    with pytest.raises(ValueError, match="has no context place; it has device"):
+        batch_inputs([Request("u", context={"place": "home"})], specs)

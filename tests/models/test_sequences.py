@@ -25,9 +25,11 @@ def test_events_move_with_all_their_columns() -> None:
     for given in (sequences, dataclasses.replace(sequences, query_token_ids=queries)):
         order = np.arange(len(given.item_index))[::-1]
         moved = dataclasses.replace(given, **given.events_at(order))
-        for name in ("item_index", "timestamp", "value", "event_type_index", "positive", "query_token_ids"):
+        for name in ("item_index", "timestamp", "value", "positive", "query_token_ids"):
             if getattr(given, name) is not None:
                 np.testing.assert_array_equal(getattr(moved, name), getattr(given, name)[order])
+        for name, column in given.event_features.items():
+            np.testing.assert_array_equal(moved.event_features[name], column[order])
         assert (moved.query_token_ids is None) == (given.query_token_ids is None)
 
 

@@ -135,13 +135,13 @@ def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, Any
     items = np.asarray(ranker.items(tf.range(8)))
     candidates = items[request["candidates"].numpy()]
     rows = request["recent_items"].numpy()[:, :3]
-    values, types = request["recent_values"].numpy()[:, :3], request["recent_event_types"].numpy()[:, :3]
+    values, types = request["recent_value"].numpy()[:, :3], request["recent_event_type"].numpy()[:, :3]
     train = toy_sequences()
     known = np.isfinite(values)
     value = np.where(known, (values - np.nanmean(train.value)) / np.nanstd(train.value), 0)
     vectors = items[rows]
     extras = [vectors, value[..., None], known[..., None], vectors * value[..., None]]
-    extras += [np.array(ranker._event_types)[types], np.asarray(event_features(request, 3))]
+    extras += [_event_types(ranker, types), np.asarray(event_features(request, 3))]
     memory = vectors + _dense(ranker._event, np.concatenate(extras, axis=-1))
     recency = np.tile(np.array(ranker._recency)[None, :3], [len(rows), 1])
     tensors = [tf.constant(x, tf.float32) for x in (candidates, memory, recency)]
@@ -154,6 +154,11 @@ def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, Any
     of_user = candidates * user[:, None]
     statistics = np.repeat(np.asarray(user_statistics(request))[:, None], candidates.shape[1], axis=1)
     return candidates, events, words, [of_user, statistics]
+
+
+def _event_types(ranker: Ranker, types: Any) -> Any:
+    table = np.array(ranker._event_features.tables["event_type"])
+    return table[types] * (types > 0)[..., None]
 
 
 def test_outputs_in_numpy(loud: Ranker) -> None:
@@ -184,7 +189,7 @@ def test_ratings_are_estimated_in_deviations_from_the_mean(loud: Ranker) -> None
         {"gender": request["user_gender"], "age": request["user_age"]}, request["fit"]
     )
     mean, deviation = loud._taste(
-        request["fit"], request["recent_items"], request["recent_values"], design, request["candidates"]
+        request["fit"], request["recent_items"], request["recent_value"], design, request["candidates"]
     )
     found = loud._estimate(request)
     values = toy_sequences().value

@@ -13,7 +13,7 @@ from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
 TINY = dataclasses.replace(
-    CONFIG, num_targets=2, num_negatives=3, num_candidates=4, points_per_user=2, batch_size=4, epochs_without_text=1
+    CONFIG, num_targets=2, num_negatives=3, num_retrieved=4, points_per_user=2, batch_size=4, epochs_without_text=1
 )
 TRAIN, EVAL = toy_sequences(), toy_sequences(num_history=2)
 

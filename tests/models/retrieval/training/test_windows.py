@@ -117,3 +117,13 @@ def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event(
     assert not items[3].any()
     assert second["now"].tolist() == [sequences.timestamp[8], 0]  # The last place of a batch is filled up.
     assert first["user_gender"].tolist() == sequences.categorical["gender"][:2].tolist()
+
+
+def test_the_first_cut_is_anywhere_within_a_window():
+    """So that each event is now the first of a window, now the last: 1 to 4 events before the first cut, evenly."""
+    sizes = []
+    for seed in range(300):
+        starts, stops, users = windows.Windows(toy.sequences(num_users=2), 3)._cut(np.random.default_rng(seed))
+        assert users.tolist() == sorted(users) and stops[-1] == 6 and starts[0] == 0
+        sizes.append(stops[0] - starts[0])
+    np.testing.assert_allclose(np.bincount(sizes, minlength=4)[1:] / 300, 1 / 3, atol=0.08)
