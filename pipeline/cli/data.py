@@ -1,4 +1,4 @@
-"""The verbs on data: make it, compare it, review its schema, forget a person."""
+"""The verbs on data: make it, draw it, compare it, forget a person."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import typer
 
 from homefeed.components.drift.compare import run_drift
 from homefeed.components.example_validator.dataset_page import write_page
-from homefeed.components.schema_gen import review
 from homefeed.pipeline import forget as forgetting
-from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
+from homefeed.pipeline.cli.terminal import Json, console, print_json
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 
 data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
-schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder to write; made if missing.")]
 
@@ -117,37 +115,3 @@ def forget(
     if done.traces:
         console.print("still found in: " + ", ".join(done.traces))
         raise typer.Exit(1)
-
-
-@schema_app.command("infer")
-def schema_infer(data: Data, as_json: Json = False) -> None:
-    """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
-    written = [str(path) for path in review.infer(data)]
-    print_json(written) if as_json else console.print("\n".join(written))
-
-
-@schema_app.command("diff")
-def schema_diff(data: Data, as_json: Json = False) -> None:
-    """List what the data would change in the curated schema; exit 1 if there is anything."""
-    proposals = review.diff(data)
-    _show(proposals, as_json)
-    if proposals:
-        raise typer.Exit(1)
-
-
-@schema_app.command("accept")
-def schema_accept(
-    data: Data,
-    features: Annotated[list[str] | None, typer.Argument(help="table.column …; all if none is named.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write proposals into the curated schema."""
-    _show(review.accept(data, features or None), as_json)
-
-
-def _show(proposals: list[review.Proposal], as_json: bool) -> None:
-    if as_json:
-        print_json([dataclasses.asdict(proposal) for proposal in proposals])
-    for proposal in () if as_json else proposals:
-        console.print(f"{proposal.feature}: {proposal.change}", markup=False)
-        console.print("\n".join(proposal.lines), markup=False)
