@@ -41,7 +41,7 @@ def served(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
 
 def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     start, stop = TRAIN.row_splits[2], TRAIN.row_splits[2] + 4
-    types = ["", "[UNK]", *TRAIN.vocabularies["event_type"]]
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     genders = ["", "[UNK]", *TRAIN.vocabularies["gender"]]
     request = {
         "history": [[CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start:stop]]],
@@ -96,7 +96,7 @@ def test_gaps_and_unknown_ids_in_a_history_change_nothing(ranker: Ranker) -> Non
     plain = _ask(module)
     start = TRAIN.row_splits[2]
     ids = [CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start : start + 4]]
-    types = ["", "[UNK]", *TRAIN.vocabularies["event_type"]]
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     gaps = {
         "history": [["zz", ids[0], "", ids[1], ids[2], "zz", ids[3], ""]],
         "history_value": [np.insert(TRAIN.value[start : start + 4], [0, 1, 3, 4], 9.0).tolist()],
