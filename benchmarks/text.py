@@ -108,10 +108,10 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     tasks = Tasks.of(parts.catalogue, parts.train, parts.evaluation, settings)
     asked = requests.of_events(parts.test, rows, dataclasses.replace(settings, max_requests=10**9))
     queries, (_, query) = unique_queries(requests.queries_alone(tasks.queries), asked)
-    tasks = tasks.with_queries(queries)
     test = Task(asked, query, rows, tasks.train.log_counts)
-    tokens = texts.Tokens.of(parts.catalogue, queries, vocabulary, LENGTH)
-    fitter = fitting.Fitter(tasks, tokens, settings)
+    known = texts.shared_words(parts.catalogue, tasks.queries, len(vocabulary))
+    tokens = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH, known))
+    fitter = fitting.Fitter(tasks.with_queries(queries), tokens, settings)
     users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
     arms: dict[str, Ranked] = {}
 
@@ -128,13 +128,14 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     arm(fitting.BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)), time.process_time())
     start = time.process_time()
     heads = arm(fitting.FROZEN, tokens.read(reading.Reader(bert)), start)
-    training.fine_tune(bert, heads, tokens, tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
+    training.fine_tune(bert, heads, tokens, fitter.tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
     tuned = tokens.read(reading.Reader(bert))
     arm(fitting.FINE_TUNED, tuned, start)
     arm(fitting.SHUFFLED, tuned.shuffled(settings.seed), time.process_time())
     if preset:
         start = time.process_time()
-        beside = tokens.read(reading.Reader(berts.load_bert(preset)))
+        whole = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH))
+        beside = whole.read(reading.Reader(berts.load_bert(preset)))
         arm(fitting.PRESET, beside, start)
         arm(f"{fitting.FINE_TUNED} beside {fitting.PRESET}", tuned.beside(beside), start)
     return Run(arms, users)

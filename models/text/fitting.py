@@ -104,9 +104,13 @@ def fit(
         settings: sizes, rates and lengths.
     """
     tasks = Tasks.of(catalogue, train, evaluation, settings)
-    tokens = Tokens.of(catalogue, tasks.queries, vocabulary, bert.max_sequence_length)
+    known = texts.shared_words(catalogue, tasks.queries, len(vocabulary))
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, bert.max_sequence_length, known))
     fitter = Fitter(tasks, tokens, settings)
-    beside = tokens.read(reading.Reader(preset)) if preset is not None else None
+    beside = None
+    if preset is not None:
+        whole = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, preset.max_sequence_length))
+        beside = whole.read(reading.Reader(preset))
     read = tokens.read(reading.Reader(bert))
     heads, best = fitter.arm(FROZEN, read), FROZEN
     start = bert.get_weights()

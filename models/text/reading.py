@@ -21,30 +21,42 @@ NUM_SPECIAL = len(wordpiece.SPECIAL_TOKENS)
 _BATCH = 256
 
 
-def with_ends(token_ids: tf.Tensor, vocabulary: Sequence[str], length: int) -> tf.Tensor:
-    """Texts as BERT reads them: [CLS] text [SEP].
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Turns texts into what BERT reads: [CLS] text [SEP].
 
-    Args:
-        token_ids: [num_texts, tokens] int32, 0-padded.
+    Attributes:
         vocabulary: tokens by id.
         length: the most tokens, ends counted.
-
-    Returns:
-        [num_texts, tokens + 2 or length] int32; a text without tokens stays without.
-
-    Example:
-        >>> with_ends(np.array([[7, 8, 9], [7, 0, 0], [0, 0, 0]]), ["[PAD]", "[UNK]", "[CLS]", "[SEP]"], 4).numpy()
-        array([[2, 7, 8, 3],
-               [2, 7, 3, 0],
-               [0, 0, 0, 0]], dtype=int32)
+        known: [num_tokens] bool, the words that are read; the others are left out. None: all are.
     """
-    kept = tf.cast(token_ids[:, : length - 2], tf.int32)
-    cls, sep = (vocabulary.index(token) for token in (wordpiece.CLS, wordpiece.SEP))
-    num_tokens = tf.math.count_nonzero(kept, axis=1, dtype=tf.int32)
-    ended = tf.pad(kept, [[0, 0], [1, 1]])
-    ended += tf.one_hot(tf.zeros_like(num_tokens), tf.shape(ended)[1], cls, dtype=tf.int32)
-    ended += tf.one_hot(num_tokens + 1, tf.shape(ended)[1], sep, dtype=tf.int32)
-    return ended * tf.cast(num_tokens > 0, tf.int32)[:, None]
+
+    vocabulary: Sequence[str]
+    length: int
+    known: npt.NDArray[np.bool_] | None = None
+
+    def __call__(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[num_texts, tokens] int32, 0-padded → [num_texts, up to tokens + 2] int32.
+
+        A text without a word that is read stays without a token.
+
+        Example:
+            >>> ends = Ends(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "x"], 4, np.array([1, 1, 1, 1, 1, 0], bool))
+            >>> ends(tf.constant([[4, 4, 4], [5, 4, 0], [5, 0, 0]])).numpy()
+            array([[2, 4, 4, 3],
+                   [2, 4, 3, 0],
+                   [0, 0, 0, 0]], dtype=int32)
+        """
+        if self.known is not None:
+            kept = tf.gather(tf.constant(self.known), token_ids) & (token_ids > 0)
+            token_ids = tf.ragged.boolean_mask(token_ids, kept).to_tensor(shape=[None, token_ids.shape[1]])
+        token_ids = token_ids[:, : self.length - 2]
+        cls, sep = (list(self.vocabulary).index(token) for token in (wordpiece.CLS, wordpiece.SEP))
+        num_tokens = tf.math.count_nonzero(token_ids, axis=1, dtype=tf.int32)
+        ended = tf.pad(token_ids, [[0, 0], [1, 1]])
+        ended += tf.one_hot(tf.zeros_like(num_tokens), tf.shape(ended)[1], cls, 0, dtype=tf.int32)
+        ended += tf.one_hot(num_tokens + 1, tf.shape(ended)[1], sep, 0, dtype=tf.int32)
+        return ended * tf.cast(num_tokens > 0, tf.int32)[:, None]
 
 
 def read(bert: Any, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -13,7 +13,7 @@ class Settings:
     head_size: int = 16  # Size of the vectors whose inner product says how well a text suits a request.
     num_events: int = 50  # Newest events of a history that are read.
     dropout: float = 0.1  # Of readings, while heads train.
-    head_steps: int = 1000  # The most steps of the heads, each time they are fitted.
+    head_steps: int = 600  # The most steps of the heads, each time they are fitted.
     head_learning_rate: float = 3e-3
     head_weight_decay: float = 0.01
     batch_size: int = 256  # Requests a step.
@@ -22,8 +22,9 @@ class Settings:
     held_out: float = 0.1  # Share of known items that are kept from training, to stop and choose by.
     # BERT.
     bert_dropout: float = 0.1  # Of a compact BERT, while it trains.
-    fine_tuning_steps: int = 300  # 0: BERT stays as it was.
+    fine_tuning_steps: int = 200  # 0: BERT stays as it was.
     bert_learning_rate: float = 2e-3
+    word_learning_rate: float = 2e-4  # Of its table of words: slower, lest it learns titles by heart.
     joint_learning_rate: float = 1e-3  # Of the heads while BERT trains.
     bert_weight_decay: float = 0.01
     texts_per_step: int = 160  # Items whose texts BERT reads with gradient.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from homefeed.models.text import reading
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+
+MIN_TEXTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +69,9 @@ class Tokens:
     queries: Ints
 
     @classmethod
-    def of(cls, catalogue: Catalogue, queries: Ints, vocabulary: Sequence[str], length: int) -> Tokens:
-        """The texts of a catalogue, and queries without ends, cut to `length`."""
-        both = (reading.with_ends(tf.constant(part), vocabulary, length) for part in (catalogue.token_ids, queries))
-        return cls(*(part.numpy() for part in both))
+    def of(cls, catalogue: Catalogue, queries: Ints, ends: reading.Ends) -> Tokens:
+        """The texts of a catalogue, and queries, which have no ends yet."""
+        return cls(*(ends(tf.constant(part)).numpy() for part in (catalogue.token_ids, queries)))
 
     def read(self, reader: Callable[[Ints], Floats]) -> Texts:
         """Readings on the scale of the items'."""
@@ -84,6 +85,21 @@ def standardised(tokens: Tokens, items: Floats, queries: Floats) -> Texts:
         return Texts(np.zeros_like(items), np.zeros_like(queries), reading.Scale.of(items))
     scale = reading.Scale.of(items[speaks])
     return Texts(scale(items) * speaks[:, None], scale(queries) * asks[:, None], scale)
+
+
+def shared_words(catalogue: Catalogue, queries: Ints, num_tokens: int) -> npt.NDArray[np.bool_]:
+    """[num_tokens] bool: what at least MIN_TEXTS known items' texts or queries hold, or is special.
+
+    The others tell nothing of other items; read, they would be learnt by heart.
+    """
+    known = catalogue.token_ids[catalogue.train_counts > 0]
+    counts = np.zeros(num_tokens, np.int64)
+    for part in (known, queries):
+        row, place = np.nonzero(part)
+        pairs = np.unique(np.stack([row, part[row, place]]), axis=1)
+        counts += np.bincount(pairs[1], minlength=num_tokens)
+    counts[: reading.NUM_SPECIAL] = MIN_TEXTS
+    return counts >= MIN_TEXTS
 
 
 def bag_of_words(tokens: Tokens, rows: npt.NDArray[np.int64], num_tokens: int) -> Texts:

@@ -229,8 +229,11 @@ def fine_tune(
         return loss(batch, batch["history_readings"], batch["query_readings"], (readings - mean) / deviation)
 
     bert.pooled_dense.trainable = False  # Nothing reads it.
+    words = bert.token_embedding.trainable_variables
+    others = [variable for variable in bert.trainable_variables if all(variable is not word for word in words)]
     groups = [
-        (bert.trainable_variables, settings.bert_learning_rate, settings.bert_weight_decay),
+        (others, settings.bert_learning_rate, settings.bert_weight_decay),
+        (words, settings.word_learning_rate, 0.0),
         (heads.trainable_variables, settings.joint_learning_rate, settings.head_weight_decay),
     ]
     step = stepper(forward, groups, settings.fine_tuning_steps, 0.2)

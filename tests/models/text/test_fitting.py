@@ -69,7 +69,7 @@ def test_fine_tuning_changes_bert_through_candidates_texts_alone() -> None:
     tasks = Tasks.of(catalogue, train, train, SETTINGS)
     berts.keras_seed(0)
     bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
-    tokens = Tokens.of(catalogue, tasks.queries, VOCABULARY, 16)
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(VOCABULARY, 16))
     before = {weight.path: np.array(weight) for weight in bert.weights}
     heads = training.fit_heads(tokens.read(reading.Reader(bert)), tasks.fitted, tasks.judged, SETTINGS).heads
     training.fine_tune(bert, heads, tokens, tasks.fitted, 4, SETTINGS)

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from homefeed.models.ranking import bert as berts
 from homefeed.models.text import reading
-from homefeed.models.text.texts import Tokens, bag_of_words
-from tests.models.text.worlds import VOCABULARY
+from homefeed.models.text.texts import Tokens, bag_of_words, shared_words
+from tests.models.text.worlds import NEW, VOCABULARY, make_world
 
 
 def test_a_reading_is_the_mean_over_the_tokens_that_are_there() -> None:
@@ -58,3 +60,16 @@ def test_in_the_graph_the_scale_is_the_same() -> None:
     mean, deviation = reading.in_graph_scale(tf.constant(readings))
     np.testing.assert_allclose(mean, readings.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(deviation, readings.std(axis=0), rtol=1e-4)
+
+
+def test_words_that_few_texts_hold_are_not_read() -> None:
+    catalogue, _ = make_world()
+    tokens = catalogue.token_ids.copy()
+    tokens[1:3, 3] = 10  # In two texts.
+    tokens[:, :3] = np.where(tokens[:, :3] == 10, 9, tokens[:, :3])
+    tokens[NEW[0], 3] = 10  # And in one of an item that nobody had.
+    catalogue = dataclasses.replace(catalogue, token_ids=tokens)
+    shared = shared_words(catalogue, np.array([[0, 0]], np.int32), len(VOCABULARY))
+    assert np.flatnonzero(~shared).tolist() == [10]
+    shared = shared_words(catalogue, np.array([[0, 0], [10, 10]], np.int32), len(VOCABULARY))
+    assert shared.all(), "a query is a third text"
