@@ -37,7 +37,7 @@ coverage: $(READY)  ## Run the tests and print how much of each room they reach.
 	$(BIN)/python -m pytest --cov=homefeed --cov=homefeed_client --cov-report=term:skip-covered
 
 golden: $(READY)  ## Accept what the compiled Kubeflow package looks like now.
-	$(BIN)/python -m pytest tests/pipeline/test_kubeflow.py -k golden --refresh-golden
+	$(BIN)/python -m pytest tests/pipeline/deploy/kubeflow -k golden --refresh-golden
 
 check: $(READY)  ## Lint, check the format and the types.
 	$(BIN)/ruff check .

@@ -137,8 +137,10 @@ def biases(data: RatingData, kind: str) -> Floats:
 def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     """Method → figures on the test split."""
     from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-    from homefeed.models.ranking import bert, training
     from homefeed.models.ranking.ranker import Ranker
+    from homefeed.models.ranking.text import bert
+    from homefeed.models.ranking.training import fit as training
+    from homefeed.models.ranking.training.on_eval import predict
 
     config = dataclasses.replace(RATINGS, seed=seed)
     bert.keras_seed(seed)
@@ -148,7 +150,7 @@ def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     ranker = Ranker(backbone, text, data.catalogue, data.train, config)
     trained = training.fit(ranker, data.catalogue, data.train, data.evaluation, _nothing, config)
     elapsed = time.process_time() - start
-    probability, rating, positive, value = training.predict(trained, data.test)
+    probability, rating, positive, value = predict(trained, data.test)
     constant = np.full_like(positive, data.train.positive.mean())
     mean = np.full_like(value, data.train.value.mean())
     of_biases = biases(data, "positive"), biases(data, "value")
@@ -160,5 +162,5 @@ def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     }
 
 
-def _nothing(sequences: Sequences, moments: Any, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    return np.zeros((len(moments), k), np.int32), np.zeros((len(moments), k), np.float32)
+def _nothing(sequences: Sequences, points: Any, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    return np.zeros((len(points), k), np.int32), np.zeros((len(points), k), np.float32)

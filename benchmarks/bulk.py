@@ -53,7 +53,9 @@ def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
 
 def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: int) -> dict[str, Any]:
     """Users a CPU second, of both ways."""
-    from homefeed.components.bulk_inferrer import component as bulk_inferrer
+    from homefeed.components import bulk_inferrer
+    from homefeed.components.bulk_inferrer.beam import infer
+    from homefeed.components.bulk_inferrer.shards import make_shards
     from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
     from homefeed.serving.process import model_server
     from homefeed.serving.profiles import FILE_NAME, ProfileStore
@@ -66,9 +68,9 @@ def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: in
     saved_model = root / "serving" / FUSED / "1"
     Recommender(LocalPredictor({FUSED: saved_model})).recommend(requests[:1])  # TensorFlow has started.
     config = bulk_inferrer.Config()
-    shards = bulk_inferrer.make_shards(requests, config.shard_users)
+    shards = make_shards(requests, config.shard_users)
     started = time.process_time()
-    bulk_inferrer.infer(shards, saved_model, folder, config)
+    infer(shards, saved_model, folder, k=config.k, batch_size=config.batch_size)
     bulk_seconds = time.process_time() - started
     with model_server({FUSED: root / "serving" / FUSED}, folder) as address:
         served = Recommender(GrpcPredictor(address))

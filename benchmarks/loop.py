@@ -52,11 +52,11 @@ SETTINGS = (
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",
     "behavior_pretrainer.epochs=1",
-    "behavior_pretrainer.moments_per_user=1",
+    "behavior_pretrainer.points_per_user=1",
     "behavior_pretrainer.num_tokens=48",
     "ranking_trainer.width=16",
     "ranking_trainer.num_tokens=48",
-    "ranking_trainer.moments_per_user=2",
+    "ranking_trainer.points_per_user=2",
     "ranking_trainer.epochs_without_text=2",
     "ranking_trainer.epochs_with_text=1",
     "infra_validator.num_requests=5",
@@ -166,7 +166,7 @@ def make_questions(store: pathlib.Path, spans: Sequence[str], week: int) -> Ques
 
 def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, Floats]:
     """NDCG@10 of a pushed version on each slice: [num_questions of the slice]."""
-    from homefeed.components.evaluator import component as evaluator
+    from homefeed.components.evaluator.answers import ask
     from homefeed.models.evaluation import metrics
     from homefeed.serving.predictors import LocalPredictor
     from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
@@ -175,7 +175,7 @@ def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, F
     predictor = LocalPredictor({name: serving / name / str(version) for name in (RETRIEVAL, RANKING)})
 
     def ndcg(predictor: Predictor, questions: Questions) -> Floats:
-        answers = evaluator.ask(Recommender(predictor), questions.requests, questions.targets, 128)
+        answers = ask(Recommender(predictor), questions.requests, questions.targets, 128)
         return metrics.ndcg(answers.ranking, 10)
 
     everything = ndcg(predictor, questions)
@@ -192,7 +192,8 @@ def run_weeks(folder: pathlib.Path, num_weeks: int, settings: Sequence[str]) -> 
     from homefeed.components.artifacts.types import GateClosed
     from homefeed.models.evaluation import metrics
     from homefeed.pipeline.datasets.sample import write_weeks
-    from homefeed.pipeline.loop.retrain import Options, retrain
+    from homefeed.pipeline.loop.options import Options
+    from homefeed.pipeline.loop.retrain import retrain
 
     clean, delivered, data, root = (folder / name for name in ("clean", "delivered", "data", "root"))
     spans = write_weeks(clean, num_weeks=num_weeks)

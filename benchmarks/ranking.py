@@ -28,9 +28,11 @@ import numpy.typing as npt
 
 from benchmarks import _ratings, results
 from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
-from homefeed.components import behavior_pretrainer, ranking_trainer, retrieval_trainer
+from homefeed.components import behavior_pretrainer, evaluator, ranking_trainer, retrieval_trainer
+from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
-from homefeed.components.evaluator import component as evaluator
+from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW, evaluate
+from homefeed.components.evaluator.queries import make_queries
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.sequences import Sequences
@@ -51,7 +53,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "late distilled from cross, short": {**SHORT, "distil_weight": 1.0},
 }
 # A BERT from elsewhere is large, and its head for masked words has to learn first.
-PRESET_PRETRAINING = {"learning_rate": 5e-4, "batch_size": 16, "epochs": 1, "moments_per_user": 3}
+PRESET_PRETRAINING = {"learning_rate": 5e-4, "batch_size": 16, "epochs": 1, "points_per_user": 3}
 PRESET_RANKING = {"fine_tune": "lora", "bert_learning_rate": 5e-4}
 P3 = {"p3": "random", "p3-temporal": "temporal"}
 QUICK_STORE = {"num_users": 60, "num_items": 80, "num_events": 1200}
@@ -116,9 +118,9 @@ def prepare(
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
         retrieval={"num_epochs": 1} if quick else {},
         pretraining=(PRESET_PRETRAINING if bert_preset else {})
-        | ({"epochs": 1, "moments_per_user": 1} if quick else {}),
+        | ({"epochs": 1, "points_per_user": 1} if quick else {}),
         ranking=(PRESET_RANKING if bert_preset else {})
-        | ({"epochs_without_text": 1, "moments_per_user": 1} if quick else {}),
+        | ({"epochs_without_text": 1, "points_per_user": 1} if quick else {}),
     )
 
 
@@ -148,7 +150,8 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     Returns:
         One entry, and for the default settings a second: the same ranker when items carry other items' texts.
     """
-    from homefeed.models.ranking import export
+    from homefeed.components.ranking_trainer.train import fit
+    from homefeed.models.ranking.export import RankingModule
 
     config = ranking_trainer.Config(**{**bench.ranking, **ABLATIONS.get(name, {})}, seed=seed)
     catalogue = bench.catalogue
@@ -156,10 +159,9 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
         catalogue = dataclasses.replace(catalogue, token_ids=np.zeros_like(catalogue.token_ids))
     if name.startswith("items by id alone"):
         catalogue = dataclasses.replace(catalogue, categorical={}, numeric={})
-    inputs = ranking_trainer.Inputs(bench.graph, bench.examples, bert, retrieval)
-    splits = bench.train, bench.evaluation
+    data = TrainingData(catalogue, bench.train, bench.evaluation, bench.vocabulary)
     start = time.process_time()
-    trained = ranking_trainer.fit(catalogue, *splits, bench.vocabulary, inputs, config)
+    trained = fit(data, bert, retrieval, config)
     cost = {"cpu_seconds": time.process_time() - start}
     # What the ranker alone makes of the candidates, whatever the blend makes of it: as it was kept.
     cost["eval_list"] = min(trained.epochs, key=lambda epoch: epoch.eval_loss).eval_list
@@ -168,7 +170,7 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     def measured() -> Ranked:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             model = Model(pathlib.Path(folder))
-            export.save(export.RankingModule(trained, catalogue, bench.train), model.serving_dir)
+            RankingModule(trained, catalogue, bench.train).save(model.serving_dir)
             return Ranked(*_ask(bench, retrieval, model), cost | measure_latency(model.serving_dir, catalogue))
 
     found = {name: measured()}
@@ -188,13 +190,13 @@ def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
     recommender = Recommender(LocalPredictor(folders))
-    ranks = evaluator.evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config())
-    return metrics.ndcg(ranks[evaluator.RANKING_ROW], 10), metrics.ndcg(ranks[evaluator.RETRIEVAL_ROW], 10)
+    ranks = evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config().limits)
+    return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
 
 
 def slices(bench: Bench) -> dict[str, npt.NDArray[np.bool_]]:
     """Slice → mask over the test queries, in the Evaluator's order."""
-    queries = evaluator.make_queries(bench.test, evaluator.Config().max_queries)
+    queries = make_queries(bench.test, evaluator.Config().max_queries)
     length = np.array([len(history) for history in queries.histories])
     count = bench.catalogue.train_counts[queries.targets]
     searched = np.zeros(len(queries), bool)

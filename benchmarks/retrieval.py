@@ -183,7 +183,7 @@ def measure(data: Data, seeds: Sequence[int]) -> dict[str, list[Result]]:
     }
     found = {name: [measure_baseline(baseline, data)] for name, baseline in rivals.items()}
     # linear_rank 0: the towers alone.
-    sasrec = Hyperparameters(linear_rank=0, id_dropout=0.0, novelty_share=0.0)
+    sasrec = Hyperparameters(linear_rank=0, id_dropout=0.0, cold_start_share=0.0)
     rival = [measure_retrieval(ids_only(data), dataclasses.replace(sasrec, seed=seed)) for seed in seeds]
     ours = [measure_retrieval(data, Hyperparameters(seed=seed)) for seed in seeds]
     found["ids only (SASRec-like)"] = [timed for timed, _ in rival]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
 from homefeed.models.requests import Request, requests_from_sequences
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
@@ -133,8 +134,6 @@ def _both_ways(recommender: Recommender, requests: Sequence[Request]) -> tuple[l
 
 
 def _make_requests(inputs: Inputs, num_requests: int) -> list[Request]:
-    from homefeed.components.artifacts import transformed
-
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     sequences = transformed.load_sequences(inputs.transform_graph, inputs.examples, "eval")
     rows = np.arange(min(num_requests, sequences.num_users), dtype=np.int64)

@@ -6,9 +6,9 @@ import dataclasses
 import pathlib
 import tempfile
 
+from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import (
     Examples,
-    GateClosed,
     InfraBlessing,
     Model,
     ModelBlessing,
@@ -61,8 +61,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         GateClosed: a blessing was refused.
     """
     for gate in (inputs.blessing, inputs.infra_blessing):
-        if reasons := gate.reasons():
-            raise GateClosed(type(gate).__name__, reasons)
+        gate.require_open()
     releases = Releases(config.serving_dir)
     with tempfile.TemporaryDirectory() as folder:
         profiles = pathlib.Path(folder) / FILE_NAME
@@ -83,8 +82,6 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
-    from homefeed.components.artifacts import transformed
-
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     profiles = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import Examples, ExampleStatistics
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ def describe(batches: Iterable[pa.RecordBatch], config: Config) -> Any:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Writes the statistics of every split."""
-    from homefeed.components.artifacts import example_io
-
     num_splits = 0
     for table in (field.name for field in dataclasses.fields(Inputs)):
         examples: Examples = getattr(inputs, table)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.shared import saved_model
 from homefeed.models.shared.string_table import StringTable
 
 _OF_CANDIDATES = ("candidates", "retrieval_scores", "candidate_token_ids")
@@ -77,12 +78,14 @@ class Fused(tf.Module):
             return tf.zeros([tf.shape(item_ids)[0], 1, 1], tf.int32)
         return tf.gather(self._new_texts, self._new_rows.lookup(item_ids))
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Saves `recommend`, also under TensorFlow Serving's default name."""
+    def signatures(self) -> dict[str, Any]:
+        """`recommend`, also under TensorFlow Serving's default name."""
         recommend = tf.function(self.recommend).get_concrete_function(**self.specs)
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        signatures = {"serving_default": recommend, "recommend": recommend}
-        tf.saved_model.save(self, str(folder), signatures=signatures, options=options)
+        return {"serving_default": recommend, "recommend": recommend}
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the SavedModel."""
+        saved_model.save(self, folder)
 
 
 def _inputs(signature: Any) -> dict[str, tf.TensorSpec]:

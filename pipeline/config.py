@@ -12,10 +12,13 @@ import pydantic
 import yaml
 
 from homefeed.pipeline.dag import Dag
+from homefeed.schemas.errors import HomefeedError
 
 
-class ConfigError(ValueError):
+class ConfigError(HomefeedError, ValueError):
     """The configuration names something that does not exist, or gives it a value of the wrong kind."""
+
+    exit_code = 2
 
 
 def load_config(

@@ -19,6 +19,7 @@ from homefeed.pipeline.config import ConfigError, load_config
 from homefeed.pipeline.dag import Dag
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
+from homefeed.pipeline.runner.root import RunRoot
 
 STUDY_FILE = "tune.sqlite"
 METHODS = ("retrieval + ranking", "retrieval")
@@ -125,7 +126,7 @@ def tune(
         value = _objective(evaluation)
         trial.set_user_attr("evaluation", str(evaluation))
         result = Trial(trial.number, chosen, value, str(evaluation))
-        _record(metadata or str(root / "metadata.sqlite"), name, study.study_name, result)
+        _record(metadata or str(RunRoot(root).metadata), name, study.study_name, result)
         study.tell(trial, value)
         finished(result)
     return sorted(_finished(study), key=lambda trial: -trial.value)

@@ -67,16 +67,21 @@ def _find(paths: Iterable[str], pattern: str) -> list[tuple[str, str, str]]:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\{SPAN\}|\{VERSION\}|\*)", pattern)
-    names = {SPAN: r"(?P<span>[^/]+)", VERSION: r"(?P<version>[^/]+)", "*": "[^/]*"}
+    """Of the paths that a pattern means: as globs do, and a folder stands for all that is below it."""
+    names = {SPAN: r"(?P<span>[^/]+)", VERSION: r"(?P<version>[^/]+)", "*": "[^/]*", "**/": "(?:.*/)?", "**": ".*"}
     seen: set[str] = set()
     out = ""
-    for part in parts:
+    for part in re.split(r"(\{SPAN\}|\{VERSION\}|\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern.rstrip("/")):
         name = part.strip("{}").lower()
-        out += f"(?P={name})" if part in seen else names.get(part, re.escape(part))
+        if part in seen:
+            out += f"(?P={name})"
+        elif part == "?" or part.startswith("["):
+            out += "[^/]" if part == "?" else part.replace("[!", "[^")
+        else:
+            out += names.get(part, re.escape(part))
         if part in (SPAN, VERSION):
             seen.add(part)
-    return re.compile(out)
+    return re.compile(f"{out}(?:/.*)?")
 
 
 def _choose(spans: list[str], wanted: str) -> list[str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import ast
+import contextlib
+import json
 import math
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import Feature, Kind
+from homefeed.schemas import times
+from homefeed.schemas.dataset import Feature, Kind, Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +25,27 @@ Why = Callable[[int], str]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LIST_SEPARATOR = "|"
+OBJECTS = "is a list of something else than text and numbers"
+MISSING = ("", "\\N")  # What stands for a missing value in every column; the second is MySQL's and PostgreSQL's.
+NO_WORDS: tuple[Kind, ...] = ("id", "timestamp", "number")
+"""Kinds of columns that have no words for values, so that some words say that there is none."""
+WORDS = (
+    "nan",
+    "none",
+    "null",
+    "nil",
+    "nat",
+    "<na>",
+    "n/a",
+    "#n/a",
+    "undefined",
+    "NaN",
+    "None",
+    "Null",
+    "NaT",
+    "-nan",
+)
+MISSING_WORDS = (*MISSING, *WORDS, *(word.upper() for word in WORDS))
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
@@ -36,26 +61,33 @@ def arrow_type(kind: Kind) -> pa.DataType:
     return types.get(kind, pa.string())
 
 
-def understand(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
+def understand(text: pa.Array, feature: Feature, unit: Unit | None = None) -> tuple[pa.Array, Mask, Why]:
     """Reads a column as what it was declared to be.
 
     Args:
-        text: [num_rows] string, or list of strings. Missing is null, "" or an empty list.
+        text: [num_rows] string, or list of strings; or int64, of times that are Unix seconds. Missing is null, "",
+            an empty list, or one of MISSING_WORDS.
         feature: its kind, whether it must be there, and which values are allowed.
+        unit: of times that are numbers, where none is declared.
 
     Returns:
         [num_rows] of `arrow_type`, null where missing or wrong; [num_rows] whether it is wrong; and why.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     readers = {
-        "timestamp": _timestamps,
         "number": _numbers,
         "categories": _categories,
         "embedding": _embeddings,
     }
-    column, wrong, reason = readers.get(feature.kind, _texts)(text, feature)
+    if feature.kind == "timestamp":
+        column, wrong, reason = _timestamps(text, feature, feature.unit or unit or "s")
+    else:
+        column, wrong, reason = readers.get(feature.kind, _texts)(text, feature)
     missing = _numpy(pc.is_null(column)) & ~wrong
+    if wrong.any():
+        column = pc.if_else(pa.array(wrong), pa.nulls(len(column), column.type), column)
     if feature.required:
         wrong = wrong | missing
 
@@ -65,69 +97,32 @@ def understand(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     return column, wrong, why
 
 
-def to_text(column: pa.Array) -> tuple[pa.Array, Mask]:
-    """A typed column (from Parquet) as the text it would have in CSV, and where that is not valid UTF-8."""
+def count_units(text: pa.Array) -> Counter[Unit]:
+    """As `times.count_units`, of a column of times as it was read."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    kind = column.type
-    fine = np.zeros(len(column), bool)
-    if pa.types.is_dictionary(kind):
-        return to_text(column.dictionary_decode())
-    if pa.types.is_string(kind):
-        return column, fine
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner, _ = to_text(column.flatten())
-        offsets = np.concatenate([[0], np.cumsum(_numpy(pc.fill_null(pc.list_value_length(column), 0)))])
-        lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner)
-        return pc.if_else(pc.is_valid(column), lists, pa.nulls(len(column), lists.type)), fine
-    if pa.types.is_temporal(kind):
-        seconds = column.cast(pa.timestamp("s", tz=getattr(kind, "tz", None)), safe=False).cast(pa.int64())
-        return seconds.cast(pa.string()), fine
-    try:
-        return column.cast(pa.string()), fine
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        texts = [_decode(value) for value in column.to_pylist()]
-        wrong = np.array([isinstance(value, UnicodeDecodeError) for value in texts])
-        return pa.array([None if bad else t for t, bad in zip(texts, wrong, strict=True)], pa.string()), wrong
+    if not pa.types.is_string(text.type):
+        return Counter()
+    return times.count_units(_none_if_missing(text, "timestamp"))
 
 
-def split(text: str) -> list[str]:
-    """The parts of a list that is written as one string: `a|b`.
+def split(text: str) -> list[str] | None:
+    """The parts of a list that is written as one string: `a|b`, or as JSON and Python write lists.
 
-    >>> split("Action|Comedy")
-    ['Action', 'Comedy']
+    None: it is a list of something else than text and numbers.
+
+    >>> split("Action|Comedy"), split("['Action', 'Comedy']"), split("[{'id': 1}]")
+    (['Action', 'Comedy'], ['Action', 'Comedy'], None)
     """
-    return [part for part in text.split(LIST_SEPARATOR) if part]
-
-
-def seconds(text: str) -> int | None:
-    """Unix seconds of a time in seconds, milli-, micro- or nanoseconds, or ISO 8601 (UTC if it says nothing).
-
-    A number's unit is told by its size: up to 10^11 seconds (the year 5138), then a thousand of each.
-
-    >>> seconds("881250949"), seconds("881250949000"), seconds("1997-12-04T15:55:49Z")
-    (881250949, 881250949, 881250949)
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        try:
-            moment = datetime.datetime.fromisoformat(text.strip())
-        except ValueError:
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=datetime.UTC)
-        return math.floor(moment.timestamp())
-    if not abs(number) < 1e20 or "_" in text:
+    parts: Any = [part for part in text.split(LIST_SEPARATOR) if part]
+    if text.startswith("[") and text.endswith("]"):
+        for parse in (json.loads, ast.literal_eval):
+            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                parts = parse(text)
+                break
+    if not all(isinstance(part, str | int | float) for part in parts):
         return None
-    try:
-        whole = int(text)  # Exact, where a float of nanoseconds would not be.
-    except ValueError:
-        whole = math.floor(number)
-    while abs(whole) >= 10**11:
-        whole //= 1000
-    return whole
+    return [str(part) for part in parts if part != ""]
 
 
 def _texts(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
@@ -137,7 +132,7 @@ def _texts(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     if pa.types.is_list(text.type):
         lengths = _numpy(pc.fill_null(pc.list_value_length(text), 0))
         return pa.nulls(len(text), pa.string()), lengths > 0, lambda row: "is a list, expected one value"
-    column = _none_if_empty(text)
+    column = _none_if_missing(text, feature.kind)
     if feature.domain is None:
         return column, np.zeros(len(text), bool), _never
     allowed = pc.or_(pc.is_in(column, pa.array(feature.domain)), pc.is_null(column))
@@ -148,7 +143,7 @@ def _numbers(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text, lists, reason = _texts(text, Feature(kind="text"))
+    text, lists, reason = _texts(text, feature.model_copy(update={"domain": None}))
     try:
         number = _numpy(pc.fill_null(text.cast(pa.float64()), math.nan))
         garbled = lists
@@ -172,47 +167,36 @@ def _numbers(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     return pa.array(kept, mask=missing), outside | garbled, why
 
 
-def _timestamps(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
+def _timestamps(text: pa.Array, feature: Feature, unit: Unit) -> tuple[pa.Array, Mask, Why]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text, wrong, reason = _texts(text, Feature(kind="text"))
-    whole = _whole_numbers(text)
-    if whole is not None:
-        for _ in range(3):
-            whole = np.where(np.abs(whole) >= 10**11, whole // 1000, whole)
-        return pa.array(whole, mask=_numpy(pc.is_null(text))), wrong, reason
-    parsed = [None if value is None else seconds(value) for value in text.to_pylist()]
-    garbled = np.array([value is None for value in parsed]) & _numpy(pc.is_valid(text))
+    lists, reason = np.zeros(len(text), bool), cast(Why, _never)
+    if not pa.types.is_integer(text.type):
+        text, lists, reason = _texts(text, feature)
+    is_null = _numpy(pc.is_null(text))
+    seconds, wrong = times.read(text, unit, is_declared=feature.unit is not None)
+    wrong &= ~is_null
 
     def why(row: int) -> str:
-        return reason(row) if wrong[row] else "is not a time in Unix seconds or ISO 8601"
+        if lists[row]:
+            return reason(row)
+        if times.is_number(text[row].as_py()):
+            return f"is not in {times.NAMES[unit]}, as the column's times are (`unit` in dataset.yaml says otherwise)"
+        return "is not a time in Unix seconds or ISO 8601"
 
-    return pa.array(parsed, pa.int64()), wrong | garbled, why
-
-
-def _whole_numbers(text: pa.Array) -> npt.NDArray[np.int64] | None:
-    """[num_rows] int64 (0 where null) if all are, which is the usual case and quick to read."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        numbers = _numpy(pc.fill_null(text.cast(pa.int64()), 0))
-    except pa.ArrowInvalid:
-        return None
-    is_hex = pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py()  # Arrow takes 0x10 for 16.
-    return None if is_hex else numbers
+    return pa.array(seconds, mask=is_null | wrong), wrong | lists, why
 
 
 def _categories(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lists = text if pa.types.is_list(text.type) else pc.split_pattern(_none_if_empty(text), LIST_SEPARATOR)
+    lists, garbled = (text, np.zeros(len(text), bool)) if pa.types.is_list(text.type) else _split_all(text)
     parts = lists.flatten()
     owner = _numpy(pc.list_parent_indices(lists))
     kept = _numpy(pc.fill_null(pc.not_equal(parts, ""), False))
-    wrong = np.zeros(len(text), bool)
+    wrong = garbled.copy()
     if feature.domain is not None:
         foreign = kept & ~_numpy(pc.is_in(parts, pa.array(feature.domain)))
         wrong[owner[foreign]] = True
@@ -220,7 +204,20 @@ def _categories(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     column = pa.ListArray.from_arrays(offsets, parts.filter(pa.array(kept)))
     column = pc.if_else(pa.array(counts > 0), column, pa.nulls(len(text), column.type))
-    return column, wrong, lambda row: f"is not all of {_domain(feature)}"
+    return column, wrong, lambda row: OBJECTS if garbled[row] else f"is not all of {_domain(feature)}"
+
+
+def _split_all(text: pa.Array) -> tuple[pa.Array, Mask]:
+    """[num_rows] lists of strings, and which are lists of something else."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = _none_if_missing(text, "categories")
+    if not pc.any(pc.starts_with(text, "[")).as_py():
+        return pc.split_pattern(text, LIST_SEPARATOR), np.zeros(len(text), bool)
+    parts = [None if value is None else split(value) for value in text.to_pylist()]
+    garbled = np.array([value is None for value in parts]) & _numpy(pc.is_valid(text))
+    return pa.array(parts, pa.list_(pa.string())), garbled
 
 
 def _embeddings(text: pa.Array, feature: Feature) -> tuple[pa.Array, Mask, Why]:
@@ -258,21 +255,14 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _none_if_empty(text: pa.Array) -> pa.Array:
+def _none_if_missing(text: pa.Array, kind: Kind) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = pc.equal(text, "")
-    if not pc.any(empty).as_py():
-        return text
-    return pc.if_else(empty, pa.scalar(None, pa.string()), text)
-
-
-def _decode(value: Any) -> str | UnicodeDecodeError | None:
-    try:
-        return value.decode("utf-8") if isinstance(value, bytes) else None if value is None else str(value)
-    except UnicodeDecodeError as error:
-        return error
+    missing = pc.is_in(text, pa.array(MISSING_WORDS if kind in NO_WORDS else MISSING))
+    if kind in NO_WORDS:
+        missing = pc.or_(missing, pc.fill_null(pc.utf8_is_space(text), False))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), text) if pc.any(missing).as_py() else text
 
 
 def _numpy(array: pa.Array) -> npt.NDArray[Any]:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from homefeed.models.requests import Event, Request
+from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import Recommender
 
 
-class LineError(ValueError):
+class LineError(HomefeedError, ValueError):
     """A line of the users' file does not say what is wanted."""
 
 

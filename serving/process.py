@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, model_config
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
 
-class ServerError(RuntimeError):
+class ServerError(HomefeedError, RuntimeError):
     """The model server did not come up."""
 
 

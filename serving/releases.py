@@ -22,22 +22,16 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-CONFIG_FILE = "model.config"
-BATCHING_FILE = "batching.config"
-STABLE, CANARY = "stable", "canary"
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.server_config import BATCHING, BATCHING_FILE, CANARY, CONFIG_FILE, STABLE, model_config
+
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 _RETIRED = ".retired"
 _SAVED_MODEL = "saved_model.pb"
-# Histories and candidate lists differ in length from request to request, and every signature knows padding.
-_BATCHING = """max_batch_size { value: 64 }
-batch_timeout_micros { value: 0 }
-max_enqueued_batches { value: 100 }
-pad_variable_length_inputs: true
-"""
 
 
-class ReleaseError(ValueError):
+class ReleaseError(HomefeedError, ValueError):
     """There is no version of the kind that was asked for."""
 
 
@@ -228,7 +222,7 @@ class Releases:
     def _write_config(self, models: Sequence[str], stable: int | None, canary: int | None) -> None:
         labels = {name: version for name, version in ((STABLE, stable), (CANARY, canary)) if version is not None}
         config = model_config({name: f"{self.root}/{name}" for name in models}, labels)
-        self._write(BATCHING_FILE, _BATCHING.encode())
+        self._write(BATCHING_FILE, BATCHING.encode())
         self._write(CONFIG_FILE, config.encode())
 
     def _write(self, name: str, data: bytes) -> None:
@@ -272,27 +266,6 @@ class Releases:
                 folder = f"{self._root}/{model}"
                 if self._fs.isdir(f"{folder}/{old}"):
                     self._fs.mv(f"{folder}/{old}", f"{folder}/{new}", recursive=True)
-
-
-def model_config(base_paths: Mapping[str, str | pathlib.Path], labels: Mapping[str, int] | None = None) -> str:
-    """A ModelServerConfig in text format.
-
-    Args:
-        base_paths: model name → folder that holds the versions.
-        labels: label → version, of every model. With labels the two newest versions are served, else the newest.
-    """
-    from google.protobuf import text_format
-
-    from homefeed.serving.model_server.messages import ModelServerConfig
-
-    config = ModelServerConfig()
-    for name, base_path in base_paths.items():
-        entry = config.model_config_list.config.add(name=name, base_path=str(base_path), model_platform="tensorflow")
-        if labels:
-            entry.model_version_policy.latest.num_versions = 2
-            for label, version in labels.items():
-                entry.version_labels[label] = version
-    return str(text_format.MessageToString(config))
 
 
 def _assemble(folder: pathlib.Path, saved_model: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:

@@ -17,10 +17,10 @@ SMALL = (
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",
     "behavior_pretrainer.epochs=1",
-    "behavior_pretrainer.moments_per_user=1",
+    "behavior_pretrainer.points_per_user=1",
     "ranking_trainer.width=8",
     "ranking_trainer.num_tokens=32",
-    "ranking_trainer.moments_per_user=1",
+    "ranking_trainer.points_per_user=1",
     "ranking_trainer.epochs_without_text=1",
     "ranking_trainer.epochs_with_text=1",
     # Models this small may well be worse than popularity.

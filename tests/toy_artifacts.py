@@ -6,7 +6,7 @@ import pathlib
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import Examples, InfraBlessing, ModelBlessing, TransformGraph
-from tests.components.transform.test_component import numbers, strings
+from tests.components.ragged import numbers, strings
 from tests.toy_data import toy_catalogue, toy_sequences
 
 

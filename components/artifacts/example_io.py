@@ -1,4 +1,7 @@
-"""Between folders of gzip TFRecords of tf.train.Example and Arrow, column by column."""
+"""Between folders of gzip TFRecords of tf.train.Example and Arrow, column by column.
+
+Every component reads with it, so importing it must cost nothing: TensorFlow and Arrow come with the first call.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts.types import Examples
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from homefeed.components.artifacts.types import Examples
 
 RAGGED_TYPES = {"i": "int64", "u": "int64", "b": "int64", "f": "float32", "O": "binary", "S": "binary"}
 

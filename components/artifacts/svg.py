@@ -1,33 +1,12 @@
-"""Drawings for our HTML pages: inline SVG, no script, no file beside them."""
+"""Drawings for our HTML pages, as inline SVG."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 WIDTH, HEIGHT = 320, 110
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; color: #222; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; } svg { background: #fafafa; } small { color: #666; }
-.grid { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figcaption { font-weight: 600; }
-.bad { color: #b2182b; } .good { color: #1b7837; }
-"""
-
-
-def document(title: str, body: str, style: str = STYLE) -> str:
-    """A page that needs nothing else."""
-    return (
-        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style>{body}</html>\n"
-    )
-
-
-def figure(title: str, drawing: str, note: str = "") -> str:
-    """A drawing with its title above and a note below."""
-    below = f"<br><small>{html.escape(note)}</small>" if note else ""
-    return f"<figure><figcaption>{html.escape(title)}</figcaption>{drawing}{below}</figure>"
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], width: int = 640) -> str:
@@ -51,6 +30,35 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], width: int = 640)
             f'<text x="{width - right + 8}" y="{y + 4:.1f}" font-size="13">{value:+.4f}</text>'
         )
     return f'<svg width="{width}" height="{tall}" role="img">{"".join(drawn)}</svg>'
+
+
+def bars(
+    series: Sequence[tuple[str, Sequence[float]]],
+    labels: Sequence[str],
+    written: Callable[[float], str],
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> str:
+    """Series of bars over each other with a common scale from 0 to the highest.
+
+    Args:
+        series: (CSS class, [num_bars] values); an empty class is none.
+        labels: [num_bars] or more, the first ones of the bars.
+        written: a value in figures, for people who point at its bar.
+        width: in pixels.
+        height: in pixels.
+    """
+    highest = max((max(values) for _, values in series), default=0) or 1.0
+    drawn = []
+    for kind, values in series:
+        step, class_ = width / len(values), f'class="{kind}" ' if kind else ""
+        drawn += [
+            f'<rect {class_}x="{place * step:.1f}" y="{height * (1 - value / highest):.1f}" '
+            f'width="{step * 0.9:.1f}" height="{height * value / highest:.1f}">'
+            f"<title>{html.escape(labels[place])}: {written(value)}</title></rect>"
+            for place, value in enumerate(values)
+        ]
+    return f'<svg width="{width}" height="{height}" role="img">{"".join(drawn)}</svg>'
 
 
 def curves(lines: Sequence[Sequence[float]], width: int = WIDTH, height: int = HEIGHT) -> str:

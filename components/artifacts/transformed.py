@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.sequences import Sequences
 
@@ -16,6 +18,22 @@ CATALOGUE_FILE, WORDPIECE_FILE, USER_VOCABULARIES_FILE = "catalogue.npz", "wordp
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a model is trained on: the catalogue, two splits, and the vocabulary of behaviour text."""
+
+    catalogue: Catalogue
+    train: Sequences
+    evaluation: Sequences
+    wordpiece: list[str]
+
+
+def load_training_data(graph: TransformGraph, examples: Examples) -> TrainingData:
+    """Reads what trainers need of Transform's outputs; never the test split."""
+    train, evaluation = (load_sequences(graph, examples, split) for split in SPLITS[:2])
+    return TrainingData(load_catalogue(graph), train, evaluation, load_wordpiece(graph))
 
 
 def save_catalogue(graph: TransformGraph, catalogue: Catalogue) -> None:
@@ -73,8 +91,6 @@ def save_user_vocabularies(graph: TransformGraph, vocabularies: dict[str, tuple[
 
 def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
     """Writes a split: one tf.train.Example a user."""
-    from homefeed.components.artifacts import example_io
-
     splits = sequences.row_splits
     columns = {
         "user_id": example_io.rectangular(sequences.user_ids),
@@ -100,8 +116,6 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
     Raises:
         ArtifactError: there is no such split; the message names those that exist.
     """
-    from homefeed.components.artifacts import example_io
-
     batch = example_io.read_split(examples, split)
     vocabularies = graph.read_json(USER_VOCABULARIES_FILE)
 

@@ -9,12 +9,18 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from homefeed.schemas import dataset, tables
+from homefeed.schemas.errors import HomefeedError
 
-class ArtifactError(ValueError):
+SPLITS = ("train", "eval", "test")  # Of interactions, in the order of time.
+ALL = "all"  # The one split of items and users.
+
+
+class ArtifactError(HomefeedError, ValueError):
     """An artifact lacks what it should hold."""
 
 
-class GateClosed(Exception):  # noqa: N818  A verdict, not a fault.
+class GateClosed(HomefeedError):  # noqa: N818  A verdict, not a fault.
     """A gate said no: the run stops here, with the reasons."""
 
     def __init__(self, gate: str, reasons: Sequence[str]):
@@ -68,6 +74,15 @@ class Gate(Artifact):
         reasons: list[str] = self.read_json(self.FILE)["reasons"]
         return reasons
 
+    def require_open(self) -> None:
+        """Lets pass what may go on.
+
+        Raises:
+            GateClosed: the gate is closed; with the reasons.
+        """
+        if reasons := self.reasons():
+            raise GateClosed(type(self).__name__, reasons)
+
 
 class DatasetDir(Artifact):
     """The user's own folder: three tables beside `dataset.yaml`. Comes from outside, never written."""
@@ -76,8 +91,6 @@ class DatasetDir(Artifact):
 
     def digest(self) -> str:
         """Hex digest of `dataset.yaml`, of the tables that it names and of the curated schemas."""
-        from homefeed.schemas import dataset, tables
-
         files = [self.path / dataset.FILE_NAME, *tables.local_files(self.path), *self.curated_schemas()]
         return digest_files(self.path, files)
 
@@ -136,6 +149,8 @@ class Examples(Splits):
 
 class Quarantine(Artifact):
     """`<table>.jsonl`: the rows that could not be used, each with file, line, reason and raw text."""
+
+    COUNTS_FILE: ClassVar[str] = "counts.json"  # Table → what became of its rows; see ExampleGen's TableCounts.
 
 
 class ExampleStatistics(Splits):

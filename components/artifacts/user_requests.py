@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.requests import Feature, Request, requests_from_sequences
 
@@ -27,11 +28,9 @@ def user_requests(
         users: the users table as ExampleGen wrote it.
         catalogue: names the items.
     """
-    from homefeed.components.artifacts import example_io
-
-    features = _features(example_io.read_split(users, "all"))
+    features = _features(example_io.read_split(users, ALL))
     requests = {user_id: Request(user_id, features=values) for user_id, values in features.items()}
-    for split in ("train", "eval", "test"):  # A later split repeats the events of those before it.
+    for split in SPLITS:  # A later split repeats the events of those before it.
         for request in _histories(graph, examples, catalogue, split):
             known = features.get(request.user_id, {})
             requests[request.user_id] = dataclasses.replace(request, features=known, timestamp=0)
@@ -39,8 +38,6 @@ def user_requests(
 
 
 def _histories(graph: TransformGraph, examples: Examples, catalogue: Catalogue, split: str) -> Iterator[Request]:
-    from homefeed.components.artifacts import transformed
-
     sequences = transformed.load_sequences(graph, examples, split)
     rows = np.arange(sequences.num_users, dtype=np.int64)
     return requests_from_sequences(sequences, catalogue, rows, sequences.row_splits[1:])

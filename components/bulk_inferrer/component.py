@@ -5,27 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
 
+from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import (
     Examples,
-    GateClosed,
     InferenceResult,
     InfraBlessing,
     Model,
     ModelBlessing,
     TransformGraph,
 )
-from homefeed.models.requests import Request
-from homefeed.serving.recommender import FUSED
-
-JSON_LINES, PARQUET = ".jsonl", ".parquet"
+from homefeed.components.artifacts.user_requests import user_requests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,73 +54,31 @@ class Config:
     beam_options: tuple[str, ...] = ()  # Options passed to Beam, such as "--project=my-project".
 
 
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Users that share a file."""
-
-    name: str
-    requests: tuple[Request, ...]
-
-
-def make_shards(requests: Iterable[Request], shard_users: int) -> list[Shard]:
-    """Users in the order of their ids, in shards named after their places, each by length of history.
-
-    Equal lengths side by side: a batch is padded to its longest history.
-    """
-    ordered = sorted(requests, key=lambda request: request.user_id)
-    parts = [ordered[start : start + shard_users] for start in range(0, len(ordered), shard_users)]
-    return [
-        Shard(f"shard-{place:05d}-of-{len(parts):05d}", tuple(sorted(part, key=lambda r: len(r.history))))
-        for place, part in enumerate(parts)
-    ]
-
-
-def write_shard(rows: Sequence[dict[str, Any]], folder: pathlib.Path, name: str) -> None:
-    """Writes a shard as JSON lines and as Parquet, each in one step, the Parquet file last."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    strings, floats = pa.list_(pa.string()), pa.list_(pa.float32())
-    types = pa.schema([("user_id", pa.string()), ("items", strings), ("scores", floats)])
-    for suffix in (JSON_LINES, PARQUET):
-        staging = folder / f".{name}{suffix}.{os.getpid()}.tmp"
-        if suffix == JSON_LINES:
-            staging.write_text(lines, encoding="utf-8")
-        else:
-            pq.write_table(pa.Table.from_pylist(list(rows), types), staging)
-        os.replace(staging, folder / f"{name}{suffix}")
-
-
-def infer(shards: Sequence[Shard], saved_model: pathlib.Path, folder: pathlib.Path, config: Config) -> int:
-    """Recommends for the shards that are not in the folder yet; gives the number of users in those."""
-    from homefeed.components.bulk_inferrer.beam import recommend_shards
-
-    waiting = [shard for shard in shards if not (folder / f"{shard.name}{PARQUET}").is_file()]
-    if waiting:
-        recommend_shards(waiting, {FUSED: saved_model}, folder, config)
-    return sum(len(shard.requests) for shard in waiting)
-
-
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Recommends for every user of the tables, as of after their last event.
 
     Raises:
         GateClosed: a blessing was refused.
     """
-    from homefeed.components.artifacts import transformed
-    from homefeed.components.artifacts.user_requests import user_requests
+    from homefeed.components.bulk_inferrer import beam, shards
 
     for gate in (inputs.blessing, inputs.infra_blessing):
-        if reasons := gate.reasons():
-            raise GateClosed(type(gate).__name__, reasons)
+        gate.require_open()
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     requests = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
     chosen = sorted(requests)[: config.max_users or None]
-    shards = make_shards((requests[user_id] for user_id in chosen), config.shard_users)
-    folder = _work_folder(inputs, config)
+    parts = shards.make_shards((requests[user_id] for user_id in chosen), config.shard_users)
+    folder = work_folder(inputs, config)
     started = time.process_time()
-    num_users = infer(shards, inputs.fused_model.serving_dir, folder, config)
+    num_users = beam.infer(
+        parts,
+        inputs.fused_model.serving_dir,
+        folder,
+        k=config.k,
+        batch_size=config.batch_size,
+        runner=config.runner,
+        beam_options=config.beam_options,
+    )
     seconds = time.process_time() - started
     shutil.copytree(folder, outputs.recommendations.path, ignore=shutil.ignore_patterns(".*"))
     shutil.rmtree(folder)
@@ -135,7 +87,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     return f"{len(chosen):,} users{rate}{kept}"
 
 
-def _work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
+def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
     """Named after all that the files depend on, so that only what is the very same work is gone on with."""
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
     facts = json.dumps([*digests, config.k, config.shard_users, config.max_users])

@@ -8,15 +8,14 @@ import dataclasses
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import Feature, TableName
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from homefeed.schemas.dataset import KEYS, Feature, TableName
 
 NUM_GROUPS = 64
 MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.
@@ -24,7 +23,6 @@ _DROPPED_BITS = 12  # Of a float32, which leaves 11 of its mantissa: numbers are
 _WORD = re.compile(
     r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 )  # Words where a script has spaces, else characters.
-KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 
 Groups = npt.NDArray[np.int64]
 """[num_rows] which of NUM_GROUPS a row is in. Rows of one user share a group, so that the spread between groups
@@ -126,9 +124,6 @@ def _groups(keys: pa.Array) -> Groups:
 
 
 def _add(column: Column, values: pa.Array, groups: Groups) -> None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     absent = pc.is_null(values).to_numpy(zero_copy_only=False)
     column.rows += np.bincount(groups, minlength=NUM_GROUPS)
     column.missing += np.bincount(groups[absent], minlength=NUM_GROUPS)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.evaluator.queries import Queries
 from homefeed.models.catalogue import Catalogue
-
-if TYPE_CHECKING:
-    from homefeed.components.evaluator.component import Queries
-    from homefeed.models.sequences import Sequences
+from homefeed.models.sequences import Sequences
 
 Mask = npt.NDArray[np.bool_]
 

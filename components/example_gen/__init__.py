@@ -1,4 +1,4 @@
-"""ExampleGen: from the user"s three tables to train, eval and test Examples, batch-wise on Beam."""
+"""ExampleGen: from the user's three tables to train, eval and test Examples, batch-wise on Beam."""
 
 from homefeed.components.example_gen.component import Config, Inputs, Outputs, run
 

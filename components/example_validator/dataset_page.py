@@ -7,24 +7,18 @@ import itertools
 import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from homefeed.components.drift import sources as _drift_inputs
-from homefeed.components.drift import summary as _summaries
-
-if TYPE_CHECKING:
-    from homefeed.components.drift.summary import Column, Summary
+from homefeed.components.artifacts import html_page, svg
+from homefeed.components.drift.bars import histograms, top_values
+from homefeed.components.drift.findings import USER_ID
+from homefeed.components.drift.sources.load import load
+from homefeed.components.drift.summary import Column, Summary
 
 WIDTH, HEIGHT, NUM_BARS = 420, 120, 20
-STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; color: #222; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-.grid { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figcaption { font-weight: 600; }
-rect { fill: #4477aa; } svg { background: #fafafa; } small { color: #666; } .bad { color: #b2182b; }
-"""
+STYLE = "\nrect { fill: #4477aa; }\n"
 
 
 def write_page(
@@ -44,7 +38,7 @@ def write_page(
     Raises:
         DatasetError: the folder cannot be read.
     """
-    path.write_text(page(_drift_inputs.load(data), counts or {}, anomalies), encoding="utf-8")
+    path.write_text(page(load(data), counts or {}, anomalies), encoding="utf-8")
 
 
 def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:
@@ -53,14 +47,15 @@ def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: S
     columns = summary.columns
     drawings = [
         _figure("events per day", *_days(summary.days)),
-        _figure("events per user", *_long_tail(columns, "interactions.user_id")),
+        _figure("events per user", *_long_tail(columns, USER_ID)),
         _figure("events per item", *_long_tail(columns, "interactions.item_id")),
         *(_figure(name, *_values(column)) for name, column in sorted(columns.items()) if _is_drawn(column)),
     ]
-    return (
-        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Dataset</title><style>{STYLE}</style>'
+    return html_page.document(
+        "Dataset",
         f"<h1>{html.escape(summary.name)}</h1><ul>{sizes}</ul>{_wrongs(counts, anomalies)}"
-        f"<div class='grid'>{''.join(drawings)}</div><h2>Columns</h2>{_missing(columns)}</html>\n"
+        f"<div class='grid'>{''.join(drawings)}</div><h2>Columns</h2>{_missing(columns)}",
+        STYLE,
     )
 
 
@@ -114,28 +109,14 @@ def _long_tail(columns: Mapping[str, Column], name: str) -> tuple[list[str], lis
 def _values(column: Column) -> tuple[list[str], list[float]]:
     """The most frequent values; of a number, bars of equal width over the middle 99%."""
     if column.kind != "number":
-        top = sorted(column.values, key=lambda value: (-column.values[value], str(value)))[:NUM_BARS]
+        top = top_values([column], NUM_BARS)
         return [str(value) for value in top], [float(column.values[value]) for value in top]
-    bins = np.array(sorted(column.values))
-    counts = np.array([column.values[int(place)] for place in bins], float)
-    numbers, mass = _summaries.bin_values(bins), np.cumsum(counts) / counts.sum()
-    low, high = (float(numbers[min(int(np.searchsorted(mass, part)), len(bins) - 1)]) for part in (0.005, 0.995))
-    edges = np.linspace(low, high if high > low else low + 1, NUM_BARS + 1)
-    bars, _ = np.histogram(np.clip(numbers, low, high), edges, weights=counts)
+    edges, (bars,) = histograms([column], NUM_BARS)
     return [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges)], bars.tolist()
 
 
 def _figure(title: str, labels: list[str], bars: list[float]) -> str:
     if not bars:
         return ""
-    tallest, step = max(bars) or 1.0, WIDTH / len(bars)
-    drawn = "".join(
-        f'<rect x="{place * step:.1f}" y="{HEIGHT * (1 - bar / tallest):.1f}" width="{step * 0.9:.1f}" '
-        f'height="{HEIGHT * bar / tallest:.1f}"><title>{html.escape(label)}: {bar:,.0f}</title></rect>'
-        for place, (label, bar) in enumerate(zip(labels, bars, strict=True))
-    )
-    ends = f"{html.escape(labels[0])} … {html.escape(labels[-1])}; highest {tallest:,.0f}"
-    return (
-        f"<figure><figcaption>{html.escape(title)}</figcaption>"
-        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">{drawn}</svg><br><small>{ends}</small></figure>'
-    )
+    drawing = svg.bars([("", bars)], labels, "{:,.0f}".format, WIDTH, HEIGHT)
+    return html_page.figure(title, drawing, f"{labels[0]} … {labels[-1]}; highest {max(bars) or 1.0:,.0f}")

@@ -11,18 +11,18 @@ import difflib
 import pathlib
 import tempfile
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
-from homefeed.components import statistics_gen
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from homefeed.components import example_gen, statistics_gen
+from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, Examples, ExampleStatistics, Quarantine
-from homefeed.components.example_gen import component as example_gen
-from homefeed.components.schema_gen import component as schema_gen
+from homefeed.components.schema_gen import inference
+from homefeed.components.schema_gen.component import CURATED_DIR, SPLITS_SEEN, Config
 from homefeed.schemas.dataset import TABLES, DatasetError, TableName, load_dataset
 
-if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
-
-    Statistics = dict[TableName, dict[str, statistics_pb2.DatasetFeatureStatisticsList]]
+Statistics = dict[TableName, dict[str, statistics_pb2.DatasetFeatureStatisticsList]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +44,17 @@ def infer(data_dir: pathlib.Path, out_dir: pathlib.Path | None = None) -> list[p
     Raises:
         DatasetError: a curated schema is there already.
     """
-    out_dir = out_dir or data_dir / schema_gen.CURATED_DIR
+    out_dir = out_dir or data_dir / CURATED_DIR
     if there := sorted(out_dir.glob("*.pbtxt")):
         raise DatasetError(f"{there[0]} is there already. Use `schema diff` and `schema accept` to change it.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    dataset = load_dataset(data_dir)
+    dataset, config = load_dataset(data_dir), Config()
     written = []
     for table, splits in _describe(data_dir).items():
-        seen = splits[schema_gen.SPLITS_SEEN[table]]
-        schema = schema_gen.infer(seen, table, dataset.features(table), schema_gen.Config())
-        written.append(_write(schema, out_dir / f"{table}.pbtxt"))
+        seen, features = splits[SPLITS_SEEN[table]], dataset.features(table)
+        schema = inference.infer(seen, table, features, config.max_domain_size, config.min_domain_mass)
+        written.append(out_dir / f"{table}.pbtxt")
+        inference.write(schema, written[-1])
     return written
 
 
@@ -90,14 +91,12 @@ def accept(
         for feature in after.feature:
             if f"{table}.{feature.name}" in chosen:
                 _replace(before, after, feature.name)
-        _write(before, (curated_dir or data_dir / schema_gen.CURATED_DIR) / f"{table}.pbtxt")
+        inference.write(before, (curated_dir or data_dir / CURATED_DIR) / f"{table}.pbtxt")
     return [proposal for proposal in proposals if proposal.feature in chosen]
 
 
 def _describe(data_dir: pathlib.Path) -> Statistics:
     """Statistics of each table's splits."""
-    from homefeed.components.artifacts.quiet_tfdv import tfdv
-
     with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
         out = pathlib.Path(folder)
         examples = {table: Examples(out / "examples" / table) for table in TABLES}
@@ -109,7 +108,7 @@ def _describe(data_dir: pathlib.Path) -> Statistics:
             statistics_gen.Inputs(**examples), statistics_gen.Outputs(**statistics), statistics_gen.Config()
         )
         return {
-            table: {split: tfdv.load_stats_binary(str(found.split_file(split))) for split in found.splits}
+            table: {split: inference.read_statistics(found.split_file(split)) for split in found.splits}
             for table, found in statistics.items()
         }
 
@@ -118,9 +117,7 @@ def _proposed(
     data_dir: pathlib.Path, curated_dir: pathlib.Path | None
 ) -> list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]]:
     """(table, the curated schema, the same with all that the data asks for)."""
-    from homefeed.components.artifacts.quiet_tfdv import tfdv
-
-    curated_dir = curated_dir or data_dir / schema_gen.CURATED_DIR
+    curated_dir = curated_dir or data_dir / CURATED_DIR
     statistics = _describe(data_dir)
     found: list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]] = []
     for table in TABLES:
@@ -137,8 +134,6 @@ def _proposed(
 
 def _of(schema: schema_pb2.Schema, name: str) -> list[str]:
     """The text form of a column and its domain; empty if there is no such column."""
-    from google.protobuf import text_format
-
     lines: list[str] = []
     for feature in schema.feature:
         if feature.name == name:
@@ -170,10 +165,3 @@ def _replace(schema: schema_pb2.Schema, source: schema_pb2.Schema, name: str) ->
         if domain.name == new.domain:
             known = [other for other in schema.string_domain if other.name == domain.name]
             (known[0] if known else schema.string_domain.add()).CopyFrom(domain)
-
-
-def _write(schema: schema_pb2.Schema, path: pathlib.Path) -> pathlib.Path:
-    from homefeed.components.artifacts.quiet_tfdv import tfdv
-
-    tfdv.write_schema_text(schema, str(path))
-    return path

@@ -106,7 +106,7 @@ class UserSequence:
     """Assembles token sequences.
 
     Example:
-        `UserSequence(tables, 128)({"history": rows, "history_value": values, "user_gender": positions})`
+        `UserSequence(tables, 128)({"recent_items": rows, "recent_values": values, "user_gender": positions})`
     """
 
     def __init__(self, tables: TextTables, length: int):
@@ -119,22 +119,22 @@ class UserSequence:
         """Token ids of a batch of users.
 
         Args:
-            request: `history` [batch, num_events] int32 catalogue rows, **newest first**, 0 for none; and where
-                known, aligned with it, `history_value` float32 and `history_event_type` int32 positions;
+            request: `recent_items` [batch, num_events] int32 catalogue rows, newest first, 0 for none; and where
+                known, aligned with it, `recent_values` float32 and `recent_event_types` int32 positions;
                 `user_<feature>`: [batch, num_values] int32 positions or [batch, 1] float32; `query_token_ids`
                 [batch, query_tokens] int32.
 
         Returns:
             [batch, length] int32, 0-padded.
         """
-        history = request["history"][:, : self.length // 2]
-        batch = tf.shape(history)[0]
+        items = request["recent_items"][:, : self.length // 2]
+        batch = tf.shape(items)[0]
         sep = tf.fill([batch, 1], self._sep)
         pieces = [tf.fill([batch, 1], self._cls), *self._user(request, batch), sep]
         if "query_token_ids" in request:
             query = request["query_token_ids"][:, :_QUERY_TOKENS]
             pieces += [query, tf.where(tf.reduce_any(query > 0, 1, keepdims=True), sep, 0)]
-        pieces.append(self._events(history, request))
+        pieces.append(self._events(items, request))
         everything = tf.concat(pieces, axis=1)
         return _close_up(everything, self.length)
 
@@ -160,17 +160,17 @@ class UserSequence:
         num_first = tf.math.count_nonzero(items, axis=1, keepdims=True, dtype=tf.int32)
         return tokens, tf.cast((tf.range(self.length) >= num_first) & (tokens > 0), tf.int32)
 
-    def _events(self, history: tf.Tensor, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        num_events = tf.shape(history)[1]
-        parts = [tf.gather(tf.constant(self.tables.items), history)]
-        if "history_value" in request:
-            parts.insert(0, self.tables.event_values.lookup(request["history_value"][:, :num_events]))
-        if "history_event_type" in request:
-            types = request["history_event_type"][:, :num_events]
+    def _events(self, items: tf.Tensor, request: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        num_events = tf.shape(items)[1]
+        parts = [tf.gather(tf.constant(self.tables.items), items)]
+        if "recent_values" in request:
+            parts.insert(0, self.tables.event_values.lookup(request["recent_values"][:, :num_events]))
+        if "recent_event_types" in request:
+            types = request["recent_event_types"][:, :num_events]
             parts.insert(0, tf.gather(tf.constant(self.tables.event_types), types))
-        parts.append(tf.fill(tf.concat([tf.shape(history), [1]], 0), self._sep))
-        events = tf.concat(parts, axis=2) * tf.cast(history > 0, tf.int32)[..., None]
-        return tf.reshape(events, [tf.shape(history)[0], num_events * events.shape[2]])
+        parts.append(tf.fill(tf.concat([tf.shape(items), [1]], 0), self._sep))
+        events = tf.concat(parts, axis=2) * tf.cast(items > 0, tf.int32)[..., None]
+        return tf.reshape(events, [tf.shape(items)[0], num_events * events.shape[2]])
 
     def _user(self, request: Mapping[str, tf.Tensor], batch: tf.Tensor) -> list[tf.Tensor]:
         pieces = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,12 @@ import tensorflow as tf
 
 from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.training import Trained
+from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared import string_table
-from homefeed.models.shared.request_specs import request_specs
+from homefeed.models.shared import saved_model
+from homefeed.models.shared.request_reader import RequestReader
+from homefeed.models.shared.request_specs import request_features
 
-VOCABULARY_FILE = "vocab.txt"
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -36,19 +35,18 @@ class RankingModule(tf.Module):
         # SavedModel keeps what it can reach; it does not know Keras 3's variables.
         self._weights = [variable.value for variable in trained.ranker.variables]
         self._tables = (trained.ranker.frozen, trained.ranker.constants)
-        self._item_rows = string_table.StringTable(catalogue.item_ids[1:].tolist(), first=1)
-        self._event_types = string_table.vocabulary_table(train.vocabularies.get("event_type", ()))
-        self._user_tables = {
-            name: string_table.vocabulary_table(train.vocabularies[name]) for name in train.categorical
-        }
+        self._reader = RequestReader(catalogue.item_ids, request_features(train))
         self._specs = rank_specs(train)
         self.vocabulary = trained.ranker.text.tables.vocabulary
-        self.asset: tf.saved_model.Asset | None = None
 
     def signatures(self) -> dict[str, Any]:
         """`rank`, also under TensorFlow Serving's default name."""
         rank = tf.function(self.rank).get_concrete_function(**self._specs)
         return {"serving_default": rank, "rank": rank}
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the SavedModel; its vocabulary goes with it, as `assets/vocab.txt`."""
+        saved_model.save(self, folder, self.vocabulary)
 
     def rank(self, candidates: tf.Tensor, retrieval_scores: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores candidates.
@@ -64,7 +62,8 @@ class RankingModule(tf.Module):
             [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
         """
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
-        inputs = self._positions(request) | {"candidates": self._item_rows.lookup(candidates)}
+        inputs = self._recent(request) | self._reader.user(request)
+        inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
         inputs |= {name: self._known(request[name]) for name in request if name.endswith("_token_ids")}
         outputs = ranker(inputs, with_text=self._trained.with_text)
         present = candidates != ""
@@ -77,8 +76,9 @@ class RankingModule(tf.Module):
             "probabilities": tf.where(present, probabilities, 0.0),
         }
         if ranker.has_ratings:
-            ratings = ranker.rating_mean + ranker.rating_deviation * outputs["ratings"]
-            results["ratings"] = tf.where(present, tf.clip_by_value(ratings, *ranker.rating_range), 0.0)
+            scale = ranker.scale
+            ratings = tf.clip_by_value(scale.mean + scale.deviation * outputs["ratings"], scale.lowest, scale.highest)
+            results["ratings"] = tf.where(present, ratings, 0.0)
         return results
 
     def _known(self, token_ids: tf.Tensor) -> tf.Tensor:
@@ -87,31 +87,21 @@ class RankingModule(tf.Module):
         known = (token_ids >= 0) & (token_ids < len(vocabulary))
         return tf.where(known, token_ids, vocabulary.index(wordpiece.UNK))
 
-    def _positions(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Strings to positions; the history newest first, without what is unknown."""
-        rows = self._item_rows.lookup(request["history"])
-        # At least one place, so that there is a newest one.
-        rows = tf.pad(rows, ((0, 0), (1, 0)))[:, ::-1]
-        order = tf.argsort(tf.cast(rows == 0, tf.int32), axis=1, stable=True)
-        order = order[:, : max(self._trained.ranker.config.num_events, self._trained.ranker.config.num_rated_events)]
-        inputs = {"history": tf.gather(rows, order, batch_dims=1), "timestamp": request["timestamp"]}
-        for name, column in request.items():
-            if name.startswith("history_"):
-                if column.dtype == tf.string:
-                    column = self._event_types.lookup(column)
-                column = tf.pad(column, ((0, 0), (1, 0)))[:, ::-1]
-                inputs[name] = tf.gather(column, order, batch_dims=1)
-            elif name.startswith("user_"):
-                column = column[:, None] if len(column.shape) == 1 else column
-                table = self._user_tables.get(name.removeprefix("user_"))
-                inputs[name] = table.lookup(column) if table else column
-        known = tf.cast(inputs["history"] > 0, tf.int64)
-        inputs["history_timestamp"] *= known
-        return inputs
+    def _recent(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The newest events that are known, newest first, as the ranker is trained with them."""
+        config = self._trained.ranker.config
+        rows = self._reader.items.lookup(request["history"])
+        events, num_events = self._reader.last_events(rows, request, max(config.num_events, config.num_rated_events))
+        # The padding stays behind.
+        places = tf.range(tf.shape(events["item"])[1])[None]
+        places = tf.where(places < num_events[:, None], num_events[:, None] - 1 - places, places)
+        names = {"item": "recent_items", "timestamp": "recent_timestamps"}
+        names |= {"value": "recent_values", "event_type": "recent_event_types"}
+        return {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
 
 
 def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """`homefeed.models.ranking.blend.standardise` in the graph."""
+    """`homefeed.models.ranking.training.blend.standardise` in the graph."""
     mask = tf.cast(present, tf.float32)
     count = tf.maximum(tf.reduce_sum(mask, 1, keepdims=True), 1.0)
     kept = tf.where(present, scores, 0.0)
@@ -129,18 +119,5 @@ def rank_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
         "candidate_token_ids": tf.TensorSpec([None, None, None], tf.int32, name="candidate_token_ids"),
         "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
         **queries,
-        **request_specs(train),
+        **request_features(train).specs,
     }
-
-
-def save(module: RankingModule, folder: pathlib.Path) -> None:
-    """Saves the signatures, and the vocabulary that texts of requests are tokenised with, as `assets/vocab.txt`.
-
-    The folder loads in a process that has no code of ours.
-    """
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as assets:
-        file = pathlib.Path(assets) / VOCABULARY_FILE
-        file.write_text("".join(f"{token}\n" for token in module.vocabulary), encoding="utf-8")
-        module.asset = tf.saved_model.Asset(str(file))
-        tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)

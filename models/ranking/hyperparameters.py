@@ -11,12 +11,12 @@ class Hyperparameters:
     """Sizes, rates and lengths; the defaults come from a few runs on MovieLens-100K's eval splits."""
 
     # What a training request is.
-    targets: Literal["next", "any"] = "next"  # Events after a random moment, or random ones given all others.
+    targets: Literal["next", "any"] = "next"  # Events after a random point, or random ones given all others.
     num_targets: int = 10  # Labelled events of a training request, at most.
     num_listed: int = 4  # The first of those that the listwise loss calls relevant.
     num_negatives: int = 40  # Candidates of a training request beside its targets, out of `num_candidates`.
     num_candidates: int = 100  # What retrieval returns for a request.
-    moments_per_user: int = 4  # Training requests of a user in one pass, drawn anew each time.
+    points_per_user: int = 4  # Prediction points of a user in one pass, drawn anew each time.
     # The model.
     interaction: Literal["late", "cross"] = "late"  # BERT reads the user once, or the user with each candidate.
     width: int = 64  # Size of item vectors, attention and hidden layers.

@@ -18,10 +18,10 @@ class Hyperparameters:
     dropout: float = 0.3  # In the query tower.
     id_dropout: float = 0.1  # Share of items that are known by their features alone, drawn anew each step.
     text_dropout: float = 0.5  # Share of those whose title and description are hidden as well.
-    novelty_share: float = 0.25  # Of the windows, in which items of late are played through as new.
-    novelty_span: float = 0.1  # How late, as a share of the time that the training data spans.
+    cold_start_share: float = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
+    cold_start_span: float = 0.1  # How late those came, as a share of the time that the training data spans.
     non_positive_weight: float = 1.0  # Weight of a target that does not count as liked, beside 1.
-    novelty_price: float = 0.015  # Share of NDCG@100 on the eval split given up at most to let new items in.
+    cold_start_price: float = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
     linear_rank: int = 128  # Of the linear item-to-item model beside the towers.
     max_linear_events: int = 256  # The most recent events that it reads.
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.

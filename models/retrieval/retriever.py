@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,9 @@ from homefeed.models.retrieval.index import exact_index, filters, partitioned_in
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
-from homefeed.models.shared import string_table
-
-Tensors = Mapping[str, tf.Tensor]
+from homefeed.models.shared import saved_model
+from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
+from homefeed.models.shared.string_table import vocabulary_table
 
 # How far above others an item goes that has every word of a query, in standard deviations of the scores.
 QUERY_WEIGHT = 6.0
@@ -51,26 +52,21 @@ class Retriever(tf.Module):
         self._available_from = None
         if len(catalogue.available_from):
             self._available_from = tf.Variable(catalogue.available_from, trainable=False, name="available_from")
-        self._item_rows = string_table.StringTable(list(catalogue.item_ids[1:]), first=1)
+        self._reader = RequestReader(catalogue.item_ids, facts.request)
         self._filters = filters.Filters(catalogue)
         self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
-        of_users = facts.request.vocabularies
-        self._event_types = string_table.vocabulary_table(of_users.get("event_type", ()))
-        self._user_tables = {
-            name: string_table.vocabulary_table(of_users[name]) for name in facts.request.categorical
-        }
         self._item_tables = {
-            name: string_table.vocabulary_table(facts.vocabularies[name][: size - 2])
+            name: vocabulary_table(facts.vocabularies[name][: size - 2])
             for name, size in self._spec.vocabulary_sizes.items()
         }
         self._is_shared = tf.Variable(snapshot.is_shared, trainable=False, name="is_shared")
         self._content_decode = tf.Variable(
             snapshot.content_maps.decode.astype(np.float32), trainable=False, name="content_decode"
         )
-        self._novelty_boost = facts.novelty_boost
+        self._cold_start_boost = facts.cold_start_boost
         self._specs = facts.request.specs
         self._widths = facts.widths
-        self.wordpiece = tuple(facts.wordpiece)
+        self.vocabulary = tuple(facts.wordpiece)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """`retrieve`, also under TensorFlow Serving's default name, and those named after the methods below."""
@@ -90,6 +86,10 @@ class Retriever(tf.Module):
             "similar_items": tf.function(self.similar_items).get_concrete_function(item_ids=item_ids, k=k),
         }
 
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the SavedModel; its vocabulary goes with it, as `assets/vocab.txt`."""
+        saved_model.save(self, folder, self.vocabulary)
+
     def retrieve(self, k: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history, and how they were found.
 
@@ -101,7 +101,7 @@ class Retriever(tf.Module):
         Returns:
             `item_ids`, `titles` [batch, k] string, `scores` [batch, k] float32, and `source` [batch] string.
         """
-        rows = self._item_rows.lookup(request["history"])
+        rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
         words = self._text.read(request["query_token_ids"])
         has_query = tf.reduce_any(words > 0, axis=1)
@@ -116,7 +116,7 @@ class Retriever(tf.Module):
 
     def embed_query(self, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embedding` [batch, size] float32, to be multiplied with candidate embeddings."""
-        return {"embedding": self._embed(self._item_rows.lookup(request["history"]), request)}
+        return {"embedding": self._embed(self._reader.items.lookup(request["history"]), request)}
 
     def embed_candidate(self, **item: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embedding` [batch, size] float32 of items that are in no catalogue yet, by what they are.
@@ -136,12 +136,12 @@ class Retriever(tf.Module):
             features[name] = self._item_tables[name].lookup(column) if name in self._item_tables else column
         embedding = self._embed_new(features)
         content = tf.concat([embedding[:, :-1], tf.ones_like(embedding[:, -1:])], axis=1)
-        parts = [embedding[:, :-1], embedding[:, -1:] + self._novelty_boost, content @ self._content_decode]
+        parts = [embedding[:, :-1], embedding[:, -1:] + self._cold_start_boost, content @ self._content_decode]
         return {"embedding": tf.concat(parts, axis=1)}
 
     def similar_items(self, item_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The nearest items by the angle between the towers' embeddings; none for an unknown id."""
-        rows = self._item_rows.lookup(item_ids)
+        rows = self._reader.items.lookup(item_ids)
         width = self._config.width
         vectors = self._index.embed(rows)[:, :width] / tf.gather(self._norms, rows)[:, None]
         size = self._query_tower.width + 1 + self._linear_encode.shape[1]
@@ -174,7 +174,7 @@ class Retriever(tf.Module):
         """[batch] string: what was known of who asks. A query is named beside it."""
         batch = tf.shape(rows)[0]
         has_features = tf.zeros([batch], tf.bool)
-        for column in self._user_features(request).values():
+        for column in self._reader.user(request).values():
             known = column > 0 if column.dtype == tf.int32 else tf.math.is_finite(column)
             has_features |= tf.reduce_any(known, axis=1)
         base = tf.where(has_features, "features", "")
@@ -191,42 +191,21 @@ class Retriever(tf.Module):
 
     def _embed(self, rows: tf.Tensor, request: Tensors) -> tf.Tensor:
         """[batch, size] query embeddings after the last known event of each history."""
-        places, num_events = last_places(rows > 0, self._config.max_events)
-        inside = tf.sequence_mask(num_events, tf.shape(places)[1])
-        events = {"item": rows, "timestamp": request["history_timestamp"]}
-        if "history_event_type" in request:
-            events["event_type"] = self._event_types.lookup(request["history_event_type"])
-        else:
-            events["event_type"] = tf.zeros_like(rows)
-        events["value"] = request.get("history_value", tf.fill(tf.shape(rows), np.float32(np.nan)))
-        batch = {name: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
-        batch["item"] = tf.where(inside, batch["item"], 0)
-        batch["now"] = request["timestamp"]
-        batch |= {f"user_{name}": column for name, column in self._user_features(request).items()}
+        batch, num_events = self._reader.last_events(rows, request, self._config.max_events)
+        batch |= {"now": request["timestamp"], **self._reader.user(request)}
         embedding = self._index.embed(batch["item"])[..., : self._config.width]
         states = two_tower.embed_queries(self._query_tower, batch, embedding)
         return tf.concat([tf.gather(states, num_events, batch_dims=1), self._embed_linear(rows)], axis=1)
 
     def _embed_linear(self, rows: tf.Tensor) -> tf.Tensor:
         """[batch, rank] weighted sums over the last known events."""
+        rows = tf.pad(rows, ((0, 0), (0, 1)))  # A place that an empty history points to.
         places, num_events = last_places(rows > 0, self._config.max_linear_events)
         age = num_events[:, None] - 1 - tf.range(tf.shape(places)[1])[None, :]
         weights = tf.exp(-tf.cast(age, tf.float32) / linear_factors.RECENCY_EVENTS)
         weights = tf.where(age >= 0, weights + self._long_term, 0.0)
         encoded = tf.gather(self._linear_encode, tf.gather(rows, places, batch_dims=1))
         return tf.einsum("be,ber->br", weights, encoded)
-
-    def _user_features(self, request: Tensors) -> dict[str, tf.Tensor]:
-        features = {}
-        for name, column in request.items():
-            if name.startswith("user_"):
-                feature = name.removeprefix("user_")
-                if len(column.shape) == 1:
-                    column = column[:, None]
-                if feature in self._user_tables:
-                    column = self._user_tables[feature].lookup(column)
-                features[feature] = column
-        return features
 
     def _candidate_specs(self) -> dict[str, tf.TensorSpec]:
         specs = {"item_token_ids": tf.TensorSpec([None, None], tf.int32, "item_token_ids")}
@@ -260,27 +239,6 @@ def _build_index(
 
 def _special_tokens(wordpiece: Sequence[str]) -> list[int]:
     return [token for token, name in enumerate(wordpiece) if name in SPECIAL_TOKENS]
-
-
-def last_places(present: tf.Tensor, max_events: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the last events that are present stand.
-
-    Args:
-        present: [batch, num_places] bool.
-        max_events: how many to keep.
-
-    Returns:
-        [batch, n] int32 places, in order, followed by arbitrary ones, where n ≥ 1 is the largest number kept
-        in the batch, and [batch] int32 how many places count.
-    """
-    present = tf.pad(present, ((0, 0), (0, 1)))  # At least one place.
-    order = tf.argsort(tf.cast(~present, tf.int32), axis=1, stable=True)
-    total = tf.reduce_sum(tf.cast(present, tf.int32), axis=1)
-    kept = tf.minimum(total, max_events)
-    width = tf.maximum(tf.reduce_max(kept), 1)
-    nth = (total - kept)[:, None] + tf.range(width)[None, :]
-    last = tf.shape(present)[1] - 1
-    return tf.gather(order, tf.minimum(nth, last), batch_dims=1), kept
 
 
 def _largest(k: tf.Tensor) -> tf.Tensor:

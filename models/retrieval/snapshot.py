@@ -19,11 +19,9 @@ from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.towers import candidate_tower, query_tower
 from homefeed.models.retrieval.towers.architecture import Architecture
-from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training.trained import Trained
+from homefeed.models.shared import snapshot_files
 from homefeed.models.shared.request_specs import RequestFeatures, request_features
-
-ARRAYS, FACTS = "snapshot.npz", "snapshot.json"
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Facts:
         wordpiece: the vocabulary of behaviour text.
         widths: categorical item feature → values kept of it.
         item_tokens: tokens kept of an item's text.
-        novelty_boost: added to the bias of items that nobody has had.
+        cold_start_boost: added to the bias of cold-start items.
         long_term: as in LinearFactors.
     """
 
@@ -49,8 +47,11 @@ class Facts:
     wordpiece: tuple[str, ...]
     widths: Mapping[str, int]
     item_tokens: int
-    novelty_boost: float
+    cold_start_boost: float
     long_term: float
+
+
+_FACTS = pydantic.TypeAdapter(Facts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Snapshot:
     """
 
     facts: Facts
-    query_weights: Arrays
-    candidate_weights: Arrays
+    query_weights: snapshot_files.Arrays
+    candidate_weights: snapshot_files.Arrays
     item_ids: npt.NDArray[np.object_]
     train_counts: npt.NDArray[np.int64]
     linear: linear_factors.LinearFactors
@@ -81,7 +82,7 @@ class Snapshot:
     @classmethod
     def of(
         cls,
-        trained: training.Trained,
+        trained: Trained,
         catalogue: catalogues.Catalogue,
         train: sequence_module.Sequences,
         config: Hyperparameters,
@@ -98,7 +99,7 @@ class Snapshot:
             tuple(wordpiece),
             {name: positions.shape[1] for name, positions in catalogue.categorical.items()},
             catalogue.token_ids.shape[1],
-            trained.novelty_boost,
+            trained.cold_start_boost,
             trained.linear.long_term,
         )
         return cls(
@@ -116,20 +117,22 @@ class Snapshot:
         )
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes two files."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FACTS).write_bytes(pydantic.TypeAdapter(Facts).dump_json(self.facts))
-        np.savez(
-            folder / ARRAYS,
-            item_ids=np.frombuffer(json.dumps([i.decode() for i in self.item_ids]).encode(), np.uint8),
-            train_counts=self.train_counts,
-            is_shared=self.is_shared,
-            sample=self.sample,
-            **_prefixed("query.", self.query_weights),
-            **_prefixed("candidate.", self.candidate_weights),
-            **_prefixed("linear.", {"encode": self.linear.encode, "decode": self.linear.decode}),
-            **_prefixed("content.", vars(self.content_maps)),
-        )
+        """Writes it into a folder."""
+        arrays: snapshot_files.Arrays = {
+            "item_ids": np.frombuffer(json.dumps([i.decode() for i in self.item_ids]).encode(), np.uint8),
+            "train_counts": self.train_counts,
+            "is_shared": self.is_shared,
+            "sample": self.sample,
+        }
+        groups = {
+            "query.": self.query_weights,
+            "candidate.": self.candidate_weights,
+            "linear.": {"encode": self.linear.encode, "decode": self.linear.decode},
+            "content.": vars(self.content_maps),
+        }
+        for prefix, group in groups.items():
+            arrays |= snapshot_files.prefixed(prefix, group)
+        snapshot_files.save(folder, _FACTS.dump_json(self.facts), arrays)
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Snapshot:
@@ -137,26 +140,25 @@ class Snapshot:
 
         Raises:
             FileNotFoundError: the folder holds none.
+            ValueError: another version of homefeed wrote it, with other facts.
         """
-        if not (folder / FACTS).is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {FACTS}: it is no snapshot of a retrieval model, which RetrievalTrainer writes "
-                "beside the SavedModel"
-            )
-        facts = pydantic.TypeAdapter(Facts).validate_json((folder / FACTS).read_bytes())
-        with np.load(folder / ARRAYS) as arrays:
-            ids = [item_id.encode() for item_id in json.loads(arrays["item_ids"].tobytes())]
-            return cls(
-                facts,
-                _with_prefix(arrays, "query."),
-                _with_prefix(arrays, "candidate."),
-                np.array([*ids, None], object)[:-1],
-                arrays["train_counts"],
-                linear_factors.LinearFactors(**_with_prefix(arrays, "linear."), long_term=facts.long_term),
-                linear_factors.ContentMaps(**_with_prefix(arrays, "content.")),
-                arrays["is_shared"],
-                arrays["sample"],
-            )
+        saved, arrays = snapshot_files.load(folder, "retrieval")
+        facts = snapshot_files.read_facts(_FACTS, saved, folder)
+        query, candidate, linear, content = (
+            snapshot_files.with_prefix(prefix, arrays) for prefix in ("query.", "candidate.", "linear.", "content.")
+        )
+        ids = [item_id.encode() for item_id in json.loads(arrays["item_ids"].tobytes())]
+        return cls(
+            facts,
+            query,
+            candidate,
+            np.array([*ids, None], object)[:-1],
+            arrays["train_counts"],
+            linear_factors.LinearFactors(**linear, long_term=facts.long_term),
+            linear_factors.ContentMaps(**content),
+            arrays["is_shared"],
+            arrays["sample"],
+        )
 
     def towers(self) -> tuple[query_tower.QueryTower, candidate_tower.CandidateTower]:
         """The towers, trained.
@@ -194,7 +196,7 @@ class Snapshot:
         known, new = (part.numpy() for part in tower(rows))
         is_new = rows["id"].numpy() == 0
         embeddings = np.where(is_new[:, None], new, known)
-        embeddings[:, -1] += np.float32(self.facts.novelty_boost) * is_new
+        embeddings[:, -1] += np.float32(self.facts.cold_start_boost) * is_new
         embeddings[0] = 0
         encode, decode = (
             np.concatenate([np.zeros((1, table.shape[1]), table.dtype), table])[rows["id"].numpy()]
@@ -228,7 +230,7 @@ def named_variables(tower: tf.keras.layers.Layer) -> dict[str, tf.Variable]:
     return {variable.name.partition("/")[2].partition(":")[0]: variable for variable in tower.weights}
 
 
-def _weights(tower: tf.keras.layers.Layer) -> Arrays:
+def _weights(tower: tf.keras.layers.Layer) -> snapshot_files.Arrays:
     return {name: variable.numpy() for name, variable in named_variables(tower).items()}
 
 
@@ -236,11 +238,3 @@ def _is_trained(catalogue: catalogues.Catalogue) -> npt.NDArray[np.bool_]:
     trained = catalogue.train_counts > 0
     trained[0] = False
     return trained
-
-
-def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}{name}": array for name, array in arrays.items()}
-
-
-def _with_prefix(arrays: Any, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}

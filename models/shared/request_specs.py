@@ -57,10 +57,5 @@ def request_features(train: Sequences) -> RequestFeatures:
     )
 
 
-def request_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
-    """Input name → spec of what the training data knows of a user."""
-    return request_features(train).specs
-
-
 def _spec(name: str, dtype: tf.DType, rank: int) -> tf.TensorSpec:
     return tf.TensorSpec([None] * rank, dtype, name=name)

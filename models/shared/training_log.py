@@ -5,12 +5,26 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import tensorflow as tf
 
-# A dataclass of numbers, one pass over the data; NaN is what could not be measured.
-Epoch = TypeVar("Epoch")
+
+class EpochLike(Protocol):
+    """A dataclass of numbers, one pass over the training data; NaN is what was not measured."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[object]]]
+
+    @property
+    def quality(self) -> float:
+        """By what epochs are compared on eval, the more the better; NaN: not evaluated."""
+
+    @property
+    def figure(self) -> str:
+        """What people are told of an epoch, with its name: "NDCG@10 0.1234"."""
+
+
+Epoch = TypeVar("Epoch", bound=EpochLike)
 
 
 class TrainingLog(Generic[Epoch]):
@@ -39,8 +53,18 @@ class TrainingLog(Generic[Epoch]):
                     tf.summary.scalar(name, float(value))
 
     def curve(self) -> list[dict[str, float | None]]:
-        """One row an epoch, fit for JSON: what could not be measured is None."""
+        """One row an epoch, fit for JSON: what was not measured is None."""
         return [
-            {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(epoch).items()}  # type: ignore[call-overload]
+            {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(epoch).items()}
             for epoch in self.epochs
         ]
+
+    def summary(self) -> str:
+        """How many epochs, and the best of them."""
+        if not self.epochs:
+            return "not trained"
+        measured = [epoch for epoch in self.epochs if math.isfinite(epoch.quality)]
+        if not measured:
+            return f"{len(self.epochs)} epochs, nothing to evaluate on"
+        best = max(measured, key=lambda epoch: epoch.quality)
+        return f"{len(self.epochs)} epochs, {best.figure} on eval"

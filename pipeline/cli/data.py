@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from homefeed.components.drift.compare import run_drift
+from homefeed.components.example_validator.dataset_page import write_page
+from homefeed.components.schema_gen import review
+from homefeed.pipeline import forget as forgetting
 from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
-
-if TYPE_CHECKING:
-    from homefeed.components.schema_gen.review import Proposal
+from homefeed.pipeline.datasets.movielens import write_movielens_100k
+from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 
 data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
 schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
@@ -28,8 +31,6 @@ def movielens(
     as_json: Json = False,
 ) -> None:
     """MovieLens-100K: 943 people, 1,682 films, 100,000 ratings."""
-    from homefeed.pipeline.datasets.movielens import write_movielens_100k
-
     came_from = write_movielens_100k(out, source)
     print_json({"out": str(out), "from": came_from}) if as_json else console.print(f"wrote {out} from {came_from}")
 
@@ -45,8 +46,6 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """A simulated store with texts in English and Chinese and a known taste behind each user."""
-    from homefeed.pipeline.datasets.sample import write_sample, write_weeks
-
     try:
         if weeks:
             write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
@@ -64,8 +63,6 @@ def page(
     as_json: Json = False,
 ) -> None:
     """Draw a dataset: activity, time, values, missing ones. A run writes the same page beside its anomalies."""
-    from homefeed.components.example_validator.dataset_page import write_page
-
     write_page(data, out)
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
 
@@ -86,8 +83,6 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."""
-    from homefeed.components.drift.compare import run_drift
-
     report = run_drift(baseline, current, schema, dict(map(_parse_threshold, thresholds or ())))
     report.write(html_path=html)
     print_json(report.to_json()) if as_json else print(report.to_text())
@@ -111,9 +106,7 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""
-    from homefeed.pipeline.forget import forget
-
-    done = forget(user, data, root, user_key)
+    done = forgetting.forget(user, data, root, user_key)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:
@@ -129,18 +122,14 @@ def forget(
 @schema_app.command("infer")
 def schema_infer(data: Data, as_json: Json = False) -> None:
     """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
-    from homefeed.components.schema_gen import review as schema_review
-
-    written = [str(path) for path in schema_review.infer(data)]
+    written = [str(path) for path in review.infer(data)]
     print_json(written) if as_json else console.print("\n".join(written))
 
 
 @schema_app.command("diff")
 def schema_diff(data: Data, as_json: Json = False) -> None:
     """List what the data would change in the curated schema; exit 1 if there is anything."""
-    from homefeed.components.schema_gen import review as schema_review
-
-    proposals = schema_review.diff(data)
+    proposals = review.diff(data)
     _show(proposals, as_json)
     if proposals:
         raise typer.Exit(1)
@@ -153,12 +142,10 @@ def schema_accept(
     as_json: Json = False,
 ) -> None:
     """Write proposals into the curated schema."""
-    from homefeed.components.schema_gen import review as schema_review
-
-    _show(schema_review.accept(data, features or None), as_json)
+    _show(review.accept(data, features or None), as_json)
 
 
-def _show(proposals: list[Proposal], as_json: bool) -> None:
+def _show(proposals: list[review.Proposal], as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(proposal) for proposal in proposals])
     for proposal in () if as_json else proposals:

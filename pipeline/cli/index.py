@@ -19,7 +19,7 @@ def index() -> None:
 @index_app.command()
 def refresh(root: Root, data: Data, as_json: Json = False) -> None:
     """Embed the current items table with the last pushed model and publish it, without training."""
-    from homefeed.pipeline.loop.refresh import refresh as refresh_index
+    from homefeed.pipeline.loop.refresh import refresh as refresh_index  # With TensorFlow.
 
     done = refresh_index(root.resolve(), data.resolve())
     if as_json:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import rich.table
 import typer
 
 from homefeed.pipeline.cli.terminal import Json, console, print_json
+from homefeed.pipeline.runner.errors import RunError
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.releases import Releases
 
 models_app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
 Place = Annotated[
@@ -55,12 +58,13 @@ def _tell(stable: int, as_json: bool) -> None:
     print_json({"stable": stable}) if as_json else console.print(f"version {stable} is stable")
 
 
-def _releases(root: pathlib.Path | None, serving_dir: str | None) -> Any:
-    from homefeed.serving.releases import Releases
-
-    if (root is None) == (serving_dir is None):
+def _releases(root: pathlib.Path | None, serving_dir: str | None) -> Releases:
+    if root is None and serving_dir:
+        releases = Releases(serving_dir)
+    elif root and serving_dir is None:
+        releases = Releases(str(RunRoot(root).serving))
+    else:
         raise typer.BadParameter("give --root or --serving-dir")
-    releases = Releases(serving_dir or str(root) + "/serving")
     if not releases.models():
-        raise FileNotFoundError(f"{releases.root} holds no published models: `homefeed run` pushes them")
+        raise RunError(f"{releases.root} holds no published models: `homefeed run` pushes them")
     return releases

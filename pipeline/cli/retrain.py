@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated
 
 import typer
 
-from homefeed.pipeline.cli.terminal import Data, Json, Root, console, print_json, progress, silent
+from homefeed.pipeline.cli.terminal import (
+    ConfigFile,
+    Data,
+    Json,
+    Metadata,
+    Root,
+    Settings,
+    console,
+    print_json,
+    progress,
+    silent,
+)
+from homefeed.pipeline.loop.options import Options
 
 
 def retrain(
@@ -26,20 +37,16 @@ def retrain(
         bool, typer.Option("--refit", help="Train from scratch, instead of going on from the models in service.")
     ] = False,
     check: Annotated[str, typer.Option(help="A command that tries what was pushed; if it fails, roll back.")] = "",
-    config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")
-    ] = None,
-    metadata: Annotated[
-        str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
-    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    metadata: Metadata = None,
     as_json: Json = False,
 ) -> None:
     """Train on new spans of data and push what is no worse than the models in service.
 
     With several of the three conditions, one that holds is enough; with none, it always trains.
     """
-    from homefeed.pipeline.loop.retrain import Options, retrain
+    from homefeed.pipeline.loop.retrain import retrain  # Beam comes with it, which `--help` need not wait for.
 
     options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
     outcome = retrain(

@@ -17,6 +17,11 @@ errors = rich.console.Console(stderr=True, highlight=False)
 Root = Annotated[pathlib.Path, typer.Option(help="Folder of artifacts, metadata and served models.")]
 Data = Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+ConfigFile = Annotated[pathlib.Path | None, typer.Option("--config", help="YAML: component: {field: value}.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")]
+Metadata = Annotated[
+    str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
+]
 
 
 def print_json(value: Any) -> None:

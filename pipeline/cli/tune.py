@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated
 
 import rich.table
 import typer
 
-from homefeed.pipeline.cli.terminal import Data, Json, Root, console, print_json
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline import tune as search
+from homefeed.pipeline.cli.terminal import ConfigFile, Data, Json, Metadata, Root, Settings, console, print_json
+from homefeed.pipeline.recommender import recommender
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.dataset import load_dataset
 
 
 def tune(
@@ -19,30 +23,23 @@ def tune(
         typer.Option("--set-range", help="component.field=low..high or component.field=a,b,c; may be repeated."),
     ],
     trials: Annotated[int, typer.Option(min=1, help="How many, earlier ones of the same search included.")] = 20,
-    config: Annotated[pathlib.Path | None, typer.Option(help="YAML: component: {field: value}.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")
-    ] = None,
-    metadata: Annotated[str | None, typer.Option(help="ML Metadata, as of `run`.")] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    metadata: Metadata = None,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Search for better settings: NDCG@10 on eval decides. The same command again goes on where it stopped."""
-    from homefeed.components.artifacts.types import DatasetDir
-    from homefeed.pipeline import tune as search
-    from homefeed.pipeline.recommender import recommender
-    from homefeed.schemas.dataset import load_dataset
-
-    root = root.resolve()
+    place = RunRoot(root.resolve())
     found = search.tune(
         recommender(DatasetDir(data.resolve())),
         [search.parse_range(text) for text in ranges],
-        root,
+        place.path,
         name=load_dataset(data).name,
         num_trials=trials,
         file=config,
         settings=settings or (),
-        defaults={"pusher": {"serving_dir": str(root / "serving")}},
+        defaults={"pusher": {"serving_dir": str(place.serving)}},
         metadata=metadata,
         seed=seed,
         finished=(lambda trial: None) if as_json else _say,

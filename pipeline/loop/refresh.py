@@ -9,8 +9,16 @@ import tempfile
 from typing import Any
 
 from homefeed.components.artifacts.types import Model
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.components.transform.refresh import catalogue_for
+from homefeed.models.fused import Fused
+from homefeed.models.retrieval.retriever import Retriever
+from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.profiles import FILE_NAME, update_titles
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
+from homefeed.serving.releases import WARMUP_FILE, Releases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +46,12 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         RunError: nothing has been pushed yet.
         DatasetError: the items table cannot be read.
     """
-    from homefeed.components.artifacts.items_table import catalogue_for
-    from homefeed.models.retrieval import export
-    from homefeed.models.retrieval.retriever import Retriever
-    from homefeed.models.retrieval.snapshot import Snapshot
-
     model, num_candidates = _pushed_model(root, metadata)
     snapshot = Snapshot.load(model.snapshot_dir)
     catalogue = catalogue_for(snapshot, data_dir)
     with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
         saved_model, fused = pathlib.Path(folder) / "retrieval", pathlib.Path(folder) / "fused"
-        export.save(Retriever(snapshot, catalogue), saved_model)
+        Retriever(snapshot, catalogue).save(saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
@@ -56,17 +59,14 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
             "num_candidates": num_candidates,
             "new_texts": {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows},
         }
-        version = _publish(saved_model, fused, fusing, root / "serving", titles)
+        version = _publish(saved_model, fused, fusing, RunRoot(root).serving, titles)
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
     return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
 
 
 def _pushed_model(root: pathlib.Path, metadata: str | None) -> tuple[Model, int]:
     """The retrieval model that was pushed last, as RetrievalTrainer left it, and the fused model's candidates."""
-    file = root / "metadata.sqlite"
-    if metadata is None and not file.is_file():
-        raise RunError(f"{root} holds no run yet: `homefeed run --root {root}` makes one")
-    store = MetadataStore(metadata or str(file))
+    store = MetadataStore(metadata or str(RunRoot(root).recorded()))
     pushed = store.latest("PushedModel")
     made = store.producer(pushed) if pushed else None
     if made is None:
@@ -85,11 +85,6 @@ def _publish(
     titles: dict[str, str],
 ) -> int:
     """Publishes titles and models as Pusher does, the unchanged ranking model under the new version too."""
-    from homefeed.models.fused import Fused
-    from homefeed.serving.profiles import FILE_NAME, update_titles
-    from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
-    from homefeed.serving.releases import WARMUP_FILE, Releases
-
     releases = Releases(serving_dir)
     stable = releases.stable()
     now = {name: pathlib.Path(releases.path(name, stable)) for name in releases.models()}

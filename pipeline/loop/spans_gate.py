@@ -10,16 +10,15 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homefeed.components.artifacts.types import DatasetDir, GateClosed, Quarantine, Schema, digest_files
+from homefeed.components.drift.compare import run_drift
+from homefeed.components.drift.findings import Finding
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.schemas import spans, tables
 from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, load_dataset
-
-if TYPE_CHECKING:
-    from homefeed.components.drift.compare import Finding
 
 WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")
@@ -55,11 +54,8 @@ class Verdict:
 
 def list_spans(data: pathlib.Path) -> list[str]:
     """The spans of the interactions, earliest first; WHOLE alone where their path has no {SPAN}."""
-    from homefeed.components.example_gen import beam as _ingest
-
     table = load_dataset(data).interactions
-    files = _ingest.find_files(data, table, "interactions")
-    return spans.names(files, tables.table_pattern(data, table)) or [WHOLE]
+    return list(tables.find_files(data, table, "interactions").spans) or [WHOLE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +119,7 @@ class Gate:
 
     def _drift(self, last_good: str, span: str) -> tuple[list[str], list[str]]:
         """What drifted at all, and by so much that it speaks against the span; a page of it is kept."""
-        from homefeed.components.drift import compare as drift
-
-        report = drift.run_drift(f"{self.data}@{last_good}", f"{self.data}@{span}")
+        report = run_drift(f"{self.data}@{last_good}", f"{self.data}@{span}")
         folder = self.root / "spans"
         folder.mkdir(parents=True, exist_ok=True)
         report.write(html_path=folder / f"{span}.drift.html")
@@ -165,13 +159,11 @@ def to_json(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
 
 
 def _local_files(data: pathlib.Path, name: TableName, span: str) -> list[pathlib.Path]:
-    from homefeed.components.example_gen import beam as _ingest
-
     try:
-        files = _ingest.find_files(data, load_dataset(data).table(name), name, span)
+        files = tables.find_files(data, load_dataset(data).table(name), name, span).files
     except DatasetError:
         return []  # ExampleGen will say so.
-    return [pathlib.Path(path) for path in files if "://" not in path]
+    return [pathlib.Path(file.path) for file in files if not tables.is_uri(file.path)]
 
 
 def _are_there(schemas: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from homefeed.components import contract
 from homefeed.components.artifacts.types import Artifact, Gate, GateClosed
 from homefeed.components.contract import Component
 from homefeed.pipeline.config import ConfigError, load_fields
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.errors import RunError
 
 OPEN, CLOSED = "open", "closed"
 

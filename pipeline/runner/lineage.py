@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from homefeed.components.artifacts.types import ModelEvaluation, PushedModel
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 
 

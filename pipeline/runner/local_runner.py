@@ -17,13 +17,11 @@ from typing import Any
 
 from homefeed.components.artifacts.types import Artifact, Gate, GateClosed
 from homefeed.pipeline.dag import Channel, Dag, Node
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
+from homefeed.pipeline.runner.root import RunRoot
 
 STAGING = ".staging"
-
-
-class RunError(RuntimeError):
-    """The run could not start or go on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,7 @@ def run_pipeline(
     nodes = _up_to(dag, until)
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / ".lock", f"another run is using {root}; wait for it, or choose another --root"):
-        store = MetadataStore(metadata or str(root / "metadata.sqlite"))
+        store = MetadataStore(metadata or str(RunRoot(root).metadata))
         shutil.rmtree(root / STAGING, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
         steps = []

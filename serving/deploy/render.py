@@ -9,12 +9,14 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+from homefeed.schemas.errors import HomefeedError
+
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUFFIX = ".j2"
 MEBIBYTE = 2**20
 
 
-class RenderError(ValueError):
+class RenderError(HomefeedError, ValueError):
     """There is nothing to deploy, or it cannot be deployed so."""
 
 

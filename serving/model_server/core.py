@@ -11,8 +11,9 @@ from homefeed.serving.model_server.config import ModelConfig
 from homefeed.serving.model_server.errors import Code, StatusError, failed_precondition, invalid_argument
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.loading import sources
-from homefeed.serving.model_server.loading.manager import Loader, Manager, VersionStatus
+from homefeed.serving.model_server.loading.manager import Loader, Manager
 from homefeed.serving.model_server.loading.servable import Servable
+from homefeed.serving.model_server.loading.versions import VersionStatus
 
 _logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from homefeed_client import protos
 
+AssetFileDef = protos.message("tensorflow.AssetFileDef")
 ConfigProto = protos.message("tensorflow.ConfigProto")
 Example = protos.message("tensorflow.Example")
 MetaGraphDef = protos.message("tensorflow.MetaGraphDef")

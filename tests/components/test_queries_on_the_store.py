@@ -11,7 +11,7 @@ from benchmarks import ranking
 from homefeed.components import ranking_trainer
 from homefeed.components.artifacts.types import Model, ModelRun
 from homefeed.models.behaviour_text import wordpiece
-from homefeed.pipeline.datasets.sample import CATEGORIES, STYLES
+from homefeed.pipeline.datasets.sample.words import CATEGORIES, STYLES
 
 STORE = {"num_users": 100, "num_items": 120, "num_events": 3_000}
 
@@ -31,7 +31,7 @@ def model(bench: ranking.Bench) -> Any:
     bert, _ = ranking.pretrain(bench, 0)
     inputs = ranking_trainer.Inputs(bench.graph, bench.examples, bert, ranking.train_retrieval(bench, 0))
     outputs = ranking_trainer.Outputs(Model(bench.folder / "ranking"), ModelRun(bench.folder / "ranking_run"))
-    config = ranking_trainer.Config(epochs_without_text=1, epochs_with_text=0, moments_per_user=1)
+    config = ranking_trainer.Config(epochs_without_text=1, epochs_with_text=0, points_per_user=1)
     ranking_trainer.run(inputs, outputs, config)
     return tf.saved_model.load(str(outputs.model.serving_dir))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from homefeed.serving.predictors import LocalPredictor
+from tests import documents
 
 # Ops of TensorFlow itself that move, compare, look up and compute. No TF-Text, no ScaNN, no py_function: a stock
 # TensorFlow Serving has kernels for these and for no more than TensorFlow's own.
@@ -123,3 +125,22 @@ def test_filters_and_words_reach_the_pushed_model(sample_root: pathlib.Path) -> 
     assert nothing == [] and 0 < len(chinese) <= 20
     assert all(any(character > "\u2e80" for character in place.title) for place in chinese)
     assert not all(any(character > "\u2e80" for character in place.title) for place in plain)
+
+
+def test_the_documentation_has_every_input_and_output_with_its_type(model: tuple[str, pathlib.Path]) -> None:
+    import tensorflow as tf
+
+    text = documents.read(documents.HOUSE / "docs" / "signatures.md")
+    rows = re.findall(r"^\| (`.+`) \| \[(.+?)\] (\w+) \|", text, re.MULTILINE)
+    documented = {
+        name: (axes.count(",") + 1, dtype) for names, axes, dtype in rows for name in re.findall(r"`(.+?)`", names)
+    }
+    name, path = model
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert not [signature for signature in signatures if f"`{signature}`" not in text]
+    found = signatures[MODELS[name]]
+    tensors = {**found.structured_input_signature[1], **found.structured_outputs}
+    of_users = {tensor for tensor in tensors if tensor.startswith("user_")}
+    actual = {key: (len(spec.shape), spec.dtype.name) for key, spec in tensors.items() if key not in of_users}
+    assert "`user_<feature>`" in text and of_users
+    assert {key: documented.get(key) for key in actual} == actual

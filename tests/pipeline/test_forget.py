@@ -10,7 +10,8 @@ import pytest
 from homefeed.components import statistics_gen
 from homefeed.components.artifacts.types import Examples, ExampleStatistics
 from homefeed.models.requests import Event, Request
-from homefeed.pipeline.forget import _content, forget
+from homefeed.pipeline.forget import forget
+from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.schemas.dataset import TABLES
 from homefeed.serving.profiles import ProfileStore, write_profiles
@@ -21,7 +22,7 @@ ROWS = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("zebra-u
 
 
 def traces(name: str, folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and name.encode() in _content(path)]
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and name.encode() in content(path)]
 
 
 def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[pathlib.Path, pathlib.Path]:

@@ -1,7 +1,14 @@
 """Starts model servers in this process, and calls them as any user of TensorFlow Serving does."""
 
+from __future__ import annotations
+
 import contextlib
+import dataclasses
+import os
+import pathlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -37,6 +44,71 @@ def running_server(**flags: Any) -> Iterator[ModelServer]:
         yield server
     finally:
         server.stop()
+
+
+@dataclasses.dataclass
+class ServerProcess:
+    """A model server in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    rest_port: int
+    log_file: pathlib.Path
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def resident_megabytes(self) -> float:
+        pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def cpu_seconds(self) -> float:
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_ready(self, seconds: float = 60.0) -> ServerProcess:
+        """The ports open once every model is available."""
+
+        def answers() -> bool:
+            assert self.process.poll() is None, self.log
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+            return False
+
+        eventually(answers, seconds)
+        return self
+
+
+@contextlib.contextmanager
+def server_process(
+    folder: pathlib.Path, *arguments: str, ready: bool = True, cwd: pathlib.Path | None = None
+) -> Iterator[ServerProcess]:
+    """Runs a model server as a stranger meets it; it is killed at the end.
+
+    Args:
+        folder: where its log goes.
+        arguments: flags beside the ports.
+        ready: wait until it answers.
+        cwd: its working directory.
+    """
+    port, rest_port = free_port(), free_port()
+    flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--host=127.0.0.1", *arguments]
+    log_file = folder / f"server-{port}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "homefeed.serving.model_server", *flags], stdout=log, stderr=log, cwd=cwd
+        )
+    server = ServerProcess(process, port, rest_port, log_file)
+    try:
+        yield server.wait_until_ready() if ready else server
+    finally:
+        process.kill()
+        process.wait()
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> Any:

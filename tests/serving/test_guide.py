@@ -1,8 +1,7 @@
-"""The examples of docs/serving.md, run as they stand against the models of a finished run."""
+"""The examples of docs/serving.md and of the client's README, run as they stand."""
 
 import json
 import pathlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -14,18 +13,21 @@ import pytest
 
 from homefeed.serving import process
 from homefeed.serving.releases import Releases
+from tests import documents
 from tests.serving.servers import running_server
 from tests.serving.test_releases import parsed
 
-GUIDE = (pathlib.Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+GUIDE = documents.HOUSE / "docs" / "serving.md"
+CLIENT_README = documents.HOUSE / "serving" / "client" / "README.md"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+def python_of(page: pathlib.Path) -> list[str]:
+    return [block.text for block in documents.blocks("python") if block.page == page]
 
 
 def commands(program: str) -> list[str]:
-    return [line for line in GUIDE.splitlines() if line.startswith(f"{program} ")]
+    lines = [line for block in documents.blocks("sh") if block.page == GUIDE for line in documents.commands(block)]
+    return [line for line in lines if line.startswith(f"{program} ")]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def at_ports(text: str, ports: tuple[int, int]) -> str:
 
 def test_python_then_curl(served: Any, tmp_path: pathlib.Path) -> None:
     ports, _ = served
-    (example,) = blocks("python")
+    example, _ = python_of(GUIDE)
     command = [sys.executable, "-W", "error", "-c", at_ports(example, ports)]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
     assert len(shown.splitlines()) == 5
@@ -97,21 +99,17 @@ def call_by_reflection(address: str, method: str, request: Any) -> Any:
         return json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=pool)
 
 
-def test_verbs_of_the_guide_exist() -> None:
-    from typer.main import get_command
+def test_tokens_of_a_query(sample_root: pathlib.Path) -> None:
+    _, example = python_of(GUIDE)
+    names: dict[str, Any] = {}
+    exec(example.replace("var/sample/root", str(sample_root)), names)  # The guide is ours.
+    tokens = names["query_token_ids"]
+    assert tokens.dtype == "int32" and tokens.shape[0] == 1 and (tokens > 0).any()
 
-    from homefeed.pipeline.cli.main import app
 
-    lines = [
-        line
-        for block in re.findall(r"^```\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-        for line in block.split("\n")
-    ]
-    verbs = [shlex.split(line)[1:] for line in lines if line.startswith("homefeed ")]
-    assert len(verbs) >= 6
-    for words in verbs:
-        command: Any = get_command(app)
-        while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
-        known = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= known
+def test_python_of_the_client(served: Any) -> None:
+    ports, _ = served
+    (example,) = python_of(CLIENT_README)
+    command = [sys.executable, "-W", "error", "-c", at_ports(example, ports)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("1 [[b'")

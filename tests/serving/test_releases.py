@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from homefeed.serving import process
-from homefeed.serving.releases import BATCHING_FILE, CONFIG_FILE, ReleaseError, Releases
+from homefeed.serving.releases import ReleaseError, Releases
+from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE
 from tests.serving.conftest import Models
 from tests.serving.servers import Stubs, column, eventually, running_server
 
@@ -147,7 +148,7 @@ def parsed(arguments: list[str]) -> dict[str, object]:
 
 def test_both_files_are_ones_that_a_server_reads(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     from homefeed.serving.model_server import config
-    from homefeed.serving.model_server.execution.batching import Parameters
+    from homefeed.serving.model_server.execution.batching_parameters import Parameters
     from homefeed.serving.model_server.messages import BatchingParameters, ModelServerConfig
 
     Releases(tmp_path).push(half)

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking import feature_encoder
+from homefeed.models.ranking.layers.feature_encoder import bucket
 from homefeed.models.ranking.ratings import factors as rating_factors
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.feature_spec import bucket_edges, feature_spec
 
 NUM_FOLDS = 3
 
@@ -36,12 +37,8 @@ class FeatureDesign:
         numeric: Mapping[str, npt.NDArray[np.float32]],
         vocabularies: Mapping[str, tuple[str, ...]],
     ):
-        self.sizes = {name: len(vocabularies[name]) + 2 for name in categorical}
-        self.edges = {
-            name: feature_encoder.bucket_edges(column)
-            for name, column in numeric.items()
-            if column.shape[1] == 1 and np.isfinite(column).any()
-        }
+        spec = feature_spec(categorical, numeric, vocabularies, bucket_edges)
+        self.sizes, self.edges = spec.vocabulary_sizes, spec.knots
 
     def __call__(
         self, categorical: Mapping[str, npt.NDArray[np.int32]], numeric: Mapping[str, npt.NDArray[np.float32]]
@@ -55,8 +52,8 @@ class FeatureDesign:
             columns.append(counts / np.maximum(counts.sum(1, keepdims=True), 1))
         for name, bounds in self.edges.items():
             number = numeric[name][:, 0]
-            bucket = np.searchsorted(np.array(bounds, np.float32), number, side="right") + 1
-            columns.append(np.eye(len(bounds) + 2)[np.where(np.isfinite(number), bucket, 0)])
+            place = np.searchsorted(np.array(bounds, np.float32), number, side="right") + 1
+            columns.append(np.eye(len(bounds) + 2)[np.where(np.isfinite(number), place, 0)])
         return np.concatenate(columns, 1)
 
     def in_graph(self, features: Mapping[str, tf.Tensor], like: tf.Tensor) -> tf.Tensor:
@@ -67,9 +64,7 @@ class FeatureDesign:
             shares = tf.concat([tf.zeros_like(shares[:, :1]), shares[:, 1:]], axis=1)
             columns.append(shares / tf.maximum(tf.reduce_sum(shares, 1, keepdims=True), 1.0))
         for name, bounds in self.edges.items():
-            number = features[name][:, 0]
-            bucket = tf.searchsorted(tf.constant(bounds, tf.float32), number, side="right") + 1
-            columns.append(tf.one_hot(tf.where(tf.math.is_finite(number), bucket, 0), len(bounds) + 2))
+            columns.append(tf.one_hot(bucket(features[name][:, 0], bounds), len(bounds) + 2))
         return tf.concat(columns, axis=1)
 
 

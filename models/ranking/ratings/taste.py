@@ -19,7 +19,7 @@ class RatingTaste:
 
     Args:
         fits: the first is for serving. What trains on a user's events uses a fit that has not seen that user:
-            the ratings that factors were fitted to look easier to foretell than others will be.
+            the ratings that factors were fitted to look easier to predict than others will be.
     """
 
     def __init__(self, fits: Sequence[rating_factors.RatingFactors]):
@@ -50,13 +50,13 @@ class RatingTaste:
         self._num_fits = 1
 
     def __call__(
-        self, fit: tf.Tensor, history: tf.Tensor, ratings: tf.Tensor, user: tf.Tensor, candidates: tf.Tensor
+        self, fit: tf.Tensor, items: tf.Tensor, ratings: tf.Tensor, user: tf.Tensor, candidates: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Estimates, then predicts.
 
         Args:
             fit: [batch] int32, which fit to use.
-            history: [batch, num_events] int32 rows, 0 for none.
+            items: [batch, num_events] int32 rows of what was rated, 0 for none.
             ratings: [batch, num_events] float32, NaN for unknown.
             user: [batch, num_user_features] float32, the row of the design matrix.
             candidates: [batch, num_candidates] int32 rows.
@@ -64,8 +64,8 @@ class RatingTaste:
         Returns:
             [batch, num_candidates] float32 means, and standard deviations that include the noise.
         """
-        known = tf.cast(tf.math.is_finite(ratings) & (history > 0), tf.float32)
-        rows = history + (fit * self.num_rows)[:, None]
+        known = tf.cast(tf.math.is_finite(ratings) & (items > 0), tf.float32)
+        rows = items + (fit * self.num_rows)[:, None]
         mean, noise = tf.gather(self._mean, fit), tf.gather(self._noise, fit)
         residual = tf.where(known > 0, ratings - mean - tf.gather(self._bias, rows), 0.0)
         design = tf.gather(self._design, rows) * known[..., None]

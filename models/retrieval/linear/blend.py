@@ -53,19 +53,19 @@ def fit_blend(
     return chosen
 
 
-def fit_novelty_boost(
+def fit_cold_start_boost(
     scores: npt.NDArray[np.float32],
     histories: Sequence[npt.NDArray[np.integer[Any]]],
     targets: npt.NDArray[np.integer[Any]],
     is_new: npt.NDArray[np.bool_],
     price: float,
 ) -> float:
-    """What to add to the scores of items that nobody has had, so that they get a chance to be had.
+    """What to add to the scores of cold-start items, so that they get a chance to be chosen.
 
-    Training plays through how items do that are new and will be had; many that nobody has had never will be. So
-    the scores need a scale that only the eval split can give, and it may well be negative. No ranking measure on past
-    events asks for more than what is best there: a new item has few events yet, however good it is. So its chance
-    has a price: the largest boost is taken that costs at most `price`, a share of the best quality.
+    Training simulates how items do that are new and will be chosen; many new items never will be. So the scores
+    need a scale that only the eval split can give, and it may well be negative. No ranking measure on past events
+    asks for more than what is best there: a new item has few events yet, however good it is. So its chance has a
+    price: the largest boost is taken that costs at most `price`, a share of the best quality.
 
     Args:
         scores: [num_queries, num_rows] float32.

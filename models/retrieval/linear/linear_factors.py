@@ -55,7 +55,7 @@ class LinearFactors:
 
         Args:
             maps: `content_maps` of the items that are not new.
-            content: [num_rows, width] float32, what items are known by before anybody had them.
+            content: [num_rows, width] float32, what items are known by in a cold start.
             is_new: [num_rows] bool; row 0 is nothing and stays so.
         """
         features = _with_ones(content)

@@ -12,9 +12,9 @@ import tensorflow as tf
 from homefeed.models import catalogue as catalogues
 from homefeed.models import sequences as sequence_module
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
-from homefeed.models.retrieval.towers import feature_encoder, number_encoding
 from homefeed.models.retrieval.towers.candidate_tower import CandidateTower
 from homefeed.models.retrieval.towers.query_tower import QueryTower
+from homefeed.models.shared.feature_spec import FeatureSpec, feature_spec, quantile_knots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Architecture:
         num_trained: items with an id of their own.
     """
 
-    item_spec: feature_encoder.FeatureSpec
-    user_spec: feature_encoder.FeatureSpec
+    item_spec: FeatureSpec
+    user_spec: FeatureSpec
     num_event_types: int
     value_knots: tuple[float, ...]
     num_tokens: int
@@ -41,10 +41,10 @@ class Architecture:
     def of(cls, catalogue: catalogues.Catalogue, train: sequence_module.Sequences) -> Architecture:
         """That of a model of this data."""
         return cls(
-            feature_encoder.feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies),
-            feature_encoder.feature_spec(train.categorical, train.numeric, train.vocabularies),
+            feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies),
+            feature_spec(train.categorical, train.numeric, train.vocabularies),
             num_event_types=len(train.vocabularies["event_type"]) + 2,
-            value_knots=number_encoding.quantile_knots(train.value),
+            value_knots=quantile_knots(train.value),
             num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
             num_trained=int(np.count_nonzero(catalogue.train_counts[1:])),
         )
@@ -96,7 +96,7 @@ class Architecture:
         query(events, _nothing(self.user_spec))
 
 
-def _nothing(spec: feature_encoder.FeatureSpec) -> dict[str, tf.Tensor]:
+def _nothing(spec: FeatureSpec) -> dict[str, tf.Tensor]:
     """One row of a spec's features, all unknown."""
     unknown: dict[str, tf.Tensor] = {name: tf.zeros([1, 1], tf.int32) for name in spec.vocabulary_sizes}
     sizes = dict.fromkeys(spec.knots, 1) | dict(spec.sizes)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from homefeed.models import catalogue as catalogues
 from homefeed.models.retrieval.towers import feature_encoder
+from homefeed.models.shared.feature_spec import FeatureSpec
 
 
 class CandidateTower(tf.keras.layers.Layer):
@@ -32,7 +33,7 @@ class CandidateTower(tf.keras.layers.Layer):
     def __init__(
         self,
         num_trained: int,
-        spec: feature_encoder.FeatureSpec,
+        spec: FeatureSpec,
         num_tokens: int,
         width: int,
         id_dropout: float,
@@ -68,7 +69,7 @@ class CandidateTower(tf.keras.layers.Layer):
 
         Returns:
             Two times [num_rows, width + 1] float32, the last of which is the item's bias, its own popularity:
-            as an item that is known, and as one that nobody has had yet, by its features alone.
+            as an item that is known, and as one in a cold start, by its features alone.
         """
         has_id = tf.cast(rows["id"] > 0, tf.float32)
         content = feature_encoder.mean_embedding(self.tokens, rows["tokens"])
@@ -98,7 +99,7 @@ class CandidateTower(tf.keras.layers.Layer):
         return tf.concat([content, (content @ self.bias_kernel)[:, 1:] + self.new_bias], axis=1)
 
 
-def candidate_rows(catalogue: catalogues.Catalogue, spec: feature_encoder.FeatureSpec) -> dict[str, npt.NDArray[Any]]:
+def candidate_rows(catalogue: catalogues.Catalogue, spec: FeatureSpec) -> dict[str, npt.NDArray[Any]]:
     """The tower's inputs for every row of a catalogue; items seen in training have ids 1, 2, …"""
     trained = catalogue.train_counts > 0
     trained[0] = False

@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.retrieval.towers import number_encoding
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureSpec:
-    """What features there are, learnt from the training data.
-
-    Attributes:
-        vocabulary_sizes: categorical feature → number of positions, the two reserved ones included.
-        knots: number → knots of its encoding.
-        sizes: embedding feature → its size.
-    """
-
-    vocabulary_sizes: Mapping[str, int]
-    knots: Mapping[str, tuple[float, ...]]
-    sizes: Mapping[str, int]
-
-    @property
-    def names(self) -> list[str]:
-        """Every feature, in the order in which they are added up."""
-        return [*self.vocabulary_sizes, *self.knots, *self.sizes]
-
-
-def feature_spec(
-    categorical: Mapping[str, npt.NDArray[np.int32]],
-    numeric: Mapping[str, npt.NDArray[np.float32]],
-    vocabularies: Mapping[str, tuple[str, ...]],
-) -> FeatureSpec:
-    """Describes the features of a Catalogue or of Sequences; a number that is never known is left out."""
-    known = {name: column for name, column in numeric.items() if np.isfinite(column).any()}
-    return FeatureSpec(
-        vocabulary_sizes={name: len(vocabularies[name]) + 2 for name in sorted(categorical)},
-        knots={
-            name: number_encoding.quantile_knots(column)
-            for name, column in sorted(known.items())
-            if column.shape[1] == 1
-        },
-        sizes={name: column.shape[1] for name, column in sorted(known.items()) if column.shape[1] > 1},
-    )
+from homefeed.models.shared.feature_spec import FeatureSpec
 
 
 class FeatureEncoder(tf.keras.layers.Layer):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 
@@ -38,12 +34,3 @@ class NumberEncoding(tf.keras.layers.Layer):
     def get_config(self) -> dict[str, object]:
         """Keras configuration."""
         return {**super().get_config(), "knots": self.knots}
-
-
-def quantile_knots(numbers: npt.NDArray[np.floating[Any]], max_knots: int = 16) -> tuple[float, ...]:
-    """The distinct quantiles of the finite numbers, ends included; `(0.0,)` where there is none."""
-    finite = numbers[np.isfinite(numbers)].astype(np.float32)
-    if not len(finite):
-        return (0.0,)
-    quantiles = np.quantile(finite, np.linspace(0, 1, max_knots), method="nearest")
-    return tuple(float(knot) for knot in np.unique(quantiles))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from homefeed.models.retrieval.towers import biased_attention, feature_encoder, number_encoding
+from homefeed.models.shared.feature_spec import FeatureSpec
 
 HIDDEN_WAITS = 0.1  # Share of the times between events that training hides, for requests without a time.
 
@@ -32,7 +33,7 @@ class QueryTower(tf.keras.layers.Layer):
         num_heads: int,
         max_events: int,
         dropout: float,
-        user_spec: feature_encoder.FeatureSpec,
+        user_spec: FeatureSpec,
         num_event_types: int,
         value_knots: tuple[float, ...],
         **kwargs: object,

@@ -19,11 +19,11 @@ Tensors = Mapping[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
-class Novelty:
-    """How training plays through that some items are new.
+class ColdStart:
+    """How training simulates cold starts.
 
     In a share of the windows each query is asked as of a model that was trained `seconds` before: items first
-    seen since then are known by their features alone. So the scores of new items are learnt among those of
+    seen since then are known by their features alone. So the scores of cold-start items are learnt among those of
     known ones.
 
     Attributes:
@@ -47,7 +47,7 @@ class TwoTower(tfrs.Model):
             would be pushed down for ever.
         first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
             item is no negative: a new release is to be compared with what it really competes with.
-        novelty: how new items are played through.
+        cold_start: how cold starts are simulated.
         max_events, max_softmax_items, num_sampled, num_hard_negatives: see Hyperparameters.
     """
 
@@ -61,7 +61,7 @@ class TwoTower(tfrs.Model):
         max_events: int,
         max_softmax_items: int,
         num_sampled: int,
-        novelty: Novelty,
+        cold_start: ColdStart,
         num_hard_negatives: int = 0,
     ):
         super().__init__()
@@ -79,7 +79,7 @@ class TwoTower(tfrs.Model):
         self._num_sampled = num_sampled
         self.max_events = max_events
         self.num_rows = len(train_counts)
-        self._novelty = novelty
+        self._cold_start = cold_start
         # The task asks for the `len` of a tensor, which a graph that was traced without autograph cannot say: so it
         # is a function of its own, with autograph.
         self._task = tf.function(
@@ -129,7 +129,7 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        split = int(self._novelty.share * queries.shape[0])  # Windows before it play through novelty.
+        split = int(self._cold_start.share * queries.shape[0])  # Windows before it simulate cold starts.
         is_new, is_closed = self._masks(item, batch["timestamp"], split)
         novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
         parts = [novel, _inner(queries[split:], known)]
@@ -148,19 +148,19 @@ class TwoTower(tfrs.Model):
         Args:
             item: [batch, length] int32 candidates.
             timestamp: [batch, length] int64 seconds.
-            split: windows before it play through novelty.
+            split: windows before it simulate cold starts.
 
         Returns:
             [split, length, num_candidates] bool, candidates that are new to the imagined model; and
-            [batch, length, num_candidates] bool, candidates that the window has already had, that nobody has
-            been seen with yet, or that are padding.
+            [batch, length, num_candidates] bool, candidates that the window has already had, that had no
+            interaction yet, or that are padding.
         """
         first_seen = tf.pad(self._first_seen, ((1, 0),))
         # As int32: times only need comparing with times, and masks of this size are slow enough.
         start = tf.reduce_min(self._first_seen)
         first_seen, now = tf.cast(first_seen - start, tf.int32), tf.cast(timestamp - start, tf.int32)[..., None]
-        is_late = now[:split] >= tf.cast(self._novelty.start - start, tf.int32)
-        oldest_new = tf.where(is_late, now[:split] - self._novelty.seconds, tf.int32.max)
+        is_late = now[:split] >= tf.cast(self._cold_start.start - start, tf.int32)
+        oldest_new = tf.where(is_late, now[:split] - self._cold_start.seconds, tf.int32.max)
         is_new = first_seen > oldest_new
         places = tf.range(tf.shape(item)[1])[None, :, None]
         first_place = self._first_place(item, tf.size(first_seen))[:, None, :]
@@ -205,7 +205,7 @@ class TwoTower(tfrs.Model):
             sample_weight=weight,
             candidate_sampling_probability=tf.minimum(expected, 1.0),
             candidate_ids=ids,
-            # As in the full softmax: before anybody has had an item, it is no negative.
+            # As in the full softmax: before its first interaction an item is no negative.
             score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
             compute_metrics=False,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from homefeed.models import sequences as sequence_module
+from homefeed.models.retrieval.training.targets import target_weights
 
 Sequences = sequence_module.Sequences
 Batch = dict[str, npt.NDArray[Any]]
@@ -116,44 +116,3 @@ class Windows:
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
         batch["now"] = np.zeros(batch_size, np.int64)
         return batch | {name: column[users] for name, column in self._users.items()}
-
-
-def target_weights(
-    sequences: Sequences,
-    non_positive_weight: float = 1.0,
-    event_weights: Mapping[str, float] = types.MappingProxyType({}),
-    value_weight: float = 0.0,
-) -> npt.NDArray[np.float32]:
-    """[num_events] float32: 0 for what is no target, that is, context, unknown items and repetitions.
-
-    What a user has already had is never retrieved, so it is not worth learning to retrieve it.
-
-    Args:
-        sequences: a split.
-        non_positive_weight: weight of a target that does not count as liked, beside 1.
-        event_weights: event type → what that is multiplied with; 1 for a type that is not named.
-        value_weight: see Hyperparameters.
-    """
-    user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
-    weight = np.where(sequences.positive, 1.0, non_positive_weight)
-    if event_weights:
-        names = sequences.vocabularies.get("event_type", ())
-        factors = np.array([1.0, 1.0, *(event_weights.get(name, 1.0) for name in names)])
-        weight = weight * factors[sequences.event_type_index]
-    if value_weight:
-        weight = weight * _value_factors(sequences.value, value_weight)
-    pairs = user * (int(sequences.item_index.max(initial=0)) + 1) + sequences.item_index
-    is_first = np.zeros(len(pairs), np.bool_)
-    is_first[np.unique(pairs, return_index=True)[1]] = True
-    is_target = np.zeros(len(pairs), np.bool_)
-    is_target[sequences.targets] = True
-    return np.where(is_first & is_target & (sequences.item_index > 0), weight, 0).astype(np.float32)
-
-
-def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.NDArray[np.float64]:
-    """[num_events] float64 from 1, for the lowest value and for none, to 1 + value_weight, for the highest."""
-    known = np.isfinite(value)
-    if not known.any():
-        return np.ones(len(value))
-    low, high = float(value[known].min()), float(value[known].max())
-    return 1 + value_weight * np.where(known, (value - low) / max(high - low, 1e-9), 0.0)

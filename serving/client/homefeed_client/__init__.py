@@ -1,7 +1,7 @@
 """A client of TensorFlow Serving's API that needs gRPC, protobuf and NumPy, and never TensorFlow."""
 
 from homefeed_client.aio import AsyncPredictionClient
-from homefeed_client.client import Prediction, PredictionClient, VersionStatus
+from homefeed_client.client import PredictionClient
 from homefeed_client.errors import (
     AccessDeniedError,
     DeadlineExceededError,
@@ -13,6 +13,7 @@ from homefeed_client.errors import (
     ServerUnavailableError,
     UnsupportedError,
 )
+from homefeed_client.messages import Prediction, VersionStatus
 from homefeed_client.signatures import ModelMetadata, Signature, TensorSpec
 from homefeed_client.wordpiece import WordPiece
 

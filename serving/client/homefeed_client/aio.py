@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from homefeed_client import signatures
-from homefeed_client.client import (
-    METHODS,
-    Asked,
-    MetadataCache,
-    Prediction,
-    VersionStatus,
-    channel_options,
-    join_rows,
-    join_targets,
-    metadata_request,
-    predict_request,
-    status_request,
-    unavailable,
-    version_statuses,
-)
+from homefeed_client.channel import channel_options, join_targets
 from homefeed_client.errors import (
     DeadlineExceededError,
     InvalidInputsError,
@@ -33,6 +19,19 @@ from homefeed_client.errors import (
     ServerUnavailableError,
     from_rpc_error,
 )
+from homefeed_client.messages import (
+    METHODS,
+    Asked,
+    Prediction,
+    VersionStatus,
+    join_rows,
+    metadata_request,
+    predict_request,
+    status_request,
+    unavailable,
+    version_statuses,
+)
+from homefeed_client.metadata_cache import MetadataCache
 from homefeed_client.signatures import ModelMetadata
 
 if TYPE_CHECKING:

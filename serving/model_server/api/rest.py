@@ -2,7 +2,6 @@
 
 import dataclasses
 import http
-import json
 import logging
 import re
 import urllib.parse
@@ -10,9 +9,14 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from homefeed_client import protos, tensors
-
-from homefeed.serving.model_server.api import inference, json_examples, json_tensors, model_service
+from homefeed.serving.model_server.api import (
+    inference,
+    json_answers,
+    json_examples,
+    json_reading,
+    json_writing,
+    model_service,
+)
 from homefeed.serving.model_server.api.predict import DEFAULT_SIGNATURE
 from homefeed.serving.model_server.core import ServerCore
 from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
@@ -23,7 +27,6 @@ from homefeed.serving.model_server.messages import (
     GetModelStatusRequest,
     ModelSpec,
     RegressionRequest,
-    SignatureDefMap,
 )
 from homefeed.serving.model_server.observation import Observer
 
@@ -144,7 +147,7 @@ class RestApi:
         # The order of the reference: the model first, then the body.
         with self._core.lend(spec) as lent:
             servable = self._observer.timed(lent, method)
-            request = json_tensors.parse_object(body)
+            request = json_reading.parse_object(body)
             signature_name = request.get("signature_name", "")
             if not isinstance(signature_name, str):
                 raise invalid_argument("Malformed request: 'signature_name' key must be a string value.")
@@ -157,31 +160,31 @@ class RestApi:
                 response = inference.classify(
                     servable, message, self._timeout_seconds, check_method_name=self._check_method_name
                 )
-                return _classification_json(response.result)
+                return json_answers.classifications(response.result)
             message = RegressionRequest(model_spec=spec, input=input_)
             response = inference.regress(
                 servable, message, self._timeout_seconds, check_method_name=self._check_method_name
             )
-            return _regression_json(response.result)
+            return json_answers.regressions(response.result)
 
     def _predict(self, servable: Any, signature_name: str, request: dict[str, Any]) -> bytes:
         if signature_name not in servable.signatures:
             raise invalid_argument(f'Serving signature name: "{signature_name}" not found in signature def')
         signature = servable.signatures[signature_name]
-        inputs, row_form = json_tensors.parse_predict_inputs(request, signature)
+        inputs, row_form = json_reading.parse_predict_inputs(request, signature)
         feeds = {signature.inputs[alias]: value for alias, value in inputs.items()}
         values = servable.run(feeds, list(signature.outputs.values()), self._timeout_seconds)
         outputs = dict(zip(signature.outputs, values, strict=True))
-        return json_tensors.write_predictions(outputs, row_form=row_form)
+        return json_writing.write_predictions(outputs, row_form=row_form)
 
     def _status(self, spec: Any) -> bytes:
         response = model_service.get_model_status(self._core, GetModelStatusRequest(model_spec=spec))
-        return json.dumps(_status_dict(response), indent=1).encode()
+        return json_answers.status(response)
 
     def _metadata(self, spec: Any) -> bytes:
         request = GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
         response = model_service.get_model_metadata(self._core, request)
-        return json.dumps(_metadata_dict(response), indent=1, ensure_ascii=False).encode()
+        return json_answers.metadata(response)
 
 
 def _raw_path(environ: dict[str, Any]) -> str:
@@ -222,88 +225,5 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
 
 def _failure(error: StatusError) -> _Response:
     return _Response(
-        _HTTP_STATUS[error.code], b'{"error": ' + json_tensors.string_json(error.message.encode()) + b"}"
+        _HTTP_STATUS[error.code], b'{"error": ' + json_writing.string_json(error.message.encode()) + b"}"
     )
-
-
-def _classification_json(result: Any) -> bytes:
-    rows = [
-        b"["
-        + b", ".join(
-            b"[%s, %s]"
-            % (json_tensors.string_json(entry.label.encode()), json_tensors.number_json(entry.score).encode())
-            for entry in classifications.classes
-        )
-        + b"]"
-        for classifications in result.classifications
-    ]
-    return b'{"results": [' + b", ".join(rows) + b"]}"
-
-
-def _regression_json(result: Any) -> bytes:
-    values = [json_tensors.number_json(regression.value) for regression in result.regressions]
-    return f'{{"results": [{", ".join(values)}]}}'.encode()
-
-
-def _status_dict(response: Any) -> dict[str, Any]:
-    states = protos.enum("tensorflow.serving.ModelVersionStatus.State").values_by_number
-    return {
-        "model_version_status": [
-            {
-                "version": str(entry.version),
-                "state": states[entry.state].name,
-                "status": {
-                    "error_code": Code(entry.status.error_code).name,
-                    "error_message": entry.status.error_message,
-                },
-            }
-            for entry in response.model_version_status
-        ]
-    }
-
-
-def _metadata_dict(response: Any) -> dict[str, Any]:
-    signatures = SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    return {
-        "model_spec": {
-            "name": response.model_spec.name,
-            "signature_name": "",
-            "version": str(response.model_spec.version.value),
-        },
-        "metadata": {
-            "signature_def": {
-                "signature_def": {
-                    name: _signature_dict(signature) for name, signature in sorted(signatures.signature_def.items())
-                }
-            }
-        },
-    }
-
-
-def _signature_dict(signature: Any) -> dict[str, Any]:
-    return {
-        "inputs": {alias: _tensor_info_dict(info) for alias, info in sorted(signature.inputs.items())},
-        "outputs": {alias: _tensor_info_dict(info) for alias, info in sorted(signature.outputs.items())},
-        "method_name": signature.method_name,
-        "defaults": {
-            alias: {"dtype": _dtype_json(value.dtype), "value": tensors.to_array(value).astype(str).tolist()}
-            for alias, value in sorted(signature.defaults.items())
-        },
-    }
-
-
-def _tensor_info_dict(info: Any) -> dict[str, Any]:
-    shape = info.tensor_shape
-    return {
-        "dtype": _dtype_json(info.dtype),
-        "tensor_shape": {
-            "dim": [{"size": str(dim.size), "name": dim.name} for dim in shape.dim],
-            "unknown_rank": shape.unknown_rank,
-        },
-        "name": info.name,
-    }
-
-
-def _dtype_json(number: int) -> str:
-    return f"DT_{tensors.dtype_name(number).upper()}"

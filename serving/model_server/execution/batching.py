@@ -7,10 +7,6 @@ arrives while the slots are taken.
 """
 
 import contextlib
-import dataclasses
-import itertools
-import os
-import pathlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,84 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from homefeed.serving.model_server.config import read_text_proto
-from homefeed.serving.model_server.errors import Code, StatusError, failed_precondition, invalid_argument
+from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
+from homefeed.serving.model_server.execution import batch_rows
+from homefeed.serving.model_server.execution.batching_parameters import Parameters
 from homefeed.serving.model_server.loading.servable import Array, Runner
-from homefeed.serving.model_server.messages import BatchingParameters
 from homefeed.serving.model_server.metrics import Metrics
 from homefeed.serving.model_server.observation import micros_since
-
-PARAMETERS_FILE = "batching_params.pbtxt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameters:
-    """How to batch; the defaults are the reference's.
-
-    Attributes:
-        max_batch_size: rows of one request and, without splitting, of one batch.
-        batch_timeout_seconds: how long the oldest request waits for others.
-        max_enqueued_batches: batches that may wait for a slot, per queue.
-        num_batch_threads: batches that run at the same time.
-        allowed_batch_sizes: a batch is filled up to the next of these; empty: any size.
-        pad_variable_length_inputs: fill up shorter inputs with zeros (or empty strings) instead of refusing.
-        max_execution_batch_size: rows that run at once; larger batches are split.
-    """
-
-    max_batch_size: int = 1000
-    batch_timeout_seconds: float = 0.0
-    max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
-    thread_pool_name: str = "batch_threads"
-    allowed_batch_sizes: tuple[int, ...] = ()
-    pad_variable_length_inputs: bool = False
-    max_execution_batch_size: int = 1000
-
-    @classmethod
-    def from_proto(cls, proto: Any) -> "Parameters":
-        """Reads a BatchingParameters message.
-
-        Raises:
-            StatusError: INVALID_ARGUMENT, the allowed sizes do not fit.
-        """
-        values: dict[str, Any] = {
-            name: getattr(proto, name).value
-            for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads", "thread_pool_name")
-            if proto.HasField(name)
-        }
-        if proto.HasField("batch_timeout_micros"):
-            values["batch_timeout_seconds"] = proto.batch_timeout_micros.value / 1e6
-        parameters = cls(
-            **values,
-            allowed_batch_sizes=tuple(proto.allowed_batch_sizes),
-            pad_variable_length_inputs=proto.pad_variable_length_inputs,
-        )
-        splits = proto.enable_large_batch_splitting.value and proto.HasField("max_execution_batch_size")
-        largest = proto.max_execution_batch_size.value if splits else parameters.max_batch_size
-        parameters = dataclasses.replace(parameters, max_execution_batch_size=largest)
-        parameters._check()
-        return parameters
-
-    def _check(self) -> None:
-        if min(self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads) < 1:
-            raise invalid_argument("max_batch_size, max_enqueued_batches and num_batch_threads must be at least 1.")
-        if not 0 < self.max_execution_batch_size <= self.max_batch_size:
-            raise invalid_argument(
-                f"max_execution_batch_size must be from 1 to max_batch_size ({self.max_batch_size}), but is "
-                f"{self.max_execution_batch_size}."
-            )
-        sizes = self.allowed_batch_sizes
-        if any(size <= 0 for size in sizes) or any(a >= b for a, b in itertools.pairwise(sizes)):
-            raise invalid_argument("allowed_batch_sizes entries must be positive and monotonically increasing")
-        if sizes and sizes[-1] != self.max_execution_batch_size:
-            raise invalid_argument(
-                f"Last entry in allowed_batch_sizes must match max_batch_size; last entry was {sizes[-1]}; "
-                f"expected {self.max_execution_batch_size}"
-            )
-
-    def padded_size(self, size: int) -> int:
-        """The size that a batch of `size` rows runs with."""
-        return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 
 class Scheduler:
@@ -273,15 +197,18 @@ class BatchingRunner:
         for task in tasks:
             metrics.queuing_latency.observe(micros_since(task.start), parameters.thread_pool_name)
         timeout_seconds = _longest_time_left(tasks)
-        feeds = {name: _join(name, tasks, parameters) for name in tasks[0].feeds}
+        parts = {name: [task.feeds[name] for task in tasks] for name in tasks[0].feeds}
+        feeds = {name: batch_rows.join(name, arrays, parameters) for name, arrays in parts.items()}
         total = sum(task.size for task in tasks)
         chunks = []
         for start in range(0, max(total, 1), parameters.max_execution_batch_size):
             size = min(parameters.max_execution_batch_size, total - start)
-            chunk = {name: _padded(value[start : start + size], parameters) for name, value in feeds.items()}
+            chunk = {
+                name: batch_rows.fill_up(value[start : start + size], parameters) for name, value in feeds.items()
+            }
             metrics.wrapped_run_count.add()
             outputs = self._runner.run(chunk, fetches, timeout_seconds)
-            _check_outputs(outputs, parameters.padded_size(size))
+            batch_rows.check_outputs(outputs, parameters.padded_size(size))
             chunks.append([output[:size] for output in outputs])
         joined = chunks[0] if len(chunks) == 1 else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
         start = 0
@@ -298,94 +225,3 @@ def _longest_time_left(tasks: list[_Task]) -> float | None:
     if seconds <= 0:
         raise StatusError(Code.RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
     return seconds
-
-
-def _join(name: str, tasks: list[_Task], parameters: Parameters) -> Array:
-    """All rows of an input."""
-    parts = [task.feeds[name] for task in tasks]
-    if len(parts) == 1:
-        return parts[0]
-    if len({part.shape[1:] for part in parts}) > 1:
-        if not parameters.pad_variable_length_inputs:
-            raise failed_precondition(
-                f"Tensors with name '{name}' from different tasks have different shapes and padding is turned off. "
-                "Set pad_variable_length_inputs to true, or ensure that all tensors with the same name have equal "
-                "dimensions starting with the first dim."
-            )
-        parts = _equally_long(name, parts)
-    return np.concatenate(parts)
-
-
-def _equally_long(name: str, parts: list[Array]) -> list[Array]:
-    if len({part.ndim for part in parts}) > 1:
-        raise failed_precondition(f"Tensors with name '{name}' from different tasks should have the same rank.")
-    longest = np.max([part.shape[1:] for part in parts], axis=0)
-    padded = []
-    for part in parts:
-        filled = np.full((len(part), *longest), b"" if part.dtype.hasobject else 0, part.dtype)
-        filled[tuple(slice(size) for size in part.shape)] = part
-        padded.append(filled)
-    return padded
-
-
-def _padded(value: Array, parameters: Parameters) -> Array:
-    """Filled up to an allowed size with copies of its first row."""
-    missing = parameters.padded_size(len(value)) - len(value)
-    if missing <= 0 or not len(value):
-        return value
-    return np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
-
-
-def _check_outputs(outputs: list[Array], size: int) -> None:
-    for output in outputs:
-        if not output.ndim:
-            raise failed_precondition("Batched output tensor has 0 dimensions")
-        if len(output) != size:
-            raise failed_precondition(
-                "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the "
-                f"input tensors: {len(output)} vs. {size}"
-            )
-
-
-class Batcher:
-    """Puts batching before the sessions of a server, as its flags say.
-
-    Args:
-        parameters_file: BatchingParameters in text format; empty: the defaults.
-        per_model: read them from each version's own `batching_params.pbtxt`; without that file, no batching.
-        metrics: where batches are counted.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, the file cannot be read.
-    """
-
-    def __init__(self, parameters_file: str, per_model: bool, metrics: Metrics):
-        self._per_model = per_model
-        self._metrics = metrics
-        proto = BatchingParameters()
-        if parameters_file and not per_model:
-            proto = read_text_proto(parameters_file, BatchingParameters)
-        # Sizes that do not fit are an error of each load, as in the reference.
-        self._proto = proto
-        self._scheduler: Scheduler | None = None
-        self._lock = threading.Lock()
-
-    def wrap(self, runner: Runner, version_path: pathlib.Path) -> Runner:
-        """The runner of a version that is being loaded.
-
-        Raises:
-            StatusError: INVALID_ARGUMENT, its parameters do not fit together.
-        """
-        if not self._per_model:
-            return BatchingRunner(runner, self._shared_scheduler())
-        own_file = version_path / PARAMETERS_FILE
-        if not own_file.is_file():
-            return runner
-        parameters = Parameters.from_proto(read_text_proto(str(own_file), BatchingParameters))
-        return BatchingRunner(runner, Scheduler(parameters, self._metrics))
-
-    def _shared_scheduler(self) -> Scheduler:
-        with self._lock:
-            if self._scheduler is None:
-                self._scheduler = Scheduler(Parameters.from_proto(self._proto), self._metrics)
-            return self._scheduler

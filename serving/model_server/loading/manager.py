@@ -9,8 +9,6 @@ The source says which versions are wanted; a thread of the manager brings the wo
 
 import collections
 import contextlib
-import dataclasses
-import enum
 import logging
 import pathlib
 import threading
@@ -19,27 +17,15 @@ from typing import Protocol
 
 from homefeed.serving.model_server.errors import Code, StatusError, not_found
 from homefeed.serving.model_server.loading.servable import Servable
+from homefeed.serving.model_server.loading.versions import (
+    Harness,
+    State,
+    VersionStatus,
+    version_to_load,
+    versions_to_unload,
+)
 
 _logger = logging.getLogger(__name__)
-
-
-class State(enum.IntEnum):
-    """Where a version is in its life; the numbers are ModelVersionStatus.State's."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclasses.dataclass(frozen=True)
-class VersionStatus:
-    """What GetModelStatus says of a version; `code` is not OK only after a failed load."""
-
-    state: State
-    code: Code = Code.OK
-    message: str = ""
 
 
 class Loader(Protocol):
@@ -47,40 +33,6 @@ class Loader(Protocol):
 
     def __call__(self, name: str, version: int, path: pathlib.Path) -> Servable:
         """Returns the loaded version, warmed up."""
-
-
-class _Harness:
-    """One version under management. All fields belong to the manager's lock."""
-
-    def __init__(self, name: str, version: int, path: pathlib.Path):
-        self.name, self.version, self.path = name, version, path
-        self.state = State.START
-        self.wanted = True
-        self.waits_for_retry = False
-        self.failed = False
-        self.cancelled = threading.Event()
-        self.servable: Servable | None = None
-        self.in_flight = 0
-
-
-def _versions_to_unload(harnesses: Collection[_Harness]) -> list[_Harness]:
-    """Availability first: the last ready version stays until a wanted one is ready, or none is wanted."""
-    unwanted = sorted(
-        (item for item in harnesses if item.state is State.AVAILABLE and not item.wanted),
-        key=lambda item: item.version,
-    )
-    wanted = [item for item in harnesses if item.wanted]
-    if wanted and not any(item.state is State.AVAILABLE for item in wanted):
-        return unwanted[:-1]
-    return unwanted
-
-
-def _version_to_load(harnesses: Collection[_Harness]) -> _Harness | None:
-    """The highest new version, unless another one of the model is loading right now."""
-    if any(item.state is State.LOADING and not item.waits_for_retry for item in harnesses):
-        return None
-    new = [item for item in harnesses if item.state is State.START]
-    return max(new, key=lambda item: item.version, default=None)
 
 
 class Manager:
@@ -110,7 +62,7 @@ class Manager:
         # One lock for all state; it is held for microseconds, never while a model loads or runs.
         self._changed = threading.Condition()
         self._wanted: dict[str, Mapping[int, pathlib.Path]] = {}
-        self._harnesses: dict[str, dict[int, _Harness]] = collections.defaultdict(dict)
+        self._harnesses: dict[str, dict[int, Harness]] = collections.defaultdict(dict)
         self._statuses: dict[str, dict[int, VersionStatus]] = collections.defaultdict(dict)
         self._stopping = False
         self._thread = threading.Thread(target=self._manage, name="model-manager", daemon=True)
@@ -154,7 +106,7 @@ class Manager:
                 if not harness.in_flight and harness.state is State.UNLOADING:
                     self._changed.notify_all()
 
-    def _ready(self, name: str, version: int | None) -> _Harness | None:
+    def _ready(self, name: str, version: int | None) -> Harness | None:
         if name not in self._harnesses:
             return None
         harnesses = self._harnesses[name]
@@ -237,19 +189,19 @@ class Manager:
             if harness.state is State.END and not (harness.wanted and failed):
                 del harnesses[harness.version]
         for version in wanted.keys() - harnesses.keys():
-            harnesses[version] = _Harness(name, version, wanted[version])
+            harnesses[version] = Harness(name, version, wanted[version])
             self._set_state(harnesses[version], State.START)
 
-    def _act(self, harnesses: Collection[_Harness]) -> None:
-        for harness in _versions_to_unload(harnesses):
+    def _act(self, harnesses: Collection[Harness]) -> None:
+        for harness in versions_to_unload(harnesses):
             self._set_state(harness, State.UNLOADING)
             threading.Thread(target=self._unload, args=[harness], name="model-unload", daemon=True).start()
-        to_load = _version_to_load(harnesses)
+        to_load = version_to_load(harnesses)
         if to_load:
             self._set_state(to_load, State.LOADING)
             threading.Thread(target=self._load, args=[to_load], name="model-load", daemon=True).start()
 
-    def _load(self, harness: _Harness) -> None:
+    def _load(self, harness: Harness) -> None:
         for attempt in range(self._max_num_load_retries + 1):
             with self._load_slots:
                 failure = self._try_load(harness)
@@ -263,7 +215,7 @@ class Manager:
             else:
                 self._set_state(harness, State.END, failure)
 
-    def _try_load(self, harness: _Harness) -> StatusError | None:
+    def _try_load(self, harness: Harness) -> StatusError | None:
         try:
             harness.servable = self._loader(harness.name, harness.version, harness.path)
         except StatusError as error:
@@ -276,7 +228,7 @@ class Manager:
         _logger.warning("Loading servable: {name: %s version: %d} failed: %s", *_id(harness), failure)
         return failure
 
-    def _wait_for_retry(self, harness: _Harness) -> bool:
+    def _wait_for_retry(self, harness: Harness) -> bool:
         with self._changed:
             harness.waits_for_retry = True
             self._changed.notify_all()
@@ -285,7 +237,7 @@ class Manager:
             harness.waits_for_retry = False
         return not cancelled
 
-    def _unload(self, harness: _Harness) -> None:
+    def _unload(self, harness: Harness) -> None:
         with self._changed:
             while harness.in_flight:
                 self._changed.wait()
@@ -300,7 +252,7 @@ class Manager:
             with self._changed:
                 self._set_state(harness, State.END)
 
-    def _set_state(self, harness: _Harness, state: State, failure: StatusError | None = None) -> None:
+    def _set_state(self, harness: Harness, state: State, failure: StatusError | None = None) -> None:
         harness.state = state
         harness.failed = failure is not None
         status = VersionStatus(state, failure.code, failure.message) if failure else VersionStatus(state)
@@ -308,5 +260,5 @@ class Manager:
         self._changed.notify_all()
 
 
-def _id(harness: _Harness) -> tuple[str, int]:
+def _id(harness: Harness) -> tuple[str, int]:
     return harness.name, harness.version

@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from homefeed.serving.model_server.execution.batching import Batcher
+from homefeed.serving.model_server.execution.batcher import Batcher
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.loading import safety, servable, warmup
 from homefeed.serving.model_server.messages import ConfigProto

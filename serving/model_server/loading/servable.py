@@ -9,6 +9,7 @@ import numpy as np
 from homefeed_client import tensors
 
 from homefeed.serving.model_server.execution.tensorflow_session import Session
+from homefeed.serving.model_server.loading.graph_safety import INIT_SIGNATURE
 from homefeed.serving.model_server.messages import ConfigProto, SignatureDefMap
 
 Array = np.ndarray[Any, Any]
@@ -103,7 +104,12 @@ def load(
     try:
         runner = wrap_runner(session, path) if wrap_runner else session
         signature_def = _signature_def(session)
-        signatures = {key: Signature.from_proto(proto) for key, proto in signature_def.signature_def.items()}
+        # What fills tables at the load is no request's to run.
+        signatures = {
+            key: Signature.from_proto(proto)
+            for key, proto in signature_def.signature_def.items()
+            if key != INIT_SIGNATURE
+        }
     except BaseException:
         session.close()
         raise

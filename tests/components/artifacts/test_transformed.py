@@ -69,3 +69,32 @@ def test_an_unknown_split_is_named_with_those_that_exist(tmp_path: pathlib.Path)
     transformed.save_sequences(examples, "train", toy_sequences(2))
     with pytest.raises(ArtifactError, match=r"No split .validation. in .*Splits there: train"):
         transformed.load_sequences(graph, examples, "validation")
+
+
+def test_training_data_is_what_trainers_read_and_nothing_of_the_test_split(tmp_path: pathlib.Path) -> None:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    train, evaluation = toy_sequences(4), toy_sequences(2, num_history=1)
+    transformed.save_catalogue(graph, toy_catalogue())
+    transformed.save_wordpiece(graph, ["[PAD]", "a"])
+    transformed.save_user_vocabularies(graph, train.vocabularies)
+    transformed.save_sequences(examples, "train", train)
+    transformed.save_sequences(examples, "eval", evaluation)  # There is no test split at all.
+    data = transformed.load_training_data(graph, examples)
+    assert_equal(data.catalogue, toy_catalogue())
+    assert_equal(data.train, train)
+    assert_equal(data.evaluation, evaluation)
+    assert data.wordpiece == ["[PAD]", "a"]
+
+
+def test_whose_bert_it_is_comes_back(tmp_path: pathlib.Path) -> None:
+    for preset in ("", "bert_tiny_en_uncased", "/models/小"):
+        transformed.save_bert_preset(TransformGraph(tmp_path), preset)
+        assert transformed.load_bert_preset(TransformGraph(tmp_path)) == preset
+
+
+def test_a_small_catalogue_and_of_items_with_a_date(tmp_path: pathlib.Path) -> None:
+    small = toy_catalogue(2)
+    dated = dataclasses.replace(toy_catalogue(), available_from=np.arange(8, dtype=np.int64) * 86_400)
+    for name, catalogue in (("small", small), ("dated", dated)):
+        transformed.save_catalogue(TransformGraph(tmp_path / name), catalogue)
+        assert_equal(transformed.load_catalogue(TransformGraph(tmp_path / name)), catalogue)

@@ -7,7 +7,6 @@ import pytest
 
 from homefeed.components.artifacts.types import GateClosed, InferenceResult, Model
 from homefeed.components.bulk_inferrer import component as bulk_inferrer
-from homefeed.models.requests import Event, Request
 from tests.toy_artifacts import open_gates, transformed_examples
 from tests.toy_data import toy_catalogue
 from tests.toy_models import counts_order
@@ -48,33 +47,18 @@ def test_every_user_gets_what_is_best_and_new_in_both_formats(
         assert row["scores"] == sorted(row["scores"], reverse=True)
 
 
-def test_finished_shards_are_kept_and_only_the_others_made(
-    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
-) -> None:
-    requests = [Request(f"u{number}", [Event("i1")] * number) for number in range(5)]
-    shards = bulk_inferrer.make_shards(requests, 2)
-    assert [len(shard.requests) for shard in shards] == [2, 2, 1]
-    config = bulk_inferrer.Config(k=2)
-    (tmp_path / f"{shards[1].name}.parquet").write_bytes(b"finished")
-    model = toy_models["fused"] / "Format-Serving"
-    assert bulk_inferrer.infer(shards, model, tmp_path, config) == 3
-    assert (tmp_path / f"{shards[1].name}.parquet").read_bytes() == b"finished"
-    assert (tmp_path / f"{shards[2].name}.jsonl").is_file()
-    assert bulk_inferrer.infer(shards, model, tmp_path, config) == 0
-
-
 def test_another_model_or_k_does_not_go_on_with_what_lies_there(
     inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
 ) -> None:
     config = bulk_inferrer.Config(work_dir=str(tmp_path))
     other = dataclasses.replace(inputs, fused_model=Model(toy_models["ranking"]))
     folders = [
-        bulk_inferrer._work_folder(inputs, config),
-        bulk_inferrer._work_folder(inputs, dataclasses.replace(config, k=3)),
-        bulk_inferrer._work_folder(other, config),
+        bulk_inferrer.work_folder(inputs, config),
+        bulk_inferrer.work_folder(inputs, dataclasses.replace(config, k=3)),
+        bulk_inferrer.work_folder(other, config),
     ]
     assert len(set(folders)) == 3
-    assert bulk_inferrer._work_folder(inputs, config) == folders[0]
+    assert bulk_inferrer.work_folder(inputs, config) == folders[0]
 
 
 def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:

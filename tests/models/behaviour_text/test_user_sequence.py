@@ -46,16 +46,16 @@ def _read(tables: TextTables, length: int = 16, **request: list[list[float]]) ->
         for name, value in request.items()
     }
     token_ids = UserSequence(tables, length)(tensors)
-    assert token_ids.shape == (len(request["history"]), length) and token_ids.dtype == tf.int32
+    assert token_ids.shape == (len(request["recent_items"]), length) and token_ids.dtype == tf.int32
     return [[VOCABULARY[i] for i in row if i] for row in token_ids.numpy()]
 
 
 def test_features_then_events_newest_first(tables: TextTables) -> None:
     rows = _read(
         tables,
-        history=[[2, 1], [0, 3]],
-        history_value=[[5, np.nan], [1, 1]],
-        history_event_type=[[2, 0], [2, 1]],
+        recent_items=[[2, 1], [0, 3]],
+        recent_values=[[5, np.nan], [1, 1]],
+        recent_event_types=[[2, 0], [2, 1]],
         user_gender=[[3], [1]],
         user_age=[[24], [np.nan]],
     )
@@ -66,21 +66,21 @@ def test_features_then_events_newest_first(tables: TextTables) -> None:
 
 
 def test_nobody(tables: TextTables) -> None:
-    assert _read(tables, history=[[0, 0]], user_gender=[[0]]) == [["[CLS]", "[SEP]"]]
-    assert _read(tables, history=[[]]) == [["[CLS]", "[SEP]"]]
+    assert _read(tables, recent_items=[[0, 0]], user_gender=[[0]]) == [["[CLS]", "[SEP]"]]
+    assert _read(tables, recent_items=[[]]) == [["[CLS]", "[SEP]"]]
 
 
 def test_budget_keeps_the_newest(tables: TextTables) -> None:
-    assert _read(tables, 6, history=[[1, 2, 3]]) == [["[CLS]", "[SEP]", "heat", "[SEP]", "star", "wars"]]
+    assert _read(tables, 6, recent_items=[[1, 2, 3]]) == [["[CLS]", "[SEP]", "heat", "[SEP]", "star", "wars"]]
 
 
 def test_query_stands_between_features_and_events(tables: TextTables) -> None:
-    rows = _read(tables, history=[[1], [1]], query_token_ids=[[0, 14], [0, 0]])
+    rows = _read(tables, recent_items=[[1], [1]], query_token_ids=[[0, 14], [0, 0]])
     assert rows == [["[CLS]", "[SEP]", "科", "[SEP]", "heat", "[SEP]"], ["[CLS]", "[SEP]", "heat", "[SEP]"]]
 
 
 def test_a_number_is_written_as_the_nearest_that_has_a_text(tables: TextTables) -> None:
-    assert _read(tables, history=[[0], [0]], user_age=[[27], [1e9]]) == [
+    assert _read(tables, recent_items=[[0], [0]], user_age=[[27], [1e9]]) == [
         ["[CLS]", "age", "24", "[SEP]"],
         ["[CLS]", "age", "31", "[SEP]"],
     ]
@@ -91,7 +91,7 @@ def test_the_same_tokens_as_the_text(tables: TextTables) -> None:
     direct = tokenize([text], VOCABULARY, 4)[0]
     built = UserSequence(tables, 8)(
         {
-            "history": tf.zeros([1, 1], tf.int32),
+            "recent_items": tf.zeros([1, 1], tf.int32),
             "user_age": tf.constant([[31.0]]),
             "user_gender": tf.constant([[2]]),
         }
@@ -101,7 +101,7 @@ def test_the_same_tokens_as_the_text(tables: TextTables) -> None:
 
 def test_an_item_beside_its_user(tables: TextTables) -> None:
     sequence = UserSequence(tables, 10)
-    users = sequence({"history": tf.constant([[2, 1], [3, 0]])})
+    users = sequence({"recent_items": tf.constant([[2, 1], [3, 0]])})
     pairs, segments = sequence.pairs(tf.constant(tables.items[[[1, 2], [0, 3]]]), users)
     assert [" ".join(VOCABULARY[i] for i in row if i) for row in pairs.numpy()] == [
         "[CLS] heat [SEP] [SEP] star wars [SEP] heat [SEP]",
@@ -114,7 +114,7 @@ def test_an_item_beside_its_user(tables: TextTables) -> None:
 
 
 def test_only_the_beginning_of_a_query_is_read(tables: TextTables) -> None:
-    (row,) = _read(tables, 64, history=[[1]], query_token_ids=[[5] * 5000])
+    (row,) = _read(tables, 64, recent_items=[[1]], query_token_ids=[[5] * 5000])
     assert row == ["[CLS]", "[SEP]", *["age"] * 32, "[SEP]", "heat", "[SEP]"]
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from homefeed.models.ranking.blend import Blend, Calibration
 from homefeed.models.ranking.export import RankingModule, rank_specs
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training import Trained
+from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from tests.models.ranking.toy import CONFIG, make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -78,7 +78,7 @@ def test_affinity_is_served_as_it_was_learnt() -> None:
     history = {"history": [["i3", "i4"]], "history_value": [[1.0, 2.0]], "history_event_type": [["", ""]]}
     history["history_timestamp"] = [[1, 2]]
     served = _serve(ranker, train, candidates=[["i1", "i5", "new", ""]], candidate_token_ids=same_text, **history)
-    request = {"history": tf.constant([[4, 3, 0]]), "query_token_ids": tf.zeros([1, 1], tf.int32)}
+    request = {"recent_items": tf.constant([[4, 3, 0]]), "query_token_ids": tf.zeros([1, 1], tf.int32)}
     learnt = np.asarray(ranker.affinity(request, ranker.items.texts(tf.constant([[1, 5]]))))[0]
     np.testing.assert_allclose(served[:2], learnt, rtol=1e-4, atol=1e-5)
     assert served[2] == pytest.approx(served[1], rel=1e-4), "an item outside the catalogue, with the text of i5"
@@ -91,7 +91,7 @@ def test_gaps_in_a_history_change_no_affinity() -> None:
     train = _with_queries()
     ranker = _text_ranker(train)
     texts, query = ranker.items.texts(tf.constant([[1, 2, 5]])), tf.zeros([1, 1], tf.int32)
-    requests = ({"history": tf.constant([rows]), "query_token_ids": query} for rows in ([4, 3, 0], [0, 4, 3]))
+    requests = ({"recent_items": tf.constant([rows]), "query_token_ids": query} for rows in ([4, 3, 0], [0, 4, 3]))
     plain, gap = (np.asarray(ranker.affinity(request, texts)) for request in requests)
     np.testing.assert_allclose(plain, gap, rtol=1e-4)
 

@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking import bert, examples, requests
+from homefeed.models.ranking.examples.labelled_points import make_batch, tensors, unlisted
+from homefeed.models.ranking.examples.prediction_points import every_target
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.ranking.text import bert
 from homefeed.models.sequences import Sequences
 from tests.components.ranking_toys import VOCABULARY
 
@@ -29,9 +31,8 @@ def make_ranker(
     return ranker
 
 
-def make_request(train: Sequences, num_moments: int) -> dict[str, tf.Tensor]:
-    """The first moments of the training split."""
-    moments = requests.every_target(train)[:num_moments]
-    asked = examples.unlisted(train, moments, 1, False)
-    batch = examples.batch(asked, np.arange(len(moments)), CONFIG, np.random.default_rng(0))
-    return {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+def make_request(train: Sequences, num_points: int) -> dict[str, tf.Tensor]:
+    """The first prediction points of the training split."""
+    points = every_target(train)[:num_points]
+    asked = unlisted(train, points, 1, False)
+    return tensors(make_batch(asked, np.arange(len(points)), CONFIG, np.random.default_rng(0)))

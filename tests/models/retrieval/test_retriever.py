@@ -7,13 +7,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from homefeed.models import requests
-from homefeed.models.retrieval import export, retriever
+from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
+from homefeed.models.retrieval.training.trained import Trained
 from tests.models.retrieval import toy
 
 STOCK_OPS = set((pathlib.Path(__file__).parents[2] / "contracts" / "stock_ops.txt").read_text().split())
@@ -43,9 +44,9 @@ def saved(tmp_path_factory):
     _, new = towers.embed_candidates(tf.range(8))
     maps = linear.content_maps(new[:, :-1].numpy(), is_new)
     linear = linear.for_new_items(maps, new[:, :-1].numpy(), is_new)
-    trained = training.Trained(towers, candidates, linear, maps, 0.5, TINY.max_linear_events)
+    trained = Trained(towers, candidates, linear, maps, 0.5, TINY.max_linear_events)
     snapshot = Snapshot.of(trained, catalogue, train, TINY, WORDPIECE)
-    export.save(retriever.Retriever(snapshot, catalogue), folder)
+    retriever.Retriever(snapshot, catalogue).save(folder)
     return trained, tf.saved_model.load(str(folder))
 
 
@@ -262,7 +263,7 @@ def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved):
 
 
 def test_the_vocabulary_of_queries_comes_with_the_model(saved):
-    path = pathlib.Path(saved[1].vocabulary.asset_path.numpy().decode())
+    path = pathlib.Path(saved[1].vocabulary_file.asset_path.numpy().decode())
     assert path.name == "vocab.txt"
     assert path.read_text(encoding="utf-8").split("\n")[:-1] == WORDPIECE
 
@@ -277,7 +278,7 @@ def test_a_partitioned_index_answers_alike(saved, tmp_path):
     trained, exact = saved
     config = dataclasses.replace(TINY, index="partitioned")
     snapshot = Snapshot.of(trained, DATED, toy.sequences(), config, WORDPIECE)
-    export.save(retriever.Retriever(snapshot, DATED), tmp_path)
+    retriever.Retriever(snapshot, DATED).save(tmp_path)
     saved_model = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
     graph = saved_model.meta_graphs[0].graph_def
     ops = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}

@@ -1,4 +1,4 @@
-"""The verbs `homefeed deploy …` that need no cloud; the others are in test_vertex and test_kubeflow_api."""
+"""The verbs `homefeed deploy …` that need no cloud; the others are tested with what they send."""
 
 import json
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 import pytest
 import yaml
 
-from tests.pipeline.deploy.test_vertex import homefeed
+from tests.pipeline.deploy.vertex.test_requests import homefeed
 
 
 def test_compile_takes_configuration_resources_and_places(

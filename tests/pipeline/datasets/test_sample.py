@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from homefeed.pipeline.datasets.sample import CATEGORIES, EVENT_TYPES, write_sample, write_weeks
+from homefeed.pipeline.datasets.sample import write_sample, write_weeks
+from homefeed.pipeline.datasets.sample.words import CATEGORIES, EVENT_TYPES
 from homefeed.schemas import tables
 from homefeed.schemas.dataset import TABLES, load_dataset
 
@@ -42,9 +43,9 @@ def test_sizes(sample: pathlib.Path) -> None:
 def test_every_value_is_as_declared(sample: pathlib.Path) -> None:
     dataset = load_dataset(sample)
     for name in TABLES:
-        with (sample / f"{name}.csv").open("rb") as stream:
-            (batch,) = tables.read_batches(stream, "csv", dataset.table(name), dataset.features(name))
-        assert not batch.bad
+        file = tables.File(str(sample / f"{name}.csv"), "csv")
+        (batch,) = tables.read_file(file, dataset.table(name), dataset.features(name))
+        assert not batch.bad and not batch.lost
 
 
 def test_text_in_both_languages(sample: pathlib.Path) -> None:

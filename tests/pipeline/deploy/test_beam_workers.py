@@ -43,7 +43,11 @@ def test_it_is_built_as_beam_builds_it(package: pathlib.Path, tmp_path: pathlib.
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
-    assert {"homefeed/components/example_gen/beam.py", "homefeed/schemas/tables.py", "homefeed/__init__.py"} <= names
+    assert {
+        "homefeed/components/example_gen/beam.py",
+        "homefeed/schemas/tables/batches.py",
+        "homefeed/__init__.py",
+    } <= names
     assert not {name for name in names if name.startswith(("homefeed/pipeline/", "homefeed/serving/"))}
 
 

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from homefeed.components.artifacts.items_table import catalogue_for
 from homefeed.components.artifacts.types import Model
+from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.requests import Event, Request, batch_inputs
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.loop.refresh import Refreshed, refresh
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender

@@ -16,9 +16,11 @@ import pytest
 
 from homefeed.components.artifacts.types import GateClosed, PushedModel
 from homefeed.pipeline.datasets.sample import write_weeks
-from homefeed.pipeline.loop.retrain import Options, Outcome, choose, retrain
+from homefeed.pipeline.loop.options import Options
+from homefeed.pipeline.loop.retrain import Outcome, choose, retrain
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.lineage import summarize, trace
-from homefeed.pipeline.runner.local_runner import RunError, Step, locked
+from homefeed.pipeline.runner.local_runner import Step, locked
 from homefeed.serving.releases import Releases
 from tests.runs import SMALL, executed
 

@@ -10,7 +10,7 @@ from homefeed.components.artifacts.types import GateClosed
 from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.runner.entry_point import config_types, load_component, run_component
-from homefeed.pipeline.runner.local_runner import RunError
+from homefeed.pipeline.runner.errors import RunError
 
 TOYS = "tests.pipeline.toys"
 

@@ -2,8 +2,8 @@ import pathlib
 
 import pytest
 
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.lineage import trace
-from homefeed.pipeline.runner.local_runner import RunError
 from tests.pipeline.toys.pipeline import run_toy
 
 

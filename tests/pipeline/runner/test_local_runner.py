@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from homefeed.components.artifacts.types import GateClosed
-from homefeed.pipeline.runner.local_runner import RunError, Step
+from homefeed.pipeline.runner.errors import RunError
+from homefeed.pipeline.runner.local_runner import Step
 from tests.pipeline.toys.pipeline import run_toy
 
 ALL = ["CountGen", "SumGate", "Doubler"]

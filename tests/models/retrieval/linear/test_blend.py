@@ -36,9 +36,9 @@ def test_new_items_get_what_their_price_allows():
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets] = 1.1  # A boost above 1.1 puts the new item before every target.
     is_new = np.arange(8) == toy.NEW_ITEM
-    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.01) == 1.0
-    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
-    assert blend.fit_novelty_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0
+    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == 1.0
+    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
+    assert blend.fit_cold_start_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0
 
 
 def test_new_items_that_score_too_high_are_held_back():
@@ -46,4 +46,4 @@ def test_new_items_that_score_too_high_are_held_back():
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets], scores[:, toy.NEW_ITEM] = 1.1, 3.0
     is_new = np.arange(8) == toy.NEW_ITEM
-    assert blend.fit_novelty_boost(scores, histories, targets, is_new, price=0.01) == -2.0
+    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == -2.0

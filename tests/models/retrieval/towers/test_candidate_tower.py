@@ -1,13 +1,14 @@
 import numpy as np
 import tensorflow as tf
 
-from homefeed.models.retrieval.towers import candidate_tower, feature_encoder
+from homefeed.models.retrieval.towers import candidate_tower
+from homefeed.models.shared.feature_spec import feature_spec
 from tests.models.retrieval import toy
 
 
 def _tower(id_dropout: float):
     catalogue = toy.catalogue()
-    spec = feature_encoder.feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
+    spec = feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     rows = candidate_tower.candidate_rows(catalogue, spec)
     tower = candidate_tower.CandidateTower(
         num_trained=6, spec=spec, num_tokens=10, width=4, id_dropout=id_dropout, text_dropout=0.0

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from homefeed.models.retrieval.towers import number_encoding
@@ -21,11 +20,3 @@ def test_one_knot_says_known_or_unknown():
 def test_config_round_trip():
     layer = number_encoding.NumberEncoding((1.0, 2.0))
     assert number_encoding.NumberEncoding.from_config(layer.get_config()).knots == (1.0, 2.0)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "knots"),
-    [([1, 1, 2, 5, np.nan], (1.0, 2.0, 5.0)), ([np.nan], (0.0,)), ([], (0.0,)), ([4, 4], (4.0,))],
-)
-def test_knots_are_distinct_quantiles(numbers, knots):
-    assert number_encoding.quantile_knots(np.array(numbers, np.float32)) == knots

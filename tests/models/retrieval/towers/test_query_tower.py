@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from homefeed.models.retrieval.towers import feature_encoder, query_tower
+from homefeed.models.retrieval.towers import query_tower
+from homefeed.models.shared.feature_spec import FeatureSpec
 
 
 @pytest.fixture
 def tower():
     tf.keras.utils.set_random_seed(3)
-    spec = feature_encoder.FeatureSpec({"gender": 4}, {}, {})
+    spec = FeatureSpec({"gender": 4}, {}, {})
     return query_tower.QueryTower(4, 2, 2, 5, 0.1, spec, num_event_types=4, value_knots=(1.0, 5.0))
 
 

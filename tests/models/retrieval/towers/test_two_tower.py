@@ -22,9 +22,9 @@ def _model_and_batch(config):
     return model, {name: tf.constant(column) for name, column in batch.items()}
 
 
-@pytest.mark.parametrize("novelty_share", [0.0, 1.0], ids=["all known", "some played through as new"])
-def test_loss_is_the_cross_entropy_over_what_could_be_had(novelty_share):
-    config = dataclasses.replace(TINY, novelty_share=novelty_share, novelty_span=0.5)
+@pytest.mark.parametrize("cold_start_share", [0.0, 1.0], ids=["all known", "some played through as new"])
+def test_loss_is_the_cross_entropy_over_what_could_be_had(cold_start_share):
+    config = dataclasses.replace(TINY, cold_start_share=cold_start_share, cold_start_span=0.5)
     model, batch = _model_and_batch(config)
     for weight in model.trainable_variables:  # Biases start at 0, where they say nothing.
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.2))
@@ -34,13 +34,13 @@ def test_loss_is_the_cross_entropy_over_what_could_be_had(novelty_share):
     queries = model.embed_queries(batch, tf.constant(known[items][..., :-1])).numpy()
     train = toy.sequences()
     first_seen = training.first_seen(train, 8)
-    novelty = training.novelty(train.timestamp, config)
+    simulated = training.cold_start(train.timestamp, config)
     total = num_new = num_absent = 0.0
     for row, place in np.argwhere(weights > 0):
         time, logits = times[row, place], {}
         for candidate in set(range(1, 7)) - set(items[row, :place]):
-            if novelty_share and time >= novelty.start:
-                is_new = first_seen[candidate] > time - novelty.seconds
+            if cold_start_share and time >= simulated.start:
+                is_new = first_seen[candidate] > time - simulated.seconds
                 num_new += is_new
                 logits[candidate] = queries[row, place] @ (new if is_new else known)[candidate]
             elif first_seen[candidate] <= time:
@@ -48,7 +48,7 @@ def test_loss_is_the_cross_entropy_over_what_could_be_had(novelty_share):
             else:
                 num_absent += 1
         total += np.log(np.sum(np.exp(list(logits.values())))) - logits[items[row, place]]
-    assert num_new if novelty_share else num_absent  # The case that this test is about does occur.
+    assert num_new if cold_start_share else num_absent  # The case that this test is about does occur.
     assert model.compute_loss(batch).numpy() == pytest.approx(total / weights.sum(), abs=1e-4)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from homefeed.models.evaluation import metrics
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.training import evaluation as evaluating
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
@@ -23,7 +24,7 @@ def fitted():
 def test_learns_that_users_stay_within_their_genre(fitted):
     model, evaluation, _ = fitted
     made = windows.Windows(evaluation, 4)
-    scores = training.score_queries(model, made, made.targets)
+    scores = evaluating.score_queries(model, made, made.targets)
     for items, row in zip(made.histories(made.targets), scores, strict=True):
         own = [1, 2, 3] if items[0] <= 3 else [4, 5, 6]
         others = [4, 5, 6] if items[0] <= 3 else [1, 2, 3]
@@ -33,8 +34,10 @@ def test_learns_that_users_stay_within_their_genre(fitted):
 
 def test_keeps_the_best_epoch(fitted):
     model, evaluation, epochs = fitted
-    kept = metrics.ndcg(training.evaluate(model, windows.Windows(evaluation, 4)), 100).mean()
-    assert kept == pytest.approx(max(epoch.ndcg_100 for epoch in epochs), abs=1e-6)
+    kept = metrics.ndcg(evaluating.evaluate(model, windows.Windows(evaluation, 4)), 100).mean()
+    assert kept == pytest.approx(np.nanmax([epoch.ndcg_100 for epoch in epochs]), abs=1e-6)
+    assert [np.isnan(epoch.ndcg_100) for epoch in epochs] == [True, False] * 3  # Every second epoch is evaluated.
+    assert all(np.isfinite(epoch.loss) for epoch in epochs)
 
 
 def test_with_nothing_to_evaluate_on_the_same_seed_gives_the_same_model():

@@ -1,7 +1,6 @@
 """Concurrent requests are joined, and each gets its own rows back."""
 
 import concurrent.futures
-import pathlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 
 from homefeed.serving.model_server.errors import Code, StatusError
-from homefeed.serving.model_server.execution.batching import Batcher, BatchingRunner, Parameters, Scheduler
-from homefeed.serving.model_server.messages import BatchingParameters
+from homefeed.serving.model_server.execution.batching import BatchingRunner, Scheduler
+from homefeed.serving.model_server.execution.batching_parameters import Parameters
 from homefeed.serving.model_server.metrics import Metrics
 from tests.serving.conftest import Models
 from tests.serving.servers import Stubs, column, eventually, fails, predict_request, running_server, values
@@ -244,24 +243,6 @@ def test_a_batch_that_is_late_before_it_runs_is_given_up(make_bench: Any) -> Non
     assert error.message == "Run() timeout exceeded while waiting in batching queue"
 
 
-def test_parameters_are_read_and_checked() -> None:
-    proto = BatchingParameters(allowed_batch_sizes=[2, 4], pad_variable_length_inputs=True)
-    proto.max_batch_size.value, proto.batch_timeout_micros.value = 4, 1500
-    parameters = Parameters.from_proto(proto)
-    assert (parameters.max_batch_size, parameters.batch_timeout_seconds) == (4, 0.0015)
-    assert [parameters.padded_size(size) for size in (1, 2, 3, 4)] == [2, 2, 4, 4]
-    assert Parameters.from_proto(BatchingParameters()) == Parameters()
-
-    for sizes, words in (
-        ([2, 3], "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 3; expected 4"),
-        ([4, 2], "monotonically increasing"),
-    ):
-        del proto.allowed_batch_sizes[:]
-        proto.allowed_batch_sizes.extend(sizes)
-        with pytest.raises(StatusError, match=words):
-            Parameters.from_proto(proto)
-
-
 @pytest.fixture(scope="module")
 def stubs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
     root = tmp_path_factory.mktemp("served")
@@ -306,31 +287,6 @@ def test_strings_are_joined_too(stubs: Stubs) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert list(pool.map(shout, "abcd")) == [b"A", b"B", b"C", b"D"]
-
-
-def test_sizes_that_do_not_fit_fail_the_load(models: Models, tmp_path: pathlib.Path) -> None:
-    models.publish("half_plus_two", tmp_path / "half", 1)
-    (tmp_path / "batching.config").write_text("max_batch_size { value: 4 } allowed_batch_sizes: 3")
-    with (
-        pytest.raises(StatusError, match="Last entry in allowed_batch_sizes must match max_batch_size"),
-        running_server(
-            model_name="half",
-            model_base_path=str(tmp_path / "half"),
-            enable_batching=True,
-            batching_parameters_file=str(tmp_path / "batching.config"),
-            max_num_load_retries=0,
-        ),
-    ):
-        pass
-
-
-def test_parameters_of_each_version(tmp_path: pathlib.Path) -> None:
-    batcher, recorder = Batcher("", True, Metrics()), Recorder()
-    assert batcher.wrap(recorder, tmp_path) is recorder
-    (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
-    runner = batcher.wrap(recorder, tmp_path)
-    with pytest.raises(StatusError, match="maximum input batch size 2"):
-        runner.run({"x": column(1, 2, 3)}, ["y"])
 
 
 def test_scalar_inputs_cannot_be_batched(stubs: Stubs) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from homefeed.serving.model_server.errors import Code, StatusError
-from homefeed.serving.model_server.loading.manager import Manager, State
+from homefeed.serving.model_server.loading.manager import Manager
+from homefeed.serving.model_server.loading.versions import State
 from tests.serving.servers import eventually
 
 

@@ -1,5 +1,6 @@
 """Between a version's folder and its first request: warm-up records, and folders that are refused."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -133,13 +134,28 @@ def test_links_out_of_the_base_path_are_refused(models: Models, tmp_path: pathli
     safety.check(inside, base_path)
 
 
+def test_a_pipe_in_a_folder_is_refused_before_anybody_waits_for_it(models: Models, tmp_path: pathlib.Path) -> None:
+    version = models.publish("half_plus_two", tmp_path, 1)
+    (version / "saved_model.pb").unlink()
+    os.mkfifo(version / "saved_model.pb")
+    with pytest.raises(StatusError, match="is neither a file nor a folder"):
+        safety.check(version, tmp_path)
+
+
+def test_a_model_in_chunks_is_refused(models: Models, tmp_path: pathlib.Path) -> None:
+    version = models.publish("half_plus_two", tmp_path, 1)
+    (version / "saved_model.pb").rename(version / "saved_model.cpb")
+    with pytest.raises(StatusError, match="in chunks"):
+        safety.check(version, tmp_path)
+
+
 def test_a_graph_that_opens_files_is_refused_unless_allowed(tf: Any, tmp_path: pathlib.Path) -> None:
     module = tf.Module()
     module.read = tf.function(
         lambda path: {"text": tf.io.read_file(path)}, input_signature=[tf.TensorSpec([], tf.string, name="path")]
     )
     tf.saved_model.save(module, str(tmp_path / "m" / "1"), signatures=module.read)
-    with pytest.raises(StatusError, match="could open files for a request: ReadFile") as raised:
+    with pytest.raises(StatusError, match="not on the list of harmless ones: ReadFile") as raised:
         safety.check(tmp_path / "m" / "1", tmp_path / "m")
     assert raised.value.code is Code.PERMISSION_DENIED
     safety.check(tmp_path / "m" / "1", tmp_path / "m", allow_file_system_ops=True)

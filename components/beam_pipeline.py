@@ -1,0 +1,37 @@
+# mypy: disable-error-code="no-untyped-call"
+"""How a component runs on Beam: on which runner, with which options, without Beam's own warnings."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+
+@contextlib.contextmanager
+def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline]:
+    """A pipeline that runs at the end of the block.
+
+    Args:
+        runner: Beam's name of it; `FnApiRunner` is in this process.
+        options: passed to Beam, such as `--project=my-project`.
+    """
+    chosen = FnApiRunner() if runner == "FnApiRunner" else runner
+    with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
+        yield pipeline
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Beam's own warnings, about what it does not need here, from the user."""
+    logger = logging.getLogger("apache_beam")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,73 @@
+"""BehaviorPretrainer: a BERT that has read what people did, by masked-language modelling on behaviour text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, ModelRun, PretrainedBert, TransformGraph
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The transformed examples."""
+
+    transform_graph: TransformGraph
+    examples: Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Backbone and vocabulary as a KerasNLP preset, and how the training went."""
+
+    bert: PretrainedBert
+    model_run: ModelRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is trained, and for how long. Whose BERT it continues from is said once, in `transform.bert_preset`."""
+
+    num_layers: int = 2  # Of a compact BERT.
+    width: int = 128  # Of a compact BERT; a head takes 64.
+    max_tokens: int = 128  # Longest text that a compact BERT can read.
+    dropout: float = 0.0  # Of a compact BERT.
+    num_tokens: int = 64  # Length of the texts that it learns from.
+    points_per_user: int = 6  # Texts of each user, at prediction points drawn from the training split.
+    epochs: int = 2  # Passes over the texts, each with other masks; 0: no pre-training.
+    mask_rate: float = 0.15  # Share of words that are masked.
+    batch_size: int = 64  # Texts a step.
+    learning_rate: float = 1e-3  # At its highest; 5e-5 suits a preset.
+    seed: int = 0
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Reads the splits, trains, writes preset and curves."""
+    from homefeed.components.behavior_pretrainer import pretrain
+
+    data = transformed.load_training_data(inputs.transform_graph, inputs.examples)
+    backbone = pretrain.make_backbone(
+        data.wordpiece,
+        transformed.load_bert_preset(inputs.transform_graph),
+        num_layers=config.num_layers,
+        width=config.width,
+        max_tokens=config.max_tokens,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    curves = pretrain.pretrain(
+        backbone,
+        data,
+        num_tokens=config.num_tokens,
+        points_per_user=config.points_per_user,
+        mask_rate=config.mask_rate,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+        log_dir=outputs.model_run.path,
+    )
+    pretrain.save_bert(backbone, data.wordpiece, outputs.bert.path)
+    outputs.model_run.write_json("curves.json", curves)
+    before, after = curves["masked_accuracy"][0], curves["masked_accuracy"][-1]
+    return f"masked accuracy on eval {before:.1%} → {after:.1%}"

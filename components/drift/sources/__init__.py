@@ -1,0 +1,1 @@
+"""What drift can be judged on, and how each is read."""

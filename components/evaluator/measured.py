@@ -1,0 +1,95 @@
+"""One split, measured: the ranks of what users chose, by every method, and the pages that they would have seen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.components.evaluator.answers import PAGE_LENGTH, ask, join_ranks
+from homefeed.components.evaluator.queries import Limits, Queries, make_queries
+from homefeed.components.evaluator.slices import slices
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.evaluation import baselines, metrics
+from homefeed.models.requests import requests_from_sequences
+from homefeed.models.sequences import Sequences
+from homefeed.serving.recommender import Recommender
+
+RETRIEVAL_ROW, RANKING_ROW, IN_SERVICE = "retrieval", "retrieval + ranking", "in service"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One split, measured.
+
+    Attributes:
+        queries: what was asked.
+        ranks: method → ranks of the targets among every item that is new to the user.
+        slices: name → [num_queries] bool.
+        pages: [num_queries, 10] rows of the Catalogue: the best of retrieval + ranking; 0 where there is no more.
+        probabilities: [num_queries] float64, of the target being liked; NaN where it was not retrieved.
+        positive: [num_queries] bool, whether it was.
+    """
+
+    queries: Queries
+    ranks: dict[str, metrics.Ranks]
+    slices: dict[str, npt.NDArray[np.bool_]]
+    pages: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    positive: npt.NDArray[np.bool_]
+
+
+def measure(
+    recommender: Recommender,
+    in_service: Recommender | None,
+    train: Sequences,
+    sequences: Sequences,
+    catalogue: Catalogue,
+    limits: Limits,
+) -> Measured:
+    """Asks the baselines, the new models and those in service the same questions."""
+    queries = make_queries(sequences, limits.max_queries)
+    ranks: dict[str, metrics.Ranks] = {}
+    for name, baseline in fit_baselines(train, catalogue.num_rows, limits.max_ease_items).items():
+        ranks[name] = _rank_in_batches(baseline, queries, limits.batch_size)
+    requests = list(requests_from_sequences(sequences, catalogue, queries.rows, queries.ends))
+    targets = catalogue.item_ids[queries.targets]
+    answers = ask(recommender, requests, targets, limits.batch_size)
+    ranks |= {RETRIEVAL_ROW: answers.retrieval, RANKING_ROW: answers.ranking}
+    if in_service:
+        ranks[IN_SERVICE] = ask(in_service, requests, targets, limits.batch_size).ranking
+    row_of = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+    pages = np.array([[row_of.get(item_id, 0) for item_id in page] for page in answers.pages], np.int64)
+    return Measured(
+        queries,
+        ranks,
+        slices(queries, sequences, catalogue, limits.min_slice_queries),
+        pages.reshape(len(queries), PAGE_LENGTH),
+        answers.probabilities,
+        sequences.positive[queries.ends],
+    )
+
+
+def evaluate(
+    recommender: Recommender, train: Sequences, sequences: Sequences, catalogue: Catalogue, limits: Limits
+) -> dict[str, metrics.Ranks]:
+    """Method → the ranks of the split's targets among every item that is new to the user."""
+    return measure(recommender, None, train, sequences, catalogue, limits).ranks
+
+
+def fit_baselines(train: Sequences, num_rows: int, max_ease_items: int) -> dict[str, baselines.Baseline]:
+    """What every model is measured against; EASE only where the catalogue has at most so many items."""
+    fitted: dict[str, baselines.Baseline] = {"popularity": baselines.Popularity().fit(train, num_rows)}
+    if num_rows - 1 <= max_ease_items and train.num_users:
+        fitted["EASE"] = baselines.Ease().fit(train, num_rows)
+    return fitted
+
+
+def _rank_in_batches(baseline: baselines.Baseline, queries: Queries, batch_size: int) -> metrics.Ranks:
+    parts = []
+    for start in range(0, len(queries), batch_size):
+        histories = queries.histories[start : start + batch_size]
+        targets = queries.targets[start : start + batch_size]
+        parts.append(metrics.rank_targets(baseline.scores(histories), targets, histories))
+    return join_ranks(parts)

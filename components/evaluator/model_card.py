@@ -1,0 +1,85 @@
+"""The model card that goes with models when they are pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+MODEL_CARD = TEMPLATES.from_string("""\
+# Model card
+
+A recommender of items for a personal home page: a two-tower retrieval model finds candidates in the whole catalogue,
+and a BERT-based ranking model orders them by how likely the user is to like them.
+
+{% if blessed %}
+**Blessed**: it passed every check below.
+{% else %}
+**Not blessed**, and not to be served:
+{% for reason in reasons %}
+- {{ reason }}
+{% endfor %}
+{% endif %}
+
+## Data
+
+{{ "{:,}".format(data.training_events) }} events of {{ "{:,}".format(data.users) }} users, {{ data["from"] }} to \
+{{ data.to }}; {{ "{:,}".format(data["items"]) }} items. `homefeed lineage` names the files, the configuration and the
+code that made this model.
+
+## Quality
+
+NDCG@10 against the whole catalogue, with its 95% interval; "eval" decided over the blessing, "test" came after it.
+
+| split | method | NDCG@10 | 95% interval | queries |
+|---|---|---:|---|---:|
+{% for split, found in splits.items() %}
+{% for method, figures in found.methods.items() %}
+| {{ split }} | {{ method }} | {{ "%.4f"|format(figures["ndcg@10"]) }} | {{ span(figures["ndcg@10_interval"]) }} | \
+{{ "{:,}".format(figures.queries) }} |
+{% endfor %}
+{% endfor %}
+
+| group of eval questions | NDCG@10 | 95% interval | queries | guarded |
+|---|---:|---|---:|---|
+{% for name, figures in splits["eval"].slices.items() %}
+| {{ name }} | {{ "%.4f"|format(figures["ndcg@10"]) }} | {{ span(figures.interval) }} | \
+{{ "{:,}".format(figures.queries) }} | {{ "yes" if figures.guarded else "" }} |
+{% endfor %}
+{% if comparison %}
+
+Against the models in service, on the same questions:
+
+| questions | ours | in service | difference | 95% interval |
+|---|---:|---:|---:|---|
+{% for name, found in comparison.items() %}
+| {{ name }} | {{ "%.4f"|format(found.ours) }} | {{ "%.4f"|format(found.in_service) }} | \
+{{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
+{% endfor %}
+{% endif %}
+
+## Behaviour
+{% set found = splits["eval"] %}
+
+- The first ten places show {{ "%.1f%%"|format(100 * found["coverage@10"]) }} of the catalogue to somebody.
+- What is shown is {{ "%.2f"|format(found["popularity_lift@10"]) }} times as popular as what its readers chose before.
+- Predicted and observed probability of liking differ by {{ "%.3f"|format(found.calibration.ece) }} on average \
+(Brier score {{ "%.3f"|format(found.calibration.brier) }}, {{ "{:,}".format(found.calibration.events) }} events).
+
+## Limits
+
+It learns from what people were shown and did, so it repeats what was popular; the figures above are from the log, not
+from an experiment with users. Users and items without any history get less precise lists: see their groups above. It
+is made to order a catalogue for a person, not to judge people.
+""")
+
+
+def model_card(report: Mapping[str, Any]) -> str:
+    """The model card in Markdown."""
+    return MODEL_CARD.render(report, span=_span) + "\n"
+
+
+def _span(bounds: list[float] | None) -> str:
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""

@@ -1,0 +1,113 @@
+"""An evaluation as one HTML page for people."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from homefeed.components.artifacts import html_page, svg
+from homefeed.components.evaluator.measured import RANKING_ROW
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The report as one HTML page that needs nothing else."""
+    verdict = (
+        "<p class=good><b>Blessed</b>: these models may be served.</p>"
+        if report["blessed"]
+        else "<p class=bad><b>Not blessed.</b></p><ul class=bad>"
+        + "".join(f"<li>{html.escape(reason)}</li>" for reason in report["reasons"])
+        + "</ul>"
+    )
+    parts = [
+        f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
+        _comparison(report["comparison"]),
+        *(_split(name, found) for name, found in report["splits"].items()),
+        _past(report),
+    ]
+    return html_page.document("Evaluation", "".join(parts))
+
+
+def _how_to_read(report: Mapping[str, Any]) -> str:
+    data = report["data"]
+    return (
+        f"<p>Learnt from {data['training_events']:,} events of {data['users']:,} users, {data['from']} to "
+        f"{data['to']}; {data['items']:,} items can be recommended. <b>NDCG@10</b> says how high the item that a "
+        "person chose next stood in their list: 1 at the top, 0 if it was not among the first ten. Lines beside a "
+        "figure are 95% intervals: figures whose intervals do not overlap differ by more than chance.</p>"
+    )
+
+
+def _comparison(compared: Mapping[str, Any] | None) -> str:
+    if not compared:
+        return ""
+    rows = [
+        (f"{name} ({found['queries']:,})", found["difference"], *found["interval"])
+        for name, found in compared.items()
+    ]
+    return (
+        "<h2>Against the models in service</h2><p>NDCG@10 gained (right) or lost (left) on the same questions, over "
+        f"all and in each group of them.</p>{svg.intervals(rows)}"
+    )
+
+
+def _split(name: str, found: Mapping[str, Any]) -> str:
+    names = [metric for metric in next(iter(found["methods"].values())) if not metric.endswith("_interval")]
+    table = "".join(
+        f"<tr><td>{html.escape(method)}{''.join(f'<td class=n>{figures[metric]:,.4g}' for metric in names)}</tr>"
+        for method, figures in found["methods"].items()
+    )
+    methods = [
+        (method, figures["ndcg@10"], *figures["ndcg@10_interval"])
+        for method, figures in found["methods"].items()
+        if figures["ndcg@10_interval"]
+    ]
+    groups = [
+        (f"{slice_} ({figures['queries']:,})", figures["ndcg@10"], *figures["interval"])
+        for slice_, figures in found["slices"].items()
+    ]
+    calibration = found["calibration"]
+    points = [(bin_["predicted"], bin_["happened"], bin_["events"]) for bin_ in calibration["bins"]]
+    diversity = found["diversity@10"]
+    pages = (
+        f"<ul><li>{found['coverage@10']:.1%} of the catalogue is on somebody's first ten (Gini of how often: "
+        f"{found['gini@10']:.2f}).</li>"
+        + (f"<li>{diversity:.1%} of the pairs on a page share no category.</li>" if diversity is not None else "")
+        + f"<li>An item shown carries {found['novelty@10_bits']:.1f} bits of surprise.</li>"
+        f"<li>What is shown is {found['popularity_lift@10']:.2f} times as popular as what its readers chose before."
+        "</li></ul>"
+    )
+    drawn = "".join(
+        (
+            html_page.figure("NDCG@10 of each method", svg.intervals(methods)),
+            html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups)),
+            html_page.figure(
+                "P(liked): predicted and happened",
+                svg.diagonal(points),
+                f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, "
+                f"Brier {calibration['brier']:.3f}",
+            ),
+        )
+    )
+    header = "".join(f"<th>{metric}" for metric in names)
+    return (
+        f"<h2>On {html.escape(name)}</h2><table><tr><th>method{header}</tr>{table}</table>{pages}"
+        f"<div class=grid>{drawn}</div>"
+    )
+
+
+def _past(report: Mapping[str, Any]) -> str:
+    if not report["history"]:
+        return ""
+    rows = "".join(
+        f"<tr><td>{past['version']}<td>{past['to'] or ''}<td class=n>"
+        f"{'' if past['ndcg@10'] is None else format(past['ndcg@10'], '.4f')}</tr>"
+        for past in report["history"]
+    )
+    line = [past["ndcg@10"] for past in report["history"] if past["ndcg@10"] is not None]
+    line.append(report["splits"]["eval"]["methods"][RANKING_ROW]["ndcg@10"])
+    return (
+        "<h2>Models so far</h2><p>Each on the newest days of its own data, so that figures of different models are "
+        f"no strict comparison.</p>{html_page.figure('NDCG@10, oldest to newest', svg.curves([line]))}"
+        f"<table><tr><th>version<th>trained up to<th>NDCG@10</tr>{rows}</table>"
+    )

@@ -1,0 +1,66 @@
+"""Whether models may be served: what they must not lose against baselines and the models in service."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, RETRIEVAL_ROW
+from homefeed.components.evaluator.slices import is_guarded
+from homefeed.models.evaluation import metrics
+
+NUM_BOOTSTRAPS = 2_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Margins:
+    """The relative loss of NDCG@10 that is borne, against each rival."""
+
+    popularity: float
+    retrieval: float
+    in_service: float
+    slices: float  # Against the models in service, in each guarded slice.
+
+
+def judge(
+    ranks: Mapping[str, metrics.Ranks],
+    margins: Margins,
+    slices: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+) -> list[str]:
+    """Reasons against a blessing; empty if there are none.
+
+    Chance differences are none: a loss counts when its whole 95% interval (paired bootstrap over queries) lies
+    beyond the margin.
+
+    Args:
+        ranks: method → ranks of the same targets.
+        margins: how much may be lost.
+        slices: name → [num_queries] bool, which queries are in it.
+    """
+    ours = metrics.ndcg(ranks[RANKING_ROW], 10)
+    if not len(ours):
+        return ["the eval split holds no event that could be predicted, so the models cannot be judged"]
+    rivals = {"popularity": margins.popularity, RETRIEVAL_ROW: margins.retrieval, IN_SERVICE: margins.in_service}
+    reasons = []
+    for rival, margin in rivals.items():
+        if rival in ranks or rival != IN_SERVICE:
+            reasons += _losses(ours, metrics.ndcg(ranks[rival], 10), rival, margin)
+    if IN_SERVICE in ranks:
+        theirs = metrics.ndcg(ranks[IN_SERVICE], 10)
+        for name, mask in (slices or {}).items():
+            if is_guarded(name):
+                reasons += _losses(ours[mask], theirs[mask], f"{IN_SERVICE} in slice {name!r}", margins.slices)
+    return reasons
+
+
+def _losses(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], rival: str, margin: float) -> list[str]:
+    difference, low, high = metrics.paired_bootstrap(ours, theirs, num_samples=NUM_BOOTSTRAPS)
+    if high >= -margin * theirs.mean():
+        return []
+    return [
+        f"NDCG@10 of {RANKING_ROW} is {ours.mean():.4f}, more than {margin:.0%} below {theirs.mean():.4f} "
+        f"of {rival}: difference {difference:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}]"
+    ]

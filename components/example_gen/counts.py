@@ -1,0 +1,102 @@
+"""What became of a table's rows, and whether too many of them were lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping
+
+from homefeed.schemas.dataset import Dataset, DatasetError, TableName
+
+VALUES = "_values"  # Ends the name of the quarantine of values, whose rows are kept.
+MAX_EXAMPLES = 10_000  # Rows of quarantine that are searched for one of each fault.
+
+
+@dataclasses.dataclass(frozen=True)
+class TableCounts:
+    """What became of a table's rows: rows = written + quarantined + duplicates + expired. And of its values."""
+
+    rows: int
+    written: int
+    quarantined: int
+    duplicates: int
+    expired: int
+    reasons: dict[str, int]
+    spans: tuple[str, ...] = ()
+    lost_values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column and reason → how many.
+    values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column → how many rows have one.
+    skipped: tuple[str, ...] = ()  # Hidden files.
+    broken: tuple[str, ...] = ()  # Why files could not be read to their end.
+
+
+def check_counts(
+    counts: Mapping[TableName, TableCounts], dataset: Dataset, examples: Mapping[str, str] | None = None
+) -> None:
+    """Refuses tables that are empty, lost too many rows or most values of a column, or could not be read.
+
+    Args:
+        counts: of each table.
+        dataset: for its limit.
+        examples: of faults, as from `find_examples`.
+
+    Raises:
+        DatasetError: naming each such table, with the reasons counted.
+    """
+    faults: list[str] = []
+    for table, found in counts.items():
+        faults += found.broken
+        if not found.rows and not found.broken:
+            faults.append(f"{table} is empty: {dataset.table(table).path} has no rows.")
+        elif found.quarantined > dataset.max_bad_fraction * found.rows:
+            faults.append(
+                f"{table}: {found.quarantined:,} of {found.rows:,} rows cannot be used, which is "
+                f"{found.quarantined / found.rows:.1%}; at most {dataset.max_bad_fraction:.1%} may "
+                f"(`max_bad_fraction` in dataset.yaml). {_listed(found.reasons, examples or {})}."
+            )
+        for column, num_read in found.values.items():
+            lost = {fault: count for fault, count in found.lost_values.items() if fault.startswith(f"{column}: ")}
+            num_lost = sum(lost.values())
+            if num_lost > num_read:
+                faults.append(
+                    f"{table}: {num_lost:,} of {num_lost + num_read:,} values of {column} cannot be read, so it is "
+                    f"something else than dataset.yaml says. {_listed(lost, examples or {})}."
+                )
+    if faults:
+        raise DatasetError("\n".join(faults))
+
+
+def find_examples(quarantine: pathlib.Path) -> dict[str, str]:
+    """Of each fault among the first in quarantine: a value, and where it is."""
+    found: dict[str, str] = {}
+    for path in sorted(quarantine.glob("*.jsonl")):
+        between = ": " if path.stem.endswith(VALUES) else " "
+        with path.open(encoding="utf-8") as lines:
+            for bad in map(json.loads, itertools.islice(lines, MAX_EXAMPLES)):
+                what = f"{bad['value']!r} in " if bad["value"] else ""
+                place = f"{what}{pathlib.PurePath(bad['file']).name} line {bad['line']}"
+                found.setdefault(f"{bad['column'] or 'row'}{between}{bad['reason']}", place)
+    return found
+
+
+def summarize(counts: Mapping[TableName, TableCounts]) -> str:
+    """What was read, and what was not, in a line."""
+    names: dict[TableName, str] = {"interactions": "events", "users": "users", "items": "items"}
+    said = [f"{counts[table].written:,} {name}" for table, name in names.items()]
+    if quarantined := sum(found.quarantined for found in counts.values()):
+        said.append(f"{quarantined:,} rows quarantined")
+    for table, found in counts.items():
+        said += [f"{count:,} × {table}.{fault}" for fault, count in found.lost_values.items()]
+        if found.skipped:
+            more = ", …" if len(found.skipped) > 3 else ""
+            said.append(f"hidden files skipped: {', '.join(found.skipped[:3])}{more}")
+    return ", ".join(said)
+
+
+def _listed(faults: Mapping[str, int], examples: Mapping[str, str]) -> str:
+    """The most frequent ones first."""
+    ordered = sorted(faults.items(), key=lambda fault: (-fault[1], fault[0]))[:10]
+    return "; ".join(
+        f"{count:,} × {fault}" + (f" ({examples[fault]})" if fault in examples else "") for fault, count in ordered
+    )

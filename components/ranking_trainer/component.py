@@ -1,0 +1,38 @@
+"""RankingTrainer: orders what retrieval found, by a BERT that reads the user, and by ids, features and ratings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, PretrainedBert, TransformGraph
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+
+# mypy and readers find the fields, their defaults and units in Hyperparameters.
+Config = Hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The transformed examples, the BERT to fine-tune, and the model that finds the candidates."""
+
+    transform_graph: TransformGraph
+    examples: Examples
+    bert: PretrainedBert
+    retrieval_model: Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The SavedModel, and how its training went."""
+
+    model: Model
+    model_run: ModelRun
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Reads the splits, trains, writes the model."""
+    from homefeed.components.ranking_trainer.train import train
+
+    data = transformed.load_training_data(inputs.transform_graph, inputs.examples)
+    return train(data, inputs.bert, inputs.retrieval_model, outputs.model, outputs.model_run, config)

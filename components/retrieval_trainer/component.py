@@ -1,0 +1,36 @@
+"""RetrievalTrainer: two towers that turn a user's recent history into items worth showing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, TransformGraph
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+
+# mypy and readers find the fields, their defaults and units in Hyperparameters.
+Config = Hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The transformed examples."""
+
+    transform_graph: TransformGraph
+    examples: Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The SavedModel, and how its training went."""
+
+    model: Model
+    model_run: ModelRun
+
+
+def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Reads the splits, trains, writes the model."""
+    from homefeed.components.retrieval_trainer.train import train
+
+    data = transformed.load_training_data(inputs.transform_graph, inputs.examples)
+    return train(data, outputs.model, outputs.model_run, config)

@@ -1,0 +1,38 @@
+"""Two towers: trained, exported and recorded."""
+
+from __future__ import annotations
+
+import pathlib
+
+from homefeed.components.artifacts.transformed import TrainingData
+from homefeed.components.artifacts.types import Model, ModelRun
+from homefeed.models.retrieval import retriever
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.retrieval.towers.two_tower import TwoTower
+from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training.evaluation import Epoch
+from homefeed.models.retrieval.training.targets import sample_targets
+from homefeed.models.retrieval.training.warm_start import warm_start
+from homefeed.models.retrieval.training.windows import Windows
+from homefeed.models.shared.training_log import TrainingLog
+
+
+def train(data: TrainingData, model: Model, model_run: ModelRun, config: Hyperparameters) -> str:
+    """Fits, exports and records; returns the line for the progress display."""
+
+    def start(towers: TwoTower) -> None:
+        if config.base_model:
+            base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
+            warm_start(towers, base, data.catalogue, data.train, data.wordpiece)
+
+    with TrainingLog[Epoch](model_run.path) as log:
+        trained = training.train(data.catalogue, data.train, data.evaluation, config, log.write, start)
+    windows = Windows(data.evaluation, config.max_events)
+    tuned_by = sample_targets(windows.targets, data.catalogue.num_rows)[: retriever.TUNING_QUERIES]
+    sample = trained.queries(windows, tuned_by)
+    snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample)
+    snapshot.save(model.snapshot_dir)
+    retriever.Retriever(snapshot, data.catalogue).save(model.serving_dir)
+    model_run.write_json("curve.json", log.curve())
+    return log.summary()

@@ -1,0 +1,54 @@
+"""Schemas from statistics, and between files and memory."""
+
+from __future__ import annotations
+
+import pathlib
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from homefeed.components.artifacts.quiet_tfdv import tfdv
+from homefeed.schemas import features as spec
+from homefeed.schemas.dataset import Feature, TableName
+
+
+def infer(
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    table: TableName,
+    features: dict[str, Feature],
+    max_domain_size: int,
+    min_domain_mass: float,
+) -> schema_pb2.Schema:
+    """The schema of a table; columns that were not seen are not in it.
+
+    Args:
+        statistics: of the training split.
+        table: which one.
+        features: standard and declared columns.
+        max_domain_size: a category with more values than this is left open.
+        min_domain_mass: part of the values that must be known, where the domain was only inferred.
+    """
+    schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=max_domain_size)
+    return spec.overlay(schema, table, features, min_domain_mass)
+
+
+def read_curated(file: pathlib.Path) -> schema_pb2.Schema:
+    """A schema that people keep.
+
+    Raises:
+        ValueError: it is not a TFMD schema.
+    """
+    try:
+        return tfdv.load_schema_text(str(file))
+    except text_format.ParseError as error:
+        raise ValueError(f"{file} is not a TFMD schema in text form: {error}") from error
+
+
+def read_statistics(file: pathlib.Path) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """The statistics of one split."""
+    return tfdv.load_stats_binary(str(file))
+
+
+def write(schema: schema_pb2.Schema, file: pathlib.Path) -> None:
+    """Writes a schema in text form."""
+    tfdv.write_schema_text(schema, str(file))

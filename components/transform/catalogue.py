@@ -1,0 +1,77 @@
+"""The items table as the Catalogue that models read."""
+
+from __future__ import annotations
+
+import collections
+import types
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homefeed.components.artifacts import example_io
+from homefeed.components.transform.arrays import PAD, encode, of_kinds, vocabulary, with_row_0
+from homefeed.components.transform.text import item_texts
+from homefeed.models import behaviour_text
+from homefeed.models.catalogue import Catalogue
+from homefeed.schemas.dataset import Feature
+
+
+def build_catalogue(
+    items: pa.RecordBatch,
+    features: Mapping[str, Feature],
+    train_item_ids: Iterable[bytes] | Mapping[bytes, int],
+    wordpiece: list[str],
+    *,
+    num_tokens: int,
+    max_categories: int,
+    min_count: int = 1,
+    vocabularies: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
+) -> Catalogue:
+    """The items table as arrays.
+
+    Args:
+        items: one row an item, as ExampleGen wrote it.
+        features: the table's columns.
+        train_item_ids: the item of each training interaction, or how many there are of each.
+        wordpiece: the vocabulary of behaviour text.
+        num_tokens: kept of an item's text.
+        max_categories: as of `encode`.
+        min_count: as of `encode`.
+        vocabularies: of features that are not to be learnt anew.
+    """
+    ids = example_io.single(items, "item_id", b"")
+    counts = collections.Counter(train_item_ids)
+    encoded = encode(items, features, vocabularies, max_categories, min_count).behind_row_0()
+    token_ids = behaviour_text.tokenize(item_texts(items, features), wordpiece, num_tokens)
+    return Catalogue(
+        item_ids=with_row_0(ids, b""),
+        titles=with_row_0(example_io.single(items, "title", b""), b""),
+        token_ids=with_row_0(token_ids, PAD),
+        categorical=encoded.categorical,
+        numeric=encoded.numeric,
+        vocabularies=encoded.vocabularies,
+        train_counts=with_row_0(np.array([counts[item_id] for item_id in ids], np.int64), 0),
+        available_from=_available_from(items),
+    )
+
+
+def _available_from(items: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """As in Catalogue."""
+    always = np.iinfo(np.int64).min
+    times = example_io.single(items, "available_from", always).astype(np.int64)
+    return with_row_0(times, always) if (times != always).any() else np.empty(0, np.int64)
+
+
+def extended_vocabularies(
+    items: pa.RecordBatch, features: Mapping[str, Feature], known: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The known vocabularies of item features, each followed by what the table has beyond it."""
+    extended = dict(known)
+    for name in of_kinds(features, "category", "categories").keys() & known.keys():
+        found = example_io.ragged(items, name)
+        values = vocabulary(found[0]) if found else ()
+        old = set(known[name])
+        extended[name] = (*known[name], *(value for value in values if value not in old))
+    return extended

@@ -1,0 +1,80 @@
+"""The interactions of all splits together, and what was searched for in them."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import SPLITS
+from homefeed.components.transform.arrays import vocabulary
+from homefeed.models import behaviour_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+    """The interactions of all splits, in the order of time inside each user.
+
+    Attributes:
+        user: [num_events] int64 positions in `user_ids`.
+        split: [num_events] int64 positions in SPLITS.
+        columns: name → [num_events], as ExampleGen wrote them.
+        user_ids: [num_users] object (bytes).
+    """
+
+    user: npt.NDArray[np.int64]
+    split: npt.NDArray[np.int64]
+    columns: dict[str, npt.NDArray[Any]]
+    user_ids: npt.NDArray[np.object_]
+
+    @property
+    def in_train(self) -> npt.NDArray[np.bool_]:
+        """[num_events] whether each event is for training."""
+        return self.split == SPLITS.index("train")
+
+
+def join_splits(batches: Mapping[str, pa.RecordBatch]) -> Events:
+    """Puts each user's events of all splits behind each other."""
+    ids, lengths, splits = [], [], []
+    columns: dict[str, list[npt.NDArray[Any]]] = collections.defaultdict(list)
+    for position, split in enumerate(SPLITS):
+        batch = batches[split]
+        found = {name: example_io.ragged(batch, name) for name in batch.schema.names if name != "user_id"}
+        present = {name: value for name, value in found.items() if value is not None}
+        num_events = np.diff(present["item_id"][1]) if present else np.zeros(0, np.int64)
+        ids.append(example_io.single(batch, "user_id", b""))
+        lengths.append(num_events)
+        splits.append(np.full(num_events.sum(), position))
+        for name, (values, _) in present.items():
+            columns[name].append(values)
+    user_ids, user = np.unique(np.concatenate(ids), return_inverse=True)
+    user = np.repeat(user, np.concatenate(lengths))
+    order = np.argsort(user, kind="stable")  # The splits came in the order of time.
+    joined = {name: np.concatenate(parts)[order] for name, parts in columns.items()}
+    return Events(user[order], np.concatenate(splits)[order].astype(np.int64), joined, user_ids)
+
+
+def training_event_types(events: Events) -> tuple[str, ...]:
+    """The event types of training, most frequent first."""
+    return vocabulary(events.columns["event_type"][events.in_train]) if "event_type" in events.columns else ()
+
+
+def training_queries(events: Events) -> list[str]:
+    """What was searched for in training, each query once."""
+    if "query" not in events.columns:
+        return []
+    return [query.decode() for query in np.unique(events.columns["query"][events.in_train]) if query]
+
+
+def tokenize_queries(events: Events, wordpiece: list[str], num_tokens: int) -> npt.NDArray[np.int32] | None:
+    """[num_events, num_tokens] int32, as in Sequences; None where nobody ever searched."""
+    texts, which = np.unique(events.columns.get("query", np.empty(0, object)), return_inverse=True)
+    if not any(texts):
+        return None
+    return behaviour_text.tokenize([text.decode() for text in texts], wordpiece, num_tokens)[which]

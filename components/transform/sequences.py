@@ -1,0 +1,83 @@
+"""The events of a split as the Sequences that models read: one a user, with the history before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.components.artifacts.types import SPLITS
+from homefeed.components.transform.arrays import look_up
+from homefeed.components.transform.events import Events
+from homefeed.components.transform.users import UserTable
+from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import Positive
+
+
+def build_sequences(
+    events: Events,
+    users: UserTable,
+    split: str,
+    item_rows: Mapping[bytes, int],
+    positive: Positive,
+    event_types: tuple[str, ...],
+    query_token_ids: npt.NDArray[np.int32] | None = None,
+) -> Sequences:
+    """The users of one split, each with the events before it and in it.
+
+    Args:
+        events: of all splits.
+        users: what is known of each.
+        split: of SPLITS.
+        item_rows: item → row of the catalogue; an item that it lacks gets row 0.
+        positive: which events are liked.
+        event_types: their vocabulary.
+        query_token_ids: [num_events, num_tokens] of all events; None: nobody ever searched.
+    """
+    position = SPLITS.index(split)
+    chosen = np.unique(events.user[events.split == position])
+    keep = np.isin(events.user, chosen) & (events.split <= position)
+    columns = {name: values[keep] for name, values in events.columns.items()}
+    kept_user, in_history = events.user[keep], events.split[keep] < position
+    row = np.searchsorted(chosen, kept_user)
+    num_events = np.bincount(row, minlength=len(chosen))
+    num_history = np.bincount(row, weights=in_history, minlength=len(chosen))
+    value = columns.get("value", np.full(keep.sum(), np.nan)).astype(np.float32)
+    event_type = columns.get("event_type", np.full(keep.sum(), b"", object))
+    features = users.take(events.user_ids[chosen])
+    return Sequences(
+        user_ids=events.user_ids[chosen],
+        row_splits=np.concatenate([[0], np.cumsum(num_events)]).astype(np.int64),
+        num_history=num_history.astype(np.int64),
+        item_index=np.array([item_rows.get(item, 0) for item in columns["item_id"]], np.int32),
+        timestamp=columns["timestamp"].astype(np.int64),
+        value=value,
+        event_type_index=look_up(event_type, event_types),
+        positive=is_positive(positive, value, event_type),
+        categorical=features.categorical,
+        numeric=features.numeric,
+        vocabularies=users.vocabularies | {"event_type": event_types},
+        token_ids=features.token_ids,
+        query_token_ids=None if query_token_ids is None else query_token_ids[keep],
+    )
+
+
+def is_positive(
+    positive: Positive, value: npt.NDArray[np.float32], event_type: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """[num_events] which events are liked.
+
+    Args:
+        positive: what counts as liked.
+        value: [num_events] float32; NaN where there is none.
+        event_type: [num_events] object (bytes).
+    """
+    liked = np.ones(len(value), bool)
+    if positive.min_value is not None:
+        liked &= value >= positive.min_value  # NaN, no value, is not positive.
+    if positive.event_types is not None:
+        wanted = {name.encode() for name in positive.event_types}
+        liked &= np.array([kind in wanted for kind in event_type], bool)
+    return liked

@@ -1,0 +1,84 @@
+"""The users table as arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homefeed.components.artifacts import example_io
+from homefeed.components.transform.arrays import PAD, encode, with_row_0
+from homefeed.components.transform.text import user_texts
+from homefeed.models import behaviour_text
+from homefeed.schemas.dataset import Feature
+
+
+@dataclasses.dataclass(frozen=True)
+class UserTable:
+    """The users table as arrays, behind a row 0 for a user who is not in it.
+
+    Arrays are as in Sequences, one row a user of the table; `rows` finds it by id.
+    """
+
+    rows: dict[bytes, int]
+    categorical: dict[str, npt.NDArray[np.int32]]
+    numeric: dict[str, npt.NDArray[np.float32]]
+    vocabularies: dict[str, tuple[str, ...]]
+    token_ids: npt.NDArray[np.int32]
+
+    def take(self, user_ids: npt.NDArray[np.object_]) -> UserTable:
+        """The rows of these users, in this order."""
+        index = np.array([self.rows.get(user_id, 0) for user_id in user_ids], np.int64)
+        return dataclasses.replace(
+            self,
+            categorical={name: array[index] for name, array in self.categorical.items()},
+            numeric={name: array[index] for name, array in self.numeric.items()},
+            token_ids=self.token_ids[index],
+        )
+
+
+def build_users(
+    users: pa.RecordBatch,
+    trained_on: npt.NDArray[np.bool_],
+    features: Mapping[str, Feature],
+    wordpiece: list[str],
+    *,
+    num_tokens: int,
+    max_categories: int,
+    min_count: int = 1,
+) -> UserTable:
+    """The users table as arrays.
+
+    Args:
+        users: one row a user, as ExampleGen wrote it.
+        trained_on: [num_users] whether the user has training events; vocabularies come from these alone.
+        features: the table's columns.
+        wordpiece: the vocabulary of behaviour text.
+        num_tokens: kept of the text of a user's features.
+        max_categories: as of `encode`.
+        min_count: as of `encode`.
+    """
+    learnt = encode(those(users, trained_on), features, {}, max_categories, min_count).vocabularies
+    encoded = encode(users, features, learnt, max_categories, min_count).behind_row_0()
+    token_ids = behaviour_text.tokenize(user_texts(users, features), wordpiece, num_tokens)
+    return UserTable(
+        rows={user_id: row + 1 for row, user_id in enumerate(example_io.single(users, "user_id", b""))},
+        categorical=encoded.categorical,
+        numeric=encoded.numeric,
+        vocabularies=learnt,
+        token_ids=with_row_0(token_ids, PAD),
+    )
+
+
+def trained_on(users: pa.RecordBatch, trained: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    """[num_users] whether each user of the table is one of those who have training events."""
+    wanted = set(trained)
+    return np.array([user_id in wanted for user_id in example_io.single(users, "user_id", b"")], bool)
+
+
+def those(users: pa.RecordBatch, mask: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """The users for whom the mask is True."""
+    return users.filter(pa.array(mask))

@@ -1,0 +1,80 @@
+"""Asks a retrieval SavedModel what it would have shown at prediction points of the past."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.examples import prediction_points
+from homefeed.models.ranking.examples.prediction_points import PredictionPoints
+from homefeed.models.requests import UNKNOWN
+from homefeed.models.sequences import Sequences
+
+_BATCH = 256
+# What a prediction point knows of the newest events → the input of the signature.
+_INPUTS = {
+    "recent_items": "history",
+    "recent_values": "history_value",
+    "recent_event_types": "history_event_type",
+    "recent_timestamps": "history_timestamp",
+}
+
+
+class RetrievalClient:
+    """Calls the signature `retrieve` in batches.
+
+    Args:
+        folder: the SavedModel.
+        catalogue: the one that it was trained with.
+    """
+
+    def __init__(self, folder: pathlib.Path, catalogue: Catalogue):
+        self._model = tf.saved_model.load(str(folder))  # The signature dies with it.
+        self._retrieve = self._model.signatures["retrieve"]
+        self._inputs = self._retrieve.structured_input_signature[1]
+        self._item_ids = catalogue.item_ids
+        self._rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+
+    def __call__(
+        self, sequences: Sequences, points: PredictionPoints, k: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Rows [num_points, k] int32, 0 where there is no more, and scores [num_points, k] float32."""
+        rows = np.zeros((len(points), k), np.int32)
+        scores = np.full((len(points), k), np.finfo(np.float32).min, np.float32)
+        past = points.cut - sequences.row_splits[points.row]
+        by_length = np.argsort(past, kind="stable")  # A batch is padded to its longest history.
+        for start in range(0, len(points), _BATCH):
+            which = by_length[start : start + _BATCH]
+            found = self._retrieve(**self._request(sequences, points[which], int(past[which].max()), k))
+            item_ids = found["item_ids"].numpy()
+            rows[which, : item_ids.shape[1]] = np.vectorize(self._rows.get, otypes=[np.int32])(item_ids)
+            scores[which, : item_ids.shape[1]] = found["scores"].numpy()
+        return rows, scores
+
+    def _request(self, sequences: Sequences, points: PredictionPoints, longest: int, k: int) -> dict[str, Any]:
+        arrays = prediction_points.features(sequences, points, max(1, longest))
+        oldest_first = {_INPUTS[name]: arrays.pop(name)[:, ::-1] for name in _INPUTS}
+        arrays |= oldest_first
+        arrays["history"] = self._item_ids[arrays["history"]]
+        arrays["history_event_type"] = _strings(sequences, "event_type")[arrays["history_event_type"]]
+        for name in sequences.categorical:
+            arrays[f"user_{name}"] = _strings(sequences, name)[arrays[f"user_{name}"]]
+        arrays["k"] = np.full(len(points), k, np.int32)
+        arrays.setdefault("query_token_ids", np.zeros((len(points), 1), np.int32))
+        nothing = np.full((len(points), 1), b"", object)
+        inputs = {}
+        for name, spec in self._inputs.items():
+            array = nothing if name.startswith("filter_") else arrays[name]
+            array = array[:, 0] if spec.shape.rank < array.ndim else array
+            inputs[name] = tf.constant(array.tolist() if array.dtype == object else array, spec.dtype)
+        return inputs
+
+
+def _strings(sequences: Sequences, name: str) -> npt.NDArray[np.object_]:
+    names = (word.encode() for word in sequences.vocabularies.get(name, ()))
+    return np.array([b"", UNKNOWN, *names], object)

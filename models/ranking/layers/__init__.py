@@ -1,0 +1,1 @@
+"""The layers that the ranker is made of (Keras 3)."""

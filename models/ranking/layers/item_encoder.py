@@ -1,0 +1,128 @@
+"""An item as a vector: who it is, what its text says, and its features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.layers.feature_encoder import FeatureEncoder
+from homefeed.models.shared.feature_spec import bucket_edges, feature_spec
+
+
+class ItemEncoder(keras.layers.Layer):
+    """Looks items up. Its text vectors are written into it by whoever runs BERT over the catalogue.
+
+    Args:
+        catalogue: the items; they become part of the layer as weights that do not train.
+        text_width: size of a text vector.
+        width: size of an item's vector.
+        id_dropout: probability with which an item loses its identity while training, so that cold-start
+            items are understood by what they are.
+    """
+
+    def __init__(self, catalogue: Catalogue, text_width: int, width: int, id_dropout: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._catalogue = catalogue
+        self.text_width = text_width
+        self.width = width
+        self.id_dropout = id_dropout
+        self._seeds = keras.random.SeedGenerator(0)
+        spec = feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies, bucket_edges)
+        self._features = FeatureEncoder(spec, 2 * width, name="features") if spec.names else None
+        self._text = keras.layers.Dense(2 * width, use_bias=False, name="text")
+        self._vector = keras.layers.Dense(width, name="vector")
+
+    @property
+    def num_rows(self) -> int:
+        """Number of items + 1."""
+        return self._catalogue.num_rows
+
+    def build(self, _: Any = None) -> None:
+        """Identities, and the catalogue."""
+        rows = self._catalogue.num_rows
+        self._ids = self.add_weight(
+            name="id_embedding",
+            shape=(rows, self.width),
+            initializer=keras.initializers.RandomNormal(0.05, seed=0),
+        )
+        self._columns = {
+            name: self._constant(name, column)
+            for name, column in (*self._catalogue.categorical.items(), *self._catalogue.numeric.items())
+        }
+        self._known = self._constant("known", (self._catalogue.train_counts > 0).astype(np.float32))
+        self._text_vectors, self._text_mean, self._text_scale = (
+            self.add_weight(name=name, shape=shape, initializer=start, trainable=False)
+            for name, shape, start in (
+                ("text_vectors", (rows, self.text_width), "zeros"),
+                ("text_mean", (self.text_width,), "zeros"),
+                ("text_scale", (self.text_width,), "ones"),
+            )
+        )
+        if self._features is not None:
+            self._features.build()
+        self._text.build((None, self.text_width))
+        self._vector.build((None, 2 * self.width))
+
+    def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Takes BERT's reading of each item: [num_rows, text_width] float32; 0 is kept of those without a text."""
+        speaks = self._catalogue.token_ids.any(axis=1)
+        if speaks.any():
+            mean, scale = vectors[speaks].mean(0), vectors[speaks].std(0) + 1e-3
+            self._text_mean.assign(mean)
+            self._text_scale.assign(scale)
+            vectors = np.where(speaks[:, None], (vectors - mean) / scale, 0.0)
+        self._text_vectors.assign(vectors * speaks[:, None])
+
+    def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Items as vectors.
+
+        Args:
+            rows: [...] int32 rows of the catalogue.
+            training: whether identities are dropped.
+
+        Returns:
+            [..., width] float32 vectors. Row 0 gets what nothing at all looks like.
+        """
+        content = self._content(self.texts(rows), rows)
+        # An item that training has never seen keeps no accidental identity.
+        keep = self.are_known(rows)
+        if training and self.id_dropout:
+            dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
+            keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
+        return content + tf.gather(self._ids.value, rows) * keep[..., None]
+
+    def are_known(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] float32, 1 for rows that training has seen somebody with."""
+        return tf.gather(self._known.value, rows)
+
+    def texts(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] rows → [..., text_width] float32: BERT's readings, standardised."""
+        return tf.gather(self._text_vectors.value, rows)
+
+    def standardise(self, readings: tf.Tensor) -> tf.Tensor:
+        """BERT's readings of other items [..., text_width], on the scale of `texts`."""
+        return (readings - self._text_mean.value) / self._text_scale.value
+
+    def of_text(self, texts: tf.Tensor) -> tf.Tensor:
+        """Items of which nothing but the text is known: [..., text_width], standardised → [..., width]."""
+        return self._content(texts, tf.zeros(tf.shape(texts)[:-1], tf.int32))
+
+    def _content(self, text: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        content = tf.tensordot(text, self._text.kernel.value, 1)
+        if self._features is not None:
+            content += self._features({name: tf.gather(column.value, rows) for name, column in self._columns.items()})
+        return self._vector(tf.nn.gelu(content))
+
+    def _constant(self, name: str, column: npt.NDArray[Any]) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=column.shape,
+            dtype=str(column.dtype),
+            initializer=lambda shape, dtype: tf.constant(column, dtype),
+            trainable=False,
+        )

@@ -1,0 +1,1 @@
+"""BERT: backbones, and their readings of users and of items."""

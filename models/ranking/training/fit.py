@@ -1,0 +1,100 @@
+"""Trains the ranker, first without and then with BERT, and fits what is fitted on eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.examples import prediction_points
+from homefeed.models.ranking.examples.labelled_points import (
+    LabelledPoints,
+    Retrieve,
+    hold_out,
+    make_batch,
+    tensors,
+    unlisted,
+)
+from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.ranking.text import bert as berts
+from homefeed.models.ranking.training import text_affinity
+from homefeed.models.ranking.training.on_eval import fit_on_eval
+from homefeed.models.ranking.training.trained import Trained
+from homefeed.models.ranking.training.trainer import Epoch, Trainer
+from homefeed.models.sequences import Sequences
+
+_MAX_EVAL_POINTS = 2000
+_HELD_OUT = 0.2  # Share of a user's events that are targets under `targets: any`.
+
+
+def fit(
+    ranker: Ranker,
+    catalogue: Catalogue,
+    train: Sequences,
+    evaluation: Sequences,
+    retrieve: Retrieve,
+    config: Hyperparameters,
+    log: Callable[[Epoch], None] = lambda epoch: None,
+    teacher: Ranker | None = None,
+    start: Callable[[Ranker], object] | None = None,
+) -> Trained:
+    """Trains `ranker` in place.
+
+    Args:
+        ranker: fresh, its BERT pre-trained.
+        catalogue: the items.
+        train: what it learns from.
+        evaluation: what decides when to stop, how far to trust retrieval, and calibration.
+        retrieve: what the retrieval model returns.
+        config: rates and lengths.
+        log: called after each epoch.
+        teacher: trained; what `ranker` should agree with while BERT trains.
+        start: called with `ranker` once all its weights exist, which it may set.
+    """
+    rng = np.random.default_rng(config.seed)
+    source = _source(train, retrieve, config, rng)
+    held_out = _held_out(evaluation, retrieve, config)
+    if start:
+        which = np.arange(min(1, len(held_out)))
+        ranker(tensors(make_batch(held_out, which, config, np.random.default_rng(0))))
+        start(ranker)
+    berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
+    ranker.read_items()
+    liked = train.positive[train.targets]
+    trainer = Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0, teacher)
+    epochs: list[Epoch] = []
+    for with_text, num_epochs in ((False, config.epochs_without_text), (True, config.epochs_with_text)):
+        epochs += trainer.run(source, held_out, with_text, num_epochs, rng, log)
+    berts.merge_lora(ranker.bert)
+    if config.epochs_with_text and config.fine_tune != "head":
+        ranker.read_items()  # By the BERT that is exported: it will read new items as it read these.
+    text_losses: tuple[float, ...] = ()
+    if config.list_weight:
+        text_losses = text_affinity.fit(ranker, catalogue, train, evaluation, config.seed)
+    return Trained(ranker, *fit_on_eval(ranker, held_out, config), tuple(epochs), text_losses)
+
+
+def _source(
+    train: Sequences, retrieve: Retrieve, config: Hyperparameters, rng: np.random.Generator
+) -> Callable[[], LabelledPoints]:
+    """Gives an epoch's training requests."""
+
+    def coming() -> LabelledPoints:
+        points = prediction_points.random_points(train, config.points_per_user, rng)
+        return LabelledPoints(train, points, *retrieve(train, points, config.num_candidates), True)
+
+    def held() -> LabelledPoints:
+        sequences = hold_out(train, _HELD_OUT, rng)
+        return unlisted(sequences, prediction_points.first_targets(sequences), config.num_candidates, True)
+
+    return coming if config.targets == "next" else held
+
+
+def _held_out(evaluation: Sequences, retrieve: Retrieve, config: Hyperparameters) -> LabelledPoints:
+    if config.targets == "any":
+        points = prediction_points.first_targets(evaluation)
+        return unlisted(evaluation, points, config.num_candidates, False)
+    points = prediction_points.thinned(prediction_points.every_target(evaluation), _MAX_EVAL_POINTS)
+    return LabelledPoints(evaluation, points, *retrieve(evaluation, points, config.num_candidates), False)

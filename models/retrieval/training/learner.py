@@ -1,0 +1,93 @@
+"""Steps of training, on one device or on several."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
+from homefeed.models.retrieval.training.evaluation import tensors
+from homefeed.models.retrieval.training.optimizer import adamw
+from homefeed.models.retrieval.training.weight_average import WeightAverage
+from homefeed.models.retrieval.training.windows import Batch
+
+
+class Learner:
+    """Changes a model's weights, and keeps their running means.
+
+    Args:
+        model: untrained.
+        config: batch size, rates, momentum.
+        num_steps: length of the training.
+        start: called with the model once its weights exist, which it may set.
+
+    Raises:
+        ValueError: the devices cannot share a batch evenly.
+    """
+
+    def __init__(self, model: TwoTower, config: Hyperparameters, num_steps: int, start: Callable[[TwoTower], object]):
+        self._model = model
+        self._config = config
+        self._start = start
+        self._strategy = tf.distribute.get_strategy()
+        self._num_replicas = self._strategy.num_replicas_in_sync
+        if config.batch_size % self._num_replicas:
+            raise ValueError(
+                f"`batch_size` is {config.batch_size}, which {self._num_replicas} devices cannot share: choose "
+                "a multiple of their number, or `strategy: none`."
+            )
+        self._optimizer = adamw(config, num_steps)
+        self._average: WeightAverage | None = None
+
+    def step(self, batch: Batch) -> tf.Tensor:
+        """One update; returns the loss."""
+        inputs = tensors(batch)
+        if self._average is None:
+            self._average = self._begin(inputs)
+        return self._step(inputs)
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which the model holds the means of its weights; they exist after the first step."""
+        assert self._average is not None
+        return self._average.applied()
+
+    def _begin(self, inputs: Tensors) -> WeightAverage:
+        """What can only be done once the weights exist."""
+        self._model.compute_loss(inputs)
+        self._start(self._model)
+        self._optimizer.build(self._model.trainable_variables)
+        # One trace for every length of window.
+        specs = {name: tf.TensorSpec([len(t), *[None] * (t.ndim - 1)], t.dtype) for name, t in inputs.items()}
+        self._step = tf.function(self._update, input_signature=[specs], autograph=False)
+        return WeightAverage(self._model.trainable_variables, self._config.ema_momentum)
+
+    def _update(self, batch: Tensors) -> tf.Tensor:
+        """One update by all replicas, each with its part of the batch."""
+
+        def update_part() -> tf.Tensor:
+            if self._num_replicas == 1:
+                return self._update_replica(batch)
+            context = tf.distribute.get_replica_context()
+            # Every n-th: windows of one length, or padding, may stand side by side.
+            first = tf.cast(context.replica_id_in_sync_group, tf.int32)
+            chosen = first + self._num_replicas * tf.range(self._config.batch_size // self._num_replicas)
+            return self._update_replica({name: tf.gather(column, chosen) for name, column in batch.items()})
+
+        losses = self._strategy.run(update_part)
+        return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+    def _update_replica(self, batch: Tensors) -> tf.Tensor:
+        assert self._average is not None
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._model.compute_loss(batch, training=True)
+            share = loss / self._num_replicas if self._num_replicas > 1 else loss
+        # Not every loss reads every weight: the sampled one knows no new items, so their bias has no gradient.
+        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._average.update(self._optimizer.iterations)
+        return loss

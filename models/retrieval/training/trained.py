@@ -1,0 +1,48 @@
+"""What training of retrieval makes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.models.retrieval.linear import linear_factors
+from homefeed.models.retrieval.towers import two_tower
+from homefeed.models.retrieval.training.evaluation import embed_queries
+from homefeed.models.retrieval.training.windows import Windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training makes.
+
+    Attributes:
+        towers: fitted; they embed queries.
+        candidates: [num_rows, width + 1] float32 embeddings of the catalogue, for the towers' queries.
+        linear: its scores are added to the towers'.
+        content_maps: what it expects of a cold-start item.
+        cold_start_boost: what was added to the scores of such items, that is, to the bias in `candidates`.
+        max_linear_events: the most recent events that the linear model reads.
+    """
+
+    towers: two_tower.TwoTower
+    candidates: npt.NDArray[np.float32]
+    linear: linear_factors.LinearFactors
+    content_maps: linear_factors.ContentMaps
+    cold_start_boost: float
+    max_linear_events: int
+
+    def scores(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """[num_targets, num_rows] float32 scores for the histories before the target events."""
+        recent = self._recent(windows, targets)
+        found: npt.NDArray[np.float32] = embed_queries(self.towers, windows, targets) @ self.candidates.T
+        return found + self.linear.scores(recent)
+
+    def queries(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """[num_targets, size] float32 query embeddings, as they are served: the towers', then the linear model's."""
+        linear = self.linear.queries(self._recent(windows, targets))
+        return np.concatenate([embed_queries(self.towers, windows, targets), linear], axis=1)
+
+    def _recent(self, windows: Windows, targets: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:
+        return [history[-self.max_linear_events :] for history in windows.histories(targets)]

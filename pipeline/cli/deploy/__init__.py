@@ -1,0 +1,1 @@
+"""`homefeed deploy …`: the same pipeline and models on Kubeflow, Vertex AI and Kubernetes."""

@@ -1,0 +1,121 @@
+"""The store as rows of tables."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+
+from homefeed.pipeline.datasets.sample.simulation import SPAN_SECONDS, START, Events
+from homefeed.pipeline.datasets.sample.store import Items, Users
+from homefeed.pipeline.datasets.sample.words import (
+    BRANDS,
+    CATEGORIES,
+    EVENT_TYPES,
+    LANGUAGES,
+    MATERIALS,
+    MEMBERSHIPS,
+    STYLES,
+)
+
+MISSING_FRACTION = 0.05  # Of ages and descriptions.
+QUERY_FRACTION = 0.15
+ITEM_COLUMNS = ("item_id", "title", "description", "categories", "language", "available_from", "brand", "price")
+USER_COLUMNS = ("user_id", "age", "language", "membership")
+EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "query")
+
+
+def item_ids(items: Items) -> list[str]:
+    """[num_items] ids, in the item's language."""
+    return [f"{('item-', '商品-')[language]}{row:04d}" for row, language in enumerate(items.language.tolist())]
+
+
+def user_ids(users: Users) -> list[str]:
+    """[num_users] ids."""
+    return [f"user-{row:04d}" for row in range(len(users.age))]
+
+
+def item_rows(rng: np.random.Generator, items: Items) -> list[tuple[object, ...]]:
+    """[num_items] rows of ITEM_COLUMNS."""
+    ids = item_ids(items)
+    size = len(ids)
+    noun, use, word = rng.integers(4, size=size), rng.integers(2, size=size), rng.integers(2, size=(size, 2))
+    brand = rng.integers(len(BRANDS), size=size)
+    price = np.exp(3.5 + 0.8 * items.log_price)
+    silent = rng.random(size) < MISSING_FRACTION
+    rows: list[tuple[object, ...]] = []
+    for row, item_id in enumerate(ids):
+        title, text = _texts(items, row, BRANDS[brand[row]], noun[row], use[row], tuple(word[row].tolist()))
+        rows.append(
+            (
+                item_id,
+                title,
+                "" if silent[row] else text,
+                CATEGORIES[items.category[row]].names[0],
+                LANGUAGES[items.language[row]],
+                _iso(items.available_from[row]) if items.available_from[row] else "",
+                BRANDS[brand[row]],
+                f"{price[row]:.2f}",
+            )
+        )
+    return rows
+
+
+def _texts(items: Items, row: int, brand: str, noun: int, use: int, words: tuple[int, int]) -> tuple[str, str]:
+    """An item's title and description, in its language."""
+    language = int(items.language[row])
+    category = CATEGORIES[items.category[row]]
+    thing, purpose = category.nouns[language][noun], category.uses[language][use]
+    material = MATERIALS[items.material[row]][language]
+    adjective, other = (STYLES[items.style[row]][language][word] for word in words)
+    if LANGUAGES[language] == "en":
+        text = f"A {other} {thing} made of {material}, for {purpose}."
+        return f"{brand} {adjective} {material} {thing}", text
+    return f"{brand} {adjective}{material}{thing}", f"这款{other}的{thing}以{material}制成，适合{purpose}。"
+
+
+def user_rows(rng: np.random.Generator, users: Users) -> list[tuple[object, ...]]:
+    """[num_users] rows of USER_COLUMNS."""
+    ids = user_ids(users)
+    unknown = rng.random(len(ids)) < MISSING_FRACTION
+    age = ["" if missing else f"{years:.0f}" for missing, years in zip(unknown, users.age, strict=True)]
+    language = [LANGUAGES[index] for index in users.language]
+    membership = [MEMBERSHIPS[index] for index in users.membership]
+    return list(zip(ids, age, language, membership, strict=True))
+
+
+def event_rows(rng: np.random.Generator, events: Events, items: Items, users: Users) -> list[tuple[object, ...]]:
+    """[num_events] rows of EVENT_COLUMNS."""
+    of_item, of_user = item_ids(items), user_ids(users)
+    size = len(events.user)
+    mood = events.liking + rng.normal(size=size) * 0.5
+    depth = np.digitize(mood, (0.2, 1.2))  # 0 view, 1 click, 2 purchase.
+    rating = np.clip(np.round(3 + 1.2 * (mood + rng.normal(size=size) * 0.3 - 0.5)), 1, 5).astype(int)
+    value = np.where((depth > 0) | (rng.random(size) < 0.3), rating.astype(str), "")
+    second = (START.timestamp() + events.time * SPAN_SECONDS).astype(np.int64)
+    queries = _queries(items)
+    asked = rng.random(size) < QUERY_FRACTION
+    rows = zip(
+        (of_user[row] for row in events.user.tolist()),
+        (of_item[row] for row in events.item.tolist()),
+        second.tolist(),
+        (EVENT_TYPES[index] for index in depth.tolist()),
+        value.tolist(),
+        (queries[row] if ask else "" for row, ask in zip(events.item.tolist(), asked.tolist(), strict=True)),
+        strict=True,
+    )
+    return list(rows)
+
+
+def _queries(items: Items) -> list[str]:
+    """[num_items] what a shopper types who looks for such an item: its category and style."""
+    queries = []
+    for category, style, language in zip(items.category, items.style, items.language, strict=True):
+        words = (STYLES[style][language][0], CATEGORIES[category].names[language].lower())
+        queries.append((" " if LANGUAGES[language] == "en" else "").join(words))
+    return queries
+
+
+def _iso(time: float) -> str:
+    moment = START + datetime.timedelta(seconds=int(time * SPAN_SECONDS))
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: the Dag as a package, and how it is run."""

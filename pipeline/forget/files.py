@@ -1,0 +1,131 @@
+"""Takes a person out of the files below the root of the runs: each kind of file in its own way."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import pathlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from homefeed.components.artifacts.types import ExampleStatistics
+from homefeed.pipeline.forget.person import Person
+from homefeed.pipeline.forget.tables import from_parquet
+from homefeed.schemas import tables
+
+REPORTS = (".json", ".html", ".md", ".txt")  # Written for people; one that names the person is deleted.
+
+
+def content(path: pathlib.Path) -> bytes:
+    """The bytes of a file as they are before compression."""
+    if path.suffix in (".parquet", ".pq"):
+        return _parquet_content(path)
+    if path.suffix in tables.COMPRESSIONS and path.suffix != ".gz":
+        from apache_beam.io.filesystems import FileSystems
+
+        with FileSystems.open(str(path)) as stream:
+            unpacked: bytes = stream.read()
+        return unpacked
+    content = path.read_bytes()
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
+def _parquet_content(path: pathlib.Path) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def from_file(path: pathlib.Path, person: Person) -> int:
+    """Takes the person out of one file below the root."""
+    if path.suffix == ".gz" and path.parent.name.startswith("Split-"):
+        return _from_examples(path, person)
+    if path.name == ExampleStatistics.FILE:
+        return _from_statistics(path, person)
+    if path.suffix in (".sqlite", ".db"):
+        return _from_sqlite(path, person)
+    if path.suffix == ".parquet":
+        return from_parquet(path, person)
+    if path.suffix == ".jsonl":
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not person.is_in_line(line)]
+        if len(kept) < len(lines):
+            path.write_text("".join(kept), encoding="utf-8")
+        return len(lines) - len(kept)
+    if path.suffix in REPORTS and person.is_in_bytes(content(path)):
+        path.unlink()
+        return 1
+    return 0
+
+
+def _from_examples(path: pathlib.Path, person: Person) -> int:
+    import tensorflow as tf
+
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path), "GZIP")]
+    kept = [record for record in records if not any(map(person.owns, _user_ids(tf.train.Example.FromString(record))))]
+    if len(kept) < len(records):
+        staging = path.with_name(f".forgetting-{path.name}")
+        with tf.io.TFRecordWriter(str(staging), tf.io.TFRecordOptions("GZIP", compression_level=1)) as writer:
+            for record in kept:
+                writer.write(record)
+        os.replace(staging, path)
+    return len(records) - len(kept)
+
+
+def _user_ids(example: Any) -> list[str]:
+    found = example.features.feature
+    ids = found["user_id"].bytes_list.value if "user_id" in found else ()
+    return [user_id.decode() for user_id in ids]
+
+
+def _from_statistics(path: pathlib.Path, person: Person) -> int:
+    """Takes ids out of the most frequent values that TFDV keeps."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+    count = 0
+    for feature in (feature for dataset in statistics.datasets for feature in dataset.features):
+        if list(feature.path.step) != ["user_id"]:
+            continue
+        for values, attribute in (
+            (feature.string_stats.top_values, "value"),
+            (feature.string_stats.rank_histogram.buckets, "label"),
+        ):
+            kept = [value for value in values if not person.owns(getattr(value, attribute))]
+            if len(kept) < len(values):
+                count += len(values) - len(kept)
+                del values[:]
+                values.extend(kept)
+    if count:
+        path.write_bytes(statistics.SerializeToString(deterministic=True))
+    return count
+
+
+def _from_sqlite(path: pathlib.Path, person: Person) -> int:
+    """Deletes the person's rows from every table with a `user_id`, and what SQLite keeps of deleted rows."""
+    count = 0
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA secure_delete = ON")
+        for table in _tables_with_users(database):
+            places = ", ".join("?" * len(person.names))
+            query = f'DELETE FROM "{table}" WHERE user_id IN ({places})'
+            count += database.execute(query, sorted(person.names)).rowcount
+        if count:
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return count
+
+
+def _tables_with_users(database: sqlite3.Connection) -> Iterator[str]:
+    for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        columns = {row[1] for row in database.execute(f'PRAGMA table_info("{table}")')}
+        if "user_id" in columns:
+            yield table

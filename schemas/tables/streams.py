@@ -1,0 +1,163 @@
+"""Opens a table's file: unpacked, and text in UTF-8, whatever it is on the disk."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import itertools
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, cast
+
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.tables.files import File, is_uri
+
+CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 16
+UTF_8 = "utf-8"
+MARKS = {
+    codecs.BOM_UTF8: UTF_8,
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""What byte order marks tell, longer ones first: that of UTF-32 begins with that of UTF-16."""
+PARQUET = b"PAR1"
+OTHERS = {b"PK\x03\x04": "a ZIP archive or a spreadsheet", b"ORC": "ORC", b"Obj\x01": "Avro", PARQUET: "Parquet"}
+
+
+@contextlib.contextmanager
+def open_file(file: File, encoding: str = UTF_8) -> Iterator[BinaryIO]:
+    """Opens a file for reading. What it holds tells how it is packed, not its name.
+
+    Args:
+        file: where it is, and its format.
+        encoding: of text; a byte order mark overrules it. What it cannot decode comes as bytes that are no UTF-8.
+
+    Raises:
+        DatasetError: it cannot be read, is of another format, or breaks off.
+    """
+    with contextlib.ExitStack() as stack:
+        with _telling(file.path):
+            stream = _prepare(stack, file, encoding)
+        yield stream
+
+
+def _prepare(stack: contextlib.ExitStack, file: File, encoding: str) -> BinaryIO:
+    stored: BinaryIO = stack.enter_context(_open(file.path))
+    head = stored.read(HEAD_BYTES)
+    stored.seek(0)
+    if file.format == "parquet":
+        if not head.startswith(PARQUET):
+            raise DatasetError(f"{file.path} is not Parquet, although its name or `format` says so.")
+        return stored
+    opener = next((opener for magic, opener in _unpackers().items() if head.startswith(magic)), None)
+    if opener is None:
+        first, chunks = head, _chunks(stored, file.path)
+    else:
+        packed = _chunks(stack.enter_context(opener(stored)), file.path)
+        first = next(packed, b"")
+        chunks = itertools.chain([first], packed)
+    encoding = _encoding(file, first[:HEAD_BYTES], encoding)
+    if opener is None and encoding == UTF_8:
+        return stored
+    chunks = chunks if encoding == UTF_8 else _recoded(chunks, encoding)
+    return cast(BinaryIO, io.BufferedReader(_Chunks(chunks), CHUNK_BYTES))
+
+
+def _open(path: str) -> Any:
+    if not is_uri(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def _unpackers() -> dict[bytes, Callable[[BinaryIO], Any]]:
+    """By what packed files begin with. These, unlike Beam's, know a file that breaks off."""
+    import bz2
+    import gzip
+
+    import pyarrow as pa
+
+    return {
+        b"\x1f\x8b\x08": lambda stored: gzip.GzipFile(fileobj=stored),
+        b"BZh": bz2.BZ2File,
+        b"\xfd7zXZ\x00": lzma.LZMAFile,
+        b"\x28\xb5\x2f\xfd": lambda stored: pa.CompressedInputStream(pa.PythonFile(stored, "r"), "zstd"),
+    }
+
+
+def _encoding(file: File, head: bytes, declared: str) -> str:
+    """The codec's own name.
+
+    Raises:
+        DatasetError: the file is no text.
+    """
+    other = next((what for magic, what in OTHERS.items() if head.startswith(magic)), None)
+    if other is not None:
+        say = "say `format: parquet` in dataset.yaml" if other == "Parquet" else "export it as CSV"
+        raise DatasetError(f"{file.path} is {other}, expected {file.format}: {say}.")
+    encoding = next((name for mark, name in MARKS.items() if head.startswith(mark)), declared)
+    name = codecs.lookup(encoding).name
+    if name == UTF_8 and b"\0" in head:
+        raise DatasetError(
+            f"{file.path} holds NUL bytes, so it is not text in UTF-8: say `encoding: utf-16` (-le, -be) in "
+            "dataset.yaml if it is that, or export it as CSV."
+        )
+    return UTF_8 if name == "utf-8-sig" else name
+
+
+@contextlib.contextmanager
+def _telling(path: str) -> Iterator[None]:
+    """Says which file cannot be read."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DatasetError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _chunks(stream: BinaryIO, path: str) -> Iterator[bytes]:
+    with _telling(path):
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _recoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)("homefeed-mark")
+    for chunk in itertools.chain(chunks, [b""]):
+        yield decoder.decode(chunk, not chunk).encode("utf-8", "surrogatepass")
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Stands lone surrogates, which UTF-8 does not have, for the bytes that cannot be decoded."""
+    assert isinstance(error, UnicodeDecodeError)
+    wrong = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + byte) for byte in wrong), error.end
+
+
+codecs.register_error("homefeed-mark", _mark)
+
+
+class _Chunks(io.RawIOBase):
+    """A stream of chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks, self._rest = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count

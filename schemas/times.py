@@ -1,0 +1,202 @@
+"""Times as they are written, and the Unix seconds that they are. The unit of numbers belongs to a whole column."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import zoneinfo
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.schemas.dataset import Unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+NAMES: dict[Unit, str] = {
+    "s": "Unix seconds",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "date": "digits of dates (20240131)",
+}
+LIMIT_SECONDS = 10**10  # The year 2286; in milliseconds, April 1970.
+FIRST, LAST = -62_135_596_800, 253_402_300_799  # The years 1 to 9999.
+YEARS = (1800, 2200)  # That digits of dates may have.
+YEARS_WITH_HOUR = (1900, 2100)  # In YYYYMMDDHH, because below these are the Unix seconds of our days.
+ZONE_NAME = re.compile(r"(.*\d)(Z|[-+]\d\d:?\d\d)?\s*(?:\[([A-Za-z][\w+/-]*)\]|\s([A-Za-z][\w+/-]*))")
+
+
+class _Parsed(NamedTuple):
+    """A column, before the unit of its numbers is known; 0 where it is null or wrong."""
+
+    values: Ints  # [num_rows] numbers, rounded down, or Unix seconds.
+    are_numbers: Mask
+    wrong: Mask  # Neither a number nor a time in ISO 8601.
+
+
+def read(text: pa.Array, unit: Unit, is_declared: bool) -> tuple[Ints, Mask]:
+    """[num_rows] Unix seconds, rounded down, and which are wrong; of no meaning where the text is null.
+
+    Args:
+        text: [num_rows] string: numbers or ISO 8601, UTC if it says nothing; `UTC`, `GMT` or a name such as
+            Europe/Paris may follow it. Or int64: Unix seconds.
+        unit: of the numbers.
+        is_declared: whether somebody said so. If not, numbers whose size tells another unit are wrong.
+    """
+    values, are_numbers, wrong = _parse(text)
+    if unit == "date":
+        seconds, fits = from_digits(values)
+    else:
+        seconds = values // PER_SECOND[unit]
+        fits = (seconds >= FIRST) & (seconds <= LAST)
+        if not is_declared:
+            fits = (values == 0) | (_sizes(values) == list(PER_SECOND).index(unit))
+    return np.where(are_numbers, seconds, values), wrong | (are_numbers & ~fits)
+
+
+def count_units(text: pa.Array) -> Counter[Unit]:
+    """How many numbers of a column are, by their size, in which unit. 0 is the same in all, and does not count."""
+    values, are_numbers, _ = _parse(text)
+    values = values[are_numbers & (values != 0)]
+    _, are_dates = from_digits(values)
+    counts = np.bincount(_sizes(values[~are_dates]), minlength=len(PER_SECOND))[: len(PER_SECOND)]
+    found: Counter[Unit] = Counter(
+        {unit: int(count) for unit, count in zip(PER_SECOND, counts, strict=True) if count}
+    )
+    found["date"] += int(are_dates.sum())
+    return +found
+
+
+def choose_unit(counts: Counter[Unit]) -> Unit:
+    """The unit of most of a column's numbers; seconds, if there are none.
+
+    >>> choose_unit(Counter({"s": 1, "ms": 40}))
+    'ms'
+    """
+    return max(NAMES, key=lambda unit: counts[unit])
+
+
+def from_digits(values: Ints) -> tuple[Ints, Mask]:
+    """Unix seconds of dates that are written as numbers, and which numbers are dates.
+
+    YYYY, YYYYMM, YYYYMMDD, YYYYMMDDHH, YYYYMMDDHHMM and YYYYMMDDHHMMSS are.
+
+    >>> from_digits(np.array([1971, 20240131, 20241331]))
+    (array([  31536000, 1706659200,          0]), array([ True,  True, False]))
+    """
+    digits = np.searchsorted(10 ** np.arange(1, 15), values, side="right") + 1  # At least 1; 15: too many.
+    is_form = (digits >= 4) & (digits <= 14) & (digits % 2 == 0)
+    full = np.where(is_form, values, 0) * 10 ** np.where(is_form, 14 - digits, 0)
+    full += np.where(is_form & (digits == 4), 100_000_000, 0) + np.where(is_form & (digits <= 6), 1_000_000, 0)
+    year, month, day, hour, minute, second = (full // 10**at % 10**size for at, size in _PLACES)
+    low = np.where(digits == 10, YEARS_WITH_HOUR[0], YEARS[0])
+    high = np.where(digits == 10, YEARS_WITH_HOUR[1], YEARS[1])
+    fits = is_form & (year >= low) & (year <= high) & (month >= 1) & (month <= 12)
+    months = np.where(fits, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    begins, ends = (edge.astype("datetime64[D]").astype(np.int64) for edge in (months, months + 1))
+    fits &= (day >= 1) & (day <= ends - begins) & (hour < 24) & (minute < 60) & (second < 60)
+    seconds = (begins + day - 1) * 86_400 + hour * 3600 + minute * 60 + second
+    return np.where(fits, seconds, 0), fits
+
+
+_PLACES = ((10, 4), (8, 2), (6, 2), (4, 2), (2, 2), (0, 2))  # Of year to second: the digits below it, and its own.
+
+
+def from_iso(text: str) -> int | None:
+    """Unix seconds of a time in ISO 8601; None: it is none.
+
+    >>> from_iso("1997-12-04T15:55:49Z"), from_iso("1997-12-04 16:55:49 Europe/Paris"), from_iso("soon")
+    (881250949, 881250949, None)
+    """
+    text = text.strip()
+    named = ZONE_NAME.fullmatch(text)
+    try:
+        if named is None:
+            moment = datetime.datetime.fromisoformat(text)
+            zone: datetime.tzinfo = datetime.UTC
+        else:
+            moment = datetime.datetime.fromisoformat(named[1] + (named[2] or ""))
+            zone = _zone(named[3] or named[4])
+    except (ValueError, LookupError, OSError):
+        return None
+    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
+
+
+def _zone(name: str) -> datetime.tzinfo:
+    """By its full name: the short ones (CST, IST) mean several, and are refused."""
+    if "/" not in name and name not in ("UTC", "GMT"):
+        raise LookupError(name)
+    return zoneinfo.ZoneInfo(name)
+
+
+def _sizes(values: Ints) -> npt.NDArray[np.int64]:
+    """[num_rows] place of the unit in PER_SECOND that a number's size tells; beyond them: it is too large for all."""
+    limits = np.array([LIMIT_SECONDS * unit for unit in PER_SECOND.values()], np.float64)
+    return np.searchsorted(limits, np.abs(values.astype(np.float64)), side="right")
+
+
+def _parse(text: pa.Array) -> _Parsed:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    none, valid = np.zeros(len(text), bool), pc.is_valid(text).to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(text.type):
+        return _Parsed(text.fill_null(0).to_numpy(), none, none)
+    whole = _whole_numbers(text)
+    if whole is not None:
+        return _Parsed(whole, valid, none)
+    try:
+        numbers = text.cast(pa.float64()).fill_null(0).to_numpy()
+    except pa.ArrowInvalid:
+        return _parse_each(text)
+    fits = np.abs(numbers) < 2**63
+    return _Parsed(np.floor(np.where(fits, numbers, 0)).astype(np.int64), valid, valid & ~fits)
+
+
+def _whole_numbers(text: pa.Array) -> Ints | None:
+    """[num_rows] int64 (0 where null) if all are, which is the usual case and quick to read."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        numbers: Ints = text.cast(pa.int64()).fill_null(0).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    is_hex = pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py()  # Arrow takes 0x10 for 16.
+    return None if is_hex else numbers
+
+
+def _parse_each(text: pa.Array) -> _Parsed:
+    values, are_numbers, wrong = [], [], []
+    for value in text.to_pylist():
+        number = None if value is None else _number(value)
+        seconds = from_iso(value) if value is not None and number is None else None
+        values.append(number if number is not None else seconds or 0)
+        are_numbers.append(number is not None)
+        wrong.append(value is not None and number is None and seconds is None)
+    return _Parsed(np.array(values, np.int64), np.array(are_numbers, bool), np.array(wrong, bool))
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number that could be a time, in some unit."""
+    return _number(text) is not None
+
+
+def _number(text: str) -> int | None:
+    """Rounded down."""
+    if "_" in text:
+        return None
+    try:
+        number = math.floor(float(text)) if any(sign in text for sign in ".eEn") else int(text)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 2**63 else None

@@ -1,0 +1,42 @@
+import pathlib
+
+import pytest
+
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.models.requests import Request
+from tests.toy_artifacts import transformed_examples
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+@pytest.fixture
+def found(tmp_path: pathlib.Path) -> dict[str, Request]:
+    return user_requests(*transformed_examples(tmp_path, lurker="用户"), toy_catalogue())
+
+
+def test_everybody_in_the_table_or_in_the_log_has_a_request(found: dict[str, Request]) -> None:
+    assert found.keys() == {"u0", "u1", "u2", "用户"}
+    assert all(request.user_id == user for user, request in found.items())
+    assert found["用户"] == Request("用户")
+
+
+def test_a_history_is_all_that_the_user_did_in_any_split(found: dict[str, Request]) -> None:
+    # In train u0, u1, u2 had 3, 4 and 5 events; test repeats those of u0 and u1 and holds no more of them.
+    assert {user: len(request.history) for user, request in found.items()} == {"u0": 3, "u1": 4, "u2": 5, "用户": 0}
+    assert [event.item_id for event in found["u1"].history] == ["i2", "i3", "i4", "i5"]
+    assert [event.timestamp for event in found["u0"].history] == [1_000_000, 1_000_060, 1_000_120]
+
+
+def test_features_are_those_of_the_table_and_the_time_is_open(found: dict[str, Request]) -> None:
+    assert found["u0"].features == {"age": 31.0}
+    assert found["u1"].features == {} == found["用户"].features
+    assert {request.timestamp for request in found.values()} == {0}
+
+
+def test_a_later_split_takes_the_place_of_an_earlier_one(tmp_path: pathlib.Path) -> None:
+    graph, examples, users = transformed_examples(tmp_path, lurker="l")
+    transformed.save_sequences(examples, "test", toy_sequences(1, num_items=2))
+    again = user_requests(TransformGraph(graph.path), Examples(examples.path), users, toy_catalogue())
+    assert [event.item_id for event in again["u0"].history] == ["i1", "i2", "i1"]
+    assert [event.item_id for event in again["u1"].history] == ["i2", "i3", "i4", "i5"]

@@ -1,0 +1,41 @@
+import numpy as np
+
+from homefeed.components.evaluator.measured import evaluate, fit_baselines
+from homefeed.models.sequences import Sequences
+from homefeed.serving.recommender import Recommender
+from tests.components.evaluator.measuring import LIMITS, measured
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def test_ranks_are_among_what_is_new_to_the_user(recommender: Recommender) -> None:
+    sequences = toy_sequences(1, num_history=2)
+    sequences.item_index[:] = [1, 3, 4]
+    ranks = evaluate(recommender, toy_sequences(4), sequences, toy_catalogue(), LIMITS)
+    # Retrieval goes by train_counts: 1 2 3 4 …; without 1 and 3 the target 4 stands second of five.
+    assert ranks["retrieval"].above.tolist() == [1]
+    assert ranks["retrieval + ranking"].above.tolist() == [3]  # The order turned round.
+    assert ranks.keys() == {"popularity", "EASE", "retrieval", "retrieval + ranking"}
+
+
+def test_a_split_without_queries_has_empty_ranks(recommender: Recommender) -> None:
+    ranks = evaluate(recommender, toy_sequences(4), toy_sequences(0), toy_catalogue(), LIMITS)
+    assert all(len(found.above) == 0 for found in ranks.values())
+
+
+def test_a_large_catalogue_is_spared_ease() -> None:
+    fitted = fit_baselines(toy_sequences(3), 8, 6)
+    assert fitted.keys() == {"popularity"}
+
+
+def test_sequences_with_empty_training_still_have_popularity() -> None:
+    empty: Sequences = toy_sequences(0)
+    assert fit_baselines(empty, 8, 10_000).keys() == {"popularity"}
+
+
+def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
+    found = measured(recommender)
+    for page, history in zip(found.pages, found.queries.histories, strict=True):
+        assert not set(page[page > 0]) & set(history.tolist())
+        counts = toy_catalogue().train_counts[page[page > 0]]
+        assert (np.diff(counts) > 0).all()  # ToyRanking: the rarest first.
+    assert np.nanmax(found.probabilities) == np.nanmin(found.probabilities) == 0.5

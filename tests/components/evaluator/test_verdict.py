@@ -1,0 +1,63 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from homefeed.components.evaluator.verdict import Margins, judge
+from homefeed.models.evaluation import metrics
+
+MARGINS = Margins(popularity=0.0, retrieval=0.02, in_service=0.0, slices=0.1)
+
+
+def all_at(above: int, num_queries: int = 50) -> metrics.Ranks:
+    return metrics.Ranks(np.full(num_queries, above), np.zeros(num_queries, np.int64))
+
+
+def test_better_than_popularity_and_no_worse_than_retrieval_is_blessed() -> None:
+    ranks = {"popularity": all_at(5), "retrieval": all_at(2), "retrieval + ranking": all_at(2)}
+    assert judge(ranks, MARGINS) == []
+
+
+@pytest.mark.parametrize(("popularity", "retrieval", "rival"), [(1, 9, "popularity"), (9, 1, "retrieval")])
+def test_a_significant_loss_is_a_reason_with_figures(popularity: int, retrieval: int, rival: str) -> None:
+    ranks = {
+        "popularity": all_at(popularity),
+        "retrieval": all_at(retrieval),
+        "retrieval + ranking": all_at(2),  # 1 / log2(4) = 0.5 against 1 / log2(3) = 0.6309.
+    }
+    (reason,) = judge(ranks, MARGINS)
+    assert f"0.6309 of {rival}: difference -0.1309" in reason
+
+
+def test_a_loss_by_chance_is_no_reason() -> None:
+    generator = np.random.default_rng(0)
+    above = generator.integers(0, 10, 40)
+    ours = metrics.Ranks(generator.permutation(above), np.zeros(40, np.int64))
+    theirs = metrics.Ranks(above, np.zeros(40, np.int64))
+    assert judge({"popularity": theirs, "retrieval": theirs, "retrieval + ranking": ours}, MARGINS) == []
+
+
+def test_what_cannot_be_judged_is_not_blessed() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), all_at(0, num_queries=0))
+    assert "cannot be judged" in judge(ranks, MARGINS)[0]
+
+
+def halves(first: int, second: int) -> metrics.Ranks:
+    """[100]: the first half of the queries has its target at one place, the second half at another."""
+    return metrics.Ranks(np.repeat([first, second], 50), np.zeros(100, np.int64))
+
+
+def test_worse_than_the_models_in_service_is_a_reason() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), all_at(2))
+    (reason,) = judge(ranks | {"in service": all_at(1)}, MARGINS)
+    assert "0.6309 of in service: difference -0.1309" in reason
+
+
+def test_better_on_the_whole_and_worse_in_a_guarded_slice_is_not_blessed() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), halves(0, 9)) | {
+        "in service": halves(3, 3)  # 0.4307 everywhere; ours have 1.0 and 0.2891, which is 0.6445 on the whole.
+    }
+    slices = {name: np.arange(100) >= 50 for name in ("new items", "history of 5 to 19")}
+    (reason,) = judge(ranks, MARGINS, slices)
+    assert "in service in slice 'new items'" in reason and "difference -0.1416" in reason
+    assert judge(ranks, dataclasses.replace(MARGINS, slices=0.4), slices) == []  # 0.1416 / 0.4307 = 0.33.

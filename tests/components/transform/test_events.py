@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from homefeed.components.artifacts import example_io
+from homefeed.components.transform.events import (
+    Events,
+    join_splits,
+    tokenize_queries,
+    training_event_types,
+    training_queries,
+)
+from homefeed.components.transform.text import learn_wordpiece
+from tests.components.ragged import numbers, strings
+from tests.components.transform.log import make_events
+
+
+def test_the_splits_of_a_user_stand_behind_each_other() -> None:
+    events = make_events()
+    assert events.user_ids.tolist() == [b"u1", b"u2", b"u3"]
+    assert events.user.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert events.columns["timestamp"].tolist() == [12, 13, 37, 11, 24, 25, 26, 38]
+    assert events.split.tolist() == [0, 0, 2, 0, 1, 1, 1, 2]
+    assert events.in_train.tolist() == [True, True, False, True, False, False, False, False]
+    assert events.columns["item_id"][2] == b"new" and set(events.columns) == {"item_id", "timestamp", "value"}
+
+
+def test_a_split_without_anybody_is_left_out() -> None:
+    train = example_io.record_batch(
+        {
+            "user_id": strings(["u"]),
+            "item_id": strings(["A", "B"]),
+            "timestamp": numbers(np.int64, [1, 2]),
+        }
+    )
+    empty = example_io.record_batch({"user_id": strings()})
+    events = join_splits({"train": train, "eval": empty, "test": empty})
+    assert events.split.tolist() == [0, 0] and events.user_ids.tolist() == [b"u"]
+    assert events.columns["item_id"].tolist() == [b"A", b"B"]
+
+
+def log(**columns: list[bytes]) -> Events:
+    """Events of one user, of which the last one is not for training."""
+    count = len(next(iter(columns.values())))
+    split = np.array([0] * (count - 1) + [2])
+    arrays = {name: np.array(values, object) for name, values in columns.items()}
+    return Events(np.zeros(count, np.int64), split, arrays, np.array([b"u"], object))
+
+
+def test_event_types_are_those_of_training() -> None:
+    assert training_event_types(log(event_type=[b"view", b"buy", b"view", b"", b"share"])) == ("view", "buy")
+    assert training_event_types(log(item_id=[b"A", b"B"])) == ()
+
+
+def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:
+    events = log(query=[b"summer clothes", b"", "科幻电影".encode(), b"winter"])
+    assert training_queries(events) == ["summer clothes", "科幻电影"]
+    wordpiece = learn_wordpiece(training_queries(events), (), 8000, "")
+    tokens = tokenize_queries(events, wordpiece, 4)
+    assert tokens is not None and tokens.shape == (4, 4) and tokens.dtype == np.int32
+    assert not tokens[1].any() and [wordpiece[token] for token in tokens[2]] == list("科幻电影")
+
+
+def test_the_same_query_is_the_same_tokens_wherever_it_was_asked() -> None:
+    events = log(query=[b"tea", b"", b"tea", b"tea"])
+    tokens = tokenize_queries(events, learn_wordpiece(["tea"], (), 100, ""), 2)
+    assert tokens is not None and training_queries(events) == ["tea"]
+    assert tokens[0].any() and (tokens[[0, 2, 3]] == tokens[0]).all()
+
+
+@pytest.mark.parametrize("columns", [{"item_id": [b"A", b"B"]}, {"query": [b"", b""]}], ids=["no column", "empty"])
+def test_without_queries_there_are_no_tokens(columns: dict[str, list[bytes]]) -> None:
+    events = log(**columns)
+    assert training_queries(events) == []
+    assert tokenize_queries(events, ["[PAD]"], 12) is None

@@ -1,0 +1,124 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from homefeed.components.artifacts import example_io
+from homefeed.components.transform.sequences import build_sequences, is_positive
+from homefeed.components.transform.text import learn_wordpiece
+from homefeed.components.transform.users import UserTable, build_users
+from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import Feature, Positive
+from tests.components.ragged import numbers, strings
+from tests.components.transform.log import make_events
+
+USER_FEATURES = {"user_id": Feature(kind="id"), "age": Feature(kind="number"), "gender": Feature(kind="category")}
+
+
+@pytest.fixture(scope="module")
+def users() -> UserTable:
+    table = example_io.record_batch(
+        {
+            "user_id": strings(["u1"], ["u3"]),
+            "age": numbers(np.float32, [31], [33]),
+            "gender": strings(["F"], ["X"]),
+        }
+    )
+    wordpiece = learn_wordpiece(["age gender"], (), 8000, "")
+    return build_users(table, np.array([True, False]), USER_FEATURES, wordpiece, num_tokens=16, max_categories=8)
+
+
+def sequences_of(split: str, users: UserTable) -> Sequences:
+    rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
+    return build_sequences(make_events(), users, split, rows, Positive(min_value=5), ())
+
+
+def test_training_has_no_history(users: UserTable) -> None:
+    train = sequences_of("train", users)
+    assert train.user_ids.tolist() == [b"u1", b"u2"]
+    assert train.num_history.tolist() == [0, 0]
+    assert train.item_index.tolist() == [1, 0, 1]  # "gone" is in no catalogue: row 0.
+    assert train.timestamp.tolist() == [12, 13, 11]
+
+
+def test_a_later_split_repeats_what_came_before_as_history(users: UserTable) -> None:
+    test = sequences_of("test", users)
+    assert test.user_ids.tolist() == [b"u1", b"u3"]
+    assert test.num_history.tolist() == [2, 1]
+    assert test.timestamp.tolist() == [12, 13, 37, 26, 38]
+    assert test.targets.tolist() == [2, 4]
+
+
+def test_positive_is_what_the_dataset_says(users: UserTable) -> None:
+    assert sequences_of("eval", users).positive.tolist() == [False, False, True, True]  # Values 1, 4, 5, 6.
+
+
+def test_vocabularies_of_users_come_from_training_users_alone(users: UserTable) -> None:
+    assert users.vocabularies["gender"] == ("F",)
+    test = sequences_of("test", users)
+    assert test.categorical["gender"][:, 0].tolist() == [2, 1]  # "X" of u3 is out-of-vocabulary.
+
+
+def test_a_user_who_is_in_no_table_has_unknown_features(users: UserTable) -> None:
+    evaluated = sequences_of("eval", users)
+    assert evaluated.user_ids.tolist() == [b"u2", b"u3"]
+    assert evaluated.categorical["gender"][:, 0].tolist() == [0, 1]
+    assert np.isnan(evaluated.numeric["age"][0]).all()
+
+
+def test_what_happens_later_changes_nothing_earlier(users: UserTable) -> None:
+    before = sequences_of("train", users)
+    events = make_events()
+    later = events.split > 0
+    events.columns["item_id"][later] = b"heat"
+    after = build_sequences(events, users, "train", {b"heat": 1}, Positive(min_value=5), ())
+    np.testing.assert_array_equal(before.item_index, after.item_index)
+
+
+def test_everything_of_an_event_stays_with_it(users: UserTable) -> None:
+    events = make_events()
+    queries = np.arange(8, dtype=np.int32)[:, None]  # The event's own place.
+    rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
+    evaluated = build_sequences(events, users, "eval", rows, Positive(), (), queries)
+    assert evaluated.row_splits.tolist() == [0, 3, 4] and evaluated.num_history.tolist() == [1, 0]
+    assert evaluated.query_token_ids is not None
+    places = evaluated.query_token_ids[:, 0]
+    assert places.tolist() == [3, 4, 5, 6]  # All of u2, and of u3 what is not for the test.
+    assert evaluated.timestamp.tolist() == events.columns["timestamp"][places].tolist()
+    assert evaluated.value.tolist() == events.columns["value"][places].tolist()
+    assert evaluated.positive.all() and evaluated.event_type_index.tolist() == [0] * 4
+
+
+def test_event_types_are_positions_of_their_vocabulary(users: UserTable) -> None:
+    events = make_events()
+    kinds = np.array([b"view", b"buy", b"", b"share", b"view", b"view", b"view", b"view"], object)
+    events.columns["event_type"] = kinds
+    train = build_sequences(events, users, "train", {}, Positive(event_types=["buy"]), ("view", "buy"))
+    # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1.
+    assert train.event_type_index.tolist() == [2, 3, 1]
+    assert train.positive.tolist() == [False, True, False]
+    assert train.vocabularies["event_type"] == ("view", "buy") and train.item_index.tolist() == [0, 0, 0]
+
+
+def test_a_split_of_nobody_is_empty(users: UserTable) -> None:
+    events = make_events()
+    nobody = dataclasses.replace(events, split=np.zeros_like(events.split))
+    found = build_sequences(nobody, users, "test", {}, Positive(), ())
+    assert found.num_users == 0 and found.row_splits.tolist() == [0] and found.timestamp.tolist() == []
+    assert found.token_ids.shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    ("positive", "expected"),
+    [
+        (Positive(), [True, True, True, True]),
+        (Positive(min_value=3), [False, True, True, False]),  # No value is not enough.
+        (Positive(event_types=["buy"]), [True, False, True, False]),
+        (Positive(min_value=3, event_types=["buy"]), [False, False, True, False]),
+        (Positive(event_types=[]), [False] * 4),
+    ],
+)
+def test_liked_is_what_is_high_enough_and_of_the_right_type(positive: Positive, expected: list[bool]) -> None:
+    value = np.array([2.5, 3, 4, np.nan], np.float32)
+    event_type = np.array([b"buy", b"view", b"buy", b""], object)
+    assert is_positive(positive, value, event_type).tolist() == expected

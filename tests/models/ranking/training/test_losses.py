@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from homefeed.models.ranking.training import losses
+
+
+def test_listwise_softmax_sets_each_relevant_against_the_irrelevant() -> None:
+    logits = tf.constant([[2.0, 1.0, 0.0, -1.0]])
+    relevance = tf.constant([[1.0, 3.0, 0.0, 0.0]])
+    irrelevant = tf.constant([[False, False, True, True]])
+    # Candidate 0 alone against 2 and 3, candidate 1 against the same two, three times as heavy.
+    against = np.exp(0) + np.exp(-1)
+    expected = (np.log(1 + against / np.exp(2)) + 3 * np.log(1 + against / np.exp(1))) / 4
+    assert float(losses.listwise_softmax(logits, relevance, irrelevant)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_nothing_relevant_and_nothing_irrelevant() -> None:
+    logits = tf.constant([[5.0, -5.0]])
+    assert float(losses.listwise_softmax(logits, tf.zeros([1, 2]), tf.constant([[True, True]]))) == 0
+    alone = losses.listwise_softmax(logits, tf.constant([[1.0, 0.0]]), tf.constant([[False, False]]))
+    assert float(alone) == pytest.approx(0, abs=1e-6)
+
+
+def test_binary_cross_entropy_is_a_weighted_mean() -> None:
+    loss = losses.binary_cross_entropy(
+        tf.constant([0.0, 2.0, 9.0]), tf.constant([1.0, 0.0, 0.0]), tf.constant([1.0, 3.0, 0.0])
+    )
+    assert float(loss) == pytest.approx((np.log(2) + 3 * np.log1p(np.exp(2))) / 4, abs=1e-6)
+
+
+def test_squared_error_ignores_what_has_no_weight() -> None:
+    loss = losses.squared_error(tf.constant([1.0, 2.0]), tf.constant([4.0, np.nan]), tf.constant([2.0, 0.0]))
+    assert float(loss) == pytest.approx(9.0)
+    assert float(losses.squared_error(tf.constant([1.0]), tf.constant([np.nan]), tf.constant([0.0]))) == 0
+
+
+def test_distillation_is_least_where_student_and_teacher_agree() -> None:
+    teacher = tf.constant([[1.0, 0.0, 7.0]])
+    present = tf.constant([[True, True, False]])
+    shares = np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()
+    agreed = float(losses.distillation(teacher + 3, teacher, present))
+    assert agreed == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-6)
+    assert float(losses.distillation(tf.constant([[0.0, 1.0, 7.0]]), teacher, present)) > agreed
+
+
+def test_both_classes_weigh_the_same() -> None:
+    positive = tf.constant([1.0, 0.0, 0.0, 0.0])
+    weights = losses.class_weights(positive, 0.25).numpy()
+    assert weights[0] == pytest.approx(weights[1:].sum()) and weights.mean() == pytest.approx(1)
