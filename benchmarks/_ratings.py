@@ -138,7 +138,7 @@ def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     """Method → figures on the test split."""
     from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
     from homefeed.models.ranking.ranker import Ranker
-    from homefeed.models.ranking.text import bert
+    from homefeed.models.text import bert
     from homefeed.models.ranking.training import fit as training
     from homefeed.models.ranking.training.on_eval import predict
 

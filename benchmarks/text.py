@@ -101,7 +101,7 @@ def _without(sequences: Sequences, rows: npt.NDArray[np.int64]) -> Sequences:
 
 def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], preset: str, settings: Settings) -> Run:
     """Fits every arm and ranks the test split's events with `rows` among them."""
-    from homefeed.models.ranking import bert as berts
+    from homefeed.models.text import bert as berts
     from homefeed.models.text import fitting, reading, requests, texts, training
     from homefeed.models.text.tasks import Task, Tasks, unique_queries
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-from homefeed.models.ranking.text.bert import check_fit, keras_seed, load_bert, new_bert, save_bert
+from homefeed.models.text.bert import check_fit, keras_seed, load_bert, new_bert, save_bert
 from homefeed.models.ranking.training import masked_lm
 
 __all__ = ["make_backbone", "pretrain", "save_bert"]

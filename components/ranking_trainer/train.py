@@ -14,7 +14,7 @@ from homefeed.models.ranking.examples.retrieval_client import RetrievalClient
 from homefeed.models.ranking.export import RankingModule
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 from homefeed.models.ranking.training import fit as training
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import Epoch

@@ -22,7 +22,7 @@ def learn_wordpiece(texts: Iterable[str], names: Iterable[str], size: int, bert_
         bert_preset: whose vocabulary is taken instead; "": nobody's.
     """
     if bert_preset:
-        from homefeed.models.ranking.text.bert import preset_vocabulary  # Keras, which nobody else here needs.
+        from homefeed.models.text.bert import preset_vocabulary  # Keras, which nobody else here needs.
 
         return preset_vocabulary(bert_preset)
     return behaviour_text.learn_vocabulary([*texts, *names], size)

@@ -16,6 +16,7 @@ from homefeed.models.text import reading, texts, training
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.settings import Settings
 from homefeed.models.text.tasks import Task, Tasks
+from homefeed.models.text.text_model import TextModel, ends_of
 from homefeed.models.text.texts import Texts, Tokens
 
 FROZEN, BAG_OF_WORDS, PRESET, FINE_TUNED, SHUFFLED = (
@@ -49,13 +50,13 @@ class Fit:
     """What was learnt.
 
     Attributes:
-        heads: fitted on everything.
-        texts: readings by the BERTs as they are now.
+        model: its heads fitted on everything.
+        texts: readings by its BERTs.
         arms: what each way to read was worth on hidden items.
         kept: whether BERT's fine-tuning was kept.
     """
 
-    heads: TextHeads
+    model: TextModel
     texts: Texts
     arms: dict[str, Arm]
     kept: bool
@@ -107,10 +108,11 @@ def fit(
     known = texts.shared_words(catalogue, tasks.queries, len(vocabulary))
     tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, bert.max_sequence_length, known))
     fitter = Fitter(tasks, tokens, settings)
+    readers = [bert] if preset is None else [bert, preset]
+    ends = ends_of(readers, vocabulary, [known, None])
     beside = None
     if preset is not None:
-        whole = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, preset.max_sequence_length))
-        beside = whole.read(reading.Reader(preset))
+        beside = Tokens.of(catalogue, tasks.queries, ends[1]).read(reading.Reader(preset))
     read = tokens.read(reading.Reader(bert))
     heads, best = fitter.arm(FROZEN, read), FROZEN
     start = bert.get_weights()
@@ -128,7 +130,8 @@ def fit(
         fitter.arm(best, read)
     fitter.arm(BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)))
     fitter.arm(SHUFFLED, read.shuffled(settings.seed))
-    return Fit(fitter.on_everything(best, read), read, fitter.arms, kept)
+    heads = fitter.on_everything(best, read)
+    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, fitter.arms, kept)
 
 
 def ndcg_among(heads: TextHeads, read: Texts, task: Task) -> npt.NDArray[np.float64]:

@@ -74,6 +74,10 @@ class TextHeads(keras.layers.Layer):
         """
         return tf.add_n([tf.matmul(attention[name], events[name]) for name in MEMORIES])
 
+    def wanted_in(self, contexts: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """What contexts that were read already make one want: name → [batch, width] readings → [batch, size]."""
+        return tf.add_n([tf.matmul(reading, self._contexts[name].value) for name, reading in contexts.items()])
+
     def _kernel(self, name: str, shape: tuple[int, int], initializer: Any) -> Any:
         return self.add_weight(name=f"{name}_kernel", shape=shape, initializer=initializer)
 

@@ -1,4 +1,4 @@
-"""What the text model learns from: moments before an item that is known was picked."""
+"""What the text model learns from: prediction points at which an item that is known was picked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.models.ranking import requests as moments_of
+from homefeed.models.shared import prediction_points
 from homefeed.models.sequences import Sequences
 from homefeed.models.text.settings import Settings
 
@@ -42,18 +42,18 @@ class Requests:
 
 
 def of_events(sequences: Sequences, rows: npt.NDArray[np.int64], settings: Settings) -> Requests:
-    """The moments of a split before events with these items, `settings.max_requests` of them at most."""
-    moments = moments_of.every_target(sequences)
-    moments = moments[np.flatnonzero(np.isin(sequences.item_index[moments.cut], rows))]
-    if len(moments) > settings.max_requests:
+    """The points of a split before events with these items, `settings.max_requests` of them at most."""
+    points = prediction_points.every_target(sequences)
+    points = points[np.flatnonzero(np.isin(sequences.item_index[points.cut], rows))]
+    if len(points) > settings.max_requests:
         rng = np.random.default_rng(settings.seed)
-        moments = moments[np.sort(rng.permutation(len(moments))[: settings.max_requests])]
-    given = moments_of.features(sequences, moments, settings.num_events)
-    none = np.zeros((len(moments), 1), np.int32)
+        points = points[np.sort(rng.permutation(len(points))[: settings.max_requests])]
+    given = prediction_points.features(sequences, points, settings.num_events)
+    none = np.zeros((len(points), 1), np.int32)
     return Requests(
-        history=given["history"].astype(np.int32),
+        history=given["recent_items"].astype(np.int32),
         query_token_ids=given.get("query_token_ids", none).astype(np.int32),
-        target=sequences.item_index[moments.cut].astype(np.int32),
+        target=sequences.item_index[points.cut].astype(np.int32),
     )
 
 

@@ -12,7 +12,7 @@ import scipy.sparse
 import scipy.special
 import tensorflow as tf
 
-from homefeed.models.ranking import optimizers
+from homefeed.models.shared import optimizers
 from homefeed.models.text import reading
 from homefeed.models.text.heads import MEMORIES, TextHeads, memory
 from homefeed.models.text.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples import prediction_points
+from homefeed.models.shared import prediction_points
 from homefeed.models.ranking.examples.labelled_points import (
     LabelledPoints,
     Retrieve,
@@ -18,7 +18,7 @@ from homefeed.models.ranking.examples.labelled_points import (
 )
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert as berts
+from homefeed.models.text import bert as berts
 from homefeed.models.ranking.training import text_affinity
 from homefeed.models.ranking.training.on_eval import fit_on_eval
 from homefeed.models.ranking.training.trained import Trained

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.behaviour_text.user_sequence import UserSequence
-from homefeed.models.ranking.examples import prediction_points
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
-from homefeed.models.ranking.training import optimizers
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import PredictionPoints
+from homefeed.models.shared import optimizers
 from homefeed.models.sequences import Sequences
 
 Masked = tuple[dict[str, npt.NDArray[np.int32]], npt.NDArray[np.int32], npt.NDArray[np.float32]]

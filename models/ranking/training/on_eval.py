@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import first_targets
+from homefeed.models.shared.prediction_points import first_targets
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends

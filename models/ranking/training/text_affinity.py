@@ -9,10 +9,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples import prediction_points
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import PredictionPoints
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training import optimizers
+from homefeed.models.shared import optimizers
 from homefeed.models.sequences import Sequences
 
 _MAX_PASSES = 30

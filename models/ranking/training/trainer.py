@@ -13,7 +13,8 @@ import tensorflow as tf
 from homefeed.models.ranking.examples.labelled_points import Arrays, LabelledPoints, make_batch, tensors
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training import losses, optimizers
+from homefeed.models.ranking.training import losses
+from homefeed.models.shared import optimizers
 
 _MAX_EVAL_TARGETS = 64
 

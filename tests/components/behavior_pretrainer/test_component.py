@@ -6,7 +6,7 @@ import pytest
 from homefeed.components import behavior_pretrainer as component
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import ModelRun, PretrainedBert
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
 

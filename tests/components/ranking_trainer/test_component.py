@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from homefeed.components import ranking_trainer as component
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 from homefeed.models.sequences import Sequences
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences

@@ -6,7 +6,7 @@ import pytest
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform.text import item_texts, learn_wordpiece, user_texts
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
-from homefeed.models.ranking import bert
+from homefeed.models.text import bert
 from homefeed.schemas.dataset import Feature
 from tests.components.ragged import numbers, strings
 

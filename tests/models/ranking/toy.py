@@ -10,10 +10,10 @@ import tensorflow as tf
 from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.ranking.examples.labelled_points import make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import every_target
+from homefeed.models.shared.prediction_points import every_target
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 from homefeed.models.sequences import Sequences
 from tests.components.ranking_toys import VOCABULARY
 

@@ -1,14 +1,17 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from homefeed.models.ranking import bert as berts
+from homefeed.models.text import bert as berts
 from homefeed.models.text import fitting, reading, training
 from homefeed.models.text.fitting import FINE_TUNED, FROZEN, SHUFFLED, Fit
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.requests import Requests, of_events
 from homefeed.models.text.tasks import Task, Tasks
+from homefeed.models.text.text_model import TextModel
 from homefeed.models.text.texts import Texts, Tokens
 from tests.models.text.worlds import KINDS, NEW, NUM_ITEMS, SETTINGS, VOCABULARY, make_world
 
@@ -36,14 +39,14 @@ def fitted() -> tuple[Fit, Tasks]:
 def test_items_that_nobody_had_follow_as_their_texts_say(fitted: tuple[Fit, Tasks]) -> None:
     fit, tasks = fitted
     for last in (1, 2, 3):
-        scores = training.scores(fit.heads, fit.texts, _asked(tasks, [last, 0, 0, 0]))[0]
+        scores = training.scores(fit.model.heads, fit.texts, _asked(tasks, [last, 0, 0, 0]))[0]
         assert KINDS[NEW[int(scores.argmax())]] == (KINDS[last] + 1) % 3
 
 
 def test_a_query_finds_items_that_nobody_had(fitted: tuple[Fit, Tasks]) -> None:
     fit, tasks = fitted
     for kind in range(3):
-        scores = training.scores(fit.heads, fit.texts, _asked(tasks, [0, 0, 0, 0], query=5 + kind))[0]
+        scores = training.scores(fit.model.heads, fit.texts, _asked(tasks, [0, 0, 0, 0], query=5 + kind))[0]
         assert KINDS[NEW[int(scores.argmax())]] == kind
 
 
@@ -60,7 +63,7 @@ def test_texts_earn_what_they_are_worth_and_shuffled_nothing(fitted: tuple[Fit, 
 
 def test_the_same_seed_gives_the_same_model(fitted: tuple[Fit, Tasks]) -> None:
     again, _ = _fit()
-    for ours, theirs in zip(fitted[0].heads.get_weights(), again.heads.get_weights(), strict=True):
+    for ours, theirs in zip(fitted[0].model.heads.get_weights(), again.model.heads.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -118,3 +121,31 @@ def test_requests_are_drawn_where_there_are_too_many() -> None:
     _, train = make_world()
     few = of_events(train, np.arange(1, 31), dataclasses.replace(SETTINGS, max_requests=50))
     assert len(few) == 50
+
+
+def test_what_is_saved_reads_and_judges_the_same(fitted: tuple[Fit, Tasks], tmp_path: pathlib.Path) -> None:
+    model = fitted[0].model
+    model.save(tmp_path)
+    again = TextModel.load(tmp_path)
+    catalogue, _ = make_world()
+    np.testing.assert_allclose(again.read(tf.constant(catalogue.token_ids)), model.items, atol=1e-4)
+    np.testing.assert_array_equal(again.items, model.items)
+    for ours, theirs in zip(model.heads.get_weights(), again.heads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_sentence_encoder_is_read_beside_and_stays(tmp_path: pathlib.Path) -> None:
+    catalogue, train = make_world()
+    berts.keras_seed(0)
+    bert, preset = (
+        berts.new_bert(len(VOCABULARY), layers=1, width=width, length=16, dropout=0.0) for width in (16, 8)
+    )
+    before = preset.get_weights()
+    fit = fitting.fit(catalogue, train, train, VOCABULARY, bert, preset, SETTINGS)
+    assert fit.model.width == 16 + 8
+    assert fitting.PRESET in fit.arms
+    for weight, kept in zip(preset.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+    fit.model.save(tmp_path)
+    again = TextModel.load(tmp_path).read(tf.constant(catalogue.token_ids))
+    np.testing.assert_allclose(again, fit.model.items, atol=1e-4)

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from homefeed.models.ranking import bert as berts
+from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
 from homefeed.models.text.texts import Tokens, bag_of_words, shared_words
 from tests.models.text.worlds import NEW, VOCABULARY, make_world

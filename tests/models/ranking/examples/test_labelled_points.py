@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from homefeed.models.ranking.examples import prediction_points
+from homefeed.models.shared import prediction_points
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, hold_out, make_batch, unlisted
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from tests.toy_data import toy_sequences

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples import prediction_points
+from homefeed.models.shared import prediction_points
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import text_affinity
 from homefeed.models.sequences import Sequences

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 
 VOCABULARY = [*SPECIAL_TOKENS, "a"]
 
