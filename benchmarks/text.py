@@ -28,7 +28,6 @@ from benchmarks.retrieval import MOVIELENS, Data, split_dataset
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import DatasetDir, TransformGraph
 from homefeed.models.behaviour_text import wordpiece
-from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.sequences import Sequences
 from homefeed.models.text.settings import Settings
@@ -171,7 +170,9 @@ def gain(
     """
     _, user = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(user, values) for values in (ours, theirs)])
-    drawn = np.random.default_rng(0).multinomial(sums.shape[1], np.full(sums.shape[1], 1 / sums.shape[1]), num_samples)
+    drawn = np.random.default_rng(0).multinomial(
+        sums.shape[1], np.full(sums.shape[1], 1 / sums.shape[1]), num_samples
+    )
     ratios = (drawn @ sums[0]) / np.maximum(drawn @ sums[1], 1e-12) - 1
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(ours.sum() / max(theirs.sum(), 1e-12) - 1), float(low), float(high)
@@ -200,7 +201,9 @@ def report(runs: list[Run]) -> tuple[list[str], dict[str, float]]:
             found = gain(values, ndcg[rival], users)
             kept |= dict(zip((f"{name}.against {rival}{end}" for end in ("", ".low", ".high")), found, strict=True))
             columns.append("" if rival == name else f"{found[0]:+.1%} ({found[1]:+.1%} to {found[2]:+.1%})")
-        lines.append(f"| {name} | {values.mean():.4f} | {each} | {nats:.3f} | {' | '.join(columns)} | {seconds:.0f} |")
+        lines.append(
+            f"| {name} | {values.mean():.4f} | {each} | {nats:.3f} | {' | '.join(columns)} | {seconds:.0f} |"
+        )
     return lines, kept
 
 

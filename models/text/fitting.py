@@ -34,15 +34,22 @@ class Arm:
 
     Attributes:
         nats: of the picks of hidden items among hidden items.
+        warm_nats: of the eval split's picks of items that were learnt from.
         ndcg: [num_judged] float64, NDCG@10 of each of them.
         steps: after which its heads were best.
         ridge: with which its popularity was best.
     """
 
     nats: float
+    warm_nats: float
     ndcg: npt.NDArray[np.float64]
     steps: int
     ridge: float
+
+    @property
+    def worth(self) -> float:
+        """By which BERT's fine-tuning is kept or not: lists hold new items and others."""
+        return -(self.nats + self.warm_nats)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +82,8 @@ class Fitter:
         """Fits the heads of one way to read, judges and keeps them."""
         fitted = training.fit_heads(read, self.tasks.fitted, self.tasks.judged, self.settings)
         ndcg = ndcg_among(fitted.heads, read, self.tasks.judged)
-        self.arms[name] = Arm(fitted.nats, ndcg, fitted.steps, fitted.ridge)
+        warm = training.judge_warm(fitted.heads, read, self.tasks.warm)
+        self.arms[name] = Arm(fitted.nats, warm, ndcg, fitted.steps, fitted.ridge)
         return fitted.heads
 
     def on_everything(self, name: str, read: Texts) -> TextHeads:
@@ -105,6 +113,8 @@ def fit(
         settings: sizes, rates and lengths.
     """
     tasks = Tasks.of(catalogue, train, evaluation, settings)
+    if not len(tasks.fitted) or not len(tasks.judged):
+        return _unlearnt(catalogue, tasks, vocabulary, bert, preset, settings)
     known = texts.shared_words(catalogue, tasks.queries, len(vocabulary))
     tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, bert.max_sequence_length, known))
     fitter = Fitter(tasks, tokens, settings)
@@ -119,7 +129,7 @@ def fit(
     training.fine_tune(bert, heads, tokens, tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
     tuned = tokens.read(reading.Reader(bert))
     fitter.arm(FINE_TUNED, tuned)
-    kept = fitter.arms[FINE_TUNED].nats < fitter.arms[FROZEN].nats
+    kept = fitter.arms[FINE_TUNED].worth > fitter.arms[FROZEN].worth
     if kept:
         read, best = tuned, FINE_TUNED
     else:
@@ -132,6 +142,21 @@ def fit(
     fitter.arm(SHUFFLED, read.shuffled(settings.seed))
     heads = fitter.on_everything(best, read)
     return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, fitter.arms, kept)
+
+
+def _unlearnt(
+    catalogue: Catalogue, tasks: Tasks, vocabulary: list[str], bert: Any, preset: Any | None, settings: Settings
+) -> Fit:
+    """Where there is nothing to learn from, or to choose by, texts are read and say nothing."""
+    readers = [bert] if preset is None else [bert, preset]
+    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.queries, len(vocabulary)), None])
+    parts = [
+        Tokens.of(catalogue, tasks.queries, end).read(reading.Reader(reader))
+        for reader, end in zip(readers, ends, strict=True)
+    ]
+    read = parts[0] if len(parts) == 1 else parts[0].beside(parts[1])
+    heads = TextHeads(read.width, settings.head_size)
+    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, {}, False)
 
 
 def ndcg_among(heads: TextHeads, read: Texts, task: Task) -> npt.NDArray[np.float64]:

@@ -101,6 +101,20 @@ def memory(history: npt.NDArray[np.int32], length: float) -> npt.NDArray[np.floa
     return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
 
 
+def memories(readings: tf.Tensor, known: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`memory` in the graph, applied: the contexts that histories give.
+
+    Args:
+        readings: [batch, num_events, width] float32 readings of the events' items, newest first.
+        known: [batch, num_events] float32, 1 where there is an event; gaps count nothing.
+
+    Returns:
+        Context → [batch, width] float32; 0 without events.
+    """
+    age = tf.cumsum(known, axis=1) - 1
+    return {name: weighted_mean(readings, tf.exp(-age / length) * known) for name, length in MEMORIES.items()}
+
+
 def weighted_mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """[batch, n, width] and [batch, n] → [batch, width]; 0 where all weights are."""
     total = tf.reduce_sum(weights, 1, keepdims=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.models.shared import prediction_points
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
 from homefeed.models.text.settings import Settings
 
 Ints = npt.NDArray[np.int32]

@@ -21,6 +21,9 @@ class Settings:
     max_candidates: int = 4096  # Items that what came next is told apart from in one step.
     held_out: float = 0.1  # Share of known items that are kept from training, to stop and choose by.
     # BERT.
+    num_layers: int = 1  # Of the compact BERT.
+    width: int = 128  # Of the compact BERT; a head takes 64.
+    max_tokens: int = 128  # Longest text that the compact BERT can read.
     bert_dropout: float = 0.1  # Of a compact BERT, while it trains.
     fine_tuning_steps: int = 200  # 0: BERT stays as it was.
     bert_learning_rate: float = 2e-3

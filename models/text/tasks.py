@@ -65,12 +65,14 @@ class Tasks:
         train: every request of the training split.
         fitted: the same, with the held-out items hidden.
         judged: picks of the held-out items, of the training and the eval split.
+        warm: picks of the eval split of items that are learnt from, told apart with their popularity.
         queries: [num_queries, query_tokens] int32, the queries that requests point to; row 0 is none.
     """
 
     train: Task
     fitted: Task
     judged: Task
+    warm: Task
     queries: Ints
 
     @classmethod
@@ -89,14 +91,16 @@ class Tasks:
         both = Task(requests_of.joined(learnt, later), np.concatenate(query), known, log_counts)
         judged = both.among(held_out)
         judged = judged.of(rng.permutation(len(judged))[:_MAX_JUDGED])
-        return cls(task, task.without(held_out), judged, queries)
+        warm = Task(later, query[1], known, log_counts).without(held_out)
+        warm = warm.of(rng.permutation(len(warm))[:_MAX_JUDGED])
+        return cls(task, task.without(held_out), judged, warm, queries)
 
     def with_queries(self, queries: Ints) -> Tasks:
         """The same with more queries, all different, among which are these."""
         place = {query.tobytes(): row for row, query in enumerate(queries)}
         row = np.array([place[query.tobytes()] for query in self.queries], np.int32)
-        tasks = (dataclasses.replace(task, query=row[task.query]) for task in (self.train, self.fitted, self.judged))
-        return Tasks(*tasks, queries)
+        parts = (self.train, self.fitted, self.judged, self.warm)
+        return Tasks(*(dataclasses.replace(task, query=row[task.query]) for task in parts), queries)
 
 
 def unique_queries(*parts: Requests) -> tuple[Ints, list[Ints]]:

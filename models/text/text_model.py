@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
 from homefeed.models.text.heads import TextHeads
@@ -41,6 +42,11 @@ class TextModel:
     items: Floats
 
     @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Tokens by id."""
+        return tuple(self.ends[0].vocabulary)
+
+    @property
     def width(self) -> int:
         """Size of a reading."""
         return int(self.items.shape[1])
@@ -49,6 +55,11 @@ class TextModel:
     def variables(self) -> list[tf.Variable]:
         """What a SavedModel that reads has to hold."""
         return [variable.value for part in (*self.berts, self.heads) for variable in part.variables]
+
+    def with_ids_in_range(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """A token of another vocabulary becomes an unknown one."""
+        known = (token_ids >= 0) & (token_ids < len(self.vocabulary))
+        return tf.where(known, token_ids, self.vocabulary.index(wordpiece.UNK))
 
     def read(self, token_ids: tf.Tensor) -> tf.Tensor:
         """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for no text."""

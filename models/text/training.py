@@ -113,7 +113,18 @@ def scores(heads: TextHeads, texts: Texts, task: Task) -> Floats:
 
 def judge(heads: TextHeads, texts: Texts, task: Task) -> float:
     """Nats of picks, told apart without their popularity: how well items that nobody has had are judged."""
-    logits = scores(heads, texts, task).astype(np.float64)
+    return _nats(scores(heads, texts, task), task)
+
+
+def judge_warm(heads: TextHeads, texts: Texts, task: Task) -> float:
+    """Nats of picks of items that are learnt from, told apart with how often each is picked."""
+    return _nats(affinity(heads, texts, task) + task.log_counts[task.rows], task)
+
+
+def _nats(logits: Floats, task: Task) -> float:
+    if not len(task):
+        return 0.0
+    logits = logits.astype(np.float64)
     picked = logits[np.arange(len(task)), np.searchsorted(task.rows, task.requests.target)]
     return float(np.mean(scipy.special.logsumexp(logits, axis=1) - picked))
 
@@ -181,15 +192,13 @@ def fit_heads(
             tf.nn.dropout(tf.gather(items, batch["candidates"]), rate),
         )
 
-    ridge = choose_ridge(heads, texts, task, judged) if judged is not None else float("inf")
-    fit_popularity(heads, texts, task, ridge)
-    step = stepper(
-        forward, [(heads.trainable_variables, settings.head_learning_rate, settings.head_weight_decay)],
-        settings.head_steps, 0.1,
-    )
+    if judged is not None:
+        fit_popularity(heads, texts, task, choose_ridge(heads, texts, task, judged))
+    group = (heads.trainable_variables, settings.head_learning_rate, settings.head_weight_decay)
+    step = stepper(forward, [group], settings.head_steps, 0.1)
     batches = Batches(task, settings, settings.max_candidates, np.random.default_rng(settings.seed))
     best, best_steps, best_weights = float("inf"), 0, heads.get_weights()
-    for number in range(1, (stop_after or settings.head_steps) + 1):
+    for number in range(1, (settings.head_steps if stop_after is None else stop_after) + 1):
         step({name: tf.constant(value) for name, value in batches().items()})
         if judged is not None and number % _JUDGED_EVERY == 0:
             nats = judge(heads, texts, judged)
@@ -204,7 +213,12 @@ def fit_heads(
 
 
 def fine_tune(
-    bert: Any, heads: TextHeads, tokens: Tokens, task: Task, mask: int, settings: Settings,
+    bert: Any,
+    heads: TextHeads,
+    tokens: Tokens,
+    task: Task,
+    mask: int,
+    settings: Settings,
     log: Callable[[int, Texts], None] = lambda step, texts: None,
 ) -> None:
     """BERT and heads together, by the order of lists: gradient flows through the candidates' texts.

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.shared import prediction_points
-from homefeed.models.shared.prediction_points import PredictionPoints
 from homefeed.models.requests import UNKNOWN
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import PredictionPoints
 
 _BATCH = 256
 # What a prediction point knows of the newest events → the input of the signature.

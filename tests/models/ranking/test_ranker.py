@@ -6,42 +6,17 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.ranking.export import RankingModule, rank_specs
-from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.blend import Blend, Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
-from tests.models.ranking.toy import CONFIG, make_ranker, make_request
+from tests.models.ranking.toy import make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
-
-
-@pytest.mark.parametrize("interaction", ["late", "cross"])
-def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
-    catalogue, train = toy_catalogue(), toy_sequences()
-    config = Hyperparameters(**{**vars(CONFIG), "interaction": interaction})
-    ranker = make_ranker(catalogue, train, config)
-    ranker.read_items()
-    request = make_request(train, 3)
-
-    def logits(with_text: bool) -> np.ndarray:  # type: ignore[type-arg]
-        return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
-
-    np.testing.assert_array_equal(logits(True), logits(False))
-    assert not ranker.listens, "so that nothing is lost when BERT is left out"
-    gate, heads = ranker._words_gate, ranker._heads
-    heads.kernel.assign(np.ones(heads.kernel.shape))
-    gate.assign(np.ones(gate.shape))
-    assert ranker.listens
-    assert np.abs(logits(True) - logits(False)).max() > 1e-4
 
 
 def _text_ranker(train: Sequences) -> Ranker:
     """Its affinity of texts says something."""
-    ranker = make_ranker(toy_catalogue(), train)
-    ranker.read_items()
-    for kernel in ranker.text_affinity.kernels:
-        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    return ranker
+    return make_ranker(toy_catalogue(), train)
 
 
 def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:  # type: ignore[type-arg]
