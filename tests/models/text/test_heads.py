@@ -22,7 +22,7 @@ def test_every_context_counts_by_its_own_memory_and_projection() -> None:
         attention[name][0, [3, 1, 2]] = memory(history, length)[0, [0, 2, 3]]
     wanted = heads.wanted(heads.events(tf.constant(readings)), attention).numpy()
     expected = np.zeros(2)
-    for (name, length), kernel in zip(MEMORIES.items(), heads.get_weights()[:3], strict=True):
+    for length, kernel in zip(MEMORIES.values(), heads.get_weights()[:3], strict=True):
         weights = np.exp(-np.arange(3) / length)
         expected += (weights / weights.sum()) @ readings[[3, 1, 2]] @ kernel
     assert heads.get_weights()[0].shape == (5, 2)

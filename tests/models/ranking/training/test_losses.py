@@ -33,18 +33,3 @@ def test_squared_error_ignores_what_has_no_weight() -> None:
     loss = losses.squared_error(tf.constant([1.0, 2.0]), tf.constant([4.0, np.nan]), tf.constant([2.0, 0.0]))
     assert float(loss) == pytest.approx(9.0)
     assert float(losses.squared_error(tf.constant([1.0]), tf.constant([np.nan]), tf.constant([0.0]))) == 0
-
-
-def test_distillation_is_least_where_student_and_teacher_agree() -> None:
-    teacher = tf.constant([[1.0, 0.0, 7.0]])
-    present = tf.constant([[True, True, False]])
-    shares = np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()
-    agreed = float(losses.distillation(teacher + 3, teacher, present))
-    assert agreed == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-6)
-    assert float(losses.distillation(tf.constant([[0.0, 1.0, 7.0]]), teacher, present)) > agreed
-
-
-def test_both_classes_weigh_the_same() -> None:
-    positive = tf.constant([1.0, 0.0, 0.0, 0.0])
-    weights = losses.class_weights(positive, 0.25).numpy()
-    assert weights[0] == pytest.approx(weights[1:].sum()) and weights.mean() == pytest.approx(1)
