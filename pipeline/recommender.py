@@ -48,9 +48,9 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     pretrained = dag.add(behavior_pretrainer, **inputs)
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
     models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
-    evaluation = dag.add(evaluator, **inputs, **models)
+    evaluation = dag.add(evaluator, **inputs, **models, bert=pretrained.bert)
     fused = dag.add(fuser, **models)
-    infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model)
+    infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model, bert=pretrained.bert)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
     pushing = {"fused_model": fused.model, "evaluation": evaluation.evaluation, **blessings}
     dag.add(pusher, **inputs, users=data.users, **models, **pushing)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from homefeed.components.artifacts.transformed import TrainingData
-from homefeed.components.artifacts.types import ModelRun, PretrainedBert
+from homefeed.components.artifacts.types import TEXTS_FILE, ModelRun, PretrainedBert
 from homefeed.models.evaluation import metrics
 from homefeed.models.text import bert as berts
 from homefeed.models.text import fitting
@@ -49,8 +49,8 @@ def pretrain(data: TrainingData, preset: str, bert: PretrainedBert, model_run: M
     fit.model.save(bert.path)
     changed = sum(not np.array_equal(*pair) for pair in zip(start, compact.get_weights(), strict=True))
     facts = {"arms": describe(fit.arms), "tensors": len(start), "tensors_changed": changed}
-    bert.write_json("texts.json", facts)
-    model_run.write_json("texts.json", facts)
+    bert.write_json(TEXTS_FILE, facts)
+    model_run.write_json(TEXTS_FILE, facts)
     return summary(facts["arms"])
 
 

@@ -13,11 +13,13 @@ import pathlib
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import (
     SPLITS,
+    TEXTS_FILE,
     Artifact,
     Examples,
     Model,
     ModelBlessing,
     ModelEvaluation,
+    PretrainedBert,
     PushedModel,
     TransformGraph,
 )
@@ -28,12 +30,13 @@ from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples and the exported models."""
+    """The transformed examples, the exported models, and what texts were worth to the text model."""
 
     transform_graph: TransformGraph
     examples: Examples
     retrieval_model: Model
     ranking_model: Model
+    bert: PretrainedBert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +94,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base)
+    texts = inputs.bert.read_json(TEXTS_FILE)
+    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts)
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"

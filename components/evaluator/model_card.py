@@ -60,6 +60,18 @@ Against the models in service, on the same questions:
 {% endfor %}
 {% endif %}
 
+## Texts
+
+What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
+text alone. Fine-tuning changed {{ texts.tensors_changed }} of BERT's {{ texts.tensors }} tensors.
+
+| texts read by | NDCG@10, hidden items | against random frozen, 95% | nats, hidden | nats, others |
+|---|---:|---|---:|---:|
+{% for name, arm in texts.arms.items() %}
+| {{ name }} | {{ "%.4f"|format(arm["ndcg@10_hidden"]) }} | {{ span(arm.against_frozen[1:]) }} | \
+{{ "%.3f"|format(arm.nats_hidden) }} | {{ "%.3f"|format(arm.nats_all) }} |
+{% endfor %}
+
 ## Behaviour
 {% set found = splits["eval"] %}
 

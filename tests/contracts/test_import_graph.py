@@ -27,7 +27,7 @@ MAY_IMPORT = {
 
 # --- What is not met yet ---
 
-CLOSES_A_CIRCLE = {("models/ranking/text_affinity.py", "models/ranking/ranker.py")}  # (file, what it imports).
+CLOSES_A_CIRCLE: set[tuple[str, str]] = set()  # (file, what it imports).
 OVER_HIGHEST = {"pipeline/datasets/sample.py", "schemas/tables.py", "serving/client/homefeed_client/client.py"}
 OVER_HIGH = {  # Of those that make them more than MAX_HIGH.
     "models/ranking/ranker.py",

@@ -28,11 +28,15 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
     pushed = PushedModel(tmp_path / "pushed")
     extra = tmp_path / "serving" / "retrieval" / "4" / "assets.extra"
     pushed.write_json("pushed.json", {"version": 4, "paths": [str(extra.parent)]})
+    arm = {"ndcg@10_hidden": 0.1234, "against_frozen": [0.02, 0.01, 0.03], "nats_hidden": 3.5, "nats_all": 5.75}
+    texts = {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": arm}}
     for blessed, folder in ((True, extra), (False, tmp_path / "second")):
         reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
         base = None if blessed else pushed
-        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base)
+        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts)
         write(ModelEvaluation(folder), *arguments)
+    card = (extra / "model_card.md").read_text(encoding="utf-8")
+    assert "| fine-tuned | 0.1234 | 0.0100 to 0.0300 | 3.500 | 5.750 |" in card and "21 of BERT's 23 tensors" in card
     report = json.loads((tmp_path / "second" / "evaluation.json").read_text())
     assert not report["blessed"] and report["reasons"] == ["NDCG@10 is 0.1 <below>"]
     assert report["splits"]["eval"]["slices"]["history of 1 to 4"]["queries"] > 0
