@@ -34,12 +34,12 @@ def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
     from homefeed.pipeline.datasets.sample import write_sample
     from homefeed.pipeline.recommender import recommender
     from homefeed.pipeline.runner.local_runner import run_pipeline
+    from homefeed.pipeline.runner.root import RunRoot
 
     data, root = folder / "data", folder / "root"
     write_sample(data, num_users=num_users, num_events=num_users * 12)
     dag = recommender(DatasetDir(data))
-    defaults = {"pusher": {"serving_dir": str(root / "serving")}}
-    configs = load_config(dag, settings=SETTINGS, defaults=defaults)
+    configs = load_config(dag, settings=SETTINGS, defaults=RunRoot(root).defaults())
     run_pipeline(
         dag,
         configs,
@@ -56,23 +56,24 @@ def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: in
     from homefeed.components import bulk_inferrer
     from homefeed.components.bulk_inferrer.beam import infer
     from homefeed.components.bulk_inferrer.shards import make_shards
+    from homefeed.pipeline.runner.root import RunRoot
     from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
     from homefeed.serving.process import model_server
-    from homefeed.serving.profiles import FILE_NAME, ProfileStore
+    from homefeed.serving.profiles import ProfileStore
     from homefeed.serving.recommender import FUSED, Recommender
 
-    profiles = ProfileStore(root / "serving" / FILE_NAME)
+    profiles = ProfileStore(RunRoot(root).profiles)
     known = [profiles.get(user_id) for user_id in profiles.user_ids()]
     names = itertools.product(range(copies), known)
     requests = [dataclasses.replace(request, user_id=f"{request.user_id}-{copy}") for copy, request in names]
-    saved_model = root / "serving" / FUSED / "1"
+    saved_model = RunRoot(root).serving / FUSED / "1"
     Recommender(LocalPredictor({FUSED: saved_model})).recommend(requests[:1])  # TensorFlow has started.
     config = bulk_inferrer.Config()
     shards = make_shards(requests, config.shard_users)
     started = time.process_time()
     infer(shards, saved_model, folder, k=config.k, batch_size=config.batch_size)
     bulk_seconds = time.process_time() - started
-    with model_server({FUSED: root / "serving" / FUSED}, folder) as address:
+    with model_server({FUSED: RunRoot(root).serving / FUSED}, folder) as address:
         served = Recommender(GrpcPredictor(address))
         for request in known[:20]:
             served.recommend([request])

@@ -46,7 +46,7 @@ OLD_MARGIN = 0.05  # Relative loss of NDCG@10 on old slices that is not forgetti
 MAX_ITEMS = 1_000  # More than the store has.
 # Small enough for twelve trainings on two cores in a quarter of an hour.
 SETTINGS = (
-    "retrieval_trainer.num_epochs=6",
+    "retrieval_trainer.epochs=6",
     "retrieval_trainer.width=32",
     "retrieval_trainer.num_layers=1",
     "behavior_pretrainer.num_layers=1",
@@ -165,14 +165,16 @@ def score(root: pathlib.Path, version: int, questions: Questions) -> dict[str, F
     """NDCG@10 of a pushed version on each slice: [num_questions of the slice]."""
     from homefeed.components.evaluator.answers import ask
     from homefeed.models.evaluation import metrics
+    from homefeed.pipeline.runner.root import RunRoot
     from homefeed.serving.predictors import LocalPredictor
-    from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
+    from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender, num_candidates_of
 
-    serving = root / "serving"
+    serving = RunRoot(root).serving
     predictor = LocalPredictor({name: serving / name / str(version) for name in (RETRIEVAL, RANKING)})
+    num_candidates = num_candidates_of(serving / FUSED / str(version))
 
     def ndcg(predictor: Predictor, questions: Questions) -> Floats:
-        answers = ask(Recommender(predictor), questions.requests, questions.targets, 128)
+        answers = ask(Recommender(predictor, num_candidates), questions.requests, questions.targets, 128)
         return metrics.ndcg(answers.ranking, 10)
 
     everything = ndcg(predictor, questions)

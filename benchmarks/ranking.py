@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from benchmarks import _ratings, results
 from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
-from homefeed.components import behavior_pretrainer, evaluator, ranking_trainer, retrieval_trainer
+from homefeed.components import behavior_pretrainer, evaluator, fuser, ranking_trainer, retrieval_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
 from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW, evaluate
@@ -102,7 +102,7 @@ def prepare(
         parts.evaluation,
         parts.test,
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
-        retrieval={"num_epochs": 1} if quick else {},
+        retrieval={"epochs": 1} if quick else {},
         pretraining={"head_steps": 100, "fine_tuning_steps": 5} if quick else {},
         ranking={"epochs": 1, "points_per_user": 1} if quick else {},
     )
@@ -173,7 +173,7 @@ def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats
     from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
-    recommender = Recommender(LocalPredictor(folders))
+    recommender = Recommender(LocalPredictor(folders), fuser.Config().num_candidates)
     ranks = evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config().limits)
     return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
 

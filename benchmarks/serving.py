@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks import _load, results
 from homefeed.models.requests import Request
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving import process
 from homefeed.serving.predictors import LocalPredictor
-from homefeed.serving.profiles import FILE_NAME, ProfileStore
-from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender
+from homefeed.serving.profiles import ProfileStore
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
 from homefeed.serving.warmup_requests import Recorder
 
@@ -66,22 +67,18 @@ class _Asked(Recorder):
 
 def prepare(root: pathlib.Path, folder: pathlib.Path) -> Setting:
     """Finds the models of a root and makes one request a user and signature."""
-    releases = Releases(root / "serving")
+    releases = Releases(RunRoot(root).serving)
     version = releases.stable()
     models = {name: pathlib.Path(releases.path(name, version)) for name in (RETRIEVAL, RANKING, FUSED)}
-    if not models[FUSED].is_dir():
-        from homefeed.models.fused import Fused
-
-        models[FUSED] = folder / "fused"
-        Fused(models[RETRIEVAL], models[RANKING]).save(models[FUSED])
-    profiles = ProfileStore(root / "serving" / FILE_NAME)
+    profiles = ProfileStore(RunRoot(root).profiles)
     requests = [profiles.get(user) for user, _ in zip(profiles.user_ids(), range(NUM_USERS), strict=False)]
     local = LocalPredictor(models)
     asked, warm = _Asked(local), Recorder(local)
     for recorder, some in ((asked, requests), (warm, requests[:NUM_WARMUP_REQUESTS])):
         for request in some:
-            Recommender(recorder).recommend_at_once([request])
-            Recommender(recorder).candidates([request])
+            recommender = Recommender(recorder, num_candidates_of(models[FUSED]))
+            recommender.recommend_at_once([request])
+            recommender.candidates_in_two_steps([request])
     warmup = {name: folder / f"{name}.warmup" for name in models}
     for name, path in warmup.items():
         warm.write(name, path)

@@ -21,12 +21,20 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.models.requests import Request, requests_from_sequences
+from homefeed.schemas.settings import Count, CountOrNone, Seconds
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import ServerError, model_server
-from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Candidates, Recommendation, Recommender
+from homefeed.serving.recommender import (
+    FUSED,
+    RANKING,
+    RETRIEVAL,
+    Candidates,
+    Recommendation,
+    Recommender,
+    num_candidates_of,
+)
 from homefeed.serving.warmup_requests import Recorder
 
-NUM_CANDIDATES = 100
 CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
 TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
 
@@ -54,9 +62,9 @@ class Outputs:
 class Config:
     """How the server is tried."""
 
-    num_requests: int = 20  # Requests made from users of the eval split, beside one of an unknown user.
-    num_warmup_requests: int = 5  # Of these that go into the published models, to be answered before any other.
-    start_seconds: float = 120  # How long the models may take to load.
+    num_requests: Count = 20  # Requests made from users of the eval split, beside one of an unknown user.
+    num_warmup_requests: CountOrNone = 5  # Of these, kept in the published models to be answered first.
+    start_seconds: Seconds = 120  # How long the models may take to load.
 
 
 def judge(requests: Sequence[Request], served: Candidates, local: Candidates) -> list[str]:
@@ -115,17 +123,18 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         FUSED: inputs.fused_model.serving_dir,
     }
     requests = _make_requests(inputs, config.num_requests)
+    num_candidates = num_candidates_of(inputs.fused_model.serving_dir)
     parts = {name: path for name, path in models.items() if name != FUSED}
-    local = Recommender(LocalPredictor(parts), NUM_CANDIDATES).candidates(requests)
+    local = Recommender(LocalPredictor(parts), num_candidates).candidates(requests)
     with tempfile.TemporaryDirectory() as work_dir:
         base_paths = _lay_out(models, pathlib.Path(work_dir))
         try:
             with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
                 recorder = Recorder(GrpcPredictor(address, timeout_seconds=CALL_SECONDS))
-                served = Recommender(recorder, NUM_CANDIDATES)
-                reasons = judge(requests, served.candidates(requests), local)
+                served = Recommender(recorder, num_candidates)
+                reasons = judge(requests, served.candidates_in_two_steps(requests), local)
                 reasons += judge_pages(requests, *_both_ways(served, requests))
-                for request in requests[-config.num_warmup_requests :]:
+                for request in requests[max(0, len(requests) - config.num_warmup_requests) :]:
                     _both_ways(served, [request])
         except ServerError as error:
             reasons = [str(error)]

@@ -19,7 +19,7 @@ from homefeed.components.artifacts.types import (
 from homefeed.components.artifacts.user_requests import user_requests
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
-from homefeed.serving.releases import WARMUP_FILE, Releases
+from homefeed.serving.releases import WARMUP_FILE, ReleaseError, Releases
 
 BESIDE = ("model_card.md", "evaluation.json")  # Of the evaluation: what goes along with each model.
 
@@ -50,7 +50,7 @@ class Outputs:
 class Config:
     """Where servers read."""
 
-    serving_dir: str = "serving"  # Gets `<model>/<version>/`, `model.config` and the profiles; a folder or a URL.
+    serving_dir: str = ""  # Folder or URL for `<model>/<version>/` and the profiles; a run: ROOT/serving.
     canary: bool = False  # Leave the label `stable` where it is, and give the new version the label `canary`.
 
 
@@ -58,8 +58,11 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Publishes profiles, then the models, with model card and warm-up requests, under one common version.
 
     Raises:
+        ReleaseError: the configuration does not say where to.
         GateClosed: a blessing was refused.
     """
+    if not config.serving_dir:
+        raise ReleaseError("pusher.serving_dir names no place: give a folder or a URL that servers read")
     for gate in (inputs.blessing, inputs.infra_blessing):
         gate.require_open()
     releases = Releases(config.serving_dir)

@@ -22,7 +22,8 @@ class Fused(tf.Module):
     Args:
         retrieval: folder with the signature `retrieve`.
         ranking: folder with the signature `rank`.
-        num_candidates: how many of retrieval's items are ranked, at least.
+        num_candidates: how many of retrieval's items are ranked, at least. It is saved with the model, and who needs
+            it later asks there (`serving.recommender.num_candidates_of`).
         new_texts: of items that retrieval may find and ranking may not know: id → [tokens] int32 of the item's
             text, all equally long, 0-padded.
     """
@@ -31,14 +32,14 @@ class Fused(tf.Module):
         self,
         retrieval: pathlib.Path,
         ranking: pathlib.Path,
-        num_candidates: int = 100,
+        num_candidates: int,
         new_texts: Mapping[bytes, npt.NDArray[np.int32]] | None = None,
     ):
         super().__init__(name="fused")
         self._models = [tf.saved_model.load(str(folder)) for folder in (retrieval, ranking)]
         self._retrieve = self._models[0].signatures["retrieve"]
         self._rank = self._models[1].signatures["rank"]
-        self._num_candidates = num_candidates
+        self.num_candidates = tf.Variable(num_candidates, trainable=False)
         texts = list((new_texts or {}).values())
         self._new_rows = StringTable(list(new_texts or {}), first=1) if texts else None
         self._new_texts = tf.Variable(
@@ -58,18 +59,18 @@ class Fused(tf.Module):
             request: as `specs` says; `k` [batch] int32, of which the largest counts.
 
         Returns:
-            `item_ids`, `titles`, and each output of `rank`, all [batch, k], best first; and retrieval's `source`
-            [batch].
+            `item_ids`, `titles`, `retrieval_scores` and each output of `rank`, all [batch, k], best first; and
+            retrieval's `source` [batch].
         """
         k = tf.maximum(tf.reduce_max(request["k"]), 0)
-        wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self._num_candidates))
+        wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self.num_candidates))
         found = self._retrieve(**{name: request[name] for name in _inputs(self._retrieve)} | {"k": wide})
         of_candidates = found["item_ids"], found["scores"], self._texts(found["item_ids"])
         inputs = request | dict(zip(_OF_CANDIDATES, of_candidates, strict=True))
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
         _, best = tf.math.top_k(ranked["scores"], tf.minimum(k, tf.shape(found["item_ids"])[1]))
-        columns = {"item_ids": found["item_ids"], "titles": found["titles"]} | ranked
-        page = {name: tf.gather(column, best, batch_dims=1) for name, column in columns.items()}
+        columns = {name: found[name] for name in ("item_ids", "titles")} | {"retrieval_scores": found["scores"]}
+        page = {name: tf.gather(column, best, batch_dims=1) for name, column in (columns | ranked).items()}
         return page | {name: column for name, column in found.items() if name == "source"}
 
     def _texts(self, item_ids: tf.Tensor) -> tf.Tensor:

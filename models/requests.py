@@ -26,12 +26,26 @@ class TensorSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """Something that a user did."""
+    """Something that a user did.
+
+    Attributes:
+        item_id: with what.
+        value: rating, dwell seconds, price; NaN: none.
+        event_type: what was done; "": unknown.
+        timestamp: when, Unix seconds; 0: unknown.
+        features: declared event feature → value; a missing one is unknown.
+    """
 
     item_id: str
     value: float = float("nan")
     event_type: str = ""
-    timestamp: int = 0  # Unix seconds; 0: unknown.
+    timestamp: int = 0
+    features: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+
+    def get(self, name: str) -> str | float | None:
+        """What an event feature says of this event; None: nothing."""
+        known: dict[str, str | float] = {"value": self.value, "event_type": self.event_type}
+        return known.get(name, self.features.get(name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +59,7 @@ class Request:
         timestamp: the request's time, Unix seconds; 0: unknown.
         query_token_ids: a text query, tokenised with the vocabulary in the models' assets.
         filters: item feature (`categories`, `language`) → accepted values; an item needs one of each.
+        context: declared context feature → value, such as the device that asks; a missing one is unknown.
     """
 
     user_id: str
@@ -53,6 +68,7 @@ class Request:
     timestamp: int = 0
     query_token_ids: Sequence[int] = ()
     filters: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
 
 
 def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
@@ -66,18 +82,25 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
         Input name → [batch_size, …]; see `docs/signatures.md`.
 
     Raises:
-        ValueError: a request has a filter that the signature does not take, and it takes others or `k`.
+        ValueError: a request has a filter or a context that the signature does not take; the one that ranks what was
+            found takes no filter, and need not.
     """
-    _check_filters(requests, specs)
+    if "k" in specs:
+        _check_names(requests, specs, "filter", "filters")
+    _check_names(requests, specs, "context", "context")
     num_events = max([1, *(len(request.history) for request in requests)])
     inputs: dict[str, npt.NDArray[Any]] = {}
     for name, spec in specs.items():
         if name == "history" or name.startswith("history_"):
-            inputs[name] = _events(requests, name, num_events)
+            inputs[name] = _events(requests, name, spec, num_events)
         elif name == "timestamp":
             inputs[name] = np.array([request.timestamp for request in requests], np.int64)
         elif name.startswith("user_"):
-            inputs[name] = _feature(requests, name.removeprefix("user_"), spec)
+            feature = name.removeprefix("user_")
+            inputs[name] = _feature([request.features.get(feature) for request in requests], spec)
+        elif name.startswith("context_"):
+            feature = name.removeprefix("context_")
+            inputs[name] = _feature([request.context.get(feature) for request in requests], spec)
         elif name == "candidate_token_ids":  # No candidate is new to the model.
             inputs[name] = np.zeros((len(requests), 1, 1), np.int32)
         elif name == "query_token_ids":
@@ -89,13 +112,13 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
     return inputs
 
 
-def _check_filters(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> None:
-    """What finds items must not pass over a filter in silence; what only ranks them has none."""
-    taken = {name.removeprefix("filter_") for name in specs if name.startswith("filter_")}
-    unknown = {feature for request in requests for feature in request.filters} - taken
-    if unknown and "k" in specs:
-        known = ", ".join(sorted(taken)) or "nothing"
-        raise ValueError(f"The model cannot filter by {', '.join(sorted(unknown))}; it can by {known}.")
+def _check_names(requests: Sequence[Request], specs: Mapping[str, TensorSpec], kind: str, field: str) -> None:
+    """Nothing that a caller says of a request is passed over in silence."""
+    taken = {name.removeprefix(f"{kind}_") for name in specs if name.startswith(f"{kind}_")}
+    unknown = {name for request in requests for name in getattr(request, field)} - taken
+    if unknown:
+        known = ", ".join(sorted(taken)) or "none"
+        raise ValueError(f"The model has no {kind} {', '.join(sorted(unknown))}; it has {known}.")
 
 
 def _padded(rows: Sequence[Sequence[Any]], padding: Any, dtype: Any) -> npt.NDArray[Any]:
@@ -105,26 +128,25 @@ def _padded(rows: Sequence[Sequence[Any]], padding: Any, dtype: Any) -> npt.NDAr
     return array
 
 
-_EVENT_INPUTS: dict[str, tuple[str, Any, Any]] = {
-    "history": ("item_id", np.object_, b""),
-    "history_value": ("value", np.float32, np.nan),
-    "history_event_type": ("event_type", np.object_, b""),
-    "history_timestamp": ("timestamp", np.int64, 0),
-}
-
-
-def _events(requests: Sequence[Request], name: str, num_events: int) -> npt.NDArray[Any]:
-    field, dtype, padding = _EVENT_INPUTS[name]
+def _events(requests: Sequence[Request], name: str, spec: TensorSpec, num_events: int) -> npt.NDArray[Any]:
+    dtype = np.dtype(spec.dtype)
+    padding = b"" if dtype == np.object_ else np.nan if dtype == np.float32 else 0
     array = np.full((len(requests), num_events), padding, dtype)
     for row, request in enumerate(requests):
         for place, event in enumerate(request.history):
-            value = getattr(event, field)
-            array[row, place] = value.encode() if isinstance(value, str) else value
+            value = _of_event(event, name)
+            if value is not None:
+                array[row, place] = _bytes(value) if dtype == np.object_ else value
     return array
 
 
-def _feature(requests: Sequence[Request], name: str, spec: TensorSpec) -> npt.NDArray[Any]:
-    given = [request.features.get(name) for request in requests]
+def _of_event(event: Event, name: str) -> str | float | None:
+    if name == "history":
+        return event.item_id
+    return event.timestamp if name == "history_timestamp" else event.get(name.removeprefix("history_"))
+
+
+def _feature(given: Sequence[Any], spec: TensorSpec) -> npt.NDArray[Any]:
     if np.dtype(spec.dtype) == np.object_:
         rows = [[_bytes(value) for value in _as_list(cell)] for cell in given]
         width = 1 if len(spec.shape) == 1 else max([1, *map(len, rows)])
@@ -144,7 +166,7 @@ def _as_list(cell: Any) -> list[Any]:
     return [cell] if isinstance(cell, str | bytes | float | int) else list(cell)
 
 
-def _bytes(value: str | bytes) -> bytes:
+def _bytes(value: str | bytes | float) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
@@ -157,25 +179,44 @@ def requests_from_sequences(
         sequences: users and their events.
         catalogue: names the items.
         rows: [num_requests] rows of `sequences`.
-        ends: [num_requests] positions in its event arrays; the events of the row before it are the history.
+        ends: [num_requests] positions in its event arrays; the events of the row before it are the history, and the
+            request is asked at the time of the event there; behind the last one the time is 0, unknown.
     """
-    event_types = [b"", UNKNOWN, *(name.encode() for name in sequences.vocabularies.get("event_type", ()))]
     item_ids = [item_id.decode() for item_id in catalogue.item_ids]
     features = [_row_features(sequences, row) for row in range(sequences.num_users)]
+    of_events = _event_values(sequences)
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
         history = [
-            Event(
-                item_ids[sequences.item_index[at]],
-                float(sequences.value[at]),
-                event_types[sequences.event_type_index[at]].decode(),
-                int(sequences.timestamp[at]),
-            )
+            _event(item_ids[sequences.item_index[at]], int(sequences.timestamp[at]), of_events, at)
             for at in range(sequences.row_splits[row], end)
             if sequences.item_index[at]
         ]
-        now = int(sequences.timestamp[min(end, len(sequences.timestamp) - 1)])
-        query = _query(sequences, row, end)
-        yield Request(sequences.user_ids[row].decode(), history, features[row], now, query)
+        # Behind a user's last event stands another user's first.
+        is_known = end < sequences.row_splits[row + 1]
+        now = int(sequences.timestamp[end]) if is_known else 0
+        context = {name: of_events[name][end] for name in sequences.context_names} if is_known else {}
+        known = {name: value for name, value in context.items() if not _is_unknown(value)}
+        user_id, query = sequences.user_ids[row].decode(), _query(sequences, row, end)
+        yield Request(user_id, history, features[row], now, query, context=known)
+
+
+def _event_values(sequences: Sequences) -> dict[str, list[str] | list[float]]:
+    """Event feature → [num_events] values as callers write them."""
+    values: dict[str, list[str] | list[float]] = {}
+    for name, positions in sequences.event_categorical.items():
+        strings = ["", UNKNOWN.decode(), *sequences.event_vocabularies[name]]
+        values[name] = [strings[position] for position in positions]
+    return values | {name: numbers.tolist() for name, numbers in sequences.event_numeric.items()}
+
+
+def _event(item_id: str, timestamp: int, values: Mapping[str, Sequence[Any]], at: int) -> Event:
+    known = {name: column[at] for name, column in values.items() if not _is_unknown(column[at])}
+    value, event_type = known.pop("value", float("nan")), known.pop("event_type", "")
+    return Event(item_id, value, event_type, timestamp, known)
+
+
+def _is_unknown(value: str | float) -> bool:
+    return value == "" or value != value  # NaN is no number, not even itself.
 
 
 def _query(sequences: Sequences, row: int, end: int) -> list[int]:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_EVENT_ARRAYS = ("item_index", "timestamp", "value", "event_type_index", "positive", "query_token_ids")
+from homefeed.schemas.features import Input
+
+_EVENT_ARRAYS = ("item_index", "timestamp", "positive", "query_token_ids")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +27,16 @@ class Sequences:
         num_history: [num_users] int64.
         item_index: [num_events] int32 rows of the Catalogue; 0: an item that is not in it.
         timestamp: [num_events] int64, Unix seconds.
-        value: [num_events] float32 (rating, dwell seconds, price); NaN where there is none.
-        event_type_index: [num_events] int32 positions in `vocabularies["event_type"]`: 0 none, 1 unknown.
+        event_categorical: event feature → [num_events] int32 positions in `event_vocabularies`: 0 none, 1 unknown.
+        event_numeric: event feature → [num_events] float32; NaN where there is none.
+        event_vocabularies: event feature → strings; position p is `[name][p - 2]`. Learnt from training events alone.
         positive: [num_events] bool, the interaction counts as liked (`positive` in dataset.yaml).
         categorical: user feature → [num_users, num_values] int32, as in Catalogue.
         numeric: user feature → [num_users, size] float32, NaN where unknown.
-        vocabularies: name → strings behind `event_type` and `categorical`; position p is `[name][p - 2]`.
-            Learnt from the training split's events and users alone.
-        token_ids: [num_users, user_tokens] int32, the text of the user's features, 0-padded.
+        vocabularies: user feature → strings behind `categorical`; position p is `[name][p - 2]`. Learnt from the
+            users of the training split alone.
+        inputs: what a request to a model of this data holds: serving input → its type and shape.
+        time_zone: IANA name of where the users live; "": not declared, so that no hour or weekday is known.
         query_token_ids: [num_events, query_tokens] int32, what the user searched for right before the event,
             0-padded; None where the data has no queries.
     """
@@ -42,13 +46,15 @@ class Sequences:
     num_history: npt.NDArray[np.int64]
     item_index: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float32]
-    event_type_index: npt.NDArray[np.int32]
+    event_categorical: dict[str, npt.NDArray[np.int32]]
+    event_numeric: dict[str, npt.NDArray[np.float32]]
+    event_vocabularies: dict[str, tuple[str, ...]]
     positive: npt.NDArray[np.bool_]
     categorical: dict[str, npt.NDArray[np.int32]]
     numeric: dict[str, npt.NDArray[np.float32]]
     vocabularies: dict[str, tuple[str, ...]]
-    token_ids: npt.NDArray[np.int32]
+    inputs: dict[str, Input]
+    time_zone: str = ""
     query_token_ids: npt.NDArray[np.int32] | None = None
 
     @property
@@ -56,10 +62,28 @@ class Sequences:
         """Number of rows."""
         return len(self.user_ids)
 
+    @property
+    def value(self) -> npt.NDArray[np.float32]:
+        """[num_events] float32 of the feature `value` (rating, dwell seconds, price); NaN where there is none."""
+        return self.event_numeric.get("value", np.full(len(self.timestamp), np.nan, np.float32))
+
+    @property
+    def event_features(self) -> dict[str, npt.NDArray[Any]]:
+        """Event feature → [num_events], positions and numbers."""
+        return self.event_categorical | self.event_numeric
+
+    @property
+    def context_names(self) -> list[str]:
+        """The event features that a request has too."""
+        return [name for name in self.event_features if f"context_{name}" in self.inputs]
+
     def events_at(self, positions: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Every event array, at these positions: what `dataclasses.replace` needs to choose or reorder events."""
         arrays = {name: getattr(self, name) for name in _EVENT_ARRAYS}
-        return {name: array[positions] for name, array in arrays.items() if array is not None}
+        chosen: dict[str, Any] = {name: array[positions] for name, array in arrays.items() if array is not None}
+        for kind in ("event_categorical", "event_numeric"):
+            chosen[kind] = {name: array[positions] for name, array in getattr(self, kind).items()}
+        return chosen
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

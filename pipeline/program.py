@@ -18,8 +18,8 @@ from homefeed.models.requests import Event, Request
 from homefeed.pipeline.config import load_config
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Step, run_pipeline
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
-from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.queries import query_tokenizer
 from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommendation, Recommender
@@ -49,7 +49,8 @@ def run(
     data_dir, root_dir = pathlib.Path(data).resolve(), pathlib.Path(root).resolve()
     dag = recommender(DatasetDir(data_dir))
     values = {name: dict(fields) for name, fields in (settings or {}).items()}
-    values["pusher"] = {"serving_dir": str(root_dir / "serving")} | values.get("pusher", {})
+    for name, fields in RunRoot(root_dir).defaults().items():
+        values[name] = fields | values.get(name, {})
     configs = load_config(dag, defaults=values)
     steps = run_pipeline(dag, configs, root_dir, name=load_dataset(data_dir).name, observer=_silent, until=until)
     return pd.DataFrame([vars(step) for step in steps])
@@ -59,9 +60,9 @@ def load(root: Path) -> Model:
     """Loads the stable version of what a run pushed into this process.
 
     Raises:
-        FileNotFoundError: `root` holds no pushed models.
+        RunError: `root` holds no pushed models.
     """
-    return Model(pathlib.Path(root).resolve() / "serving")
+    return Model(RunRoot(pathlib.Path(root).resolve()).pushed())
 
 
 def drift(
@@ -93,12 +94,9 @@ class Model:
     """
 
     def __init__(self, serving_dir: pathlib.Path):
-        if not serving_dir.is_dir():
-            root = serving_dir.parent
-            raise FileNotFoundError(f"{root} holds no pushed models yet: `homefeed run --root {root}` pushes them")
         releases = Releases(serving_dir)
         stable = releases.stable()
-        self._recommender = Recommender(LocalPredictor({FUSED: pathlib.Path(releases.path(FUSED, stable))}))
+        self._recommender = Recommender.of_saved_model(pathlib.Path(releases.path(FUSED, stable)))
         self._tokenize = query_tokenizer(pathlib.Path(releases.path(RETRIEVAL, stable)))
         self._profiles = ProfileStore(serving_dir / FILE_NAME)
 
@@ -109,6 +107,7 @@ class Model:
         history: Sequence[str | Event] | None = None,
         query: str = "",
         now: int | None = None,
+        context: Mapping[str, str | float] | None = None,
     ) -> pd.DataFrame:
         """The best items for one or several users, from their profiles; an unknown user is served too.
 
@@ -119,6 +118,7 @@ class Model:
             query: text to search for.
             now: time of the request, Unix seconds; None: this machine's clock. Items whose `available_from` lies
                 later are not shown.
+            context: declared context feature → value, such as the device that asks.
 
         Returns:
             One row a place: `user_id`, `place` (from 1), `item_id`, `title`, `score`, `probability`; fewer than k
@@ -126,7 +126,8 @@ class Model:
         """
         ids = [users] if isinstance(users, str) else list(users)
         seconds = int(time.time()) if now is None else now
-        requests = [self._request(user_id, history, query, seconds) for user_id in ids]
+        asked = [self._request(user_id, history, query) for user_id in ids]
+        requests = [dataclasses.replace(request, timestamp=seconds, context=context or {}) for request in asked]
         pages = self._recommender.recommend(requests, k)
         rows = [
             (user_id, place, *dataclasses.astuple(shown))
@@ -135,11 +136,10 @@ class Model:
         ]
         return pd.DataFrame(rows, columns=PLACES)
 
-    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str, now: int) -> Request:
+    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str) -> Request:
         profile = self._profiles.get(user_id)
         events = profile.history if history is None else [Event(e) if isinstance(e, str) else e for e in history]
-        tokens = self._tokenize(query)
-        return dataclasses.replace(profile, history=events, timestamp=now, query_token_ids=tokens)
+        return dataclasses.replace(profile, history=events, query_token_ids=self._tokenize(query))
 
 
 @contextlib.contextmanager

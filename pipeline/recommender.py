@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from homefeed.components import (
     behavior_pretrainer,
@@ -30,7 +31,7 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
         dataset: the three tables.
         schemas_before: table → schema of earlier data that these must keep to, instead of the one made from them.
     """
-    dag = Dag()
+    dag = Dag(_check)
     data = dag.add(example_gen, dataset=dataset)
     tables = {"interactions": data.interactions, "items": data.items, "users": data.users}
     statistics = vars(dag.add(statistics_gen, **tables))
@@ -48,11 +49,21 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     pretrained = dag.add(behavior_pretrainer, **inputs)
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
     models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
-    evaluation = dag.add(evaluator, **inputs, **models, bert=pretrained.bert)
     fused = dag.add(fuser, **models)
+    evaluation = dag.add(evaluator, **inputs, fused_model=fused.model, bert=pretrained.bert)
     infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model, bert=pretrained.bert)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
     pushing = {"fused_model": fused.model, "evaluation": evaluation.evaluation, **blessings}
     dag.add(pusher, **inputs, users=data.users, **models, **pushing)
     dag.add(bulk_inferrer, **inputs, users=data.users, fused_model=fused.model, **blessings)
     return dag
+
+
+def _check(configs: Mapping[str, Any]) -> list[str]:
+    """No text is longer than a compact BERT reads; a preset brings a length of its own."""
+    if configs["transform"].bert_preset:
+        return []
+    limit = configs["behavior_pretrainer"].max_tokens
+    length = configs["transform"].item_tokens + 2  # [CLS] text [SEP].
+    wrong = f"transform.item_tokens + 2 ({length}) is more than behavior_pretrainer.max_tokens ({limit})"
+    return [wrong] if length > limit else []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import pathlib
-from typing import Annotated, Literal
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -45,6 +48,7 @@ class Feature(_Strict):
     min: float | None = None  # Inclusive bounds of a number.
     max: float | None = None
     size: int | None = None  # Length of an embedding.
+    context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
     unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
 
     @pydantic.model_validator(mode="after")
@@ -83,6 +87,9 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
 KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
 """The column by whose values a table's rows are grouped."""
 
+DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item_id", "title"), "users": ("user_id",)}
+"""Columns of a table that is not there, as far as the interactions have them."""
+
 
 def _text_encoding(name: str) -> str:
     try:
@@ -90,6 +97,20 @@ def _text_encoding(name: str) -> str:
     except LookupError as error:
         raise ValueError(f"there is no encoding {name!r} of text; utf-16, cp1252 and gb18030 are some") from error
     return name
+
+
+MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
+    "interactions": ("category", "number"),
+    "items": ("category", "categories", "number", "embedding", "text"),
+    "users": ("category", "categories", "number", "embedding"),
+}
+"""The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
+
+EVENT_FEATURES = ("event_type", "value")
+"""Standard columns of an interaction that describe the event, as the declared ones do."""
+
+LOCAL_TIME = ("hour", "weekday")
+"""What a declared time zone makes of every time: contexts that no column holds."""
 
 
 class Table(_Strict):
@@ -116,10 +137,26 @@ class Dataset(_Strict):
 
     name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]
     interactions: Table
-    items: Table | None = None  # None: those that the interactions are with, by their ids alone.
+    items: Table | None = None  # None: those that the interactions are with.
     users: Table | None = None  # None: those who did something.
     positive: Positive = Positive()
+    time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Dataset:
+        faults = [fault for name in TABLES for fault in _unreachable(name, self.table(name).features)]
+        if self.time_zone is not None:
+            if self.time_zone not in zoneinfo.available_timezones():
+                faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
+            faults += [
+                f"interactions.features.{name}: `time_zone` derives it from the time; leave out one of the two"
+                for name in LOCAL_TIME
+                if name in self.interactions.features
+            ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     def table(self, name: TableName) -> Table:
         """The description of one of the three tables; of one that is not there, the interactions'."""
@@ -133,8 +170,37 @@ class Dataset(_Strict):
     def features(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
-            return {KEYS[name]: STANDARD_COLUMNS[name][KEYS[name]]}
+            return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
         return STANDARD_COLUMNS[name] | self.table(name).features
+
+    @property
+    def event_features(self) -> dict[str, Feature]:
+        """What describes an event beside its item and its time: event type, value and every declared column."""
+        declared = {
+            name: f for name, f in self.interactions.features.items() if name not in STANDARD_COLUMNS["interactions"]
+        }
+        return {name: self.features("interactions")[name] for name in EVENT_FEATURES} | declared
+
+    @property
+    def context_features(self) -> dict[str, Feature]:
+        """Those of an event's features that a request has too, before anything is chosen."""
+        return {name: feature for name, feature in self.event_features.items() if feature.context}
+
+
+def _unreachable(table: TableName, features: dict[str, Feature]) -> list[str]:
+    """Declarations without an effect, each with the reason."""
+    faults = []
+    for name, feature in features.items():
+        is_standard = name in STANDARD_COLUMNS[table]
+        if not is_standard and feature.kind not in MODEL_KINDS[table]:
+            known = ", ".join(MODEL_KINDS[table])
+            faults.append(
+                f"{table}.features.{name}: no model reads the kind {feature.kind!r} of {table}; declare it as one of "
+                f"{known}, or leave it out"
+            )
+        if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
+            faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+    return faults
 
 
 def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
@@ -147,6 +213,36 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist. `homefeed data sample --out DIR` shows what one looks like.")
     try:
-        return Dataset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        raise DatasetError(f"{path} is not a valid dataset description: {error}") from error
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Dataset.model_validate({} if said is None else said)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(map(_explain, error.errors()))
+        raise DatasetError(f"{path} is not a valid dataset description: {faults}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    """What pydantic says of one value, in the words of somebody who writes the file."""
+    *around, name = fault["loc"] or ("it",)
+    where = ".".join(map(str, [*around, name]))
+    if fault["type"] == "missing":
+        return f"`{where}` is missing"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(around)
+        like = difflib.get_close_matches(str(name), known, 1)
+        return f"`{where}` is unknown" + (
+            f", did you mean `{like[0]}`?" if like else f", expected {', '.join(known)}"
+        )
+    expected = (
+        fault["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("valid tuple", "list")
+    )
+    return f"`{where}`: {expected}, found {fault['input']!r}"
+
+
+def _keys_at(place: Sequence[str | int]) -> list[str]:
+    models: dict[int, type[_Strict]] = {0: Dataset, 1: Positive if place == ["positive"] else Table, 3: Feature}
+    return list(models.get(len(place), Feature).model_fields)

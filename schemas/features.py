@@ -7,9 +7,11 @@ parses it from an Example, and the name, type and shape of the serving input tha
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from homefeed.schemas.dataset import Dataset, Feature, Kind, TableName
+from homefeed.schemas.dataset import MODEL_KINDS, STANDARD_COLUMNS, Dataset, DatasetError, Feature, Kind, TableName
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -20,9 +22,6 @@ ExampleType = Literal["BYTES", "INT", "FLOAT"]
 ENVIRONMENTS = ("TRAINING", "SERVING")
 MIN_SHARE = 0.025  # L-infinity of a category: the smallest change of a share that matters.
 MIN_DIVERGENCE = 0.005  # Jensen-Shannon of ids, in bits, beyond what chance makes at the samples' sizes.
-LABELS = ("value",)  # Columns of an interaction that a request about the next one cannot have.
-REQUEST_KINDS: tuple[Kind, ...] = ("category", "categories", "number", "embedding")
-"""Kinds of user features that models read, and so requests carry."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,18 @@ class Input:
 
     dtype: Literal["string", "int32", "int64", "float32"]
     shape: tuple[int, ...]
-    default: str | int | float  # What stands for "unknown", and pads.
+
+    @property
+    def default(self) -> str | int | float:
+        """What stands for "unknown", and pads."""
+        nothing: dict[str, str | float] = {"string": "", "float32": float("nan")}
+        return nothing.get(self.dtype, 0)
+
+
+def is_outcome(name: str, feature: Feature) -> bool:
+    """Whether a column of an interaction is only known once something was chosen, so that no request has it."""
+    declared = name not in STANDARD_COLUMNS["interactions"]
+    return name == "value" or (declared and not feature.context)
 
 
 def example_type(feature: Feature) -> ExampleType:
@@ -58,6 +68,24 @@ def schema_text(schema: schema_pb2.Schema) -> str:
     return text
 
 
+def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
+    """A schema that people keep, from its text form.
+
+    Raises:
+        DatasetError: it is none, and where that shows.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        why = " ".join(str(error).split())
+        raise DatasetError(
+            f"{path} is not a TFMD schema in text form, at line:column {why} `homefeed schema infer` writes one."
+        ) from error
+
+
 def overlay(
     schema: schema_pb2.Schema, table: TableName, features: dict[str, Feature], min_domain_mass: float = 1.0
 ) -> schema_pb2.Schema:
@@ -78,7 +106,11 @@ def overlay(
         if feature.required:
             column.presence.min_fraction, column.presence.min_count = 1.0, 1
         column.ClearField("value_count")
-        if table == "interactions" and column.name in LABELS and "SERVING" not in column.not_in_environment:
+        if (
+            table == "interactions"
+            and is_outcome(column.name, feature)
+            and "SERVING" not in column.not_in_environment
+        ):
             column.not_in_environment.append("SERVING")
         _overlay_domain(schema, column, table, feature, min_domain_mass)
         _overlay_comparators(column, table, feature)
@@ -134,28 +166,39 @@ def parse_spec(features: dict[str, Feature]) -> dict[str, Any]:
     }
 
 
-def serving_inputs(dataset: Dataset) -> dict[str, Input]:
-    """Every input that a model trained on this dataset may have, by its name in the signature.
+def serving_inputs(dataset: Dataset, present: Collection[tuple[TableName, str]] | None = None) -> dict[str, Input]:
+    """Every input that describes a request, by its name in the signatures.
 
-    A model has those that its data had: `history_value` is an input only if interactions have values, and so on.
+    Args:
+        dataset: the declaration.
+        present: the (table, column) that training data holds; a model has inputs for these alone, so that
+            `history_value` is an input only if interactions have values. None: all that are declared.
+
+    Returns:
+        `history` and `history_timestamp` [batch, num_events], oldest first; `history_<feature>`, aligned with them;
+        `timestamp` [batch], when the list is asked for; `context_<feature>` [batch]; `user_<feature>`; and
+        `query_token_ids` [batch, num_tokens].
     """
+
+    def there(table: TableName, features: dict[str, Feature]) -> dict[str, Feature]:
+        return {name: f for name, f in features.items() if present is None or (table, name) in present}
+
     inputs = {
-        "history": Input("string", (-1, -1), ""),
-        "history_value": Input("float32", (-1, -1), float("nan")),
-        "history_event_type": Input("string", (-1, -1), ""),
-        "history_timestamp": Input("int64", (-1, -1), 0),
-        "timestamp": Input("int64", (-1,), 0),
-        "query_token_ids": Input("int32", (-1, -1), 0),
+        "history": Input("string", (-1, -1)),
+        "history_timestamp": Input("int64", (-1, -1)),
+        "timestamp": Input("int64", (-1,)),
     }
-    for name, feature in dataset.features("users").items():
-        if feature.kind in REQUEST_KINDS:
-            inputs[f"user_{name}"] = _user_input(feature)
+    events = there("interactions", dataset.event_features)
+    inputs |= {f"history_{name}": _input(feature, (-1, -1)) for name, feature in events.items()}
+    inputs |= {f"context_{name}": _input(feature, (-1,)) for name, feature in events.items() if feature.context}
+    users = {name: f for name, f in dataset.features("users").items() if f.kind in MODEL_KINDS["users"]}
+    for name, feature in there("users", users).items():
+        axes = {"embedding": (-1, feature.size or 0), "categories": (-1, -1)}
+        inputs[f"user_{name}"] = _input(feature, axes.get(feature.kind, (-1,)))
+    if present is None or ("interactions", "query") in present:
+        inputs["query_token_ids"] = Input("int32", (-1, -1))
     return inputs
 
 
-def _user_input(feature: Feature) -> Input:
-    if feature.kind == "embedding":
-        return Input("float32", (-1, feature.size or 0), float("nan"))
-    if feature.kind == "number":
-        return Input("float32", (-1,), float("nan"))
-    return Input("string", (-1, -1) if feature.kind == "categories" else (-1,), "")
+def _input(feature: Feature, shape: tuple[int, ...]) -> Input:
+    return Input("float32" if feature.kind in ("number", "embedding") else "string", shape)

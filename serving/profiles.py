@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import sqlite3
+import types
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -78,13 +79,20 @@ class ProfileStore:
 def _row(profile: Request) -> tuple[str, str, str]:
     events = [
         (event.item_id, None if math.isnan(event.value) else event.value, event.event_type, event.timestamp)
+        + ((event.features,) if event.features else ())
         for event in profile.history
     ]
-    return profile.user_id, json.dumps(profile.features, ensure_ascii=False), json.dumps(events)
+    return profile.user_id, json.dumps(profile.features, ensure_ascii=False), json.dumps(events, ensure_ascii=False)
 
 
-def _event(item_id: str, value: float | None, event_type: str, timestamp: int) -> Event:
-    return Event(item_id, math.nan if value is None else value, event_type, timestamp)
+def _event(
+    item_id: str,
+    value: float | None,
+    event_type: str,
+    timestamp: int,
+    features: Mapping[str, str | float] = types.MappingProxyType({}),
+) -> Event:
+    return Event(item_id, math.nan if value is None else value, event_type, timestamp, features)
 
 
 def update_titles(path: pathlib.Path, titles: Mapping[str, str]) -> None:

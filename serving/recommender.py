@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.models.requests import Request, TensorSpec, batch_inputs
-from homefeed.serving.predictors import Predictor
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.predictors import LocalPredictor, Predictor
 
 RETRIEVAL, RANKING, FUSED = "retrieval", "ranking", "fused"
+_NUM_CANDIDATES = "num_candidates/.ATTRIBUTES/VARIABLE_VALUE"  # Where a SavedModel keeps Fused.num_candidates.
+
+
+class FusedModelError(HomefeedError, ValueError):
+    """A fused model does not hold what it should."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Recommendation:
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-    """What retrieval found and what ranking made of it, in retrieval's order.
+    """What retrieval found and what ranking made of it.
 
     Attributes:
         item_ids: [batch_size, num_candidates] object (bytes); b"" where there was nothing left to retrieve.
@@ -54,14 +61,20 @@ class Recommender:
 
     Args:
         predictor: where the models are.
-        num_candidates: how many candidates are ranked; the fused model knows its own number.
+        num_candidates: how many candidates `candidates` gives, and how many are ranked where there is no fused
+            model, which knows its own number (`num_candidates_of`).
     """
 
-    def __init__(self, predictor: Predictor, num_candidates: int = 100):
+    def __init__(self, predictor: Predictor, num_candidates: int | None = None):
         self._predictor = predictor
         self._num_candidates = num_candidates
         self._is_fused = predictor.serves(FUSED)
         self._specs: dict[tuple[str, str], dict[str, TensorSpec]] = {}
+
+    @classmethod
+    def of_saved_model(cls, folder: pathlib.Path) -> Recommender:
+        """The fused model of a folder, in this process."""
+        return cls(LocalPredictor({FUSED: folder}), num_candidates_of(folder))
 
     def recommend(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """For each request at most k items, best first."""
@@ -69,24 +82,28 @@ class Recommender:
 
     def recommend_at_once(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """`recommend` by one call of the fused model."""
-        inputs = batch_inputs(requests, self._inputs(FUSED, "recommend"))
-        inputs["k"] = np.full(len(requests), k, np.int32)
-        found = self._predictor.predict(FUSED, "recommend", inputs)
+        found = self._fused(requests, k)
         columns = (found[name] for name in ("item_ids", "titles", "scores", "probabilities"))
-        # A server that joins requests answers all of them with the largest k among them.
-        return [_page(*row) for row in zip(*(column[:, :k] for column in columns), strict=True)]
+        return [_page(*row) for row in zip(*columns, strict=True)]
 
     def recommend_in_two_steps(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """`recommend` by a call of retrieval and one of ranking."""
-        found = self.candidates(requests)
+        found = self.candidates_in_two_steps(requests, k)
         order = np.argsort(-found.scores, axis=1, kind="stable")[:, :k]
         columns = (found.item_ids, found.titles, found.scores, found.probabilities)
         best = (np.take_along_axis(column, order, axis=1) for column in columns)
         return [_page(*row) for row in zip(*best, strict=True)]
 
     def candidates(self, requests: Sequence[Request]) -> Candidates:
-        """Retrieves and ranks; nothing of a request's history is among them."""
-        retrieved = self.retrieve(requests, self._num_candidates)
+        """All that is retrieved and ranked, as it is served; nothing of a request's history is among them."""
+        if not self._is_fused:
+            return self.candidates_in_two_steps(requests)
+        found = self._fused(requests, self._number())
+        return Candidates(*(found[field.name] for field in dataclasses.fields(Candidates)))
+
+    def candidates_in_two_steps(self, requests: Sequence[Request], at_least: int = 0) -> Candidates:
+        """`candidates` by a call of retrieval and one of ranking, in retrieval's order."""
+        retrieved = self.retrieve(requests, max(at_least, self._number()))
         inputs: dict[str, Any] = batch_inputs(requests, self._inputs(RANKING, "rank"))
         inputs["candidates"] = retrieved["item_ids"]
         inputs["retrieval_scores"] = retrieved["scores"]
@@ -107,11 +124,40 @@ class Recommender:
         found = self._predictor.predict(RETRIEVAL, "retrieve", inputs)
         return {name: column[:, :k] if column.ndim > 1 else column for name, column in found.items()}
 
+    def _fused(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
+        inputs = batch_inputs(requests, self._inputs(FUSED, "recommend"))
+        inputs["k"] = np.full(len(requests), k, np.int32)
+        found = self._predictor.predict(FUSED, "recommend", inputs)
+        # A server that joins requests answers all of them with the largest k among them.
+        return {name: column[:, :k] if column.ndim > 1 else column for name, column in found.items()}
+
+    def _number(self) -> int:
+        if self._num_candidates is None:
+            raise ValueError("name num_candidates: the models do not say how many candidates are to be ranked")
+        return self._num_candidates
+
     def _inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         key = (model, signature)
         if key not in self._specs:
             self._specs[key] = self._predictor.inputs(model, signature)
         return self._specs[key]
+
+
+def num_candidates_of(folder: pathlib.Path) -> int:
+    """How many of retrieval's items a saved fused model ranks for a request, at least.
+
+    Raises:
+        FusedModelError: it does not say.
+    """
+    import tensorflow as tf
+
+    variables = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    if not variables.has_tensor(_NUM_CANDIDATES):
+        raise FusedModelError(
+            f"{folder} was fused by an earlier homefeed and does not say how many candidates it ranks: "
+            "`homefeed run` makes and pushes one that does"
+        )
+    return int(variables.get_tensor(_NUM_CANDIDATES))
 
 
 def _page(

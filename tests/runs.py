@@ -8,11 +8,12 @@ from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.config import load_config
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Step, run_pipeline
+from homefeed.pipeline.runner.root import RunRoot
 
 SMALL = (
     "retrieval_trainer.width=8",
     "retrieval_trainer.num_layers=1",
-    "retrieval_trainer.num_epochs=2",
+    "retrieval_trainer.epochs=2",
     "retrieval_trainer.max_events=16",
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",
@@ -30,8 +31,7 @@ SMALL = (
 def run_small(data: pathlib.Path, root: pathlib.Path, *settings: str, until: str | None = None) -> list[Step]:
     """Runs the recommender with SMALL and then `settings`."""
     dag = recommender(DatasetDir(data.resolve()))
-    defaults = {"pusher": {"serving_dir": str(root.resolve() / "serving")}}
-    configs = load_config(dag, settings=(*SMALL, *settings), defaults=defaults)
+    configs = load_config(dag, settings=(*SMALL, *settings), defaults=RunRoot(root.resolve()).defaults())
     return run_pipeline(dag, configs, root.resolve(), name="small", observer=_silent, until=until)
 
 

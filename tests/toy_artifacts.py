@@ -18,7 +18,7 @@ def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGr
         Examples(folder / "users"),
     )
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_user_vocabularies(graph, toy_sequences().vocabularies)
+    transformed.save_request(graph, toy_sequences())
     transformed.save_sequences(examples, "train", toy_sequences(3))
     transformed.save_sequences(examples, "eval", toy_sequences(0))
     transformed.save_sequences(examples, "test", toy_sequences(2, num_history=2))

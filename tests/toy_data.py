@@ -4,6 +4,7 @@ import numpy as np
 
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.sequences import Sequences
+from homefeed.schemas.features import Input
 
 
 def toy_catalogue(num_items: int = 7) -> Catalogue:
@@ -30,6 +31,20 @@ def toy_catalogue(num_items: int = 7) -> Catalogue:
     return catalogue
 
 
+def toy_inputs(*, has_values: bool = True) -> dict[str, Input]:
+    """What a request to a model of the toy data holds."""
+    events = {"history_event_type": Input("string", (-1, -1))}
+    events |= {"history_value": Input("float32", (-1, -1))} if has_values else {}
+    return {
+        "history": Input("string", (-1, -1)),
+        "history_timestamp": Input("int64", (-1, -1)),
+        "timestamp": Input("int64", (-1,)),
+        **events,
+        "user_gender": Input("string", (-1,)),
+        "user_age": Input("float32", (-1,)),
+    }
+
+
 def toy_sequences(num_users: int = 5, num_items: int = 7, num_history: int = 0) -> Sequences:
     """User u has u + 3 events, of which the first `num_history` happened before the split."""
     generator = np.random.default_rng(2)
@@ -47,11 +62,12 @@ def toy_sequences(num_users: int = 5, num_items: int = 7, num_history: int = 0) 
         num_history=np.full(num_users, num_history, np.int64),
         item_index=item_index.astype(np.int32),
         timestamp=1_000_000 + np.arange(total, dtype=np.int64) * 60,
-        value=value,
-        event_type_index=generator.integers(0, 4, total).astype(np.int32),
+        event_categorical={"event_type": generator.integers(0, 4, total).astype(np.int32)},
+        event_numeric={"value": value},
+        event_vocabularies={"event_type": ("view", "buy")},
         positive=value >= 4,
         categorical={"gender": generator.integers(0, 4, (num_users, 1)).astype(np.int32)},
         numeric={"age": generator.integers(20, 60, (num_users, 1)).astype(np.float32)},
-        vocabularies={"gender": ("F", "M"), "event_type": ("view", "buy")},
-        token_ids=generator.integers(0, 10, (num_users, 4)).astype(np.int32),
+        vocabularies={"gender": ("F", "M")},
+        inputs=toy_inputs(),
     )

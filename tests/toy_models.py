@@ -56,7 +56,7 @@ def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pat
         path = folder / name / "Format-Serving"
         tf.saved_model.save(module, str(path), signatures=signatures)
     saved = {name: folder / name for name in ("retrieval", "ranking", "fused")}
-    Fused(*(saved[name] / "Format-Serving" for name in ("retrieval", "ranking"))).save(
+    Fused(*(saved[name] / "Format-Serving" for name in ("retrieval", "ranking")), num_candidates=100).save(
         saved["fused"] / "Format-Serving"
     )
     return saved

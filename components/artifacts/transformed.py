@@ -13,11 +13,13 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.sequences import Sequences
+from homefeed.schemas.features import Input
 
-CATALOGUE_FILE, WORDPIECE_FILE, USER_VOCABULARIES_FILE = "catalogue.npz", "wordpiece.txt", "vocabularies.json"
+CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
+_EVENT_CATEGORICAL, _EVENT_NUMERIC = "event_categorical.", "event_numeric."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +86,20 @@ def load_bert_preset(graph: TransformGraph) -> str:
     return str(graph.read_json(BERT_PRESET_FILE)["preset"])
 
 
-def save_user_vocabularies(graph: TransformGraph, vocabularies: dict[str, tuple[str, ...]]) -> None:
-    """Writes the vocabularies of Sequences."""
-    graph.write_json(USER_VOCABULARIES_FILE, vocabularies)
+def save_request(graph: TransformGraph, sequences: Sequences) -> None:
+    """Writes what is the same for all splits: the inputs of a request, and the vocabularies of users and events."""
+    inputs = {name: dataclasses.asdict(spec) for name, spec in sequences.inputs.items()}
+    shared = {name: getattr(sequences, name) for name in ("vocabularies", "event_vocabularies", "time_zone")}
+    graph.write_json(REQUEST_FILE, {"inputs": inputs, **shared})
+
+
+def load_request(graph: TransformGraph) -> dict[str, Any]:
+    """Reads it, as fields of Sequences."""
+    read = graph.read_json(REQUEST_FILE)
+    for kind in ("vocabularies", "event_vocabularies"):
+        read[kind] = {name: tuple(values) for name, values in read[kind].items()}
+    read["inputs"] = {name: Input(spec["dtype"], tuple(spec["shape"])) for name, spec in read["inputs"].items()}
+    return dict(read)
 
 
 def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
@@ -97,16 +110,18 @@ def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None
         "num_history": example_io.rectangular(sequences.num_history),
         "item_index": (sequences.item_index, splits),
         "timestamp": (sequences.timestamp, splits),
-        "value": (sequences.value, splits),
-        "event_type_index": (sequences.event_type_index, splits),
         "positive": (sequences.positive.astype(np.int64), splits),
-        "token_ids": example_io.rectangular(sequences.token_ids),
     }
     if sequences.query_token_ids is not None:
         width = sequences.query_token_ids.shape[1]
         columns["query_token_ids"] = (sequences.query_token_ids.reshape(-1), splits * width)
     for prefix, arrays in ((_CATEGORICAL, sequences.categorical), (_NUMERIC, sequences.numeric)):
         columns |= {f"{prefix}{name}": example_io.rectangular(array) for name, array in arrays.items()}
+    for prefix, arrays in (
+        (_EVENT_CATEGORICAL, sequences.event_categorical),
+        (_EVENT_NUMERIC, sequences.event_numeric),
+    ):
+        columns |= {f"{prefix}{name}": (array, splits) for name, array in arrays.items()}
     example_io.write_split(examples, split, example_io.record_batch(columns))
 
 
@@ -117,7 +132,6 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         ArtifactError: there is no such split; the message names those that exist.
     """
     batch = example_io.read_split(examples, split)
-    vocabularies = graph.read_json(USER_VOCABULARIES_FILE)
 
     def events(name: str, dtype: Any) -> npt.NDArray[Any]:
         found = example_io.ragged(batch, name)
@@ -130,6 +144,10 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         names = sorted(name for name in batch.schema.names if name.startswith(prefix))
         return {name.removeprefix(prefix): rows(name, dtype) for name in names}
 
+    request = load_request(graph)
+    of_events = [name.removeprefix("history_") for name in request["inputs"] if name.startswith("history_")]
+    numbers = [name for name in of_events if request["inputs"][f"history_{name}"].dtype == "float32"]
+
     item_index = example_io.ragged(batch, "item_index")
     queries = example_io.ragged(batch, "query_token_ids")
     return Sequences(
@@ -138,13 +156,12 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         num_history=example_io.single(batch, "num_history", 0).astype(np.int64),
         item_index=events("item_index", np.int32),
         timestamp=events("timestamp", np.int64),
-        value=events("value", np.float32),
-        event_type_index=events("event_type_index", np.int32),
+        event_categorical={n: events(_EVENT_CATEGORICAL + n, np.int32) for n in request["event_vocabularies"]},
+        event_numeric={n: events(_EVENT_NUMERIC + n, np.float32) for n in numbers},
         positive=events("positive", bool),
         categorical=features(_CATEGORICAL, np.int32),
         numeric=features(_NUMERIC, np.float32),
-        vocabularies={name: tuple(values) for name, values in vocabularies.items()},
-        token_ids=rows("token_ids", np.int32),
+        **request,
         query_token_ids=None if queries is None or item_index is None else _of_events(queries[0], item_index[0]),
     )
 

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Literal
 
-from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.drift.summary import Summary
+from homefeed.schemas.features import read_schema
 
 Comparators = Literal["drift_comparator", "skew_comparator"]
 
@@ -17,7 +17,7 @@ def comparator_kind(*sides: Summary) -> Comparators:
     return "skew_comparator" if any(side.is_log for side in sides) else "drift_comparator"
 
 
-def comparators(files: Iterable[pathlib.Path], kind: Comparators, table: str = "") -> dict[str, float]:
+def read_comparators(files: Iterable[pathlib.Path], kind: Comparators, table: str = "") -> dict[str, float]:
     """What the comparators of schemas say matters, by `table.column:measure`.
 
     Args:
@@ -28,7 +28,7 @@ def comparators(files: Iterable[pathlib.Path], kind: Comparators, table: str = "
     found = {}
     for file in files:
         table_of_file = table or (file.parent.name if file.stem == "schema" else file.stem)
-        for feature in tfdv.load_schema_text(str(file)).feature:
+        for feature in read_schema(file).feature:
             comparator, name = getattr(feature, kind), f"{table_of_file}.{feature.name}"
             if comparator.HasField("infinity_norm"):
                 found[f"{name}:l_infinity"] = comparator.infinity_norm.threshold

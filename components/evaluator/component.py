@@ -24,18 +24,17 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.evaluator.queries import Limits
-from homefeed.serving.predictors import LocalPredictor
-from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
+from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Margin
+from homefeed.serving.recommender import FUSED, Recommender
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples, the exported models, and what texts were worth to the text model."""
+    """The transformed examples, the model that is served, and what texts were worth to the text model."""
 
     transform_graph: TransformGraph
     examples: Examples
-    retrieval_model: Model
-    ranking_model: Model
+    fused_model: Model
     bert: PretrainedBert
 
 
@@ -51,16 +50,15 @@ class Outputs:
 class Config:
     """What is measured, and what a blessing takes. Every margin is a relative loss of NDCG@10."""
 
-    num_candidates: int = 100  # Retrieved and ranked for each query.
-    max_queries: int = 20_000  # A larger split is sampled, evenly over its queries.
-    batch_size: int = 128  # Queries in one call of a model.
-    max_ease_items: int = 10_000  # EASE inverts a matrix over the catalogue; larger ones are spared it.
-    popularity_margin: float = 0.0  # How much retrieval + ranking may lose against popularity.
-    ranking_margin: float = 0.02  # And against retrieval alone.
-    base_models: str = ""  # PushedModel in service (its folder) that the models must not fall behind; empty: none.
-    base_margin: float = 0.0  # How much may be lost against it.
-    slice_margin: float = 0.1  # And against it in new users, in new items and in each category.
-    min_slice_queries: int = 50  # Fewer queries make no slice.
+    max_queries: Count = 20_000  # A larger split is sampled, evenly over its queries.
+    batch_size: Count = 128  # Queries in one call of a model.
+    max_ease_items: CountOrNone = 10_000  # EASE inverts a matrix over the catalogue; larger ones are spared it.
+    popularity_margin: Margin = 0.0  # How much retrieval + ranking may lose against popularity.
+    ranking_margin: Margin = 0.02  # And against retrieval alone.
+    base_models: FolderOrNone = ""  # Folder of the PushedModel in service, to be no worse than; empty: none.
+    base_margin: Margin = 0.0  # How much may be lost against it.
+    slice_margin: Margin = 0.1  # And against it in new users, in new items and in each category.
+    min_slice_queries: Count = 50  # Fewer queries make no slice.
 
     @property
     def limits(self) -> Limits:
@@ -79,10 +77,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     train, *others = (transformed.load_sequences(inputs.transform_graph, inputs.examples, split) for split in SPLITS)
-    models = {RETRIEVAL: inputs.retrieval_model.serving_dir, RANKING: inputs.ranking_model.serving_dir}
-    recommender = Recommender(LocalPredictor(models), config.num_candidates)
+    recommender = Recommender.of_saved_model(inputs.fused_model.serving_dir)
     base = PushedModel(pathlib.Path(config.base_models)) if config.base_models else None
-    in_service = _in_service(base, config) if base else None
+    in_service = Recommender.of_saved_model(base.models()[FUSED]) if base else None
     found = {
         split: measured.measure(recommender, in_service, train, sequences, catalogue, config.limits)
         for split, sequences in zip(SPLITS[1:], others, strict=True)
@@ -94,13 +91,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
-    texts = inputs.bert.read_json(TEXTS_FILE)
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts)
+    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, inputs.bert.read_json(TEXTS_FILE))
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
-
-
-def _in_service(base: PushedModel, config: Config) -> Recommender:
-    pushed = base.models()
-    return Recommender(LocalPredictor({name: pushed[name] for name in (RETRIEVAL, RANKING)}), config.num_candidates)

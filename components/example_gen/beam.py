@@ -25,9 +25,9 @@ from apache_beam.metrics.metric import Metrics
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam_pipeline import beam_pipeline
-from homefeed.components.example_gen import events, spill
+from homefeed.components.example_gen import events, spill, tally
 from homefeed.components.example_gen.counts import VALUES, TableCounts
-from homefeed.components.example_gen.rows import last_of_each, list_rows
+from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
@@ -36,7 +36,6 @@ from homefeed.schemas.dataset import KEYS, DatasetError, TableName
 from homefeed.schemas.tables import Source
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
-BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +133,7 @@ class Ingest(beam.PTransform):
             | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
         counts = (read.counts, written) | "AllCounts" >> beam.Flatten()
-        return counts | "Counts" >> beam.CombinePerKey(_sum_counters)
+        return counts | "Counts" >> beam.CombinePerKey(tally.add)
 
 
 class _Read(beam.DoFn):
@@ -152,7 +151,7 @@ class _Read(beam.DoFn):
         source = self._sources[name]
         for number, batch in enumerate(self._batches(source, index)):
             if isinstance(batch, DatasetError):
-                yield beam.pvalue.TaggedOutput("counts", (name, Counter({f"{BROKEN}{batch}": 1})))
+                yield beam.pvalue.TaggedOutput("counts", (name, Counter({f"{tally.BROKEN}{batch}": 1})))
                 break
             place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
             yield beam.pvalue.TaggedOutput("counts", (name, _count(source, batch)))
@@ -206,7 +205,7 @@ class _WriteShard(beam.DoFn):
             num_written, splits = events.split_events(rows, self._rule, cuts)
         else:
             kept = last_of_each(rows, KEYS[name])
-            num_written, splits = kept.num_rows, {ALL: list_rows(kept)}
+            num_written, splits = kept.num_rows, {ALL: list_rows(titled(kept) if name == "items" else kept)}
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])
@@ -268,22 +267,10 @@ def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Qu
 
 
 def _count(source: Source, batch: tables.Batch) -> Counter[str]:
-    num_rows = len(batch.lines) + len(batch.bad)
-    Metrics.counter("ExampleGen", f"{source.name}_rows").inc(num_rows)
-    Metrics.counter("ExampleGen", f"{source.name}_quarantined").inc(len(batch.bad))
-    counts = Counter(rows=num_rows, quarantined=len(batch.bad))
-    counts.update(f"{BAD}{row.column or 'row'} {row.reason}" for row in batch.bad)
-    counts.update(f"{LOST}{value.column}: {value.reason}" for value in batch.lost)
-    for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
-        counts[f"{READ}{source.table.columns.get(name, name)}"] = len(column) - column.null_count
+    counts = tally.count(source, batch)
+    for what in ("rows", "quarantined"):
+        Metrics.counter("ExampleGen", f"{source.name}_{what}").inc(counts[what])
     return counts
-
-
-def _sum_counters(counters: Iterable[Counter[str]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for counter in counters:
-        total.update(counter)
-    return total
 
 
 def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
@@ -294,18 +281,4 @@ def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
 
 def _read_counts(source: Source, folder: str) -> TableCounts:
     with FileSystems.open(f"{folder}/{source.name}.json", compression_type=spill.PLAIN) as stream:
-        counts: dict[str, int] = json.loads(stream.read())
-    names = ("rows", "written", "quarantined", "duplicates", "expired")
-
-    def beginning(prefix: str) -> dict[str, int]:
-        return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
-
-    return TableCounts(
-        **{name: counts.get(name, 0) for name in names},
-        reasons=beginning(BAD),
-        spans=source.spans,
-        lost_values=beginning(LOST),
-        values=beginning(READ),
-        skipped=source.found.skipped,
-        broken=tuple(beginning(BROKEN)),
-    )
+        return tally.table_counts(json.loads(stream.read()), source)

@@ -17,6 +17,15 @@ def last_of_each(rows: pa.RecordBatch, key: str) -> pa.RecordBatch:
     return take(rows, np.sort(len(codes) - 1 - from_end))
 
 
+def titled(items: pa.RecordBatch) -> pa.RecordBatch:
+    """Items, of which those without a title go by their id."""
+    titles = items["item_id"]
+    if "title" in items.schema.names:
+        titles = pc.coalesce(items["title"], titles)
+    columns = dict(zip(items.schema.names, items.columns, strict=True)) | {"title": titles}
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
 def join_batches(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
     """All rows in one batch, also where there are none."""
     together = pa.Table.from_batches(batches, schema).combine_chunks().to_batches()

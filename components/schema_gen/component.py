@@ -11,6 +11,8 @@ import dataclasses
 
 from homefeed.components.artifacts.types import ALL, DatasetDir, ExampleStatistics, Schema
 from homefeed.schemas.dataset import TABLES, TableName, load_dataset
+from homefeed.schemas.features import read_schema
+from homefeed.schemas.settings import CountOrNone, Share
 
 CURATED_DIR = "schema"
 SPLITS_SEEN: dict[TableName, str] = {"interactions": "train", "items": ALL, "users": ALL}
@@ -40,15 +42,15 @@ class Outputs:
 class Config:
     """What can be set."""
 
-    max_domain_size: int = 100  # A category with more values than this is left open.
-    min_domain_mass: float = 0.95  # Part of the values that must be known, where the domain was only inferred.
+    max_domain_size: CountOrNone = 100  # A category with more values than this is left open.
+    min_domain_mass: Share = 0.95  # Part of the values that must be known, where the domain was only inferred.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Writes the three schemas: curated where there is one, or else inferred.
 
     Raises:
-        ValueError: a curated schema is not a TFMD schema.
+        DatasetError: a curated schema is not a TFMD schema.
     """
     from homefeed.components.schema_gen import inference
 
@@ -58,7 +60,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         curated = inputs.dataset.path / CURATED_DIR / f"{table}.pbtxt"
         statistics: ExampleStatistics = getattr(inputs, table)
         if curated.is_file():
-            schema = inference.read_curated(curated)
+            schema = read_schema(curated)
             num_curated += 1
         else:
             seen = inference.read_statistics(statistics.split_file(SPLITS_SEEN[table]))

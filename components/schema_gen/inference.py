@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 
-from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
@@ -30,18 +29,6 @@ def infer(
     """
     schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=max_domain_size)
     return spec.overlay(schema, table, features, min_domain_mass)
-
-
-def read_curated(file: pathlib.Path) -> schema_pb2.Schema:
-    """A schema that people keep.
-
-    Raises:
-        ValueError: it is not a TFMD schema.
-    """
-    try:
-        return tfdv.load_schema_text(str(file))
-    except text_format.ParseError as error:
-        raise ValueError(f"{file} is not a TFMD schema in text form: {error}") from error
 
 
 def read_statistics(file: pathlib.Path) -> statistics_pb2.DatasetFeatureStatisticsList:

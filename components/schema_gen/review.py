@@ -21,6 +21,7 @@ from homefeed.components.artifacts.types import DatasetDir, Examples, ExampleSta
 from homefeed.components.schema_gen import inference
 from homefeed.components.schema_gen.component import CURATED_DIR, SPLITS_SEEN, Config
 from homefeed.schemas.dataset import TABLES, DatasetError, TableName, load_dataset
+from homefeed.schemas.features import read_schema
 
 Statistics = dict[TableName, dict[str, statistics_pb2.DatasetFeatureStatisticsList]]
 
@@ -124,7 +125,7 @@ def _proposed(
         path = curated_dir / f"{table}.pbtxt"
         if not path.is_file():
             raise DatasetError(f"There is no curated schema {path}. `schema infer` writes a first one.")
-        before, after = tfdv.load_schema_text(str(path)), tfdv.load_schema_text(str(path))
+        before, after = read_schema(path), read_schema(path)
         for described in statistics[table].values():
             if described.datasets[0].num_examples:
                 after = tfdv.update_schema(after, described)

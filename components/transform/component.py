@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import ALL, SPLITS, DatasetDir, Examples, TransformGraph
 from homefeed.schemas.dataset import load_dataset
+from homefeed.schemas.settings import Count, Form
+
+
+def _may_be_preset(text: str) -> bool:
+    is_path = "/" in text or text.startswith(".")
+    return not is_path or "://" in text or pathlib.Path(text).is_dir()
+
+
+Preset = Annotated[str, Form("a KerasNLP preset, or a folder that is there", _may_be_preset, on_this_machine=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +45,14 @@ class Outputs:
 class Config:
     """Sizes of vocabularies and texts."""
 
-    wordpiece_size: int = 8000  # The most tokens in the vocabulary of behaviour text.
-    bert_preset: str = ""  # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is
-    # taken, and BehaviorPretrainer continues from its weights. "": a vocabulary and a compact BERT of our own.
-    item_tokens: int = 24  # Tokens kept of an item's text.
-    user_tokens: int = 16  # Tokens kept of the text of a user's features.
-    query_tokens: int = 12  # Tokens kept of what a user searched for.
-    max_categories: int = 8  # Values kept of a feature that has several.
-    min_count: int = 1  # A category seen less often is out-of-vocabulary.
+    wordpiece_size: Annotated[int, Field(ge=100)] = 8000  # The most tokens in the vocabulary of behaviour text.
+    # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is taken, and
+    # BehaviorPretrainer goes on from its weights; empty: a vocabulary and a compact BERT of our own.
+    bert_preset: Preset = ""
+    item_tokens: Count = 24  # Tokens kept of an item's text.
+    query_tokens: Count = 12  # Tokens kept of what a user searched for.
+    max_categories: Count = 8  # Values kept of a feature that has several.
+    min_count: Count = 1  # A category seen less often is out-of-vocabulary.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
@@ -50,17 +64,16 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     log = events.join_splits({split: example_io.read_split(inputs.interactions, split) for split in SPLITS})
     items, people = (example_io.read_split(table, ALL) for table in (inputs.items, inputs.users))
     trained_on = users.trained_on(people, log.user_ids[log.user[log.in_train]])
-    event_types = events.training_event_types(log)
+    event_features = events.encode_events(log, dataset.event_features, config.min_count)
 
     texts = text.item_texts(items, item_features)
     texts += text.user_texts(users.those(people, trained_on), user_features) + events.training_queries(log)
-    wordpiece = text.learn_wordpiece(texts, event_types, config.wordpiece_size, config.bert_preset)
+    names = [name for values in event_features.vocabularies.values() for name in values]
+    wordpiece = text.learn_wordpiece(texts, names, config.wordpiece_size, config.bert_preset)
     user_table = users.build_users(
         people,
         trained_on,
         user_features,
-        wordpiece,
-        num_tokens=config.user_tokens,
         max_categories=config.max_categories,
         min_count=config.min_count,
     )
@@ -74,18 +87,21 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         max_categories=config.max_categories,
         min_count=config.min_count,
     )
+    train_users = user_table.take(log.user_ids[np.unique(log.user[log.in_train])])
     queries = events.tokenize_queries(log, wordpiece, config.query_tokens)
+
+    inputs_of_requests = sequences.request_inputs(dataset, event_features, train_users, queries is not None)
 
     transformed.save_catalogue(outputs.transform_graph, built)
     transformed.save_wordpiece(outputs.transform_graph, wordpiece)
     transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
-    transformed.save_user_vocabularies(outputs.transform_graph, user_table.vocabularies | {"event_type": event_types})
     item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row}
     for split in SPLITS:
         of_split = sequences.build_sequences(
-            log, user_table, split, item_rows, dataset.positive, event_types, queries
+            log, user_table, split, item_rows, dataset, event_features, inputs_of_requests, queries
         )
         transformed.save_sequences(outputs.examples, split, of_split)
+    transformed.save_request(outputs.transform_graph, of_split)
     unknown = sum(item not in item_rows for item in log.columns["item_id"])
     return f"{built.num_rows - 1:,} items, {len(wordpiece):,} word pieces" + (
         f", {unknown:,} events on items outside the catalogue" if unknown else ""

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS
-from homefeed.components.transform.arrays import vocabulary
+from homefeed.components.transform.arrays import look_up, of_kinds, vocabulary
 from homefeed.models import behaviour_text
+from homefeed.schemas.dataset import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +61,40 @@ def join_splits(batches: Mapping[str, pa.RecordBatch]) -> Events:
     return Events(user[order], np.concatenate(splits)[order].astype(np.int64), joined, user_ids)
 
 
-def training_event_types(events: Events) -> tuple[str, ...]:
-    """The event types of training, most frequent first."""
-    return vocabulary(events.columns["event_type"][events.in_train]) if "event_type" in events.columns else ()
+@dataclasses.dataclass(frozen=True)
+class EventFeatures:
+    """The columns that describe events beside item and time; arrays and vocabularies as in Sequences."""
+
+    categorical: dict[str, npt.NDArray[np.int32]]
+    numeric: dict[str, npt.NDArray[np.float32]]
+    vocabularies: dict[str, tuple[str, ...]]
+
+    def take(self, mask: npt.NDArray[np.bool_]) -> EventFeatures:
+        """Of the events for which the mask is True."""
+        return dataclasses.replace(
+            self,
+            categorical={name: array[mask] for name, array in self.categorical.items()},
+            numeric={name: array[mask] for name, array in self.numeric.items()},
+        )
+
+
+def encode_events(events: Events, features: Mapping[str, Feature], min_count: int) -> EventFeatures:
+    """The event features that training events have a value of.
+
+    Args:
+        events: of all splits.
+        features: `Dataset.event_features`.
+        min_count: a category seen less often in training gets no place in its vocabulary.
+    """
+    columns = {name: events.columns[name] for name in features if name in events.columns}
+    categories = of_kinds({name: features[name] for name in columns}, "category")
+    learnt = {name: vocabulary(columns[name][events.in_train], min_count) for name in categories}
+    numbers = {name: columns[name].astype(np.float32) for name in columns.keys() - categories.keys()}
+    return EventFeatures(
+        {name: look_up(columns[name], values) for name, values in learnt.items() if values},
+        {name: array for name, array in sorted(numbers.items()) if np.isfinite(array[events.in_train]).any()},
+        {name: values for name, values in learnt.items() if values},
+    )
 
 
 def training_queries(events: Events) -> list[str]:

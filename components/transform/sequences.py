@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.components.artifacts.types import SPLITS
-from homefeed.components.transform.arrays import look_up
-from homefeed.components.transform.events import Events
+from homefeed.components.transform.events import EventFeatures, Events
 from homefeed.components.transform.users import UserTable
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Positive
+from homefeed.schemas.dataset import Dataset, Positive, TableName
+from homefeed.schemas.features import Input, serving_inputs
 
 
 def build_sequences(
@@ -21,8 +21,9 @@ def build_sequences(
     users: UserTable,
     split: str,
     item_rows: Mapping[bytes, int],
-    positive: Positive,
-    event_types: tuple[str, ...],
+    dataset: Dataset,
+    features: EventFeatures,
+    inputs: dict[str, Input],
     query_token_ids: npt.NDArray[np.int32] | None = None,
 ) -> Sequences:
     """The users of one split, each with the events before it and in it.
@@ -32,8 +33,9 @@ def build_sequences(
         users: what is known of each.
         split: of SPLITS.
         item_rows: item → row of the catalogue; an item that it lacks gets row 0.
-        positive: which events are liked.
-        event_types: their vocabulary.
+        dataset: says which events are liked, and where users live.
+        features: of all events.
+        inputs: what a request holds.
         query_token_ids: [num_events, num_tokens] of all events; None: nobody ever searched.
     """
     position = SPLITS.index(split)
@@ -46,22 +48,41 @@ def build_sequences(
     num_history = np.bincount(row, weights=in_history, minlength=len(chosen))
     value = columns.get("value", np.full(keep.sum(), np.nan)).astype(np.float32)
     event_type = columns.get("event_type", np.full(keep.sum(), b"", object))
-    features = users.take(events.user_ids[chosen])
+    people, kept = users.take(events.user_ids[chosen]), features.take(keep)
     return Sequences(
         user_ids=events.user_ids[chosen],
         row_splits=np.concatenate([[0], np.cumsum(num_events)]).astype(np.int64),
         num_history=num_history.astype(np.int64),
         item_index=np.array([item_rows.get(item, 0) for item in columns["item_id"]], np.int32),
         timestamp=columns["timestamp"].astype(np.int64),
-        value=value,
-        event_type_index=look_up(event_type, event_types),
-        positive=is_positive(positive, value, event_type),
-        categorical=features.categorical,
-        numeric=features.numeric,
-        vocabularies=users.vocabularies | {"event_type": event_types},
-        token_ids=features.token_ids,
+        event_categorical=kept.categorical,
+        event_numeric=kept.numeric,
+        event_vocabularies=kept.vocabularies,
+        positive=is_positive(dataset.positive, value, event_type),
+        categorical=people.categorical,
+        numeric=people.numeric,
+        vocabularies=people.vocabularies,
+        inputs=inputs,
+        time_zone=dataset.time_zone or "",
         query_token_ids=None if query_token_ids is None else query_token_ids[keep],
     )
+
+
+def request_inputs(
+    dataset: Dataset, features: EventFeatures, users: UserTable, has_queries: bool
+) -> dict[str, Input]:
+    """What a request to a model of this data holds: what is declared, as far as training data has it.
+
+    Args:
+        dataset: the declaration.
+        features: of events.
+        users: those of the training split.
+        has_queries: whether anybody ever searched.
+    """
+    numbers = {name for name, column in users.numeric.items() if np.isfinite(column).any()}
+    present: set[tuple[TableName, str]] = {("interactions", name) for name in features.categorical | features.numeric}
+    present |= {("users", name) for name in users.categorical.keys() | numbers}
+    return serving_inputs(dataset, present | ({("interactions", "query")} if has_queries else set()))
 
 
 def is_positive(

@@ -10,9 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.transform.arrays import PAD, encode, with_row_0
-from homefeed.components.transform.text import user_texts
-from homefeed.models import behaviour_text
+from homefeed.components.transform.arrays import encode
 from homefeed.schemas.dataset import Feature
 
 
@@ -27,7 +25,6 @@ class UserTable:
     categorical: dict[str, npt.NDArray[np.int32]]
     numeric: dict[str, npt.NDArray[np.float32]]
     vocabularies: dict[str, tuple[str, ...]]
-    token_ids: npt.NDArray[np.int32]
 
     def take(self, user_ids: npt.NDArray[np.object_]) -> UserTable:
         """The rows of these users, in this order."""
@@ -36,7 +33,6 @@ class UserTable:
             self,
             categorical={name: array[index] for name, array in self.categorical.items()},
             numeric={name: array[index] for name, array in self.numeric.items()},
-            token_ids=self.token_ids[index],
         )
 
 
@@ -44,9 +40,7 @@ def build_users(
     users: pa.RecordBatch,
     trained_on: npt.NDArray[np.bool_],
     features: Mapping[str, Feature],
-    wordpiece: list[str],
     *,
-    num_tokens: int,
     max_categories: int,
     min_count: int = 1,
 ) -> UserTable:
@@ -56,20 +50,16 @@ def build_users(
         users: one row a user, as ExampleGen wrote it.
         trained_on: [num_users] whether the user has training events; vocabularies come from these alone.
         features: the table's columns.
-        wordpiece: the vocabulary of behaviour text.
-        num_tokens: kept of the text of a user's features.
         max_categories: as of `encode`.
         min_count: as of `encode`.
     """
     learnt = encode(those(users, trained_on), features, {}, max_categories, min_count).vocabularies
     encoded = encode(users, features, learnt, max_categories, min_count).behind_row_0()
-    token_ids = behaviour_text.tokenize(user_texts(users, features), wordpiece, num_tokens)
     return UserTable(
         rows={user_id: row + 1 for row, user_id in enumerate(example_io.single(users, "user_id", b""))},
         categorical=encoded.categorical,
         numeric=encoded.numeric,
         vocabularies=learnt,
-        token_ids=with_row_0(token_ids, PAD),
     )
 
 

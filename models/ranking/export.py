@@ -12,8 +12,9 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
+from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_reader import RequestReader
-from homefeed.models.shared.request_specs import request_features
+from homefeed.models.shared.request_specs import OF_EVENTS, RequestFeatures
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -34,7 +35,7 @@ class RankingModule(tf.Module):
         # SavedModel keeps what it can reach; it does not know Keras 3's variables.
         self._weights = [variable.value for variable in trained.ranker.variables]
         self._tables = (trained.ranker.frozen, trained.ranker.constants)
-        self._reader = RequestReader(catalogue.item_ids, request_features(train))
+        self._reader = RequestReader(catalogue.item_ids, RequestFeatures.of(train))
         self._specs = rank_specs(train)
         self.vocabulary = trained.ranker.text.vocabulary
 
@@ -61,7 +62,7 @@ class RankingModule(tf.Module):
             [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
         """
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
-        inputs = self._recent(request) | self._reader.user(request)
+        inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
         inputs |= {
             name: ranker.text.with_ids_in_range(request[name]) for name in request if name.endswith("_token_ids")
@@ -86,12 +87,12 @@ class RankingModule(tf.Module):
         """The newest events that are known, newest first, as the ranker is trained with them."""
         config = self._trained.ranker.config
         rows = self._reader.items.lookup(request["history"])
-        events, num_events = self._reader.last_events(rows, request, max(config.num_events, config.num_rated_events))
+        events, num_events = self._reader.last_events(rows, request, max(config.max_events, config.max_rated_events))
         # The padding stays behind.
         places = tf.range(tf.shape(events["item"])[1])[None]
         places = tf.where(places < num_events[:, None], num_events[:, None] - 1 - places, places)
         names = {"item": "recent_items", "timestamp": "recent_timestamps"}
-        names |= {"value": "recent_values", "event_type": "recent_event_types"}
+        names |= {name: f"{RECENT}{name.removeprefix(OF_EVENTS)}" for name in events if name.startswith(OF_EVENTS)}
         return {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
 
 
@@ -112,7 +113,6 @@ def rank_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
         "candidates": tf.TensorSpec([None, None], tf.string, name="candidates"),
         "retrieval_scores": tf.TensorSpec([None, None], tf.float32, name="retrieval_scores"),
         "candidate_token_ids": tf.TensorSpec([None, None, None], tf.int32, name="candidate_token_ids"),
-        "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp"),
         **queries,
-        **request_features(train).specs,
+        **RequestFeatures.of(train).specs,
     }

@@ -19,7 +19,10 @@ from homefeed.models.ranking.ratings import fits as rating_fits
 from homefeed.models.ranking.ratings.scale import RatingScale
 from homefeed.models.ranking.ratings.taste import RatingTaste
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.feature_spec import bucket_edges, feature_spec
+from homefeed.models.shared.feature_spec import bucket_edges, context_spec, event_spec, feature_spec
+from homefeed.models.shared.local_time import LocalTime
+from homefeed.models.shared.prediction_points import RECENT
+from homefeed.models.shared.request_specs import OF_CONTEXT, OF_USERS
 from homefeed.models.text.heads import memories
 from homefeed.models.text.text_model import TextModel
 
@@ -49,21 +52,20 @@ class Ranker(keras.Model):
         self.text = text
         self.config = config
         self.scale = RatingScale.of(train)
-        known = {"recent_values": self.has_ratings, "recent_event_types": train.vocabularies.get("event_type")}
-        self._unused = {name for name, what in known.items() if not what}
         width = config.width
         self.items = ItemEncoder(catalogue, text.width, width, config.id_dropout, name="items")
         self.items.build()
         self.items.set_texts(text.items)
         spec = feature_spec(train.categorical, train.numeric, train.vocabularies, bucket_edges)
         self._users = FeatureEncoder(spec, width, name="users") if spec.names else None
-        self._event_types = self.add_weight(
-            name="event_type_embedding",
-            shape=(len(train.vocabularies.get("event_type", ())) + 2, width),
-            initializer="zeros",
-        )
+        # Values are read as ratings.
+        of_events = event_spec(train, bucket_edges).without("value")
+        self._event_features = FeatureEncoder(of_events, width, name="event_features") if of_events.names else None
+        context = context_spec(train, bucket_edges)
+        self._context = FeatureEncoder(context, width, name="context") if context.names else None
+        self._local_time = LocalTime(train.time_zone) if train.time_zone else None
         self._event = keras.layers.Dense(width, name="event")
-        self._recency = self.add_weight(name="recency_embedding", shape=(config.num_events,), initializer="zeros")
+        self._recency = self.add_weight(name="recency_embedding", shape=(config.max_events,), initializer="zeros")
         self._look_at_events = CandidateAttention(width, config.num_heads, name="look_at_events")
         self.has_queries = train.query_token_ids is not None
         if self.has_ratings:
@@ -113,7 +115,6 @@ class Ranker(keras.Model):
             [batch, num_candidates] float32 `list_logits`, of the order of a list; `text_logits`, the affinity of
             texts; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
         """
-        request = {name: tensor for name, tensor in request.items() if name not in self._unused}
         items = self._lookup(training)
         texts = self._texts(request)
         candidates = items(request["candidates"])
@@ -204,7 +205,7 @@ class Ranker(keras.Model):
         Returns:
             [batch, num_candidates] float32.
         """
-        rows = request["recent_items"][:, : self.config.num_events]
+        rows = request["recent_items"][:, : self.config.max_events]
         heads = self.text.heads
         wanted = heads.wanted_in(memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32)))
         if self.has_queries:
@@ -219,31 +220,37 @@ class Ranker(keras.Model):
         )
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = request["recent_items"][:, : self.config.num_events]
+        rows = request["recent_items"][:, : self.config.max_events]
         num_events = tf.shape(rows)[1]
         vectors = items(rows)
         extras = [vectors]
-        if "recent_values" in request:
-            values = request["recent_values"][:, :num_events]
+        if self.has_ratings:
+            values = request["recent_value"][:, :num_events]
             known, value = tf.cast(tf.math.is_finite(values), tf.float32), self.scale.standardised(values)
             extras += [value[..., None], known[..., None], vectors * value[..., None]]
-        if "recent_event_types" in request:
-            extras.append(tf.gather(self._event_types.value, request["recent_event_types"][:, :num_events]))
-        extras.append(event_features(request, self.config.num_events))
+        if self._event_features is not None:
+            names = self._event_features.spec.names
+            extras.append(self._event_features({n: request[f"{RECENT}{n}"][:, :num_events, None] for n in names}))
+        extras.append(event_features(request, self.config.max_events))
         bias = tf.tile(self._recency.value[None, :num_events], [tf.shape(rows)[0], 1])
         memory = vectors + self._event(tf.concat(extras, axis=-1))
         return memory, rows > 0, bias
 
     def _user(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
-        if self._users is None:
-            return tf.zeros_like(candidates)
-        user = self._users({name.removeprefix("user_"): value for name, value in request.items()})
-        return candidates * user[:, None, :]
+        """[batch, num_candidates, width]: each candidate beside who asks, and in which context."""
+        asks = tf.zeros_like(candidates[:, 0])
+        if self._users is not None:
+            asks += self._users({name.removeprefix(OF_USERS): value for name, value in request.items()})
+        if self._context is not None:
+            features = {} if self._local_time is None else self._local_time(request["timestamp"])
+            features |= {n: request[f"{OF_CONTEXT}{n}"] for n in self._context.spec.names if n not in features}
+            asks += self._context({name: column[:, None] for name, column in features.items()})
+        return candidates * asks[:, None, :]
 
     def _estimate(self, request: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         """[batch, num_candidates] expected ratings and their deviations, in deviations of all ratings."""
-        rows = request["recent_items"][:, : self.config.num_rated_events]
-        ratings = request["recent_values"][:, : self.config.num_rated_events]
+        rows = request["recent_items"][:, : self.config.max_rated_events]
+        ratings = request["recent_value"][:, : self.config.max_rated_events]
         fit = request.get("fit", tf.zeros_like(rows[:, 0]))
         user = self._user_design.in_graph({name.removeprefix("user_"): value for name, value in request.items()}, fit)
         mean, deviation = self._taste(fit, rows, ratings, user, request["candidates"])

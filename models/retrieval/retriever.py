@@ -72,7 +72,7 @@ class Retriever(tf.Module):
         """`retrieve`, also under TensorFlow Serving's default name, and those named after the methods below."""
         k = tf.TensorSpec([None], tf.int32, name="k")
         item_ids = tf.TensorSpec([None], tf.string, name="item_ids")
-        about_user = {**self._specs, "timestamp": tf.TensorSpec([None], tf.int64, name="timestamp")}
+        about_user = self._specs
         asked = {
             "query_token_ids": tf.TensorSpec([None, None], tf.int32, name="query_token_ids"),
             **self._filters.specs,
@@ -192,7 +192,7 @@ class Retriever(tf.Module):
     def _embed(self, rows: tf.Tensor, request: Tensors) -> tf.Tensor:
         """[batch, size] query embeddings after the last known event of each history."""
         batch, num_events = self._reader.last_events(rows, request, self._config.max_events)
-        batch |= {"now": request["timestamp"], **self._reader.user(request)}
+        batch |= {"now": request["timestamp"], **self._reader.context(request), **self._reader.user(request)}
         embedding = self._index.embed(batch["item"])[..., : self._config.width]
         states = two_tower.embed_queries(self._query_tower, batch, embedding)
         return tf.concat([tf.gather(states, num_events, batch_dims=1), self._embed_linear(rows)], axis=1)

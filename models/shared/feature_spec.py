@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.models.sequences import Sequences
+from homefeed.models.shared.local_time import POSITIONS
+
 Numbers = npt.NDArray[np.floating[Any]]
+Quantiles = Callable[[Numbers], tuple[float, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,10 @@ class FeatureSpec:
     def names(self) -> list[str]:
         """Every feature, in the order in which they are added up."""
         return [*self.vocabulary_sizes, *self.knots, *self.sizes]
+
+    def without(self, name: str) -> FeatureSpec:
+        """The others."""
+        return FeatureSpec(*({n: v for n, v in features.items() if n != name} for features in vars(self).values()))
 
     def to_config(self) -> dict[str, Any]:
         """Fit for JSON, as a layer's `get_config` must be."""
@@ -56,7 +64,7 @@ def feature_spec(
     categorical: Mapping[str, npt.NDArray[np.int32]],
     numeric: Mapping[str, npt.NDArray[np.float32]],
     vocabularies: Mapping[str, tuple[str, ...]],
-    quantiles: Callable[[Numbers], tuple[float, ...]] = quantile_knots,
+    quantiles: Quantiles = quantile_knots,
 ) -> FeatureSpec:
     """Describes the features of a Catalogue or of Sequences; a number that is never known is left out.
 
@@ -70,6 +78,21 @@ def feature_spec(
         knots={name: quantiles(column) for name, column in known.items() if column.shape[1] == 1},
         sizes={name: column.shape[1] for name, column in known.items() if column.shape[1] > 1},
     )
+
+
+def event_spec(train: Sequences, quantiles: Quantiles = quantile_knots) -> FeatureSpec:
+    """The features of events, as training knows them."""
+    columns = {kind: getattr(train, f"event_{kind}") for kind in ("categorical", "numeric")}
+    categorical, numeric = ({name: array[:, None] for name, array in named.items()} for named in columns.values())
+    return feature_spec(categorical, numeric, train.event_vocabularies, quantiles)
+
+
+def context_spec(train: Sequences, quantiles: Quantiles = quantile_knots) -> FeatureSpec:
+    """The features of a request's context: those of an event that are known beforehand, and local time."""
+    events = event_spec(train, quantiles)
+    sizes = {name: size for name, size in events.vocabulary_sizes.items() if name in train.context_names}
+    knots = {name: values for name, values in events.knots.items() if name in train.context_names}
+    return FeatureSpec(sizes | (POSITIONS if train.time_zone else {}), knots, {})
 
 
 def _quantiles(numbers: Numbers, shares: Numbers, method: Any) -> tuple[float, ...]:

@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.request_specs import OF_CONTEXT
+
+RECENT = "recent_"
+"""What the names of inputs about the newest events begin with; they stand newest first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +71,10 @@ def features(sequences: Sequences, points: PredictionPoints, num_events: int) ->
 
     Returns:
         `recent_items` [num_points, num_events] int32 catalogue rows, newest first, 0 for none; aligned with it
-        `recent_values` float32 (NaN), `recent_event_types` int32 and `recent_timestamps` int64, 0 for none;
-        `timestamp` [num_points] int64, the event's that comes; where the data has queries `query_token_ids`
-        [num_points, query_tokens] int32, what was searched for before it; `user_<feature>` [num_points, …].
+        `recent_timestamps` int64, 0 for none, and `recent_<feature>` int32 or float32, 0 or NaN for none; of the
+        event that comes `timestamp` [num_points] int64, `context_<feature>` [num_points] and, where the data has
+        queries, `query_token_ids` [num_points, query_tokens] int32, what was searched for before it; and
+        `user_<feature>` [num_points, …].
     """
     positions = points.cut[:, None] - 1 - np.arange(num_events)
     known = positions >= sequences.row_splits[points.row][:, None]
@@ -77,11 +82,13 @@ def features(sequences: Sequences, points: PredictionPoints, num_events: int) ->
     coming = np.minimum(points.cut, len(sequences.timestamp) - 1)
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "recent_items": np.where(known, sequences.item_index[positions], 0).astype(np.int32),
-        "recent_values": np.where(known, sequences.value[positions], np.nan).astype(np.float32),
-        "recent_event_types": np.where(known, sequences.event_type_index[positions], 0).astype(np.int32),
         "recent_timestamps": np.where(known, sequences.timestamp[positions], 0).astype(np.int64),
         "timestamp": sequences.timestamp[coming],
     }
+    for name, column in sequences.event_features.items():
+        nothing = column.dtype.type(np.nan if np.issubdtype(column.dtype, np.floating) else 0)
+        arrays[f"{RECENT}{name}"] = np.where(known, column[positions], nothing)
+    arrays |= {f"{OF_CONTEXT}{name}": sequences.event_features[name][coming] for name in sequences.context_names}
     if sequences.query_token_ids is not None and len(sequences.timestamp):
         arrays["query_token_ids"] = sequences.query_token_ids[coming]
     for name, table in (*sequences.categorical.items(), *sequences.numeric.items()):

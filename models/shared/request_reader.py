@@ -8,25 +8,31 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from homefeed.models.shared.request_specs import RequestFeatures
+from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS, OF_USERS, RequestFeatures
 from homefeed.models.shared.string_table import StringTable, vocabulary_table
 
 Tensors = Mapping[str, tf.Tensor]
 
 
 class RequestReader(tf.Module):
-    """Knows the strings of the catalogue and of the users' features.
+    """Knows the strings of the catalogue and of the features of events, requests and users.
 
     Args:
         item_ids: [num_rows] object (bytes), as in Catalogue; row 0 is none.
-        features: what a request may say of a user.
+        features: what a request says.
     """
 
     def __init__(self, item_ids: npt.NDArray[np.object_], features: RequestFeatures):
         super().__init__(name="request_reader")
         self.items = StringTable(item_ids[1:].tolist(), first=1)
-        self._event_types = vocabulary_table(features.vocabularies.get("event_type", ()))
-        self._users = {name: vocabulary_table(features.vocabularies[name]) for name in features.categorical}
+        named = {OF_EVENTS: features.event_vocabularies, OF_CONTEXT: features.event_vocabularies}
+        named[OF_USERS] = features.vocabularies
+        self._tables = {
+            f"{prefix}{name}": vocabulary_table(strings)
+            for prefix, vocabularies in named.items()
+            for name, strings in vocabularies.items()
+            if f"{prefix}{name}" in features.inputs
+        }
 
     def last_events(
         self, rows: tf.Tensor, request: Tensors, max_events: int
@@ -35,44 +41,48 @@ class RequestReader(tf.Module):
 
         Args:
             rows: [batch, num_places] int32, what `items` makes of `history`; 0: none, or unknown.
-            request: `history_timestamp` and, where the model knows them, `history_value` and `history_event_type`.
+            request: `history_timestamp`, and `history_<feature>` as the model knows them.
             max_events: how many to keep at most.
 
         Returns:
-            `item` int32, `timestamp` int64, `value` float32 and `event_type` int32, all [batch, n], oldest first; n,
-            at least 1, is the largest number of events kept in the batch; behind a row's last event is 0, or NaN for
-            a value. And [batch] int32, how many events a row has.
+            `item` int32, `timestamp` int64, and `history_<feature>`, int32 positions or float32, all [batch, n],
+            oldest first; n, at least 1, is the largest number of events kept in the batch; behind a row's last event
+            is 0, or NaN for a number. And [batch] int32, how many events a row has.
         """
         places, num_events = last_places(rows > 0, max_events)
         inside = tf.sequence_mask(num_events, tf.shape(places)[1])
-        columns = {
-            "item": (rows, 0),
-            "timestamp": (request["history_timestamp"], 0),
-            "value": (request.get("history_value", tf.fill(tf.shape(rows), np.float32(np.nan))), np.nan),
-            "event_type": (self._read_event_types(rows, request), 0),
-        }
+        columns = {"item": rows, "timestamp": request["history_timestamp"]}
+        columns |= {name: column for name, column in self._read(OF_EVENTS, request).items() if name not in _KNOWN}
         # One more place, to which an empty history points.
-        padded = {name: (tf.pad(column, ((0, 0), (0, 1))), none) for name, (column, none) in columns.items()}
+        padded = {name: tf.pad(column, ((0, 0), (0, 1))) for name, column in columns.items()}
         events = {
-            name: tf.where(inside, tf.gather(column, places, batch_dims=1), tf.cast(none, column.dtype))
-            for name, (column, none) in padded.items()
+            name: tf.where(inside, tf.gather(column, places, batch_dims=1), _unknown(column))
+            for name, column in padded.items()
         }
         return events, num_events
 
+    def context(self, request: Tensors) -> dict[str, tf.Tensor]:
+        """`context_<feature>`: [batch] int32 positions, or float32 numbers as they are."""
+        return self._read(OF_CONTEXT, request)
+
     def user(self, request: Tensors) -> dict[str, tf.Tensor]:
         """`user_<feature>`: [batch, num_values] int32 positions, or [batch, size] float32 numbers as they are."""
-        features = {}
-        for name, column in request.items():
-            if name.startswith("user_"):
-                column = column[:, None] if len(column.shape) == 1 else column
-                table = self._users.get(name.removeprefix("user_"))
-                features[name] = table.lookup(column) if table else column
-        return features
+        features = self._read(OF_USERS, request)
+        return {name: column[:, None] if len(column.shape) == 1 else column for name, column in features.items()}
 
-    def _read_event_types(self, rows: tf.Tensor, request: Tensors) -> tf.Tensor:
-        if "history_event_type" not in request:
-            return tf.zeros_like(rows)
-        return self._event_types.lookup(request["history_event_type"])
+    def _read(self, prefix: str, request: Tensors) -> dict[str, tf.Tensor]:
+        columns = {name: column for name, column in request.items() if name.startswith(prefix)}
+        return {
+            name: self._tables[name].lookup(column) if name in self._tables else column
+            for name, column in columns.items()
+        }
+
+
+_KNOWN = ("history_timestamp",)  # Read by another name.
+
+
+def _unknown(column: tf.Tensor) -> tf.Tensor:
+    return tf.constant(np.nan if column.dtype.is_floating else 0, column.dtype)
 
 
 def last_places(present: tf.Tensor, max_events: int) -> tuple[tf.Tensor, tf.Tensor]:

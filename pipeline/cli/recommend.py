@@ -16,9 +16,9 @@ from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.batch import read_requests, recommend_all
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
-from homefeed.serving.profiles import FILE_NAME, ProfileStore
+from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.queries import query_tokenizer
-from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender
+from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommender
 from homefeed.serving.releases import Releases
 
 
@@ -30,7 +30,7 @@ def recommend(
         str | None, typer.Option(help="Item ids, oldest first, by comma; replaces the stored history.")
     ] = None,
     query: Annotated[str, typer.Option(help="Text to search for; needs --root, for the vocabulary.")] = "",
-    k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    k: Annotated[int, typer.Option("-k", min=1)] = 10,
     as_json: Json = False,
 ) -> None:
     """Print the best items for a user, with the titles and the history they follow from."""
@@ -38,7 +38,7 @@ def recommend(
         raise typer.BadParameter("give --root, --server or both")
     if query and root is None:
         raise typer.BadParameter("--query needs --root, where the vocabulary is")
-    profiles = ProfileStore(RunRoot(root).serving / FILE_NAME) if root else None
+    profiles = ProfileStore(RunRoot(root).profiles) if root else None
     request = profiles.get(user) if profiles else Request(user)
     if history is not None:
         events = [Event(item_id) for item_id in history.split(",") if item_id]
@@ -61,8 +61,8 @@ def batch_recommend(
     as_json: Json = False,
 ) -> None:
     """Recommend for every user of a file."""
-    recommender = Recommender(_predictor(root, None), num_candidates=max(100, k))
-    profiles = ProfileStore(RunRoot(root).serving / FILE_NAME)
+    recommender = Recommender(_predictor(root, None))
+    profiles = ProfileStore(RunRoot(root).profiles)
     staging = out.with_name(f".{out.name}.tmp")
     count = 0
     with users.open(encoding="utf-8") as lines, staging.open("w", encoding="utf-8") as file:
@@ -76,15 +76,11 @@ def batch_recommend(
 def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
     if server is not None:
         predictor = GrpcPredictor(server)
-        for model in (RETRIEVAL, RANKING):
-            predictor.client.wait_until_available(model, timeout_seconds=60)
+        predictor.client.wait_until_available(FUSED, timeout_seconds=60)
         return predictor
     assert root is not None
     releases = Releases(RunRoot(root).pushed())
-    version = releases.stable()
-    # The fused model holds the other two.
-    models = (FUSED,) if FUSED in releases.models() else (RETRIEVAL, RANKING)
-    return LocalPredictor({name: pathlib.Path(releases.path(name, version)) for name in models})
+    return LocalPredictor({FUSED: pathlib.Path(releases.path(FUSED, releases.stable()))})
 
 
 def _tokenizer(root: pathlib.Path) -> Callable[[str], Any]:

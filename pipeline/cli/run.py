@@ -38,7 +38,7 @@ def run(
     name = load_dataset(data).name
     dag = recommender(DatasetDir(data.resolve()))
     place = RunRoot(root.resolve())
-    configs = load_config(dag, config, settings or (), {"pusher": {"serving_dir": str(place.serving)}})
+    configs = load_config(dag, config, settings or (), place.defaults())
     observer = silent if as_json else progress
     steps = run_pipeline(dag, configs, place.path, name=name, observer=observer, until=until, metadata=metadata)
     if as_json:

@@ -39,7 +39,7 @@ def tune(
         num_trials=trials,
         file=config,
         settings=settings or (),
-        defaults={"pusher": {"serving_dir": str(place.serving)}},
+        defaults=place.defaults(),
         metadata=metadata,
         seed=seed,
         finished=(lambda trial: None) if as_json else _say,

@@ -16,6 +16,7 @@ from typing import Any
 
 from homefeed.pipeline.loop.spans_gate import Verdict, read_verdicts, to_json
 from homefeed.pipeline.runner.errors import RunError
+from homefeed.pipeline.runner.root import RunRoot
 
 
 class Ledger:
@@ -25,10 +26,8 @@ class Ledger:
         RunError: the file is not what a retraining wrote.
     """
 
-    FILE = "retraining.json"
-
     def __init__(self, root: pathlib.Path) -> None:
-        self._file = root / self.FILE
+        self._file = RunRoot(root).ledger
         self._content = _read(self._file)
 
     @property
@@ -62,7 +61,7 @@ class Ledger:
 
     def _write(self) -> None:
         """In one step: a crash leaves the old one or the new one."""
-        folder, prefix = self._file.parent, f".{self.FILE}."
+        folder, prefix = self._file.parent, f".{self._file.name}."
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=prefix, delete=False, encoding="utf-8") as file:
             json.dump(self._content, file, ensure_ascii=False, indent=2)
         os.replace(file.name, self._file)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 from homefeed.components.artifacts.types import Model
 from homefeed.components.transform.refresh import catalogue_for
@@ -17,7 +19,7 @@ from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.profiles import FILE_NAME, update_titles
-from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
+from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
 
 
@@ -46,7 +48,7 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         RunError: nothing has been pushed yet.
         DatasetError: the items table cannot be read.
     """
-    model, num_candidates = _pushed_model(root, metadata)
+    model = _pushed_model(root, metadata)
     snapshot = Snapshot.load(model.snapshot_dir)
     catalogue = catalogue_for(snapshot, data_dir)
     with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
@@ -55,32 +57,27 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
-        fusing = {
-            "num_candidates": num_candidates,
-            "new_texts": {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows},
-        }
-        version = _publish(saved_model, fused, fusing, RunRoot(root).serving, titles)
+        new_texts = {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows}
+        version = _publish(saved_model, fused, new_texts, RunRoot(root).serving, titles)
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
     return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
 
 
-def _pushed_model(root: pathlib.Path, metadata: str | None) -> tuple[Model, int]:
-    """The retrieval model that was pushed last, as RetrievalTrainer left it, and the fused model's candidates."""
+def _pushed_model(root: pathlib.Path, metadata: str | None) -> Model:
+    """The retrieval model that was pushed last, as RetrievalTrainer left it."""
     store = MetadataStore(metadata or str(RunRoot(root).recorded()))
     pushed = store.latest("PushedModel")
     made = store.producer(pushed) if pushed else None
     if made is None:
         raise RunError(f"no model of {root} has been pushed yet: `homefeed run --root {root}` pushes one")
     _, inputs = made
-    fuser = store.producer(inputs["fused_model"])
-    config = json.loads(fuser[0].properties["config"]) if fuser else {}
-    return Model(inputs["retrieval_model"].path), config.get("num_candidates", 100)
+    return Model(inputs["retrieval_model"].path)
 
 
 def _publish(
     retrieval: pathlib.Path,
     fused: pathlib.Path,
-    fusing: dict[str, Any],
+    new_texts: Mapping[bytes, npt.NDArray[np.int32]],
     serving_dir: pathlib.Path,
     titles: dict[str, str],
 ) -> int:
@@ -90,7 +87,7 @@ def _publish(
     now = {name: pathlib.Path(releases.path(name, stable)) for name in releases.models()}
     models = {RETRIEVAL: retrieval, RANKING: now[RANKING]}
     if FUSED in now:
-        Fused(retrieval, now[RANKING], **fusing).save(fused)
+        Fused(retrieval, now[RANKING], num_candidates_of(now[FUSED]), new_texts).save(fused)
         models[FUSED] = fused  # Last: who finds its version finds that of its parts too.
     update_titles(serving_dir / FILE_NAME, titles)
     # The inputs are what they were, so that the requests of before warm up the new models too.

@@ -72,7 +72,8 @@ def retrain(
         RunError: another retraining is at work on the root.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".retrain.lock", f"another retraining is at work on {root}; it will do what there is to do"):
+    refusal = f"another retraining is at work on {root}; it will do what there is to do"
+    with locked(RunRoot(root).retraining_lock, refusal):
         return _Retraining(data, root, options, observer, config_file, tuple(settings), metadata).run()
 
 
@@ -146,7 +147,7 @@ class _Retraining:
 
     def _configs(self, spans: str = "", base: str = "") -> dict[str, Any]:
         defaults: dict[str, dict[str, Any]] = {
-            "pusher": {"serving_dir": str(RunRoot(self.root).serving)},
+            **RunRoot(self.root).defaults(),
             "example_gen": {"spans": spans},
             # The gate has judged every span; what the pipeline compares may be weeks apart.
             "example_validator": {"baseline_spans": 0},

@@ -17,6 +17,7 @@ from homefeed.components.drift.compare import run_drift
 from homefeed.components.drift.findings import Finding
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import spans, tables
 from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, load_dataset
 
@@ -120,9 +121,9 @@ class Gate:
     def _drift(self, last_good: str, span: str) -> tuple[list[str], list[str]]:
         """What drifted at all, and by so much that it speaks against the span; a page of it is kept."""
         report = run_drift(f"{self.data}@{last_good}", f"{self.data}@{span}")
-        folder = self.root / "spans"
-        folder.mkdir(parents=True, exist_ok=True)
-        report.write(html_path=folder / f"{span}.drift.html")
+        page = RunRoot(self.root).drift_page(span)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        report.write(html_path=page)
         found = [finding for finding in report.drifted if finding.feature not in NEW_EVERY_SPAN]
         reasons = [
             f"{one.feature}: {one.measure} to span {last_good} is {one.value:.3f}, over {self._bearable(one):.3f}"

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from homefeed.components.artifacts.types import Artifact, Gate, GateClosed
+from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.dag import Channel, Dag, Node
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
-
-STAGING = ".staging"
+from homefeed.schemas.words import near
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +71,20 @@ def run_pipeline(
 
     Raises:
         GateClosed: a component's verdict stopped the run; its artifact is kept and named in the metadata.
-        RunError: another run is using the root, or there is no component `until`.
+        RunError: another run is using the root.
+        ConfigError: there is no component `until`.
     """
     nodes = _up_to(dag, until)
+    place = RunRoot(root)
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".lock", f"another run is using {root}; wait for it, or choose another --root"):
-        store = MetadataStore(metadata or str(RunRoot(root).metadata))
-        shutil.rmtree(root / STAGING, ignore_errors=True)
+    with locked(place.lock, f"another run is using {root}; wait for it, or choose another --root"):
+        store = MetadataStore(metadata or str(place.metadata))
+        shutil.rmtree(place.staging, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
         steps = []
         for node in nodes:
             with observer(node.component.title) as finished:
-                step, outputs = _run_node(node, configs[node.name], produced, store, root, name)
+                step, outputs = _run_node(node, configs[node.name], produced, store, place, name)
                 produced |= {(node.name, output): value for output, value in outputs.items()}
                 finished(step)
             steps.append(step)
@@ -96,7 +98,7 @@ def _up_to(dag: Dag, until: str | None) -> list[Node]:
         return dag.nodes
     wanted = until if until in names else next((n.name for n in dag.nodes if n.component.title == until), None)
     if wanted is None:
-        raise RunError(f"there is no component {until!r}; there are {', '.join(names)}")
+        raise ConfigError(f"--until: there is no component {until!r}{near(until, names)}")
     return dag.nodes[: names.index(wanted) + 1]
 
 
@@ -105,7 +107,7 @@ def _run_node(
     config: Any,
     produced: Mapping[tuple[str, str], _Produced],
     store: MetadataStore,
-    root: pathlib.Path,
+    root: RunRoot,
     pipeline: str,
 ) -> tuple[Step, dict[str, _Produced]]:
     sources = node.inputs | node.component.config_inputs(config)
@@ -162,10 +164,10 @@ def _from_cache(node: Node, key: str, store: MetadataStore) -> dict[str, _Produc
 
 
 def _execute(
-    node: Node, config: Any, inputs: Mapping[str, _Produced], root: pathlib.Path, key: str
+    node: Node, config: Any, inputs: Mapping[str, _Produced], root: RunRoot, key: str
 ) -> tuple[str, dict[str, _Produced]]:
     component = node.component
-    staging = root / STAGING / uuid.uuid4().hex
+    staging = root.staging / uuid.uuid4().hex
     staging.mkdir(parents=True)
     types = component.output_types
     outputs = component.outputs(**{name: type_(staging / name) for name, type_ in types.items()})
@@ -174,7 +176,7 @@ def _execute(
     missing = [name for name in types if not (staging / name).is_dir()]
     if missing:
         raise RunError(f"{component.title} finished without writing its outputs {missing}")
-    final = root / "artifacts" / component.title / key
+    final = root.artifacts / component.title / key
     _publish(staging, final)
     artifacts = {name: type_(final / name) for name, type_ in types.items()}
     return summary, {name: _Produced(artifact, artifact.digest()) for name, artifact in artifacts.items()}

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 
 from homefeed.pipeline.runner.errors import RunError
+from homefeed.serving.profiles import FILE_NAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,48 @@ class RunRoot:
         return self.path / "serving"
 
     @property
+    def profiles(self) -> pathlib.Path:
+        """What is known of users where models are served."""
+        return self.serving / FILE_NAME
+
+    @property
     def metadata(self) -> pathlib.Path:
         """ML Metadata, in SQLite."""
         return self.path / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> pathlib.Path:
+        """`<Component>/<cache key>/<output>` of every execution that has finished."""
+        return self.path / "artifacts"
+
+    @property
+    def staging(self) -> pathlib.Path:
+        """What a component writes until it has finished; on the same disk as the artifacts."""
+        return self.path / ".staging"
+
+    @property
+    def lock(self) -> pathlib.Path:
+        """Held by the run that is at work."""
+        return self.path / ".lock"
+
+    @property
+    def retraining_lock(self) -> pathlib.Path:
+        """Held by the retraining that is at work."""
+        return self.path / ".retrain.lock"
+
+    @property
+    def ledger(self) -> pathlib.Path:
+        """What a later retraining must know."""
+        return self.path / "retraining.json"
+
+    @property
+    def studies(self) -> pathlib.Path:
+        """Searches for hyper-parameters, in SQLite."""
+        return self.path / "tune.sqlite"
+
+    def drift_page(self, span: str) -> pathlib.Path:
+        """How a span differs from the last good one, for people."""
+        return self.path / "spans" / f"{span}.drift.html"
 
     def pushed(self) -> pathlib.Path:
         """`serving`, after something was pushed.
@@ -47,3 +87,7 @@ class RunRoot:
         if not self.metadata.is_file():
             raise RunError(f"{self.path} holds no run yet: `homefeed run --root {self.path}` makes one")
         return self.metadata
+
+    def defaults(self) -> dict[str, dict[str, str]]:
+        """What the place decides of the configuration: component → field → value."""
+        return {"pusher": {"serving_dir": str(self.serving)}}

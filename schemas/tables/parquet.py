@@ -108,10 +108,8 @@ def _check(file: File, name: str, found: pa.DataType, wanted: Kind) -> None:
 
     inner = found.value_type if _is_list(found) else found
     if pa.types.is_struct(inner):
-        fields = [field.name for field in inner]
-        why = (
-            f"holds structs ({', '.join(fields)}); name one of their fields in `columns`, such as {name}.{fields[0]}"
-        )
+        fields = sorted((not pa.types.is_string(field.type), field.name) for field in inner)  # Texts before numbers.
+        why = f"holds structs; name one of their fields in `columns`: {', '.join(f'{name}.{f}' for _, f in fields)}"
     elif pa.types.is_nested(inner):
         why = f"holds {found}; expected one value, or a list of them"
     elif _is_list(found) and wanted not in ("categories", "embedding"):

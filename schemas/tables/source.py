@@ -17,7 +17,8 @@ from homefeed.schemas.tables.files import COMPRESSIONS, File, Found, find_files
 from homefeed.schemas.tables.rows import Batch
 from homefeed.schemas.tables.streams import open_file
 
-HEAD_BYTES = 1 << 20  # Of each file, that tell the units of its times.
+HEAD_BYTES = 1 << 20  # Of a table, that tell the units of its times; the rest is held to them.
+MIN_HEAD_BYTES = 1 << 16  # Of each of its files.
 COMPRESSION_RATIO = 4  # Of text, for guessing how much a compressed file holds.
 
 
@@ -71,6 +72,7 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
     table, features = dataset.table(name), dataset.features(name)
     found = find_files(data_dir, table, name, wanted_spans)
     required = _required(table, features)
+    num_bytes = max(HEAD_BYTES // len(found.files), MIN_HEAD_BYTES)
     present: set[str] = set()
     counts: defaultdict[str, Counter[Unit]] = defaultdict(Counter)
     for file in found.files:
@@ -78,7 +80,7 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
         if file.format != "jsonl":  # Where each row has its own columns.
             _check_columns(name, table, required, columns, file)
         present |= columns
-        for column, counted in _count_units(file, table, features).items():
+        for column, counted in _count_units(file, table, features, num_bytes).items():
             counts[column] += counted
     declared = {table.columns.get(column, column) for column in {*table.features, *table.columns} & features.keys()}
     _check_columns(name, table, required | declared, present, found.files[0])
@@ -113,15 +115,17 @@ def _columns(file: File, table: Table, features: Mapping[str, Feature]) -> set[s
     return {*names, *(name for name, _ in file.partitions)}
 
 
-def _count_units(file: File, table: Table, features: Mapping[str, Feature]) -> dict[str, Counter[Unit]]:
+def _count_units(
+    file: File, table: Table, features: Mapping[str, Feature], num_bytes: int
+) -> dict[str, Counter[Unit]]:
     """As `count_units`, of the beginning of a file."""
     undeclared = {n: f for n, f in features.items() if f.kind == "timestamp" and f.unit is None}
     if not undeclared:
         return {}
     with open_file(file, table.encoding) as stream:
         if file.format != "parquet":
-            head = stream.read(HEAD_BYTES)
-            stream = io.BytesIO(head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1])
+            head = stream.read(num_bytes)
+            stream = io.BytesIO(head if len(head) < num_bytes else head[: head.rfind(b"\n") + 1])
         first = next(read_raw(stream, file, table, undeclared), None)
         return {} if first is None else count_units(first, table, undeclared)
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -167,9 +168,15 @@ class ServerCore:
         """The status of every version of a model seen since the start, highest first."""
         return self._manager.statuses(name)
 
-    def stop(self) -> None:
-        """Stops following changes and unloads everything, after the requests in flight."""
+    def stop(self, seconds: float) -> bool:
+        """Stops following changes and unloads everything, after the requests in flight.
+
+        Returns:
+            Whether that was done in time.
+        """
         self._stopped.set()
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
-        self._manager.stop()
+            thread.join(deadline - time.monotonic())
+        stopped = self._manager.stop(deadline - time.monotonic())
+        return stopped and not any(thread.is_alive() for thread in self._threads)

@@ -46,7 +46,7 @@ class Flags:
         False, "Take them from <version>/batching_params.pbtxt; a version without the file is not batched."
     )
     monitoring_config_file: str = _flag("", "MonitoringConfig in text format: Prometheus metrics.")
-    ssl_config_file: str = _flag("", "SSLConfig in text format: TLS on the gRPC port.")
+    ssl_config_file: str = _flag("", "SSLConfig in text format: TLS on the gRPC and REST ports.")
     grpc_channel_arguments: str = _flag("", "Comma-separated key=value arguments of the gRPC server.")
     grpc_max_threads: int = _flag(4 * _NUM_CPUS, "Threads that work on gRPC requests.")
     tensorflow_session_parallelism: int = _flag(0, "Threads inside and between ops of one model; 0: automatic.")
@@ -57,9 +57,9 @@ class Flags:
     enable_signature_method_name_check: bool = _flag(False, "Refuse a signature whose method_name is another API's.")
     enable_serialization_as_tensor_content: bool = _flag(False, "Answer with tensor_content, not typed fields.")
     allow_file_system_ops: bool = _flag(
-        False, "Load models whose graph reads or writes files while it runs. (homefeed's own flag)"
+        False, "Load models with ops that are not known to be harmless. (homefeed's own flag)"
     )
-    max_message_bytes: int = _flag(2**31 - 1, "Largest request and answer, in bytes. (homefeed's own flag)")
+    max_message_bytes: int = _flag(16 * 2**20, "Largest request, in bytes, unpacked. (homefeed's own flag)")
     version: bool = _flag(False, "Print the version and exit.")
     # Taken so that no command line of the reference is refused; nothing here has these parts.
     flush_filesystem_caches: bool = _flag(True, "Accepted, without effect.")

@@ -1,31 +1,24 @@
 """Puts the parts together: start, ports, shutdown."""
 
-import concurrent.futures
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
 
-import grpc
-
 from homefeed.serving.model_server import config, flags
-from homefeed.serving.model_server.api import grpc_api, tls
-from homefeed.serving.model_server.api.http_server import HttpServer
-from homefeed.serving.model_server.api.rest import RestApi
 from homefeed.serving.model_server.core import ServerCore
-from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
+from homefeed.serving.model_server.errors import StatusError, invalid_argument
 from homefeed.serving.model_server.execution.c_api import tensorflow_version
+from homefeed.serving.model_server.intake import raise_file_limit
 from homefeed.serving.model_server.loading.saved_model import ModelLoader
-from homefeed.serving.model_server.messages import MonitoringConfig
 from homefeed.serving.model_server.metrics import Metrics
-from homefeed.serving.model_server.observation import Observer
+from homefeed.serving.model_server.network import Network
 
-# Threads of gRPC's pool wait while TensorFlow computes, and a batch can only hold requests that have a thread.
-_MIN_GRPC_THREADS = 64
-_SHUTDOWN_GRACE_SECONDS = 30.0
-_PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+# For the requests in flight, and as long again for the models; orchestrators kill after 30 seconds.
+_GRACE_SECONDS = 12.0
 _logger = logging.getLogger(__name__)
 
 
@@ -47,10 +40,9 @@ class ModelServer:
         _check(server_flags)
         self._flags = server_flags
         self.stopping = threading.Event()
-        self._metrics = Metrics()
-        self._core = ServerCore(server_flags, ModelLoader(server_flags, self._metrics), self.stopping)
-        self._grpc_server: grpc.Server | None = None
-        self._http_server: HttpServer | None = None
+        metrics = Metrics()
+        self._core = ServerCore(server_flags, ModelLoader(server_flags, metrics), self.stopping)
+        self._network = Network(server_flags, self._core, metrics, _GRACE_SECONDS)
         self.grpc_port = 0
 
     def start(self) -> None:
@@ -60,65 +52,18 @@ class ModelServer:
             StatusError: wrong configuration, a model that cannot be loaded, a port that is taken.
         """
         self._core.start(config.from_flags(self._flags))
-        if self.stopping.is_set():
-            return
-        grpc_server = self._build_grpc_server()
-        if self._flags.rest_api_port and self._flags.rest_api_port == self._flags.port:
-            _logger.error("The REST API is left out: --rest_api_port is the same as --port.")
-        elif self._flags.rest_api_port:
-            self._http_server = self._build_http_server()
-            self._http_server.start()
-            _logger.info("Exporting HTTP/REST API at:%s:%d ...", self._flags.host, self._flags.rest_api_port)
-        grpc_server.start()
-        self._grpc_server = grpc_server
-        _logger.info("Running gRPC ModelServer at %s:%d ...", self._flags.host, self.grpc_port)
+        if not self.stopping.is_set():
+            self.grpc_port = self._network.start()
 
-    def _build_grpc_server(self) -> grpc.Server:
-        threads = max(self._flags.grpc_max_threads, _MIN_GRPC_THREADS)
-        server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(threads, "grpc"), options=_grpc_options(self._flags)
-        )
-        grpc_api.add_services(server, self._core, self._flags, Observer(self._metrics, "GRPC"))
-        try:
-            self._bind(server)
-        except RuntimeError as error:
-            raise StatusError(Code.UNKNOWN, f"Error binding to the gRPC address: {error}") from error
-        return server
+    def stop(self) -> bool:
+        """Takes no new request, finishes those in flight, and frees everything.
 
-    def _bind(self, server: grpc.Server) -> None:
-        address = f"{self._flags.host}:{self._flags.port}"
-        if self._flags.port and self._flags.ssl_config_file:
-            credentials = tls.server_credentials(self._flags.ssl_config_file)
-            self.grpc_port = server.add_secure_port(address, credentials)
-        elif self._flags.port:
-            self.grpc_port = server.add_insecure_port(address)
-        if self._flags.grpc_socket_path:
-            server.add_insecure_port(f"unix:{self._flags.grpc_socket_path}")
-
-    def _build_http_server(self) -> HttpServer:
-        metrics_path = ""
-        if self._flags.monitoring_config_file:
-            prometheus = config.read_text_proto(
-                self._flags.monitoring_config_file, MonitoringConfig
-            ).prometheus_config
-            metrics_path = (prometheus.path or _PROMETHEUS_PATH) if prometheus.enable else ""
-        api = RestApi(self._core, self._flags, Observer(self._metrics, "REST"), metrics_path, self._metrics.text)
-        return HttpServer(
-            api,
-            self._flags.host,
-            self._flags.rest_api_port,
-            self._flags.rest_api_num_threads,
-            self._flags.max_message_bytes,
-        )
-
-    def stop(self) -> None:
-        """Takes no new request, finishes those in flight, and frees everything."""
+        Returns:
+            Whether all came to its end; a load or a request that hangs is not waited for without a limit.
+        """
         self.stopping.set()
-        if self._grpc_server:
-            self._grpc_server.stop(_SHUTDOWN_GRACE_SECONDS).wait()
-        if self._http_server:
-            self._http_server.stop()
-        self._core.stop()
+        self._network.stop()
+        return self._core.stop(_GRACE_SECONDS)
 
 
 def _check(server_flags: flags.Flags) -> None:
@@ -130,19 +75,6 @@ def _check(server_flags: flags.Flags) -> None:
         raise invalid_argument(
             "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
         )
-
-
-def _grpc_options(server_flags: flags.Flags) -> list[tuple[str, Any]]:
-    options: list[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", server_flags.max_message_bytes),
-        ("grpc.max_send_message_length", server_flags.max_message_bytes),
-        # Two servers on one port would share the requests at random.
-        ("grpc.so_reuseport", 0),
-    ]
-    for argument in filter(None, server_flags.grpc_channel_arguments.split(",")):
-        key, _, value = argument.partition("=")
-        options.append((key, int(value) if value.lstrip("-").isdigit() else value))
-    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"Unknown arguments: {' '.join(unknown)}\n{flags.usage('homefeed-model-server')}", flush=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s] %(message)s")
+    threading.excepthook = _end_with_a_thread
+    raise_file_limit()
     try:
         return _run(ModelServer(server_flags))
     except StatusError as error:
@@ -172,5 +106,14 @@ def _run(server: ModelServer) -> int:
         server.start()
         server.stopping.wait()
     finally:
-        server.stop()
+        if not server.stop():
+            # Python would wait for the threads that hang.
+            _logger.error("A load or a request did not come to its end; the process ends without it.")
+            os._exit(0)
     return 0
+
+
+def _end_with_a_thread(failure: Any) -> None:
+    """A thread that broke down is missing from then on: whoever watches over the process starts it anew."""
+    _logger.critical("A thread broke down.", exc_info=(failure.exc_type, failure.exc_value, failure.exc_traceback))
+    os._exit(1)

@@ -26,7 +26,7 @@ def save_transformed(
     transformed.save_catalogue(graph, catalogue)
     transformed.save_wordpiece(graph, VOCABULARY)
     transformed.save_bert_preset(graph, preset)
-    transformed.save_user_vocabularies(graph, train.vocabularies)
+    transformed.save_request(graph, train)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", evaluation)
     return graph, examples
@@ -35,19 +35,19 @@ def save_transformed(
 def without(sequences: Sequences, *names: str) -> Sequences:
     """The sequences without values, event types, users' features, dislikes or queries."""
     changes = {
-        "value": {"value": sequences.value * float("nan")},
-        "event_type": {
-            "event_type_index": sequences.event_type_index * 0,
-            "vocabularies": {**sequences.vocabularies, "event_type": ()},
-        },
-        "users": {"categorical": {}, "numeric": {}},
+        "value": {"event_numeric": {}},
+        "event_type": {"event_categorical": {}, "event_vocabularies": {}},
+        "users": {"categorical": {}, "numeric": {}, "vocabularies": {}},
         "dislikes": {"positive": sequences.positive | True},
         "likes": {"positive": sequences.positive & False},
         "queries": {"query_token_ids": None},
     }
+    gone = {"value": "history_value", "event_type": "history_event_type", "users": "user_"}
+    lost = tuple(gone[name] for name in names if name in gone)
+    inputs = {name: spec for name, spec in sequences.inputs.items() if not lost or not name.startswith(lost)}
     for name in names:
         sequences = dataclasses.replace(sequences, **changes[name])  # type: ignore[arg-type]
-    return sequences
+    return dataclasses.replace(sequences, inputs=inputs)
 
 
 def text_model(catalogue: Catalogue) -> TextModel:

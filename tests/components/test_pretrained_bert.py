@@ -33,6 +33,7 @@ def test_minilm_is_read_beside_exported_and_served(
     run_dir = ModelRun(pathlib.Path(steps["BehaviorPretrainer"].outputs["model_run"]))
     assert "preset frozen" in run_dir.read_json("texts.json")["arms"]
     with model_server({name: tmp_path / "serving" / name for name in ("retrieval", "ranking")}, tmp_path) as address:
-        found = Recommender(GrpcPredictor(address)).candidates([Request("u", [Event("item-0001")]), Request("v")])
+        recommender = Recommender(GrpcPredictor(address), 100)
+        found = recommender.candidates([Request("u", [Event("item-0001")]), Request("v")])
     assert np.isfinite(found.scores).all() and found.probabilities.max() <= 1
     print({name: (round(step.seconds, 1), step.summary) for name, step in steps.items()})

@@ -87,7 +87,7 @@ def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: path
     from homefeed.serving.recommender import Recommender
 
     serving = sample_root / "serving"
-    recommender = Recommender(LocalPredictor({name: serving / name / "1" for name in MODELS}))
+    recommender = Recommender.of_saved_model(serving / "fused" / "1")
     histories = [[], ["nobody knows"], ["item-0001"] * 3, ["", "item-0001"], ["item-0001"] * 10_000]
     requests = [Request("u", [Event(item) for item in history]) for history in histories]
     found = recommender.candidates(requests)

@@ -9,6 +9,7 @@ import pytest
 
 import homefeed
 from homefeed.pipeline.program import PLACES
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.serving.profiles import ProfileStore
 
 LONG_AFTER = 4_000_000_000  # The year 2096: everything is available.
@@ -62,7 +63,7 @@ def test_it_answers_as_the_command_line_does(sample_root: pathlib.Path) -> None:
 
 
 def test_a_root_without_models_is_said(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FileNotFoundError, match="holds no pushed models yet: `homefeed run --root"):
+    with pytest.raises(RunError, match="holds no pushed models yet: `homefeed run --root"):
         homefeed.load(tmp_path)
 
 

@@ -15,7 +15,7 @@ from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import model_server
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
-from homefeed.serving.recommender import Recommender
+from homefeed.serving.recommender import Recommender, num_candidates_of
 from tests.runs import executed, run_small
 
 
@@ -31,7 +31,7 @@ def profiles(serving_dir: pathlib.Path) -> ProfileStore:
 
 @pytest.fixture(scope="module")
 def local(serving_dir: pathlib.Path) -> Recommender:
-    return Recommender(LocalPredictor({name: serving_dir / name / "1" for name in ("retrieval", "ranking")}))
+    return Recommender(LocalPredictor({name: serving_dir / name / "1" for name in ("retrieval", "ranking")}), 100)
 
 
 def items(recommender: Recommender, request: Request) -> list[str]:
@@ -47,7 +47,26 @@ def test_a_ranking_option_reruns_ranking_and_what_follows(
 ) -> None:
     # Not up to the Pusher: the other tests ask what was pushed first.
     steps = run_small(sample_data, sample_root, "ranking_trainer.learning_rate=0.001", until="infra_validator")
-    assert executed(steps) == ["RankingTrainer", "Evaluator", "Fuser", "InfraValidator"]
+    assert executed(steps) == ["RankingTrainer", "Fuser", "Evaluator", "InfraValidator"]
+
+
+def test_as_many_candidates_as_are_asked_for_are_judged_and_served(
+    sample_data: pathlib.Path, sample_root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    settings = ("fuser.num_candidates=10", f"pusher.serving_dir={tmp_path}")
+    steps = run_small(sample_data, sample_root, *settings)
+    assert executed(steps) == ["Fuser", "Evaluator", "InfraValidator", "Pusher", "BulkInferrer"]
+    assert num_candidates_of(tmp_path / "fused" / "1") == 10
+    served = Recommender.of_saved_model(tmp_path / "fused" / "1").candidates([Request("nobody")])
+    assert served.item_ids.shape == (1, 10) and np.isfinite(served.retrieval_scores).all()
+    # Of 60 items, 100 candidates find everything. Of 10, what is not among the first 10 was not found at all.
+    (ten,) = (step.outputs["evaluation"] for step in steps if step.component == "Evaluator")
+    figures = [
+        json.loads((place / "metrics.json").read_text())["test"]["retrieval + ranking"]
+        for place in (_only(sample_root, "Evaluator/*/evaluation"), ten)
+    ]
+    assert figures[0]["recall@100"] == 1.0
+    assert 0 < figures[1]["recall@100"] == figures[1]["hr@10"] < 1.0
 
 
 def test_users_get_different_pages_without_what_they_have_had(local: Recommender, profiles: ProfileStore) -> None:
@@ -81,7 +100,7 @@ def test_scores_over_grpc_are_those_in_process(
     requests = [profiles.get(user) for user in profiles.user_ids()] + [Request("new")]
     expected = local.candidates(requests)
     with model_server({name: serving_dir / name for name in ("retrieval", "ranking")}, tmp_path) as address:
-        served = Recommender(GrpcPredictor(address)).candidates(requests)
+        served = Recommender(GrpcPredictor(address), 100).candidates(requests)
     np.testing.assert_array_equal(served.item_ids, expected.item_ids)
     for name in ("retrieval_scores", "scores", "probabilities"):
         np.testing.assert_allclose(getattr(served, name), getattr(expected, name), atol=1e-5)
@@ -102,7 +121,7 @@ def test_what_happens_in_test_reaches_no_vocabulary_model_or_blessing(
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     requests = [ProfileStore(sample_root / "serving" / FILE_NAME).get(f"user-000{digit}") for digit in range(5)]
     leaked, clean = (
-        Recommender(LocalPredictor({n: place / "serving" / n / "1" for n in ("retrieval", "ranking")}))
+        Recommender(LocalPredictor({n: place / "serving" / n / "1" for n in ("retrieval", "ranking")}), 100)
         for place in (root, sample_root)
     )
     found, expected = leaked.candidates(requests), clean.candidates(requests)
@@ -193,7 +212,7 @@ def test_bulk_grpc_and_trainers_models_give_the_same_lists(
 def test_a_thousand_requests_have_the_same_answers_everywhere(tmp_path: pathlib.Path) -> None:
     data, root = tmp_path / "data", tmp_path / "root"
     write_sample(data, num_users=1_000, num_items=150, num_events=12_000)
-    run_small(data, root, "retrieval_trainer.num_epochs=1")
+    run_small(data, root, "retrieval_trainer.epochs=1")
     serving = root / "serving"
     assert check_skew(root, serving, ProfileStore(serving / FILE_NAME), tmp_path) >= 1_000
 
@@ -208,7 +227,7 @@ def check_skew(root: pathlib.Path, serving: pathlib.Path, profiles: ProfileStore
         name: _only(root, f"{component}/*/model") / "Format-Serving"
         for name, component in (("retrieval", "RetrievalTrainer"), ("ranking", "RankingTrainer"))
     }
-    pages = {"trainer": Recommender(LocalPredictor(trained)).recommend(requests)}
+    pages = {"trainer": Recommender(LocalPredictor(trained), 100).recommend(requests)}
     with model_server({"fused": serving / "fused"}, tmp_path) as address:
         served = Recommender(GrpcPredictor(address))
         pages["gRPC"] = [served.recommend([request])[0] for request in requests]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pathlib
+import re
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -15,7 +17,7 @@ from homefeed.components.artifacts.types import DatasetDir, ExampleStatistics, S
 from homefeed.components.schema_gen import component as schema_gen
 from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.schemas import features as spec
-from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Feature, TableName, load_dataset
+from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Dataset, Feature, TableName, load_dataset
 from tests.components.ingested import ingest
 
 
@@ -94,9 +96,76 @@ def test_overlay_opens_seen_domains_that_are_not_categories() -> None:
 def test_serving_inputs(tmp_path: pathlib.Path) -> None:
     write_sample(tmp_path, num_users=5, num_items=40, num_events=20)
     inputs = spec.serving_inputs(load_dataset(tmp_path))
-    assert inputs["user_language"] == spec.Input("string", (-1,), "")
+    assert inputs["user_language"] == spec.Input("string", (-1,))
     assert inputs["user_age"].dtype == "float32" and math.isnan(float(inputs["user_age"].default))
     assert inputs["history"].shape == (-1, -1)
     assert not {"user_user_id", "value", "item_id"} & inputs.keys()
-    assert spec._user_input(Feature(kind="embedding", size=3)).shape == (-1, 3)
-    assert spec._user_input(Feature(kind="categories")).shape == (-1, -1)
+
+
+def dataset(interactions: dict[str, Any] | None = None, users: dict[str, Any] | None = None, **more: Any) -> Dataset:
+    return Dataset.model_validate(
+        {
+            "name": "shop",
+            "interactions": {"path": "i.csv", "features": interactions or {}},
+            "items": {"path": "items.csv"},
+            "users": {"path": "users.csv", "features": users or {}},
+            **more,
+        }
+    )
+
+
+def test_features_of_events_and_of_the_context_are_inputs() -> None:
+    events = {"device": {"kind": "category", "context": True}, "price_paid": {"kind": "number"}}
+    tastes = {"taste": {"kind": "embedding", "size": 3}, "likes": {"kind": "categories"}}
+    inputs = spec.serving_inputs(dataset(events, tastes))
+    assert inputs["history_device"] == spec.Input("string", (-1, -1))
+    assert inputs["context_device"] == spec.Input("string", (-1,))
+    assert (inputs["history_price_paid"].dtype, inputs["history_price_paid"].shape) == ("float32", (-1, -1))
+    assert "context_price_paid" not in inputs  # Nobody has paid yet.
+    assert inputs["user_taste"].shape == (-1, 3) and inputs["user_likes"].shape == (-1, -1)
+
+
+def test_what_the_data_lacks_is_no_input() -> None:
+    declared = dataset({"device": {"kind": "category", "context": True}, "page": {"kind": "category"}})
+    inputs = spec.serving_inputs(declared, present={("interactions", "page")})
+    assert sorted(inputs) == ["history", "history_page", "history_timestamp", "timestamp"]
+
+
+def test_only_what_a_request_knows_is_in_the_serving_environment() -> None:
+    declared = dataset({"device": {"kind": "category", "context": True}, "price_paid": {"kind": "number"}})
+    schema = spec.tfmd_schema("interactions", declared.features("interactions"))
+    outcomes = {feature.name for feature in schema.feature if "SERVING" in feature.not_in_environment}
+    assert outcomes == {"value", "price_paid"}
+    by_name = {feature.name: feature for feature in schema.feature}
+    assert by_name["device"].skew_comparator.infinity_norm.threshold == spec.MIN_SHARE
+
+
+@pytest.mark.parametrize(
+    ("interactions", "users", "more", "message"),
+    [
+        ({"photo": {"kind": "embedding", "size": 2}}, {}, {}, "no model reads the kind 'embedding' of interactions"),
+        ({"tags": {"kind": "categories"}}, {}, {}, "declare it as one of category, number, or leave it out"),
+        ({}, {"bio": {"kind": "text"}}, {}, "users.features.bio: no model reads the kind 'text' of users"),
+        ({}, {"born": {"kind": "timestamp"}}, {}, "users.features.born: no model reads the kind 'timestamp'"),
+        (
+            {},
+            {"age": {"kind": "number", "context": True}},
+            {},
+            "users.features.age: `context` is for declared columns",
+        ),
+        ({"query": {"kind": "text", "context": True}}, {}, {}, "interactions.features.query: `context` is for"),
+        ({}, {}, {"time_zone": "Peking"}, "'Peking' is no IANA time zone such as Asia/Shanghai"),
+        ({"hour": {"kind": "number"}}, {}, {"time_zone": "UTC"}, "`time_zone` derives it from the time"),
+    ],
+)
+def test_declarations_without_an_effect_are_refused(
+    interactions: dict[str, Any], users: dict[str, Any], more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dataset(interactions, users, **more)
+
+
+def test_standard_columns_may_be_declared_anew() -> None:
+    declared = dataset({"event_type": {"kind": "category", "domain": ["view", "buy"]}, "query": {"kind": "text"}})
+    assert declared.event_features["event_type"].domain == ("view", "buy")
+    assert declared.event_features.keys() == {"event_type", "value"} and declared.context_features == {}

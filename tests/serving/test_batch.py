@@ -45,7 +45,7 @@ def test_a_line_of_another_form_is_named(line: str, message: str, profiles: Prof
 def test_every_request_gets_its_line_in_order(toy_models: dict[str, pathlib.Path], batch_size: int) -> None:
     predictor = LocalPredictor({name: path / "Format-Serving" for name, path in toy_models.items()})
     requests = [Request("a", [Event("i1")]), Request("b"), Request("c", [Event(f"i{row}") for row in range(2, 8)])]
-    rows = list(recommend_all(Recommender(predictor), requests, k=3, batch_size=batch_size))
+    rows = list(recommend_all(Recommender(predictor, 100), requests, k=3, batch_size=batch_size))
     assert [row["user_id"] for row in rows] == ["a", "b", "c"]
     assert rows[2]["items"] == ["i1"] and "i1" not in rows[0]["items"]
     assert all(len(row["items"]) == len(row["scores"]) for row in rows)

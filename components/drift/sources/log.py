@@ -19,7 +19,8 @@ from homefeed.components.drift.summary import Summary, summarize_batches
 from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, TableName
 from homefeed.schemas.values import arrow_type
 
-HISTORY_INPUTS = {"history": "item_id", "history_value": "value", "history_event_type": "event_type"}
+HISTORY, OF_EVENTS, OF_USERS = "history", "history_", "user_"
+NOT_COMPARED = ("history_timestamp",)  # Times only grow.
 
 
 def from_log(path: pathlib.Path, files: list[pathlib.Path]) -> Summary:
@@ -74,13 +75,13 @@ class _Requests:
         if present:
             self.lengths[len(present)] += 1
             events["user_id"] += [sender] * len(present)
-        for name, column in HISTORY_INPUTS.items():
-            if name in cells:
-                events[column] += [_cell(cells[name][place]) for place in present]
         users["user_id"].append(sender)
         for name, value in cells.items():
-            if name.startswith("user_"):
-                users[name.removeprefix("user_")].append(_cell(value))
+            if name.startswith(OF_USERS):
+                users[name.removeprefix(OF_USERS)].append(_cell(value))
+            else:
+                column = "item_id" if name == HISTORY else name.removeprefix(OF_EVENTS)
+                events[column] += [_cell(value[place]) for place in present]
 
 
 def _record_batch(columns: dict[str, list[Any]], features: dict[str, Feature]) -> pa.RecordBatch:
@@ -100,7 +101,7 @@ def _logged_inputs(files: Iterable[pathlib.Path]) -> Iterator[dict[str, npt.NDAr
                 inputs = {
                     name: tf.make_ndarray(tensor)
                     for name, tensor in log.predict_log.request.inputs.items()
-                    if name in HISTORY_INPUTS or name.startswith("user_")
+                    if name == HISTORY or (name.startswith((OF_EVENTS, OF_USERS)) and name not in NOT_COMPARED)
                 }
                 if any(values.ndim for values in inputs.values()):
                     yield {name: values for name, values in inputs.items() if values.ndim}

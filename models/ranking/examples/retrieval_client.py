@@ -13,16 +13,12 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.requests import UNKNOWN
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import prediction_points
-from homefeed.models.shared.prediction_points import PredictionPoints
+from homefeed.models.shared.prediction_points import RECENT, PredictionPoints
+from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS, OF_USERS
 
 _BATCH = 256
-# What a prediction point knows of the newest events → the input of the signature.
-_INPUTS = {
-    "recent_items": "history",
-    "recent_values": "history_value",
-    "recent_event_types": "history_event_type",
-    "recent_timestamps": "history_timestamp",
-}
+# What a prediction point knows of the newest events → the input of the signature; features keep their names.
+_INPUTS = {"recent_items": "history", "recent_timestamps": "history_timestamp"}
 
 
 class RetrievalClient:
@@ -58,12 +54,19 @@ class RetrievalClient:
 
     def _request(self, sequences: Sequences, points: PredictionPoints, longest: int, k: int) -> dict[str, Any]:
         arrays = prediction_points.features(sequences, points, max(1, longest))
-        oldest_first = {_INPUTS[name]: arrays.pop(name)[:, ::-1] for name in _INPUTS}
-        arrays |= oldest_first
+        recent = [name for name in arrays if name.startswith(RECENT)]
+        arrays |= {_input(name): arrays.pop(name)[:, ::-1] for name in recent}
         arrays["history"] = self._item_ids[arrays["history"]]
-        arrays["history_event_type"] = _strings(sequences, "event_type")[arrays["history_event_type"]]
-        for name in sequences.categorical:
-            arrays[f"user_{name}"] = _strings(sequences, name)[arrays[f"user_{name}"]]
+        strings = {
+            f"{prefix}{name}": values
+            for prefix, named in (
+                (OF_EVENTS, sequences.event_vocabularies),
+                (OF_CONTEXT, sequences.event_vocabularies),
+                (OF_USERS, sequences.vocabularies),
+            )
+            for name, values in named.items()
+        }
+        arrays |= {name: _strings(values)[arrays[name]] for name, values in strings.items() if name in arrays}
         arrays["k"] = np.full(len(points), k, np.int32)
         arrays.setdefault("query_token_ids", np.zeros((len(points), 1), np.int32))
         nothing = np.full((len(points), 1), b"", object)
@@ -75,6 +78,9 @@ class RetrievalClient:
         return inputs
 
 
-def _strings(sequences: Sequences, name: str) -> npt.NDArray[np.object_]:
-    names = (word.encode() for word in sequences.vocabularies.get(name, ()))
-    return np.array([b"", UNKNOWN, *names], object)
+def _input(name: str) -> str:
+    return _INPUTS.get(name, f"{OF_EVENTS}{name.removeprefix(RECENT)}")
+
+
+def _strings(vocabulary: tuple[str, ...]) -> npt.NDArray[np.object_]:
+    return np.array([b"", UNKNOWN, *(word.encode() for word in vocabulary)], object)

@@ -27,7 +27,7 @@ class ItemEncoder(keras.layers.Layer):
 
     def __init__(self, catalogue: Catalogue, text_width: int, width: int, id_dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self.text_width = text_width
         self.width = width
         self.id_dropout = id_dropout
@@ -40,11 +40,11 @@ class ItemEncoder(keras.layers.Layer):
     @property
     def num_rows(self) -> int:
         """Number of items + 1."""
-        return self._catalogue.num_rows
+        return self.catalogue.num_rows
 
     def build(self, _: Any = None) -> None:
         """Identities, and the catalogue."""
-        rows = self._catalogue.num_rows
+        rows = self.catalogue.num_rows
         self._ids = self.add_weight(
             name="id_embedding",
             shape=(rows, self.width),
@@ -52,9 +52,9 @@ class ItemEncoder(keras.layers.Layer):
         )
         self._columns = {
             name: self._constant(name, column)
-            for name, column in (*self._catalogue.categorical.items(), *self._catalogue.numeric.items())
+            for name, column in (*self.catalogue.categorical.items(), *self.catalogue.numeric.items())
         }
-        self._known = self._constant("known", (self._catalogue.train_counts > 0).astype(np.float32))
+        self._known = self._constant("known", (self.catalogue.train_counts > 0).astype(np.float32))
         self._texts = self.add_weight(
             name="text_vectors", shape=(rows, self.text_width), initializer="zeros", trainable=False
         )
@@ -96,6 +96,11 @@ class ItemEncoder(keras.layers.Layer):
     def of_text(self, texts: tf.Tensor) -> tf.Tensor:
         """Items of which nothing but the text is known: [..., text_width], standardised → [..., width]."""
         return self._content(texts, tf.zeros(tf.shape(texts)[:-1], tf.int32))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; the catalogue among them is no JSON."""
+        own = {"catalogue": self.catalogue, "text_width": self.text_width, "width": self.width}
+        return {**super().get_config(), **own, "id_dropout": self.id_dropout}
 
     def _content(self, text: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         content = tf.tensordot(text, self._text.kernel.value, 1)

@@ -80,14 +80,14 @@ def _learnt(ranker: Ranker) -> dict[str, Any]:
 
 
 def _names(ranker: Ranker, catalogue: Catalogue, train: Sequences) -> dict[str, list[str]]:
-    event_types = train.vocabularies.get("event_type", ())
     names = {
         "items/id_embedding": ["", *(item_id.decode() for item_id in catalogue.item_ids[1:])],
-        "ranker/event_type_embedding": [*RESERVED, *event_types],
     }
     for prefix, features, vocabularies in (
         ("items/features", catalogue.categorical, catalogue.vocabularies),
         ("ranker/users", train.categorical, train.vocabularies),
+        ("ranker/event_features", train.event_categorical, train.event_vocabularies),
+        ("ranker/context", train.event_categorical, train.event_vocabularies),
     ):
         names |= {f"{prefix}/{name}_embedding": [*RESERVED, *vocabularies[name]] for name in features}
     return names

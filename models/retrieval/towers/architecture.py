@@ -14,7 +14,8 @@ from homefeed.models import sequences as sequence_module
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers.candidate_tower import CandidateTower
 from homefeed.models.retrieval.towers.query_tower import QueryTower
-from homefeed.models.shared.feature_spec import FeatureSpec, feature_spec, quantile_knots
+from homefeed.models.shared.feature_spec import FeatureSpec, context_spec, event_spec, feature_spec
+from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +25,18 @@ class Architecture:
     Attributes:
         item_spec: the item features.
         user_spec: the user features.
-        num_event_types: positions of the event-type vocabulary.
-        value_knots: knots of the events' values.
+        event_spec: the features of events.
+        context_spec: those that a request has too, and what local time says of it.
+        time_zone: of the users; "": not declared.
         num_tokens: size of the table of the items' tokens.
         num_trained: items with an id of their own.
     """
 
     item_spec: FeatureSpec
     user_spec: FeatureSpec
-    num_event_types: int
-    value_knots: tuple[float, ...]
+    event_spec: FeatureSpec
+    context_spec: FeatureSpec
+    time_zone: str
     num_tokens: int
     num_trained: int
 
@@ -43,8 +46,9 @@ class Architecture:
         return cls(
             feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies),
             feature_spec(train.categorical, train.numeric, train.vocabularies),
-            num_event_types=len(train.vocabularies["event_type"]) + 2,
-            value_knots=quantile_knots(train.value),
+            event_spec=event_spec(train),
+            context_spec=context_spec(train),
+            time_zone=train.time_zone,
             num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
             num_trained=int(np.count_nonzero(catalogue.train_counts[1:])),
         )
@@ -67,8 +71,9 @@ class Architecture:
             config.max_events,
             config.dropout,
             self.user_spec,
-            num_event_types=self.num_event_types,
-            value_knots=self.value_knots,
+            self.event_spec,
+            self.context_spec,
+            self.time_zone,
         )
 
     def candidate_tower(self, config: Hyperparameters) -> CandidateTower:
@@ -87,12 +92,12 @@ class Architecture:
         candidate({"id": tf.zeros([1], tf.int32), "tokens": tf.zeros([1, 1], tf.int32), **_nothing(self.item_spec)})
         events: dict[str, Any] = {
             "embedding": tf.zeros([1, 1, query.width]),
-            "value": tf.zeros([1, 1]),
-            "event_type": tf.zeros([1, 1], tf.int32),
             "timestamp": tf.zeros([1, 1], tf.int64),
             "item": tf.zeros([1, 1], tf.int32),
             "now": tf.zeros([1], tf.int64),
         }
+        events |= {f"{OF_EVENTS}{name}": column for name, column in _nothing(self.event_spec).items()}
+        events |= {f"{OF_CONTEXT}{name}": column[0] for name, column in _nothing(self.context_spec).items()}
         query(events, _nothing(self.user_spec))
 
 

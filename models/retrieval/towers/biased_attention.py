@@ -32,6 +32,7 @@ class BiasedAttention(tf.keras.layers.Layer):
         self.width = width
         self.num_heads = num_heads
         self.max_distance = max_distance
+        self.dropout = dropout
         self._project = tf.keras.layers.Dense(3 * width, name="project")
         self._output = tf.keras.layers.Dense(width, name="output")
         self._dropout = tf.keras.layers.Dropout(dropout)
@@ -65,3 +66,8 @@ class BiasedAttention(tf.keras.layers.Layer):
         weights = self._dropout(tf.nn.softmax(logits), training=training)
         mixed = tf.transpose(tf.matmul(weights, value), (0, 2, 1, 3))
         return self._output(tf.reshape(mixed, (batch, length, self.width)))
+
+    def get_config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        sizes = {"width": self.width, "num_heads": self.num_heads, "max_distance": self.max_distance}
+        return {**super().get_config(), **sizes, "dropout": self.dropout}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,23 @@ class CandidateTower(tf.keras.layers.Layer):
         known_bias = biases[:, :1] + (tf.gather(self.id_bias, rows["id"]) * has_id)[:, None]
         known = tf.concat([embeddings, known_bias], axis=1)
         return known, tf.concat([content, biases[:, 1:] + self.new_bias], axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_trained": self.num_trained,
+            "spec": self.spec.to_config(),
+            "num_tokens": self.num_tokens,
+            "width": self.width,
+            "id_dropout": self.id_dropout,
+            "text_dropout": self.text_dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**{**config, "spec": FeatureSpec.from_config(config["spec"])})
 
     @property
     def content_weights(self) -> list[tf.Variable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Self
 
 import tensorflow as tf
 
@@ -23,6 +24,7 @@ class FeatureEncoder(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.spec = spec
         self.width = width
+        self.dropout = dropout
         self._encodings = {name: number_encoding.NumberEncoding(knots) for name, knots in self.spec.knots.items()}
         self._dropout = tf.keras.layers.Dropout(dropout)
 
@@ -55,6 +57,16 @@ class FeatureEncoder(tf.keras.layers.Layer):
             keep = self._dropout(tf.ones(tf.shape(stacked)[:2]), training=True)
             stacked *= keep[:, :, None]
         return tf.reduce_sum(stacked, axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        own = {"spec": self.spec.to_config(), "width": self.width, "dropout": self.dropout}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**{**config, "spec": FeatureSpec.from_config(config["spec"])})
 
 
 def mean_embedding(table: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:

@@ -32,5 +32,5 @@ class NumberEncoding(tf.keras.layers.Layer):
         return (passed - ahead) * tf.cast(known, tf.float32)[..., None]
 
     def get_config(self) -> dict[str, object]:
-        """Keras configuration."""
+        """The constructor's arguments."""
         return {**super().get_config(), "knots": self.knots}

@@ -34,9 +34,10 @@ def target_weights(
     user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
     weight = np.where(sequences.positive, 1.0, non_positive_weight)
     if event_weights:
-        names = sequences.vocabularies.get("event_type", ())
+        names = sequences.event_vocabularies.get("event_type", ())
         factors = np.array([1.0, 1.0, *(event_weights.get(name, 1.0) for name in names)])
-        weight = weight * factors[sequences.event_type_index]
+        if names:
+            weight = weight * factors[sequences.event_categorical["event_type"]]
     if value_weight:
         weight = weight * _value_factors(sequences.value, value_weight)
     pairs = user * (int(sequences.item_index.max(initial=0)) + 1) + sequences.item_index

@@ -39,11 +39,11 @@ def warm_start(
     for prefix, old, new in (
         ("features/", facts.vocabularies, catalogue.vocabularies),
         ("user/", facts.request.vocabularies, train.vocabularies),
+        ("event/", facts.request.event_vocabularies, train.event_vocabularies),
+        ("context/", facts.request.event_vocabularies, train.event_vocabularies),
     ):
         shared = old.keys() & new.keys()
         rows |= {f"{prefix}{name}": ([*RESERVED, *old[name]], [*RESERVED, *new[name]]) for name in shared}
-    kinds = [facts.request.vocabularies.get("event_type", ()), train.vocabularies.get("event_type", ())]
-    rows["event_type/embeddings"] = ([*RESERVED, *kinds[0]], [*RESERVED, *kinds[1]])
     copied = {}
     towers = ((model.candidate_tower, snapshot.candidate_weights), (model.query_tower, snapshot.query_weights))
     for tower, weights in towers:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from homefeed.models import sequences as sequence_module
 from homefeed.models.retrieval.training.targets import target_weights
+from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS
 
 Sequences = sequence_module.Sequences
 Batch = dict[str, npt.NDArray[Any]]
@@ -18,9 +19,10 @@ Batch = dict[str, npt.NDArray[Any]]
 class Windows:
     """Draws windows of at most `length` events from Sequences.
 
-    A window is a dict: `item` [batch, length] int32 rows of the catalogue (0: padding, last), `value`,
-    `event_type`, `timestamp` of the same shape, `weight` [batch, length] float32 of each event as a target, `now`
-    [batch] int64 when the query after the last event is asked (0: never), and `user_<feature>` [batch, num_values].
+    A window is a dict: `item` [batch, length] int32 rows of the catalogue (0: padding, last), `timestamp` and
+    `history_<feature>` of the same shape, `weight` [batch, length] float32 of each event as a target; of the query
+    after the last event `now` [batch] int64, when it is asked (0: never), and `context_<feature>` [batch]; and
+    `user_<feature>` [batch, num_values].
 
     Args:
         sequences: a split.
@@ -34,11 +36,11 @@ class Windows:
         self.timestamp = sequences.timestamp
         self._events: Batch = {
             "item": sequences.item_index,
-            "value": sequences.value,
-            "event_type": sequences.event_type_index,
             "timestamp": sequences.timestamp,
             "weight": target_weights(sequences) if weights is None else weights,
         }
+        self._events |= {f"{OF_EVENTS}{name}": column for name, column in sequences.event_features.items()}
+        self._context = {f"{OF_CONTEXT}{name}": f"{OF_EVENTS}{name}" for name in sequences.context_names}
         self._users = {f"user_{k}": v for k, v in (sequences.categorical | sequences.numeric).items()}
         self.targets = np.flatnonzero(self._events["weight"] > 0)
 
@@ -65,7 +67,10 @@ class Windows:
         for i in range(0, len(targets), batch_size):
             part = slice(i, i + batch_size)
             batch = self._gather(starts[part], targets[part], users[part], self.length, batch_size, None)
-            batch["now"][: len(targets[part])] = self.timestamp[targets[part]]
+            asked = targets[part]
+            batch["now"][: len(asked)] = self.timestamp[asked]
+            for name, of_event in self._context.items():
+                batch[name][: len(asked)] = self._events[of_event][asked]
             yield batch
 
     def items(self, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -115,4 +120,7 @@ class Windows:
         # Padding keeps the last time, so that no elapsed time is negative or absurd.
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
         batch["now"] = np.zeros(batch_size, np.int64)
+        for name, of_event in self._context.items():
+            dtype = self._events[of_event].dtype
+            batch[name] = np.full(batch_size, np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
         return batch | {name: column[users] for name, column in self._users.items()}

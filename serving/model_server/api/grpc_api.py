@@ -1,13 +1,10 @@
-"""The gRPC face: which handler answers which method, and how a failure becomes a status."""
+"""The gRPC methods: which function answers which."""
 
 import contextlib
-import logging
+import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import grpc
-from google.protobuf.message import DecodeError
-from homefeed_client import protos
 
 from homefeed.serving.model_server.api import inference, model_service
 from homefeed.serving.model_server.api.predict import predict
@@ -20,37 +17,35 @@ from homefeed.serving.model_server.observation import Observer
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 
-_MAX_ERROR_CHARACTERS = 1024
-# No deadline comes as a time ages away.
-_NO_DEADLINE_SECONDS = 10 * 365 * 24 * 3600.0
-_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_logger = logging.getLogger(__name__)
 
-_MALFORMED = object()
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """An RPC that is worked on.
 
-Method = Callable[[Any, grpc.ServicerContext], Any]
-
-
-def to_grpc_status(error: StatusError) -> tuple[grpc.StatusCode, str]:
-    """The gRPC code and the words, cut to what a trailer can carry."""
-    message = error.message
-    if len(message) > _MAX_ERROR_CHARACTERS:
-        message = message[:_MAX_ERROR_CHARACTERS] + "...TRUNCATED"
-    return _STATUS_CODES[int(error.code)], message
-
-
-def time_left(context: grpc.ServicerContext) -> float | None:
-    """Seconds until the caller's deadline, None without one.
-
-    Raises:
-        StatusError: DEADLINE_EXCEEDED, it has passed.
+    Attributes:
+        deadline: the `time.monotonic()` until which its caller waits; None is no limit.
+        is_active: says whether somebody still waits for the answer.
     """
-    seconds = context.time_remaining()
-    if seconds is None or seconds > _NO_DEADLINE_SECONDS:
-        return None
-    if seconds <= 0:
-        raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
-    return float(seconds)
+
+    deadline: float | None
+    is_active: Callable[[], bool]
+
+    def time_left(self) -> float | None:
+        """Seconds until the caller's deadline, None without one.
+
+        Raises:
+            StatusError: DEADLINE_EXCEEDED, it has passed.
+        """
+        if self.deadline is None:
+            return None
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+        return seconds
+
+
+# Answers a request message with a response message.
+Method = Callable[[Any, Call], Any]
 
 
 class PredictionService:
@@ -72,34 +67,32 @@ class PredictionService:
             "GetModelMetadata": self.get_model_metadata,
         }
 
-    def predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def predict(self, request: Any, call: Call) -> Any:
         """See `predict.predict`."""
         with self._lend(request, "Predict") as servable:
             return predict(
                 servable,
                 request,
-                time_left(context),
+                call.time_left(),
                 as_tensor_content=self._as_tensor_content,
                 check_method_name=self._check_method_name,
             )
 
-    def classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def classify(self, request: Any, call: Call) -> Any:
         """See `inference.classify`."""
         with self._lend(request, "Classify") as servable:
-            return inference.classify(
-                servable, request, time_left(context), check_method_name=self._check_method_name
-            )
+            return inference.classify(servable, request, call.time_left(), check_method_name=self._check_method_name)
 
-    def regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def regress(self, request: Any, call: Call) -> Any:
         """See `inference.regress`."""
         with self._lend(request, "Regress") as servable:
-            return inference.regress(servable, request, time_left(context), check_method_name=self._check_method_name)
+            return inference.regress(servable, request, call.time_left(), check_method_name=self._check_method_name)
 
-    def multi_inference(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def multi_inference(self, request: Any, call: Call) -> Any:
         """See `inference.multi_inference`."""
         # Not counted, as in the reference.
         with self._core.lend(inference.multi_inference_model_spec(request)) as servable:
-            return inference.multi_inference(servable, request, time_left(context))
+            return inference.multi_inference(servable, request, call.time_left())
 
     @contextlib.contextmanager
     def _lend(self, request: Any, api: str) -> Iterator[Servable]:
@@ -109,7 +102,7 @@ class PredictionService:
         ):
             yield self._observer.timed(servable, api)
 
-    def get_model_metadata(self, request: Any, _: grpc.ServicerContext) -> Any:
+    def get_model_metadata(self, request: Any, _: Call) -> Any:
         """See `model_service.get_model_metadata`."""
         return model_service.get_model_metadata(self._core, request)
 
@@ -127,18 +120,13 @@ class ModelService:
             "HandleReloadConfigRequest": self.handle_reload_config_request,
         }
 
-    def get_model_status(self, request: Any, _: grpc.ServicerContext) -> Any:
+    def get_model_status(self, request: Any, _: Call) -> Any:
         """See `model_service.get_model_status`."""
         return model_service.get_model_status(self._core, request)
 
-    def handle_reload_config_request(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def handle_reload_config_request(self, request: Any, call: Call) -> Any:
         """See `model_service.reload_config`."""
-        response, error = model_service.reload_config(self._core, request, gives_up=lambda: not context.is_active())
-        if error:
-            code, details = to_grpc_status(error)
-            context.set_code(code)
-            context.set_details(details)
-        return response
+        return model_service.reload_config(self._core, request, gives_up=lambda: not call.is_active())
 
 
 def _model_spec(request: Any) -> Any:
@@ -147,78 +135,9 @@ def _model_spec(request: Any) -> Any:
     return request.model_spec
 
 
-def add_services(server: grpc.Server, core: ServerCore, flags: Flags, observer: Observer) -> None:
-    """Adds PredictionService and ModelService, and health and reflection where the flags ask for them."""
-    services = {
+def services(core: ServerCore, flags: Flags, observer: Observer) -> dict[str, dict[str, Method]]:
+    """Method by name, by the full name of the service."""
+    return {
         PREDICTION_SERVICE: PredictionService(core, flags, observer).methods(),
         MODEL_SERVICE: ModelService(core).methods(),
     }
-    server.add_generic_rpc_handlers([_generic_handler(name, methods) for name, methods in services.items()])
-    if flags.enable_grpc_healthcheck_service:
-        _add_health(server)
-    if flags.enable_grpc_reflection:
-        _add_reflection(server)
-
-
-def _add_health(server: grpc.Server) -> None:
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-    servicer = health.HealthServicer()
-    # The short names are the reference's.
-    for name in ("", "ModelService", "PredictionService"):
-        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-
-
-def _add_reflection(server: grpc.Server) -> None:
-    from grpc_reflection.v1alpha import reflection
-
-    reflection.enable_server_reflection(
-        [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME], server, pool=protos.POOL
-    )
-
-
-def _generic_handler(service_name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
-    """Binds methods to a service of our descriptor pool."""
-    service = protos.POOL.FindServiceByName(service_name)
-    handlers = {}
-    for name, method in methods.items():
-        descriptor = service.methods_by_name[name]
-        handlers[name] = grpc.unary_unary_rpc_method_handler(
-            _with_status(method),
-            request_deserializer=_parser(protos.message(descriptor.input_type.full_name)),
-            response_serializer=protos.message(descriptor.output_type.full_name).SerializeToString,
-        )
-    return grpc.method_handlers_generic_handler(service_name, handlers)
-
-
-def _parser(message_class: Any) -> Callable[[bytes], Any]:
-    """Reads a request, or says that it is none.
-
-    Raising here, or returning None, makes gRPC keep about 15 KB for each such request and never let go of it.
-    """
-
-    def parse(data: bytes) -> Any:
-        try:
-            return message_class.FromString(data)
-        except DecodeError:
-            return _MALFORMED
-
-    return parse
-
-
-def _with_status(method: Method) -> Method:
-    """Turns a StatusError into the RPC's status, and a bug into INTERNAL without its insides."""
-
-    def handle(request: Any, context: grpc.ServicerContext) -> Any:
-        if request is _MALFORMED:
-            context.abort(grpc.StatusCode.INTERNAL, "Unable to parse request")
-        try:
-            return method(request, context)
-        except StatusError as error:
-            context.abort(*to_grpc_status(error))
-        except Exception as error:
-            _logger.exception("A request broke down.")
-            context.abort(grpc.StatusCode.INTERNAL, f"The server broke down with {type(error).__name__}.")
-
-    return handle

@@ -21,7 +21,7 @@ _FLOATS = frozenset({"float", "double"})
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes | bytearray) -> dict[str, Any]:
     """Reads a request's body: one JSON object. What follows it is ignored.
 
     Raises:

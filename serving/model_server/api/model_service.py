@@ -5,7 +5,7 @@ from typing import Any
 
 from homefeed.serving.model_server.api.predict import fill_model_spec
 from homefeed.serving.model_server.core import ServerCore
-from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument, not_found
+from homefeed.serving.model_server.errors import Code, invalid_argument, not_found
 from homefeed.serving.model_server.messages import (
     GetModelMetadataResponse,
     GetModelStatusResponse,
@@ -60,7 +60,7 @@ def get_model_metadata(core: ServerCore, request: Any) -> Any:
     return response
 
 
-def reload_config(core: ServerCore, request: Any, gives_up: Callable[[], bool]) -> tuple[Any, StatusError | None]:
+def reload_config(core: ServerCore, request: Any, gives_up: Callable[[], bool]) -> Any:
     """Applies a ReloadConfigRequest.
 
     Args:
@@ -68,15 +68,10 @@ def reload_config(core: ServerCore, request: Any, gives_up: Callable[[], bool]) 
         request: the message.
         gives_up: asked while new models load; True when nobody waits for the answer any more.
 
-    Returns:
-        The response, and the error that it tells of: the RPC ends with the same status.
+    Raises:
+        StatusError: it was not applied; gRPC hands out no message beside a status that is not OK.
     """
+    core.reload(request.config, gives_up=gives_up)
     response = ReloadConfigResponse()
     response.status.error_code = int(Code.OK)
-    try:
-        core.reload(request.config, gives_up=gives_up)
-    except StatusError as error:
-        response.status.error_code = int(error.code)
-        response.status.error_message = error.message
-        return response, error
-    return response, None
+    return response

@@ -1,12 +1,10 @@
-"""The REST API as a WSGI application: routes, bodies, status codes."""
+"""The REST API: routes, bodies, status codes."""
 
 import dataclasses
-import http
 import logging
 import re
 import urllib.parse
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from homefeed.serving.model_server.api import (
@@ -54,20 +52,37 @@ _HTTP_STATUS = {
     Code.DATA_LOSS: 500,
     Code.UNAUTHENTICATED: 401,
 }
-_PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {499: "Client Closed Request"}
 _JSON = "application/json"
 _logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Response:
+class Request:
+    """A whole HTTP request.
+
+    Attributes:
+        path: as it was sent, without the query; percent-encoded, since what is encoded does not separate parts.
+        headers: value by name in small letters.
+        body: unpacked.
+    """
+
+    verb: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | bytearray
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """What is answered."""
+
     status: int
     body: bytes
     content_type: str = _JSON
 
 
 class RestApi:
-    """Answers HTTP requests; a WSGI application.
+    """Answers HTTP requests.
 
     Args:
         core: serves the models.
@@ -88,47 +103,33 @@ class RestApi:
         self._core = core
         self._observer = observer
         self._timeout_seconds = flags.rest_api_timeout_in_ms / 1000
-        self._cors = flags.rest_api_enable_cors_support
-        self._max_body_bytes = flags.max_message_bytes
         self._check_method_name = flags.enable_signature_method_name_check
         self._metrics_path = metrics_path
         self._metrics_text = metrics_text
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """See PEP 3333."""
-        response = self._respond(environ)
-        headers = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
-        if self._cors:
-            headers += [
-                ("Access-Control-Allow-Origin", "*"),
-                ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, PATCH"),
-                ("Access-Control-Allow-Headers", "Content-Type, Authorization, If-None-Match"),
-                ("Access-Control-Max-Age", "86400"),
-            ]
-        start_response(f"{response.status} {_PHRASES[response.status]}", headers)
-        return [response.body]
-
-    def _respond(self, environ: dict[str, Any]) -> _Response:
-        verb, path = environ["REQUEST_METHOD"], _raw_path(environ)
+    def answer(self, request: Request) -> Response:
+        """Answers a request; whatever it is, there is an answer."""
+        verb, path = request.verb, request.path
         if self._metrics_path and path == self._metrics_path and verb == "GET":
-            return _Response(200, self._metrics_text().encode(), "text/plain")
-        if verb == "OPTIONS" and environ.get("HTTP_ORIGIN", "").startswith(("http://", "https://")):
-            return _Response(200, b"")
+            return Response(200, self._metrics_text().encode(), "text/plain")
+        if verb == "OPTIONS" and request.headers.get("origin", "").startswith(("http://", "https://")):
+            return Response(200, b"")
         if not path.lower().startswith("/v1/"):
-            return _Response(404, b"Not Found", "text/plain")
+            return Response(404, b"Not Found", "text/plain")
         try:
-            return _Response(200, self._route(verb, path, environ))
+            return Response(200, self._route(request))
         except StatusError as error:
-            return _failure(error)
+            return failure(error)
         except Exception as error:
             _logger.exception("A REST request broke down.")
-            return _failure(StatusError(Code.INTERNAL, f"The server broke down with {type(error).__name__}."))
+            return failure(StatusError(Code.INTERNAL, f"The server broke down with {type(error).__name__}."))
 
-    def _route(self, verb: str, path: str, environ: dict[str, Any]) -> bytes:
+    def _route(self, request: Request) -> bytes:
+        verb, path = request.verb, request.path
         if verb == "POST" and (match := _POST.fullmatch(path)):
             spec, method = _model_spec(match), match["method"].lower()
             with self._observer.request(spec.name, method):
-                return self._post(method, spec, self._body(environ))
+                return self._post(method, spec, request.body)
         if verb == "GET" and (match := _GET.fullmatch(path)):
             if match["model"] is None:
                 raise invalid_argument("Missing model name in request.")
@@ -137,13 +138,7 @@ class RestApi:
                 return self._metadata(spec) if match["metadata"] else self._status(spec)
         raise invalid_argument(f"Malformed request: {verb} {path}")
 
-    def _body(self, environ: dict[str, Any]) -> bytes:
-        body: bytes = environ["wsgi.input"].read()
-        if environ.get("HTTP_CONTENT_ENCODING", "").lower() == "gzip":
-            return _gunzip(body, self._max_body_bytes)
-        return body
-
-    def _post(self, method: str, spec: Any, body: bytes) -> bytes:
+    def _post(self, method: str, spec: Any, body: bytes | bytearray) -> bytes:
         # The order of the reference: the model first, then the body.
         with self._core.lend(spec) as lent:
             servable = self._observer.timed(lent, method)
@@ -187,12 +182,6 @@ class RestApi:
         return json_answers.metadata(response)
 
 
-def _raw_path(environ: dict[str, Any]) -> str:
-    """The path as it was sent, percent-encoding included: what is encoded does not separate parts."""
-    raw: str = environ.get("REQUEST_URI") or environ["PATH_INFO"]
-    return raw.partition("?")[0]
-
-
 def _model_spec(match: re.Match[str]) -> Any:
     spec = ModelSpec(name=_decoded(match["model"]))
     if match["version"] is not None:
@@ -211,19 +200,7 @@ def _decoded(text: str) -> str:
         raise invalid_argument(f"Malformed request: {text} is not percent-encoded UTF-8.") from error
 
 
-def _gunzip(data: bytes, max_bytes: int) -> bytes:
-    """Unpacks a body, however small it was packed only up to a limit."""
-    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        unpacked = unpacker.decompress(data, max_bytes)
-    except zlib.error as error:
-        raise invalid_argument(f"The body is not gzip, though Content-Encoding says so: {error}") from error
-    if unpacker.unconsumed_tail:
-        raise invalid_argument(f"The unpacked body is larger than {max_bytes} bytes.")
-    return unpacked
-
-
-def _failure(error: StatusError) -> _Response:
-    return _Response(
-        _HTTP_STATUS[error.code], b'{"error": ' + json_writing.string_json(error.message.encode()) + b"}"
-    )
+def failure(error: StatusError, status: int | None = None) -> Response:
+    """The answer that tells of an error, with the HTTP status of its code or another one."""
+    text = json_writing.string_json(error.message.encode(errors="replace"))
+    return Response(status or _HTTP_STATUS[error.code], b'{"error": ' + text + b"}")

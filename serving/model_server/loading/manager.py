@@ -156,13 +156,18 @@ class Manager:
             return True
         return bool(harnesses) and all(harness.state is State.END for harness in harnesses)
 
-    def stop(self) -> None:
-        """Unloads everything, waiting for requests in flight, and ends the manager's thread."""
+    def stop(self, seconds: float) -> bool:
+        """Unloads everything, waiting for requests in flight, and ends the manager's thread.
+
+        Returns:
+            Whether that was done in time; a load or a request that hangs may never end.
+        """
         with self._changed:
             self._stopping = True
             self._wanted = {name: {} for name in self._wanted}
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(max(0.0, seconds))
+        return not self._thread.is_alive()
 
     def _manage(self) -> None:
         with self._changed:

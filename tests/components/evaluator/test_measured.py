@@ -1,6 +1,6 @@
 import numpy as np
 
-from homefeed.components.evaluator.measured import evaluate, fit_baselines
+from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, evaluate, fit_baselines
 from homefeed.models.sequences import Sequences
 from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import LIMITS, measured
@@ -39,3 +39,23 @@ def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
         counts = toy_catalogue().train_counts[page[page > 0]]
         assert (np.diff(counts) > 0).all()  # ToyRanking: the rarest first.
     assert np.nanmax(found.probabilities) == np.nanmin(found.probabilities) == 0.5
+
+
+def test_a_measurement_says_what_was_asked_and_what_came(recommender: Recommender) -> None:
+    found = measured(recommender, recommender)
+    sequences = toy_sequences(3, num_history=2)
+    assert len(found.queries) == len(found.pages) == len(found.probabilities) == len(found.positive) > 0
+    assert {len(ranks.above) for ranks in found.ranks.values()} == {len(found.queries)}
+    assert found.positive.tolist() == sequences.positive[found.queries.ends].tolist()
+    assert set(found.slices) >= {"history of 1 to 4"}
+    np.testing.assert_array_equal(found.ranks[IN_SERVICE].above, found.ranks[RANKING_ROW].above)
+    assert IN_SERVICE not in measured(recommender).ranks
+
+
+def test_popularity_ranks_by_what_was_had_in_training(recommender: Recommender) -> None:
+    sequences = toy_sequences(1, num_history=2)
+    sequences.item_index[:] = [1, 3, 4]
+    train = toy_sequences(1)
+    train.item_index[:] = [4, 4, 2]
+    ranks = evaluate(recommender, train, sequences, toy_catalogue(), LIMITS)
+    assert ranks["popularity"].above.tolist() == [0] and ranks["popularity"].tied.tolist() == [0]

@@ -1,3 +1,6 @@
+import numpy as np
+import pytest
+
 from homefeed.components.evaluator.queries import make_queries
 from tests.toy_data import toy_sequences
 
@@ -13,5 +16,23 @@ def test_a_query_is_an_event_of_the_split_on_a_known_item_that_is_new_to_the_use
     assert longest.tolist() == [1, 2, 1]
 
 
-def test_a_large_split_is_sampled() -> None:
-    assert len(make_queries(toy_sequences(5, num_items=40), 4)) == 4
+def test_queries_of_equal_histories_stand_side_by_side() -> None:
+    queries = make_queries(toy_sequences(4, num_items=40), 100)
+    lengths = [len(history) for history in queries.histories]
+    assert lengths == sorted(lengths) and len(queries) == 3 + 4 + 5 + 6
+    for row, end, history in zip(queries.rows, queries.ends, queries.histories, strict=True):
+        start = (0, 3, 7, 12)[row]
+        assert len(history) == end - start
+
+
+@pytest.mark.parametrize(("limit", "places"), [(4, [0, 8, 16, 24]), (1, [0]), (25, range(25)), (0, [])])
+def test_a_large_split_is_sampled_evenly(limit: int, places: list[int]) -> None:
+    sequences = toy_sequences(5, num_items=40)  # 3 + 4 + 5 + 6 + 7 events.
+    queries = make_queries(sequences, limit)
+    assert sorted(queries.ends.tolist()) == list(places)
+    assert queries.targets.tolist() == sequences.item_index[queries.ends].tolist()
+
+
+def test_a_split_of_nobody_asks_nothing() -> None:
+    queries = make_queries(toy_sequences(0), 10)
+    assert len(queries) == 0 and queries.histories == [] and queries.targets.dtype == np.int64

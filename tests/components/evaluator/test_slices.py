@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homefeed.components.evaluator.queries import make_queries
-from homefeed.components.evaluator.slices import slices
+from homefeed.components.evaluator.slices import is_guarded, popularity_thirds, slices
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -20,3 +23,51 @@ def test_slices_know_newcomers_lengths_popularity_and_categories() -> None:
     crime = catalogue.categorical["categories"] == 3
     assert found["category: crime"].tolist() == crime[queries.targets].any(axis=1).tolist()
     assert not slices(queries, sequences, catalogue, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "guarded"),
+    [
+        ("new users", True),
+        ("new items", True),
+        ("category: drama", True),
+        ("popular items", False),
+        ("history of 0", False),
+        ("categories", False),
+    ],
+)
+def test_newcomers_and_each_category_are_guarded(name: str, guarded: bool) -> None:
+    assert is_guarded(name) is guarded
+
+
+def test_a_catalogue_without_categories_has_no_slices_of_them() -> None:
+    catalogue = toy_catalogue()
+    catalogue.categorical.pop("categories")
+    sequences = toy_sequences(3, num_history=1)
+    found = slices(make_queries(sequences, 100), sequences, catalogue, 1)
+    assert found and not [name for name in found if name.startswith("category: ")]
+
+
+def test_lengths_of_histories_part_all_queries() -> None:
+    sequences = toy_sequences(4, num_items=40)
+    queries = make_queries(sequences, 100)
+    found = slices(queries, sequences, toy_catalogue(40), 1)
+    parts = [mask for name, mask in found.items() if name.startswith("history of ")]
+    assert (np.sum(parts, axis=0) == 1).all()
+    lengths = np.array([len(history) for history in queries.histories])
+    np.testing.assert_array_equal(found["history of 5 to 19"], (lengths >= 5) & (lengths <= 19))
+    assert "history of 20 or more" not in found  # Nobody has had so many.
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=20))
+def test_thirds_hold_a_third_of_the_interactions_each_but_for_one_item(counts: list[int]) -> None:
+    train_counts = np.array(counts)
+    thirds = popularity_thirds(train_counts)
+    assert ((thirds == -1) == (train_counts == 0)).all()
+    total, largest = train_counts.sum(), train_counts.max()
+    for third in range(3):
+        assert train_counts[thirds <= third].sum() - train_counts[train_counts == 0].sum() >= (third + 1) / 3 * total
+        assert train_counts[thirds < third].sum() <= third / 3 * total + largest
+    order = np.argsort(-train_counts, kind="stable")
+    known = thirds[order][train_counts[order] > 0]
+    assert (np.diff(known) >= 0).all()

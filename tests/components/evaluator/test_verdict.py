@@ -61,3 +61,30 @@ def test_better_on_the_whole_and_worse_in_a_guarded_slice_is_not_blessed() -> No
     (reason,) = judge(ranks, MARGINS, slices)
     assert "in service in slice 'new items'" in reason and "difference -0.1416" in reason
     assert judge(ranks, dataclasses.replace(MARGINS, slices=0.4), slices) == []  # 0.1416 / 0.4307 = 0.33.
+
+
+def test_each_rival_has_its_own_margin() -> None:
+    ranks = {name: all_at(1) for name in ("popularity", "retrieval", "in service")} | {
+        "retrieval + ranking": all_at(2)
+    }
+    # 0.5 against 0.6309 is a loss of 20.7%.
+    for name, rival in (("popularity", "popularity"), ("retrieval", "retrieval"), ("in_service", "in service")):
+        lax = Margins(popularity=0.21, retrieval=0.21, in_service=0.21, slices=0.21)
+        assert judge(ranks, lax) == []
+        (reason,) = judge(ranks, dataclasses.replace(lax, **{name: 0.20}))
+        assert f"more than 20% below 0.6309 of {rival}:" in reason
+
+
+def test_a_negative_margin_wants_a_gain() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), all_at(2))
+    demanding = dataclasses.replace(MARGINS, popularity=-0.1)
+    (reason,) = judge(ranks, demanding)
+    assert "of popularity: difference +0.0000" in reason
+
+
+def test_slices_that_are_not_guarded_or_have_no_rival_are_not_judged() -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), halves(0, 9))
+    slices = {"new items": np.arange(100) >= 50}
+    assert judge(ranks, MARGINS, slices) == []
+    worse = ranks | {"in service": halves(3, 3)}
+    assert judge(worse, MARGINS, {"popular items": slices["new items"]}) == []

@@ -42,7 +42,7 @@ def test_the_order_in_which_times_come_does_not_matter(parts: list[list[int]]) -
         patch.setattr(times, "MAX_TIME_BINS", 5)
         histograms = [count_times(np.array(part)) for part in parts]
         at_once = plain(merge_times(histograms))
-        backwards = functools.reduce(lambda total, one: merge_times([total, one]), histograms[::-1])
+        backwards = functools.reduce(lambda total, one: merge_times([total, one]), histograms[::-1], no_times())
         assert plain(backwards) == at_once
     width, counted = at_once
     everything = list(itertools.chain.from_iterable(parts))

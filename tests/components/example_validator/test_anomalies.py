@@ -1,10 +1,88 @@
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+import pathlib
 
-from homefeed.components.example_validator.anomalies import find_anomalies
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from homefeed.components import statistics_gen
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import ExampleAnomalies, ExampleStatistics, Schema
+from homefeed.components.example_validator.anomalies import explain, find_anomalies, write_anomalies
+from tests.components.ragged import strings
 
 
 def test_an_empty_split_breaks_nothing() -> None:
     schema = text_format.Parse('feature { name: "a" type: INT presence { min_fraction: 1 } }', schema_pb2.Schema())
     nothing = statistics_pb2.DatasetFeatureStatisticsList(datasets=[{}])
     assert not find_anomalies(nothing, schema, "TRAINING").anomaly_info
+
+
+SCHEMA = """
+feature { name: "size" type: BYTES domain: "size" presence { min_count: 1 } not_in_environment: "SERVING" }
+feature { name: "title" type: BYTES presence { min_count: 1 } }
+string_domain { name: "size" value: "S" value: "M" }
+default_environment: "TRAINING" default_environment: "SERVING"
+"""
+
+
+def statistics(*sizes: str) -> statistics_pb2.DatasetFeatureStatisticsList:
+    rows = {"size": strings(*([size] for size in sizes)), "title": strings(*(["t"] for _ in sizes))}
+    return statistics_gen.describe([example_io.record_batch(rows)], statistics_gen.Config())
+
+
+@pytest.fixture
+def schema() -> schema_pb2.Schema:
+    return text_format.Parse(SCHEMA, schema_pb2.Schema())
+
+
+def test_a_value_outside_of_its_domain_is_an_anomaly(schema: schema_pb2.Schema) -> None:
+    assert not find_anomalies(statistics("S", "M"), schema, "TRAINING").anomaly_info
+    found = find_anomalies(statistics("S", "XXL"), schema, "TRAINING")
+    assert list(found.anomaly_info) == ["size"]
+    (sentence,) = explain(found, "items", "all").values()
+    assert sentence.startswith("items/all: feature 'size': ") and "XXL" in sentence
+
+
+def test_an_environment_need_not_have_a_column(schema: schema_pb2.Schema) -> None:
+    rows = example_io.record_batch({"title": strings(["t"], ["u"])})
+    without = statistics_gen.describe([rows], statistics_gen.Config())
+    assert list(find_anomalies(without, schema, "TRAINING").anomaly_info) == ["size"]
+    assert not find_anomalies(without, schema, "SERVING").anomaly_info
+    del schema.default_environment[:]  # A schema that knows none is asked for all of it.
+    assert list(find_anomalies(without, schema, "SERVING").anomaly_info) == ["size"]
+
+
+def test_anomalies_of_a_table_as_a_whole_are_told_under_its_name() -> None:
+    whole = anomalies_pb2.Anomalies()
+    whole.dataset_anomaly_info.description = "too few examples"
+    assert explain(whole, "items", "all") == {"items": "items/all: too few examples"}
+    whole.data_missing = True
+    assert explain(whole, "items", "all") == {"items": "items/all: there is no data"}
+    assert explain(anomalies_pb2.Anomalies(), "items", "all") == {}
+
+
+def test_every_split_of_every_table_has_its_anomalies(schema: schema_pb2.Schema, tmp_path: pathlib.Path) -> None:
+    found = {table: ExampleStatistics(tmp_path / table) for table in ("interactions", "items")}
+    for table, split, sizes in (
+        ("interactions", "train", ("S", "M")),
+        ("interactions", "eval", ("S", "L")),
+        ("items", "all", ("L", "M")),
+    ):
+        path = found[table].split_file(split)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(statistics(*sizes).SerializeToString())
+    schemas = {}
+    for table in found:
+        schemas[table] = Schema(tmp_path / "schemas" / table)
+        schemas[table].path.mkdir(parents=True)
+        schemas[table].file.write_text(SCHEMA)
+    anomalies = ExampleAnomalies(tmp_path / "out")
+    reasons, num_allowed = write_anomalies(found, schemas, anomalies, "TRAINING", ["items.size"])  # type: ignore[arg-type]
+    assert [reason.partition(":")[0] for reason in reasons] == ["interactions/eval"] and num_allowed == 1
+    assert sorted(path.parent.name for path in anomalies.path.rglob("*.pb")) == [
+        "Split-interactions-eval",
+        "Split-interactions-train",
+        "Split-items-all",
+    ]
+    again = anomalies_pb2.Anomalies.FromString(anomalies.split_file("items-all").read_bytes())
+    assert list(again.anomaly_info) == ["size"]

@@ -4,12 +4,13 @@ import pytest
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform.events import (
     Events,
+    encode_events,
     join_splits,
     tokenize_queries,
-    training_event_types,
     training_queries,
 )
 from homefeed.components.transform.text import learn_wordpiece
+from homefeed.schemas.dataset import Feature
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 
@@ -46,9 +47,37 @@ def log(**columns: list[bytes]) -> Events:
     return Events(np.zeros(count, np.int64), split, arrays, np.array([b"u"], object))
 
 
-def test_event_types_are_those_of_training() -> None:
-    assert training_event_types(log(event_type=[b"view", b"buy", b"view", b"", b"share"])) == ("view", "buy")
-    assert training_event_types(log(item_id=[b"A", b"B"])) == ()
+FEATURES = {
+    "event_type": Feature(kind="category"),
+    "device": Feature(kind="category", context=True),
+    "paid": Feature(kind="number"),
+    "rating": Feature(kind="number"),
+}
+
+
+def test_features_of_events_are_those_that_training_has_values_of() -> None:
+    kinds = [b"view", b"buy", b"view", b"", b"share"]  # The last event is none of training.
+    paid, rating = [1.5, np.nan, 2.5, 3.5, 4.5], [np.nan] * 4 + [9.0]
+    events = log(event_type=kinds, paid=paid, rating=rating)
+    found = encode_events(events, FEATURES, min_count=1)
+    assert found.vocabularies == {"event_type": ("view", "buy")}  # "share" is never seen in training, nor any device.
+    assert found.categorical["event_type"].tolist() == [2, 3, 2, 0, 1]  # 0: none, 1: unknown.
+    assert found.numeric.keys() == {"paid"} and found.numeric["paid"].dtype == np.float32
+    rare = encode_events(events, FEATURES, min_count=2)
+    assert rare.vocabularies == {"event_type": ("view",)} and rare.categorical["event_type"].tolist() == [
+        2,
+        1,
+        2,
+        0,
+        1,
+    ]
+    some = found.take(np.array([True, False, False, True, False]))
+    assert some.categorical["event_type"].tolist() == [2, 0] and some.numeric["paid"].tolist() == [1.5, 3.5]
+
+
+def test_a_log_without_any_feature_has_none() -> None:
+    found = encode_events(log(item_id=[b"A", b"B"]), FEATURES, min_count=1)
+    assert (found.categorical, found.numeric, found.vocabularies) == ({}, {}, {})
 
 
 def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:

@@ -1,14 +1,16 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.transform.sequences import build_sequences, is_positive
-from homefeed.components.transform.text import learn_wordpiece
+from homefeed.components.transform.events import Events, encode_events
+from homefeed.components.transform.sequences import build_sequences, is_positive, request_inputs
 from homefeed.components.transform.users import UserTable, build_users
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Feature, Positive
+from homefeed.schemas.dataset import Dataset, Feature, Positive
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 
@@ -24,13 +26,28 @@ def users() -> UserTable:
             "gender": strings(["F"], ["X"]),
         }
     )
-    wordpiece = learn_wordpiece(["age gender"], (), 8000, "")
-    return build_users(table, np.array([True, False]), USER_FEATURES, wordpiece, num_tokens=16, max_categories=8)
+    return build_users(table, np.array([True, False]), USER_FEATURES, max_categories=8)
 
 
 def sequences_of(split: str, users: UserTable) -> Sequences:
+    return build(make_events(), users, split, {"min_value": 5})
+
+
+def build(
+    events: Events,
+    users: UserTable,
+    split: str,
+    positive: dict[str, Any] | None = None,
+    queries: npt.NDArray[np.int32] | None = None,
+) -> Sequences:
     rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
-    return build_sequences(make_events(), users, split, rows, Positive(min_value=5), ())
+    table = {"path": "x.csv"}
+    dataset = Dataset.model_validate(
+        {"name": "shop", "interactions": table, "items": table, "users": table, "positive": positive or {}}
+    )
+    features = encode_events(events, dataset.event_features, min_count=1)
+    inputs = request_inputs(dataset, features, users, queries is not None)
+    return build_sequences(events, users, split, rows, dataset, features, inputs, queries)
 
 
 def test_training_has_no_history(users: UserTable) -> None:
@@ -71,41 +88,40 @@ def test_what_happens_later_changes_nothing_earlier(users: UserTable) -> None:
     events = make_events()
     later = events.split > 0
     events.columns["item_id"][later] = b"heat"
-    after = build_sequences(events, users, "train", {b"heat": 1}, Positive(min_value=5), ())
+    after = build(events, users, "train", {"min_value": 5})
     np.testing.assert_array_equal(before.item_index, after.item_index)
 
 
 def test_everything_of_an_event_stays_with_it(users: UserTable) -> None:
     events = make_events()
     queries = np.arange(8, dtype=np.int32)[:, None]  # The event's own place.
-    rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
-    evaluated = build_sequences(events, users, "eval", rows, Positive(), (), queries)
+    evaluated = build(events, users, "eval", queries=queries)
     assert evaluated.row_splits.tolist() == [0, 3, 4] and evaluated.num_history.tolist() == [1, 0]
     assert evaluated.query_token_ids is not None
     places = evaluated.query_token_ids[:, 0]
     assert places.tolist() == [3, 4, 5, 6]  # All of u2, and of u3 what is not for the test.
     assert evaluated.timestamp.tolist() == events.columns["timestamp"][places].tolist()
     assert evaluated.value.tolist() == events.columns["value"][places].tolist()
-    assert evaluated.positive.all() and evaluated.event_type_index.tolist() == [0] * 4
+    assert evaluated.positive.all()
 
 
 def test_event_types_are_positions_of_their_vocabulary(users: UserTable) -> None:
     events = make_events()
     kinds = np.array([b"view", b"buy", b"", b"share", b"view", b"view", b"view", b"view"], object)
     events.columns["event_type"] = kinds
-    train = build_sequences(events, users, "train", {}, Positive(event_types=["buy"]), ("view", "buy"))
-    # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1.
-    assert train.event_type_index.tolist() == [2, 3, 1]
+    train = build(events, users, "train", {"event_types": ["buy"]})
+    # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1 stand buy, share, view.
+    assert train.event_categorical["event_type"].tolist() == [4, 2, 3]
     assert train.positive.tolist() == [False, True, False]
-    assert train.vocabularies["event_type"] == ("view", "buy") and train.item_index.tolist() == [0, 0, 0]
+    assert train.event_vocabularies == {"event_type": ("buy", "share", "view")}  # As often as each other: by name.
 
 
 def test_a_split_of_nobody_is_empty(users: UserTable) -> None:
     events = make_events()
     nobody = dataclasses.replace(events, split=np.zeros_like(events.split))
-    found = build_sequences(nobody, users, "test", {}, Positive(), ())
+    found = build(nobody, users, "test")
     assert found.num_users == 0 and found.row_splits.tolist() == [0] and found.timestamp.tolist() == []
-    assert found.token_ids.shape == (0, 16)
+    assert found.event_numeric["value"].tolist() == [] and found.categorical["gender"].shape == (0, 1)
 
 
 @pytest.mark.parametrize(

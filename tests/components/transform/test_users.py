@@ -31,7 +31,7 @@ def table() -> pa.RecordBatch:
 @pytest.fixture
 def users(table: pa.RecordBatch) -> UserTable:
     trained = np.array([True, False, True])
-    return build_users(table, trained, FEATURES, WORDPIECE, num_tokens=3, max_categories=2)
+    return build_users(table, trained, FEATURES, max_categories=2)
 
 
 def test_a_vocabulary_is_of_training_users_alone(users: UserTable) -> None:
@@ -42,8 +42,6 @@ def test_a_vocabulary_is_of_training_users_alone(users: UserTable) -> None:
 
 def test_numbers_and_texts_stand_behind_a_row_for_strangers(users: UserTable) -> None:
     np.testing.assert_array_equal(users.numeric["age"], np.float32([[np.nan], [31], [33], [np.nan]]))
-    assert users.token_ids.shape == (4, 3) and users.token_ids.dtype == np.int32
-    assert not users.token_ids[0].any() and WORDPIECE[users.token_ids[1, 0]] in ("gender", "[UNK]")
     assert users.rows == {b"u1": 1, b"u3": 2, b"u2": 3}
 
 
@@ -51,13 +49,11 @@ def test_users_are_taken_in_any_order_and_strangers_are_row_0(users: UserTable) 
     taken = users.take(np.array([b"u2", b"who", b"u1", b"u1"], object))
     assert taken.categorical["likes"].tolist() == [[2, 0], [0, 0], [2, 3], [2, 3]]
     np.testing.assert_array_equal(taken.numeric["age"][:, 0], np.float32([np.nan, np.nan, 31, 31]))
-    np.testing.assert_array_equal(taken.token_ids, users.token_ids[[3, 0, 1, 1]])
     assert taken.vocabularies == users.vocabularies
-    assert users.take(np.empty(0, object)).token_ids.shape == (0, 3)
 
 
 def test_a_column_that_nobody_of_training_has_is_unknown_for_all(table: pa.RecordBatch) -> None:
-    nobody = build_users(table, np.zeros(3, bool), FEATURES, WORDPIECE, num_tokens=1, max_categories=1)
+    nobody = build_users(table, np.zeros(3, bool), FEATURES, max_categories=1)
     assert nobody.vocabularies == {"gender": (), "likes": ()}
     assert nobody.categorical["gender"].tolist() == [[0], [1], [1], [0]]
 
@@ -71,5 +67,5 @@ def test_who_was_trained_on(table: pa.RecordBatch) -> None:
 
 def test_a_table_without_anybody() -> None:
     empty = example_io.record_batch({"user_id": strings()})
-    users = build_users(empty, np.zeros(0, bool), FEATURES, WORDPIECE, num_tokens=2, max_categories=1)
-    assert users.rows == {} and users.token_ids.tolist() == [[0, 0]]
+    users = build_users(empty, np.zeros(0, bool), FEATURES, max_categories=1)
+    assert users.rows == {}

@@ -13,7 +13,7 @@ from homefeed.models.sequences import Sequences
 from homefeed.models.shared.prediction_points import every_target
 from tests.components.ranking_toys import text_model
 
-CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_factors=2)
+CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, max_events=3, num_factors=2)
 
 
 def make_ranker(catalogue: Catalogue, train: Sequences, config: Hyperparameters = CONFIG) -> Ranker:

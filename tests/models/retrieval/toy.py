@@ -4,6 +4,7 @@ import numpy as np
 
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.sequences import Sequences
+from tests.toy_data import toy_inputs
 
 NUM_ITEMS = 7
 NEW_ITEM = 7  # Of genre "b"; nobody had it in training.
@@ -36,11 +37,12 @@ def sequences(num_users: int = 12, num_targets: int = 3, num_history: int = 0, s
         num_history=np.full(num_users, num_history, np.int64),
         item_index=items.astype(np.int32),
         timestamp=(1_000_000 + 60 * np.arange(num_events)).astype(np.int64),
-        value=generator.integers(1, 6, num_events).astype(np.float32),
-        event_type_index=generator.integers(2, 4, num_events).astype(np.int32),
+        event_categorical={"event_type": generator.integers(2, 4, num_events).astype(np.int32)},
+        event_numeric={"value": generator.integers(1, 6, num_events).astype(np.float32)},
+        event_vocabularies={"event_type": ("view", "buy")},
         positive=np.ones(num_events, bool),
         categorical={"gender": np.where(is_a, 2, 3)[:, None].astype(np.int32)},
         numeric={"age": generator.uniform(10, 80, (num_users, 1)).astype(np.float32)},
-        vocabularies={"gender": ("f", "m"), "event_type": ("view", "buy")},
-        token_ids=np.zeros((num_users, 1), np.int32),
+        vocabularies={"gender": ("f", "m")},
+        inputs=toy_inputs(),
     )

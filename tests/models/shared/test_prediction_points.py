@@ -13,7 +13,7 @@ def test_recent_items_are_newest_first_and_stop_before_the_cut() -> None:
     assert arrays["recent_items"].tolist() == [[3, 2, 0]]
     assert arrays["timestamp"].tolist() == [sequences.timestamp[5]]
     assert arrays["recent_timestamps"].tolist() == [[*sequences.timestamp[[4, 3]], 0]]
-    assert np.isnan(arrays["recent_values"][0, 2])
+    assert np.isnan(arrays["recent_value"][0, 2])
     assert arrays["user_age"].tolist() == sequences.numeric["age"][[1]].tolist()
 
 
@@ -44,7 +44,7 @@ def test_batch_labels_what_happened_and_draws_the_rest_from_retrieval() -> None:
     sequences = toy_sequences()
     points = PredictionPoints(np.array([1]), np.array([4]))  # Then came the items 3, 4 and 5.
     retrieved = np.array([[4, 7, 6, 0]], np.int32)
-    config = Hyperparameters(num_targets=4, num_listed=2, num_negatives=3, num_events=2, num_rated_events=2)
+    config = Hyperparameters(num_targets=4, num_listed=2, num_negatives=3, max_events=2, max_rated_events=2)
     labelled = LabelledPoints(sequences, points, retrieved, retrieved.astype(np.float32), True)
     batch = make_batch(labelled, np.array([0]), config, np.random.default_rng(0))
     assert batch["candidates"][0, :4].tolist() == [3, 4, 5, 0]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from homefeed.pipeline.deploy.beam_workers import write_worker_package
 
@@ -62,15 +63,16 @@ def test_it_names_what_the_code_imports_in_the_versions_of_this_process(package:
 
 
 GUIDE = pathlib.Path(__file__).parents[3] / "docs" / "deploy.md"
-CLUSTERS = re.findall(r"`runner=(\w+)`, `beam_options=\[(.*?)\]`", GUIDE.read_text(encoding="utf-8"))
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SETTINGS = [yaml.safe_load(block).get("example_gen", {}) for block in BLOCKS]
+CLUSTERS = [(found["runner"], found["beam_options"]) for found in SETTINGS if "runner" in found]
 
 
-@pytest.mark.parametrize(("runner", "listed"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])
-def test_the_guides_options_are_beams_own(runner: str, listed: str) -> None:
+@pytest.mark.parametrize(("runner", "flags"), CLUSTERS, ids=[runner for runner, _ in CLUSTERS])
+def test_the_guides_options_are_beams_own(runner: str, flags: list[str]) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import create_runner
 
-    flags = listed.split(", ")
     known = PipelineOptions(flags).get_all_options(drop_default=True)  # Unknown ones are dropped.
     assert {flag.removeprefix("--").partition("=")[0] for flag in flags} == known.keys()
     assert type(create_runner(runner)).__name__ == runner

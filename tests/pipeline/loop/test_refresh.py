@@ -71,7 +71,7 @@ def test_known_items_score_as_before(root: pathlib.Path, refreshed: dict[str, in
 
 
 def test_a_new_item_is_found_like_its_twin(root: pathlib.Path, refreshed: dict[str, int]) -> None:
-    served = Recommender(_served(root, refreshed["version"]))
+    served = Recommender(_served(root, refreshed["version"]), 100)
     twin = Request("u", [Event("item-0001")])
     found = served.retrieve([twin], 100)["item_ids"][0].tolist()
     assert b"brand-new" in found and b"item-0001" not in found
@@ -91,7 +91,7 @@ def test_the_fused_model_ranks_a_new_item_by_its_text(
     predictor = LocalPredictor({name: root / "serving" / name / version for name in names})
     request = [Request("u", [Event("item-0001")], filters={"categories": ["Just In"]})]
     ((fused,),) = Recommender(predictor).recommend_at_once(request)
-    ((without_text,),) = Recommender(predictor).recommend_in_two_steps(request)
+    ((without_text,),) = Recommender(predictor, 100).recommend_in_two_steps(request)
     assert fused.item_id == without_text.item_id == "brand-new"
     (model,) = (root / "artifacts").glob("RetrievalTrainer/*/model")
     catalogue = catalogue_for(Snapshot.load(Model(model).snapshot_dir), data)
@@ -116,7 +116,8 @@ def test_with_nothing_new_everything_stays(root: pathlib.Path, refreshed: dict[s
     assert again == Refreshed(**{**refreshed, "version": refreshed["version"] + 1})
     request = [Request("u", [Event("item-0007")])]
     pages = [
-        Recommender(_served(root, version)).recommend(request, 20) for version in (again.version - 1, again.version)
+        Recommender(_served(root, version), 100).recommend(request, 20)
+        for version in (again.version - 1, again.version)
     ]
     assert pages[0] == pages[1]
 

@@ -10,7 +10,7 @@ import grpc
 import homefeed_client
 import pytest
 
-from homefeed.serving.model_server.api.grpc_api import to_grpc_status
+from homefeed.serving.model_server.api.grpc_server import to_grpc_status
 from homefeed.serving.model_server.errors import Code, StatusError
 from tests.serving.conftest import Models
 from tests.serving.servers import RPC_SECONDS, Stubs, column, running_server

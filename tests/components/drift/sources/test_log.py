@@ -1,4 +1,5 @@
 import pathlib
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -75,3 +76,49 @@ def test_what_is_no_log(tmp_path: pathlib.Path) -> None:
         load(tmp_path / "examples")
     with pytest.raises(DatasetError, match="has the input history"):
         load(write_log(tmp_path / "empty", []))
+
+
+def log_of(path: pathlib.Path, *requests: dict[str, Any]) -> pathlib.Path:
+    """Requests whose inputs are given, one batch each."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            for name, values in request.items():
+                log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            writer.write(log.SerializeToString())
+    return path
+
+
+def test_histories_are_events_and_features_are_users(tmp_path: pathlib.Path) -> None:
+    first = {
+        "history": [["A", "B", ""], ["", "", ""], ["A", "", ""]],
+        "history_value": [[1.0, float("nan"), 0.0], [0.0] * 3, [3.0, 0.0, 0.0]],
+        "user_gender": ["F", "", "M"],
+        "user_age": [31.0, float("nan"), 20.0],
+        "k": 10,
+    }
+    second = {"history": [["C"]], "user_colours": [["red", "blue", ""]], "user_taste": [[0.5, 1.5]]}
+    found = load(log_of(tmp_path / "log", first, second))
+    assert found.is_log and found.num_rows == {"interactions": 4, "users": 4}
+    columns = {name: dict(column.values) for name, column in found.columns.items() if column.kind != "number"}
+    assert columns == {
+        "interactions.item_id": {"A": 2, "B": 1, "C": 1},
+        "users.gender": {"F": 1, "M": 1},
+        "users.colours": {"red": 1, "blue": 1},
+    }
+    assert found.columns["interactions.value"].missing.sum() == 1
+    assert found.columns["users.age"].missing.sum() == 1 and found.columns["users.age"].num_values == 2
+    assert found.events_per_user == {2: 1, 1: 2}  # By the lengths of histories; an empty one is nobody's.
+
+
+def test_an_input_that_is_the_same_for_all_may_come_once(tmp_path: pathlib.Path) -> None:
+    found = load(log_of(tmp_path / "log", {"history": [["A"], ["B"], ["C"]], "user_country": ["DE"]}))
+    assert dict(found.columns["users.country"].values) == {"DE": 3}
+
+
+def test_a_folder_of_packed_logs(tmp_path: pathlib.Path) -> None:
+    import gzip
+
+    plain = log_of(tmp_path / "a", {"history": [["A"]]})
+    (tmp_path / "b.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert dict(load(tmp_path).columns["interactions.item_id"].values) == {"A": 2}

@@ -87,7 +87,9 @@ def test_folds_leave_their_users_out() -> None:
     of_user_0 = int(rating_fits.fold(np.array([0]))[0])
     value = train.value.copy()
     value[: train.row_splits[1]] = 1000
-    changed = rating_fits.fit(toy_catalogue(), dataclasses.replace(train, value=value), design, **options)
+    changed = rating_fits.fit(
+        toy_catalogue(), dataclasses.replace(train, event_numeric={"value": value}), design, **options
+    )
     same = [np.array_equal(a.items, b.items) for a, b in zip(fits, changed, strict=True)]
     assert same == [number == of_user_0 for number in range(len(fits))]
 

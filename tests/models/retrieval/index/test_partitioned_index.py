@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -105,3 +107,75 @@ def test_it_takes_little_more_memory_than_the_plain_table():
     index = partitioned_index.PartitionedIndex(table)
     stored = sum(variable.numpy().nbytes for variable in index.variables)
     assert stored / table.nbytes < 1.1
+
+
+def test_lists_hold_what_is_nearest_once_all_vectors_are_equally_long(embeddings):
+    vectors = embeddings[1:101] * np.linspace(0.2, 3, 100, dtype=np.float32)[:, None]
+    _, order, starts = partitioned_index.partition(vectors, 6, seed=4)
+    lengths = np.linalg.norm(vectors, axis=1)
+    points = np.concatenate([vectors, np.sqrt(lengths.max() ** 2 - lengths**2)[:, None]], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), lengths.max(), rtol=1e-5)
+    means = partitioned_index._k_means(points, 6, np.random.default_rng(4))
+    nearest = np.linalg.norm(points[:, None] - means, axis=2).argmin(axis=1)
+    for start, stop in itertools.pairwise(starts):
+        assert len(set(nearest[order[start:stop]])) == 1
+    assert (np.diff(nearest[order]) >= 0).all()
+
+
+def test_probed_lists_are_those_whose_centroids_promise_most(embeddings):
+    index = make(embeddings, num_partitions=8, num_probes=3)
+    query = QUERIES[0]
+    promise = index._centroids.numpy() @ query.numpy()
+    lists = np.argsort(-promise)[:3]
+    starts = index._starts.numpy()
+    expected = [place for chosen in lists for place in range(starts[chosen], starts[chosen + 1])]
+    assert index._probe(query).numpy().tolist() == expected
+
+
+def test_only_probed_candidates_are_found_and_in_order(embeddings):
+    index = make(embeddings, num_partitions=8, num_probes=3)
+    query = QUERIES[:1]
+    probed = index._rows.numpy()[index._probe(query[0]).numpy()]
+    scores, rows = index.search(query, tf.zeros((1, 1), tf.int32), tf.constant(10))
+    values = embeddings[probed] @ query[0].numpy()
+    assert rows.numpy()[0].tolist() == probed[np.argsort(-values)[:10]].tolist()
+    np.testing.assert_allclose(scores[0], np.sort(values)[::-1][:10], rtol=1e-5)
+
+
+def test_probes_grow_until_the_share_is_found(embeddings):
+    """1, 2, 3, 4, 6, 9, … and the first that is enough."""
+    index = make(embeddings, num_partitions=20)
+    found = index.choose_probes(QUERIES.numpy(), recall=0.8)
+    enough = index.num_probes
+    steps = [1, 2, 3, 4, 6, 9, 13, 19, index.num_partitions]
+    assert enough in steps
+    _, exact = exact_index.ExactIndex(embeddings).search(QUERIES, tf.zeros((7, 1), tf.int32), tf.constant(100))
+
+    def share(num_probes):
+        _, rows = make(embeddings, 20, num_probes).search(QUERIES, tf.zeros((7, 1), tf.int32), tf.constant(100))
+        return np.mean([np.isin(a, b).mean() for a, b in zip(exact.numpy(), rows.numpy(), strict=True)])
+
+    assert share(enough) == pytest.approx(found) and found >= 0.8
+    assert share(steps[steps.index(enough) - 1]) < 0.8
+
+
+def test_the_number_of_partitions_is_four_roots(embeddings):
+    assert partitioned_index.PartitionedIndex(embeddings[:101]).num_partitions >= 40
+    centroids, _, _ = partitioned_index.partition(embeddings[1:101], 40, seed=0)
+    assert partitioned_index.PartitionedIndex(embeddings[:101]).num_partitions == len(centroids)
+
+
+def test_k_means_ends_where_every_point_is_with_the_nearest_mean():
+    points = np.concatenate([np.zeros((30, 2)), np.ones((20, 2)), 5 * np.ones((10, 2))]).astype(np.float32)
+    points += np.random.default_rng(0).normal(0, 0.01, points.shape).astype(np.float32)
+    centroids = partitioned_index._k_means(points, 3, np.random.default_rng(3))
+    nearest = np.linalg.norm(points[:, None] - centroids, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(partitioned_index._nearest(points, centroids), nearest)
+    for which, centroid in enumerate(centroids):
+        np.testing.assert_allclose(centroid, points[nearest == which].mean(axis=0), atol=1e-4)
+
+
+def test_among_ascending_numbers():
+    rows, ascending = tf.constant([5, 0, 2, 9, 3]), tf.constant([0, 2, 2, 9])
+    assert partitioned_index._is_among(rows, ascending).numpy().tolist() == [False, True, True, True, False]
+    assert not partitioned_index._is_among(rows, tf.constant([], tf.int32)).numpy().any()

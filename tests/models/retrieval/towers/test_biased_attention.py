@@ -33,3 +33,22 @@ def test_agrees_with_plain_attention_in_numpy():
             weights = np.exp(logits) / np.exp(logits).sum()
             mixed[i, 2 * head : 2 * head + 2] = weights @ value[: i + 1]
     np.testing.assert_allclose(layer(states, timestamp)[0], layer._output(mixed.astype(np.float32)), atol=1e-5)
+
+
+def test_elapsed_times_fall_between_the_gaps():
+    edges = biased_attention.GAP_SECONDS
+    seconds = [-5, 0, edges[0] - 1, edges[0], edges[1] - 1, edges[1], edges[-1] - 1, edges[-1], 10 * edges[-1]]
+    last = len(edges)
+    assert biased_attention.gap_of(tf.constant(seconds, tf.int64)).numpy().tolist() == [
+        *[0, 0, 0, 1, 1, 2],
+        *[last - 1, last, last],
+    ]
+    assert last + 1 == biased_attention.NUM_GAPS
+
+
+def test_attention_is_dropped_out_while_training_alone():
+    tf.keras.utils.set_random_seed(1)
+    layer = biased_attention.BiasedAttention(width=4, num_heads=2, max_distance=2, dropout=0.9)
+    states, timestamp = tf.random.normal((1, 6, 4)), tf.zeros((1, 6), tf.int64)
+    np.testing.assert_array_equal(layer(states, timestamp), layer(states, timestamp))
+    assert np.abs(layer(states, timestamp, training=True) - layer(states, timestamp)).max() > 1e-3

@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from homefeed.models.retrieval.towers import candidate_tower
-from homefeed.models.shared.feature_spec import feature_spec
+from homefeed.models.shared.feature_spec import FeatureSpec, feature_spec
 from tests.models.retrieval import toy
 
 
@@ -58,3 +60,83 @@ def test_tokens_of_few_trained_items_are_blanked_out():
     tokens = np.array([[0, 0], [5, 6], [5, 0], [5, 7], [7, 7]], np.int32)
     trained = np.array([False, True, True, True, False])
     assert candidate_tower.shared_tokens(tokens, trained).tolist() == [[0, 0], [5, 0], [5, 0], [5, 0], [0, 0]]
+
+
+def _weights(tower):
+    """Other than they begin, which is 0 for most."""
+    rng = np.random.default_rng(0)
+    for variable in tower.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    return {variable.name.partition("/")[2].partition(":")[0]: variable.numpy() for variable in tower.weights}
+
+
+def test_embeddings_in_numpy():
+    tower, rows = _tower(0.0)
+    tower(rows)
+    weights = _weights(tower)
+    tokens, ids = rows["tokens"].numpy(), rows["id"].numpy()
+    features = tower._features(rows).numpy()
+    known, new = (part.numpy() for part in tower(rows))
+    for row in range(8):
+        words = [weights["tokens"][token] for token in tokens[row] if token]
+        content = features[row] + (np.mean(words, axis=0) if words else 0)
+        embedding = content + (weights["ids"][ids[row]] if ids[row] else 0)
+        biases = content @ weights["bias_kernel"]
+        own = weights["id_bias"][ids[row]] if ids[row] else 0
+        np.testing.assert_allclose(known[row], [*embedding, biases[0] + own], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(new[row], [*content, biases[1] + weights["new_bias"]], rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start():
+    tower, rows = _tower(0.0)
+    _, new = tower(rows)
+    _weights(tower)
+    _, new = tower(rows)
+    features = {name: rows[name] for name in ("tokens", *tower.spec.names)}
+    np.testing.assert_allclose(tower.embed_new(features), new, rtol=1e-5, atol=1e-6)
+
+
+def test_what_embeds_new_items_is_all_but_the_ids():
+    tower, rows = _tower(0.0)
+    tower(rows)
+    names = {variable.name.partition("/")[2] for variable in tower.content_weights}
+    assert {variable.name.partition("/")[2] for variable in tower.weights} - names == {"ids:0", "id_bias:0"}
+
+
+def test_texts_are_hidden_with_a_share_of_the_hidden_ids():
+    catalogue = toy.catalogue()
+    tower = candidate_tower.CandidateTower(
+        num_trained=6, spec=FeatureSpec({}, {}, {}), num_tokens=10, width=2, id_dropout=0.5, text_dropout=0.5
+    )
+    rows = {"id": tf.ones(4000, tf.int32), "tokens": tf.tile(catalogue.token_ids[2:3], [4000, 1])}
+    tower(rows)
+    tower.ids.assign(tf.fill([7, 2], 10.0))
+    tower.tokens.assign(tf.ones([10, 2]))
+    known, new = tower(rows, training=True)
+    values, counts = np.unique(known.numpy()[:, 0], return_counts=True)
+    # Id and text; text alone: half of the half without id; nothing. Never an id without a text.
+    assert values.tolist() == [0.0, 1.0, 11.0]
+    np.testing.assert_allclose(counts / 4000, [0.25, 0.25, 0.5], atol=0.03)
+    assert set(np.unique(new.numpy()[:, 0])) == {0.0, 1.0}
+
+
+def test_rows_of_a_catalogue():
+    counts = np.array([5, 0, 3, 1])  # Row 0 is nothing, whatever it counts.
+    catalogue = dataclasses.replace(
+        toy.catalogue(),
+        item_ids=toy.catalogue().item_ids[:4],
+        token_ids=np.array([[0, 0], [5, 5], [5, 6], [7, 5]], np.int32),
+        train_counts=counts,
+        categorical={"categories": np.array([[0], [2], [3], [2]], np.int32)},
+        numeric={},
+    )
+    rows = candidate_tower.candidate_rows(catalogue, FeatureSpec({"categories": 4}, {}, {}))
+    assert rows["id"].tolist() == [0, 0, 1, 2]
+    assert not rows["tokens"].any(), "token 5 is in three items, but in two of the trained ones"
+    assert rows["categories"].tolist() == [[0], [2], [3], [2]]
+
+
+def test_a_word_twice_in_one_item_is_one_item():
+    tokens = np.array([[0, 0], [5, 5], [5, 6], [6, 6], [6, 0]], np.int32)
+    shared = candidate_tower.is_shared(tokens, np.array([False, True, True, True, True]))
+    assert shared.tolist() == [False] * 6 + [True]

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers.two_tower import ColdStart
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
@@ -137,3 +138,93 @@ def test_hard_negatives_are_the_highest_scoring():
 def test_row_0_is_nothing():
     model, _ = _model_and_batch(TINY)
     assert not model.embed_all().numpy()[0].any()
+
+
+def test_cold_starts_are_simulated_in_a_share_of_the_windows():
+    """In half of four windows: those come first in a batch."""
+    model, batch = _model_and_batch(dataclasses.replace(TINY, cold_start_share=0.5))
+    # Candidates 5 and 6 were first seen a while after the others.
+    first_seen = tf.constant([1, 1, 1, 1, 1_000_000, 1_000_000], tf.int64)
+    model._first_seen, model._cold_start = first_seen, ColdStart(0.5, seconds=500_000, start=0)
+    batch = batch | {"timestamp": tf.fill(batch["timestamp"].shape, tf.constant(1_000_001, tf.int64))}
+    for weight in model.trainable_variables:
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.2))
+
+    def losses():
+        """Of the first event of each window."""
+        weights = [tf.one_hot([4 * row], 16)[0] for row in range(4)]
+        return np.array([float(model.compute_loss({**batch, "weight": tf.reshape(w, [4, 4])})) for w in weights])
+
+    before = losses()
+    model.candidate_tower.new_bias.assign_add(1.0)
+    assert (np.abs(losses() - before) > 1e-4).tolist() == [True, True, False, False]
+
+
+def test_masks_by_hand():
+    model, _ = _model_and_batch(TINY)
+    model._cold_start = ColdStart(1.0, seconds=50, start=120)
+    # Candidates 1, 2, 3 were first seen at 100, 130 and 180; candidate 0 is padding.
+    model._first_seen = tf.constant([100, 130, 180], tf.int64)
+    item = tf.constant([[1, 2, 1, 0]])
+    timestamp = tf.constant([[100, 150, 181, 181]], tf.int64)
+    is_new, is_closed = (mask.numpy()[0].tolist() for mask in model._masks(item, timestamp, split=1))
+    # At 100 nothing is called new yet; at 150 what came after 100; at 181 what came after 131.
+    assert [row[1:] for row in is_new] == [
+        [False] * 3,
+        [False, True, True],
+        [False, False, True],
+        [False, False, True],
+    ]
+    # Closed: padding, what came later, and what the window had before (not what it has just now).
+    assert is_closed == [
+        [True, False, True, True],
+        [True, True, False, True],
+        [True, True, True, False],
+        [True, True, True, False],
+    ]
+
+
+def test_first_places():
+    model, _ = _model_and_batch(TINY)
+    found = model._first_place(tf.constant([[2, 0, 2, 1], [3, 3, 0, 0]]), tf.constant(4))
+    assert found.numpy().tolist() == [[-1, 3, 0, 4], [-1, 4, 4, 0]]
+
+
+def test_query_embeddings_end_in_a_one_that_meets_the_bias():
+    model, batch = _model_and_batch(TINY)
+    candidates = model.embed_all()
+    queries = model.embed_last(batch, candidates)
+    assert queries.shape == (4, 5) and set(queries.numpy()[:, -1]) == {1.0}
+    all_places = model.embed_queries(batch, tf.gather(candidates, batch["item"])[..., :4]).numpy()
+    sizes = np.count_nonzero(batch["item"].numpy(), axis=1)
+    np.testing.assert_allclose(queries, all_places[np.arange(4), sizes], rtol=1e-6)
+
+
+def test_a_loss_without_targets_is_nothing():
+    for softmax in (0, 20_000):
+        model, batch = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=softmax, num_sampled=8))
+        batch["weight"] = tf.zeros_like(batch["weight"])
+        assert float(model.compute_loss(batch)) == 0.0
+
+
+def test_weights_of_targets_are_weights_of_a_mean():
+    model, batch = _model_and_batch(TINY)
+    heavy = float(model.compute_loss({**batch, "weight": batch["weight"] * 5}))
+    assert heavy == pytest.approx(float(model.compute_loss(batch)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("limit", "is_sampled"), [(5, True), (6, False)])
+def test_the_softmax_is_sampled_beyond_a_number_of_trained_items(limit, is_sampled):
+    model, _ = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=limit))
+    assert model._is_sampled == is_sampled
+
+
+def test_negatives_are_drawn_evenly_among_trained_items():
+    config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=3000)
+    model, batch = _model_and_batch(config)
+    drawn = []
+    model.sampled_loss = lambda inputs, sampled, training: drawn.append(sampled.numpy()) or tf.constant(0.0)
+    model.compute_loss(batch)
+    counts = np.bincount(drawn[0], minlength=8)
+    assert counts[[0, 7]].tolist() == [0, 0]
+    np.testing.assert_allclose(counts[1:7] / 3000, 1 / 6, atol=0.03)

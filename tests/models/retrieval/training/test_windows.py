@@ -36,30 +36,6 @@ def test_only_what_happened_in_the_same_second_is_shuffled():
     assert all(third not in window or window.index(third) == np.count_nonzero(window) - 1 for window in seen)
 
 
-def test_context_repetitions_and_unknown_items_are_no_targets():
-    sequences = dataclasses.replace(
-        toy.sequences(num_users=1, num_targets=3),
-        row_splits=np.array([0, 6]),
-        num_history=np.array([2]),
-        item_index=np.array([1, 2, 2, 3, 3, 0], np.int32),
-        positive=np.array([True, True, True, False, True, True]),
-    )
-    assert windows.target_weights(sequences, 0.25).tolist() == [0, 0, 0, 0.25, 0, 0]
-
-
-def test_targets_weigh_by_event_type_and_value():
-    sequences = dataclasses.replace(
-        toy.sequences(num_users=1, num_targets=3),
-        item_index=np.array([1, 2, 3], np.int32),
-        event_type_index=np.array([3, 2, 0], np.int32),
-        value=np.array([1, 5, np.nan], np.float32),
-    )
-    weights = windows.target_weights(sequences, 1.0, {"buy": 3.0, "never seen": 9.0}, value_weight=0.5)
-    assert weights.tolist() == [3.0, 1.5, 1.0]
-    made = windows.Windows(sequences, length=3, weights=weights)
-    assert sorted(next(made.epoch(np.random.default_rng(0), 1))["weight"].ravel()[:3]) == [1.0, 1.5, 3.0]
-
-
 def test_a_query_is_what_came_before_its_target():
     sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
     made = windows.Windows(sequences, length=2)
@@ -74,3 +50,64 @@ def test_a_query_is_what_came_before_its_target():
 
 def test_users_without_events_have_no_window():
     assert _epoch(toy.sequences(num_users=2, num_targets=0)) == []
+
+
+def test_windows_are_cut_behind_each_other_and_pad_with_nothing():
+    sequences = toy.sequences(num_users=3)
+    places = {int(time): place for place, time in enumerate(sequences.timestamp)}
+    for batch in _epoch(sequences, length=2, batch_size=2, seed=3):
+        assert batch["now"].tolist() == [0, 0]  # Training asks at events, never after them.
+        for row in range(2):
+            size = np.count_nonzero(batch["item"][row])
+            for name in ("item", "history_value", "history_event_type", "weight"):
+                assert not batch[name][row, size:].any()
+            if size:
+                first = places[int(batch["timestamp"][row, 0])]
+                part = slice(first, first + size)
+                np.testing.assert_array_equal(batch["item"][row, :size], sequences.item_index[part])
+                for name, column in sequences.event_features.items():
+                    np.testing.assert_array_equal(batch[f"history_{name}"][row, :size], column[part])
+                # Padding keeps the last time.
+                assert (batch["timestamp"][row, size:] == batch["timestamp"][row, size - 1]).all()
+
+
+def test_a_batch_is_as_long_as_its_longest_in_steps_of_16():
+    long, short = toy.sequences(num_users=1), toy.sequences(num_users=1, num_targets=2)
+    length = 40
+    one = dataclasses.replace(
+        long,
+        row_splits=np.array([0, length]),
+        **(long.events_at(np.arange(length) % len(long.item_index)) | {"timestamp": np.arange(length)}),
+    )
+    for seed in range(8):
+        for batch in _epoch(one, length=64, batch_size=1, seed=seed):
+            size = np.count_nonzero(batch["item"][0])
+            assert batch["item"].shape[1] == max(-(-size // 16), 1) * 16
+    assert _epoch(short, length=64, batch_size=1)[0]["item"].shape[1] == 16
+    assert _epoch(one, length=20, batch_size=1)[-1]["item"].shape[1] <= 20
+
+
+def test_windows_of_like_length_share_a_batch():
+    many = toy.sequences(num_users=64)
+    lengths = np.where(np.arange(64) % 2, 120, 2)
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    total = splits[-1]
+    mixed = dataclasses.replace(
+        many,
+        row_splits=splits,
+        **(many.events_at(np.arange(total) % len(many.item_index)) | {"timestamp": np.arange(total)}),
+    )
+    batches = windows.Windows(mixed, 500).epoch(np.random.default_rng(0), 8)
+    sizes = [np.count_nonzero(batch["item"], axis=1) for batch in batches]
+    assert np.mean([np.ptp(size) for size in sizes]) < 40, "by chance they would span most of 120"
+
+
+def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event():
+    sequences = toy.sequences(num_users=3, num_targets=1, num_history=2)
+    made = windows.Windows(sequences, length=5)
+    first, second = made.queries(np.array([2, 5, 8]), batch_size=2)
+    item, items = sequences.item_index, np.concatenate([first["item"], second["item"]])
+    assert [row[row > 0].tolist() for row in items[:3]] == [item[i : i + 2].tolist() for i in (0, 3, 6)]
+    assert not items[3].any()
+    assert second["now"].tolist() == [sequences.timestamp[8], 0]  # The last place of a batch is filled up.
+    assert first["user_gender"].tolist() == sequences.categorical["gender"][:2].tolist()

@@ -12,6 +12,7 @@ from tests.pipeline.deploy.vertex.test_requests import GOLDEN, dry_run, homefeed
 from tests.pipeline.http_recorder import Answer, Recorded, http_recorder
 
 RUN = ("kubeflow", "--package", GOLDEN, "--data", "s3://shop/data", "--name", "night-1", "--namespace", "feed")
+RUN = (*RUN, "--serving-dir", "/mnt/serving")
 
 
 def answer(request: Recorded) -> Answer:
@@ -52,7 +53,7 @@ def test_a_dry_run_shows_what_is_sent(
     assert sent.headers["authorization"] == "Bearer secret" and "secret" not in json.dumps(call)
     body = in_schema(call)
     assert body.display_name == "night-1" and body.service_account == "feeder"
-    assert body.runtime_config.parameters == {"dataset": "s3://shop/data"}
+    assert body.runtime_config.parameters == {"dataset": "s3://shop/data", "pusher__serving_dir": "/mnt/serving"}
     assert body.runtime_config.pipeline_root == "s3://shop/runs"
     assert body.pipeline_spec == yaml.safe_load(pathlib.Path(GOLDEN).read_text())
 

@@ -21,6 +21,7 @@ NETWORK = "projects/123/global/networks/inner"
 WHERE = ("--project", "shop", "--region", "europe-west4")
 RUN = ("vertex", "--package", GOLDEN, "--bucket", "gs://shop/runs", "--data", "gs://shop/data", *WHERE)
 RUN = (*RUN, "--job-id", "night-1", "--service-account", ACCOUNT, "--network", NETWORK, "--label", "team=feed")
+RUN = (*RUN, "--serving-dir", "/gcs/shop/serving")
 MODEL = (
     "vertex-model",
     "--models",
@@ -69,7 +70,7 @@ def answer(request: Recorded) -> Answer:
 
 
 def test_a_run_is_asked_for_in_the_words_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
-    (call,) = dry_run(capsys, *RUN, "--set", "ranking_trainer.batch_size=17", "--serving-dir", "/gcs/shop/serving")
+    (call,) = dry_run(capsys, *RUN, "--set", "ranking_trainer.batch_size=17")
     assert (call["host"], call["service"]) == ("europe-west4-aiplatform.googleapis.com", "PipelineService")
     request = in_schema(call)
     job = request.pipeline_job
@@ -215,7 +216,9 @@ def test_missing_credentials_say_how_to_get_them(
         ({"--package": "absent.yaml"}, "`homefeed deploy compile --out absent.yaml` makes one"),
         ({"--job-id": "Night 1"}, "may hold lower-case letters"),
         ({"--data": ""}, "the package wants its parameter 'dataset': give --data URI"),
-        ({"--set": "ranking_trainr.seed=1"}, "did you mean 'ranking_trainer__seed'"),
+        ({"--serving-dir": ""}, "does not say where to publish: give --serving-dir"),
+        ({"--set": "ranking_trainer.learning_rate=-1"}, "expected a number above 0 and up to 1, got '-1'"),
+        ({"--set": "ranking_trainr.seed=1"}, "did you mean 'ranking_trainer'?"),
     ],
 )
 def test_wrong_usage_exits_2(change: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

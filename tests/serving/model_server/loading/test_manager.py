@@ -67,7 +67,7 @@ def make() -> Iterator[Any]:
     yield build
     for setup in setups:
         setup.loader.allow(*range(20))
-        setup.manager.stop()
+        assert setup.manager.stop(10)
 
 
 def test_the_highest_new_version_is_loaded_first(make: Any) -> None:

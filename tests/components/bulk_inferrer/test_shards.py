@@ -1,0 +1,55 @@
+import json
+import pathlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from homefeed.components.bulk_inferrer.shards import Shard, make_shards, write_shard
+from homefeed.models.requests import Event, Request
+
+ROWS = [
+    {"user_id": "用户", "items": ["A", "茶"], "scores": [0.5, 0.25]},
+    {"user_id": "nobody", "items": [], "scores": []},
+]
+
+
+def request(user_id: str, num_events: int = 0) -> Request:
+    return Request(user_id, [Event("i1")] * num_events)
+
+
+def test_users_are_parted_by_their_ids_and_ordered_by_their_histories() -> None:
+    requests = [request("d", 1), request("a", 9), request("c", 0), request("b", 2), request("e", 5)]
+    shards = make_shards(requests, 2)
+    assert [shard.name for shard in shards] == [f"shard-0000{place}-of-00003" for place in range(3)]
+    assert [[one.user_id for one in shard.requests] for shard in shards] == [["b", "a"], ["c", "d"], ["e"]]
+    assert make_shards(iter(requests[::-1]), 2) == shards
+
+
+@pytest.mark.parametrize(("num_users", "sizes"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1])])
+def test_no_shard_is_empty(num_users: int, sizes: list[int]) -> None:
+    shards = make_shards([request(str(user)) for user in range(num_users)], 3)
+    assert [len(shard.requests) for shard in shards] == sizes
+
+
+def test_a_shard_is_written_in_both_formats_and_nothing_stays_behind(tmp_path: pathlib.Path) -> None:
+    write_shard(ROWS, tmp_path, "shard-00000-of-00001")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "shard-00000-of-00001.jsonl",
+        "shard-00000-of-00001.parquet",
+    ]
+    lines = (tmp_path / "shard-00000-of-00001.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == ROWS and "用户" in lines[0]
+    table = pq.read_table(tmp_path / "shard-00000-of-00001.parquet")
+    assert table.to_pylist() == ROWS
+    assert table.schema.field("scores").type.value_type == pa.float32()
+
+
+def test_a_shard_is_finished_when_its_parquet_file_is_there(tmp_path: pathlib.Path) -> None:
+    shard = Shard("shard-00000-of-00001", ())
+    (tmp_path / "shard-00000-of-00001.jsonl").write_text("")
+    (tmp_path / ".shard-00000-of-00001.parquet.1.tmp").write_text("")
+    assert not shard.is_finished(tmp_path)
+    write_shard([], tmp_path, shard.name)
+    assert shard.is_finished(tmp_path)
+    assert pq.read_table(tmp_path / f"{shard.name}.parquet").schema.names == ["user_id", "items", "scores"]

@@ -1,0 +1,99 @@
+import json
+import pathlib
+
+import pytest
+
+from homefeed.components import evaluator
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import (
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    PushedModel,
+    TransformGraph,
+)
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+@pytest.fixture(scope="module")
+def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> evaluator.Inputs:
+    folder = tmp_path_factory.mktemp("evaluator")
+    graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
+    transformed.save_catalogue(graph, toy_catalogue())
+    transformed.save_request(graph, toy_sequences())
+    for split, sequences in (
+        ("train", toy_sequences(5)),
+        ("eval", toy_sequences(4, num_history=2)),
+        ("test", toy_sequences(2, num_history=1)),
+    ):
+        transformed.save_sequences(examples, split, sequences)
+    return evaluator.Inputs(graph, examples, Model(toy_models["retrieval"]), Model(toy_models["ranking"]))
+
+
+def run(inputs: evaluator.Inputs, out: pathlib.Path, **config: object) -> tuple[evaluator.Outputs, str]:
+    outputs = evaluator.Outputs(ModelEvaluation(out / "evaluation"), ModelBlessing(out / "blessing"))
+    lax = {"popularity_margin": 1.0, "ranking_margin": 1.0, "base_margin": 1.0}
+    return outputs, evaluator.run(inputs, outputs, evaluator.Config(**lax | config))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def blessed(inputs: evaluator.Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[evaluator.Outputs, str]:
+    return run(inputs, tmp_path_factory.mktemp("blessed"))
+
+
+def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]) -> None:
+    outputs, line = blessed
+    names = {path.name for path in outputs.evaluation.path.iterdir()}
+    assert names == {"metrics.json", "metrics.md", "evaluation.json", "report.html", "model_card.md"}
+    means = outputs.evaluation.read_json("metrics.json")
+    assert means.keys() == {"eval", "test"}
+    # Of 3, 4, 5 and 6 events two are history: 1 + 2 + 3 + 4 questions. In test 2 + 3.
+    assert means["eval"]["popularity"]["queries"] == 10 and means["test"]["popularity"]["queries"] == 5
+    ours = means["test"]["retrieval + ranking"]
+    assert line == f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
+    report = outputs.evaluation.read_json("evaluation.json")
+    for split, methods in means.items():
+        for method, figures in methods.items():
+            assert report["splits"][split]["methods"][method].items() >= figures.items()
+    assert report["blessed"] and outputs.blessing.reasons() == []
+
+
+def test_a_second_run_writes_the_same_bytes(
+    inputs: evaluator.Inputs, blessed: tuple[evaluator.Outputs, str], tmp_path: pathlib.Path
+) -> None:
+    again, _ = run(inputs, tmp_path)
+    assert again.evaluation.digest() == blessed[0].evaluation.digest()
+    assert again.blessing.digest() == blessed[0].blessing.digest()
+
+
+def test_a_worse_model_is_refused_with_its_reasons(inputs: evaluator.Inputs, tmp_path: pathlib.Path) -> None:
+    # Ranking turns retrieval's order round; who wants a gain of 1,000% over retrieval cannot be content.
+    outputs, _ = run(inputs, tmp_path, ranking_margin=-10.0)
+    (reason,) = outputs.blessing.reasons()
+    assert "of retrieval: difference" in reason
+    report = outputs.evaluation.read_json("evaluation.json")
+    assert not report["blessed"] and report["reasons"] == [reason]
+
+
+def test_models_in_service_are_asked_the_same(
+    inputs: evaluator.Inputs, toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    import shutil
+
+    pushed = PushedModel(tmp_path / "pushed")
+    places = []
+    for name in ("retrieval", "ranking"):
+        places.append(tmp_path / "serving" / name / "1")
+        shutil.copytree(toy_models[name] / "Format-Serving", places[-1])
+    pushed.write_json(PushedModel.FILE, {"version": 1, "paths": [str(place) for place in places]})
+    outputs, _ = run(inputs, tmp_path, base_models=str(pushed.path), min_slice_queries=1)
+    report = json.loads((outputs.evaluation.path / "evaluation.json").read_text())
+    assert report["comparison"]["all"]["difference"] == 0 and report["history"][0]["version"] == 1
+    assert outputs.blessing.reasons() == []
+
+
+def test_the_models_in_service_are_an_input(tmp_path: pathlib.Path) -> None:
+    assert evaluator.config_inputs(evaluator.Config()) == {}
+    named = evaluator.config_inputs(evaluator.Config(base_models=str(tmp_path)))
+    assert named == {"base_models": PushedModel(tmp_path)}

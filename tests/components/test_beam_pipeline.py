@@ -1,0 +1,39 @@
+import logging
+
+import apache_beam as beam
+import pytest
+
+from homefeed.components.beam_pipeline import beam_pipeline, quiet
+
+
+@pytest.mark.parametrize("runner", ["FnApiRunner", "BundleBasedDirectRunner"])
+def test_a_pipeline_has_run_at_the_end_of_the_block(runner: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("out") / "sum"
+    with beam_pipeline(runner, ()) as pipeline:
+        _ = pipeline | beam.Create([1, 2, 3]) | beam.CombineGlobally(sum) | beam.Map(lambda n: out.write_text(str(n)))
+        assert not out.exists()
+    assert out.read_text() == "6"
+
+
+def test_the_options_are_beams_own() -> None:
+    with beam_pipeline("FnApiRunner", ("--job_name=ingest", "--direct_num_workers=2")) as pipeline:
+        known = pipeline.options.get_all_options(drop_default=True)
+        _ = pipeline | beam.Create([1])
+    assert known["job_name"] == "ingest" and known["direct_num_workers"] == 2
+
+
+def test_an_error_of_a_step_reaches_the_caller() -> None:
+    def refuse(element: int) -> None:
+        raise ValueError(f"no {element}")
+
+    with pytest.raises(Exception, match="no 7"), beam_pipeline("FnApiRunner", ()) as pipeline:
+        _ = pipeline | beam.Create([7]) | beam.Map(refuse)
+
+
+def test_what_beam_is_told_in_the_block_and_what_after_it() -> None:
+    logger = logging.getLogger("apache_beam")
+    before = logger.level
+    with pytest.raises(KeyError), quiet():
+        assert logger.level == logging.ERROR
+        raise KeyError
+    assert logger.level == before

@@ -1,0 +1,89 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from homefeed.models.retrieval.training import targets
+from homefeed.models.retrieval.training.windows import Windows
+from tests.models.retrieval import toy
+
+
+def test_context_repetitions_and_unknown_items_are_no_targets():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=1, num_targets=3),
+        row_splits=np.array([0, 6]),
+        num_history=np.array([2]),
+        item_index=np.array([1, 2, 2, 3, 3, 0], np.int32),
+        positive=np.array([True, True, True, False, True, True]),
+    )
+    assert targets.target_weights(sequences, 0.25).tolist() == [0, 0, 0, 0.25, 0, 0]
+
+
+def test_targets_weigh_by_event_type_and_value():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=1, num_targets=3),
+        item_index=np.array([1, 2, 3], np.int32),
+        event_categorical={"event_type": np.array([3, 2, 0], np.int32)},
+        event_numeric={"value": np.array([1, 5, np.nan], np.float32)},
+    )
+    weights = targets.target_weights(sequences, 1.0, {"buy": 3.0, "never seen": 9.0}, value_weight=0.5)
+    assert weights.tolist() == [3.0, 1.5, 1.0]
+    made = Windows(sequences, length=3, weights=weights)
+    assert sorted(next(made.epoch(np.random.default_rng(0), 1))["weight"].ravel()[:3]) == [1.0, 1.5, 3.0]
+
+
+def test_the_same_item_of_another_user_is_no_repetition():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=3, num_targets=2), item_index=np.array([6, 1, 6, 1, 1, 6], np.int32)
+    )
+    assert targets.target_weights(sequences).tolist() == [1] * 6
+
+
+def test_values_weigh_from_the_lowest_to_the_highest():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=1, num_targets=3),
+        row_splits=np.array([0, 4]),
+        num_history=np.array([0]),
+        item_index=np.array([1, 2, 3, 4], np.int32),
+        timestamp=np.arange(4),
+        event_categorical={"event_type": np.zeros(4, np.int32)},
+        positive=np.ones(4, bool),
+        event_numeric={"value": np.array([10, 20, 40, np.nan], np.float32)},
+    )
+    # 1 + 0.6 · (value - 10) / 30; nothing is known of the last.
+    assert targets.target_weights(sequences, value_weight=0.6).tolist() == pytest.approx([1, 1.2, 1.6, 1])
+    same = dataclasses.replace(sequences, event_numeric={"value": np.full(4, 7, np.float32)})
+    assert targets.target_weights(same, value_weight=0.6).tolist() == [1] * 4
+    unknown = dataclasses.replace(sequences, event_numeric={"value": np.full(4, np.nan, np.float32)})
+    assert targets.target_weights(unknown, value_weight=0.6).tolist() == [1] * 4
+
+
+def test_weights_multiply():
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=1, num_targets=3),
+        item_index=np.array([1, 2, 3], np.int32),
+        positive=np.array([False, True, False]),
+        event_categorical={
+            "event_type": np.array([3, 3, 1], np.int32)
+        },  # Position 1 is a type out of the vocabulary.
+        event_numeric={"value": np.array([1, 2, 3], np.float32)},
+    )
+    found = targets.target_weights(sequences, 0.5, {"buy": 4.0}, value_weight=1.0)
+    assert found.tolist() == [0.5 * 4 * 1, 4 * 1.5, 0.5 * 2]
+
+
+@pytest.mark.parametrize(
+    ("num_targets", "num_rows", "expected"),
+    [
+        (5, 10, [0, 1, 2, 3, 4]),
+        (4_001, 10, list(range(0, 4_001, 3))),  # Every second would be 2,001.
+        (4, 25_000_000, [0, 2]),  # Two times 25 million scores are held.
+        (3, 10**9, [0]),
+    ],
+)
+def test_a_sample_of_targets_is_evenly_spread(num_targets, num_rows, expected):
+    assert targets.sample_targets(np.arange(num_targets), num_rows).tolist() == expected
+
+
+def test_no_targets_no_sample():
+    assert targets.sample_targets(np.empty(0, np.int64), 10).tolist() == []

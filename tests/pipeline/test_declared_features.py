@@ -1,0 +1,130 @@
+"""A declared feature of an event and of a request: from `dataset.yaml` to the list, by one declaration.
+
+In this shop the device that asks decides between two halves of the catalogue, and the mood of the last event between
+even and odd items; nothing else does.
+"""
+
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from google.protobuf import text_format
+from homefeed_client import InvalidInputsError, PredictionClient
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+import homefeed
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import Examples
+from homefeed.models.requests import Event
+from homefeed.pipeline.program import Model
+from homefeed.schemas import features as spec
+from homefeed.schemas.dataset import load_dataset
+from homefeed.serving.predictors import LocalPredictor
+from homefeed.serving.process import model_server
+from tests.runs import run_small
+
+DATASET = """
+name: moods
+interactions:
+  path: interactions.csv
+  features:
+    device: {kind: category, context: true}
+    mood: {kind: category}
+    paid: {kind: number}
+items: {path: items.csv}
+users: {path: users.csv}
+time_zone: Asia/Shanghai
+"""
+NUM_ITEMS, NUM_USERS, NUM_EVENTS = 40, 90, 24
+NOW = 1_700_000_000
+
+
+def write_shop(folder: pathlib.Path, seed: int) -> pathlib.Path:
+    folder.mkdir()
+    random = np.random.default_rng(seed)
+    rows = []
+    for user in range(NUM_USERS):
+        mood = 0
+        for event in range(NUM_EVENTS):
+            phone = random.random() < 0.5
+            item = 2 * int(random.integers(0, NUM_ITEMS // 4)) + mood + (0 if phone else NUM_ITEMS // 2)
+            mood = int(random.integers(0, 2))
+            when = NOW - 86_400 * (NUM_EVENTS - event) + user * 60
+            device, felt = ("phone" if phone else "desk"), ("gift" if mood == 0 else "self")
+            rows.append((f"u{user}", f"i{item}", when, device, felt, round(random.random() * 9, 2)))
+    columns = ["user_id", "item_id", "timestamp", "device", "mood", "paid"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "interactions.csv", index=False)
+    titles = [(f"i{item}", "thing") for item in range(NUM_ITEMS)]
+    pd.DataFrame(titles, columns=["item_id", "title"]).to_csv(folder / "items.csv", index=False)
+    pd.DataFrame({"user_id": [f"u{user}" for user in range(NUM_USERS)]}).to_csv(folder / "users.csv", index=False)
+    (folder / "dataset.yaml").write_text(DATASET, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathlib.Path]:
+    """Data folder and root."""
+    folder = tmp_path_factory.mktemp("moods")
+    data = write_shop(folder / "data", seed=1)
+    longer = ("retrieval_trainer.epochs=40", "retrieval_trainer.width=32", "retrieval_trainer.learning_rate=0.01")
+    run_small(data, folder / "root", *longer, until="Pusher")
+    return data, folder / "root"
+
+
+def page(model: Model, device: str, mood: str) -> list[int]:
+    """The first six items of somebody new whose one event had that mood."""
+    history = [Event("i0", timestamp=NOW, features={"mood": mood})]
+    found = model.recommend("nobody", k=6, history=history, now=NOW + 86_400, context={"device": device})
+    return [int(item.removeprefix("i")) for item in found["item_id"]]
+
+
+def test_the_context_and_the_event_decide_what_is_shown(shop: tuple[pathlib.Path, pathlib.Path]) -> None:
+    model = homefeed.load(shop[1])
+    for device, half in (("phone", 0), ("desk", 1)):
+        for mood, odd in (("gift", 0), ("self", 1)):
+            shown = page(model, device, mood)
+            assert sum(item // (NUM_ITEMS // 2) == half for item in shown) >= 5, (device, mood, shown)
+            assert sum(item % 2 == odd for item in shown) >= 5, (device, mood, shown)
+
+
+def test_schema_parse_signature_client_and_drift_have_the_same_columns(
+    shop: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    data, root = shop
+    dataset = load_dataset(data)
+    declared = dataset.event_features.keys() - {"event_type", "value"}  # Standard columns that this log lacks.
+    assert declared == {"device", "mood", "paid"}
+    (schema_file,) = root.glob("artifacts/SchemaGen/*/interactions/schema.pbtxt")
+    schema = text_format.Parse(schema_file.read_text(encoding="utf-8"), schema_pb2.Schema())
+    outcomes = {feature.name for feature in schema.feature if "SERVING" in feature.not_in_environment}
+    assert declared <= {feature.name for feature in schema.feature} and outcomes == {"mood", "paid"}
+    (examples,) = root.glob("artifacts/ExampleGen/*/interactions/Split-train")
+    assert declared <= set(example_io.read_split(Examples(examples.parent), "train").schema.names)
+    assert declared <= spec.parse_spec(dataset.features("interactions")).keys()
+
+    wanted = spec.serving_inputs(dataset, {("interactions", name) for name in declared})
+    paths = {name: root / "serving" / name / "1" for name in ("retrieval", "ranking", "fused")}
+    predictor = LocalPredictor(paths)
+    for name, signature in (("retrieval", "retrieve"), ("ranking", "rank"), ("fused", "recommend")):
+        taken = predictor.inputs(name, signature)
+        about_request = {n for n in taken if n.startswith(("history", "context_", "user_")) or n == "timestamp"}
+        assert about_request == wanted.keys()
+        assert {n: taken[n].shape for n in wanted} == {n: given.shape for n, given in wanted.items()}
+        assert all(np.dtype(taken[n].dtype) == np.dtype("O" if given.dtype == "string" else given.dtype)
+                   for n, given in wanted.items())  # fmt: skip
+
+    compared = homefeed.drift(data, write_shop(tmp_path / "other", seed=2))
+    assert {f"interactions.{name}" for name in declared} <= set(compared["feature"])
+
+
+def test_client_and_caller_are_told_of_what_no_model_takes(
+    shop: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(ValueError, match="has no context place; it has device"):
+        homefeed.load(shop[1]).recommend("u1", context={"place": "Shanghai"})
+    models = {"fused": shop[1] / "serving" / "fused"}
+    with model_server(models, tmp_path) as address, PredictionClient(address) as client:
+        inputs = {"history": [["i1"]], "k": [3], "timestamp": [NOW], "context_place": ["Shanghai"]}
+        with pytest.raises(InvalidInputsError, match="context_place"):
+            client.predict("fused", inputs, signature="recommend")

@@ -1,0 +1,60 @@
+"""`dataset.yaml`: what is wrong with it is said in a line, with the name and the value."""
+
+import pathlib
+
+import pytest
+
+from homefeed.schemas.dataset import DatasetError, load_dataset
+
+FINE = """\
+name: t
+interactions: {path: a.csv}
+items: {path: b.csv, features: {price: {kind: number}}}
+users: {path: c.csv}
+"""
+
+
+def load(folder: pathlib.Path, text: str | bytes) -> None:
+    (folder / "dataset.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    load_dataset(folder)
+
+
+def test_tables_that_are_not_there(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("name: t\ninteractions: {path: a.csv, columns: {item_id: sku}}\n")
+    dataset = load_dataset(tmp_path)
+    assert [dataset.is_derived(name) for name in ("interactions", "items", "users")] == [False, True, True]
+    assert list(dataset.features("items")) == ["item_id", "title"] and list(dataset.features("users")) == ["user_id"]
+    assert (dataset.table("items").path, dataset.table("items").columns) == ("a.csv", {"item_id": "sku"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("path: a.csv", "paht: a.csv", r"`interactions.path` is missing; `.*paht` is unknown, did you mean `path`\?"),
+        ("name: t\n", "", r"`name` is missing\."),
+        ("name: t\n", "name: my shop\n", r"`name`: .*found 'my shop'"),
+        ("kind: number", "kind: float", r"`items.features.price.kind`: expected 'id', .*, found 'float'"),
+        ("kind: number", "kind: number, mni: 1", r"`items.features.price.mni` is unknown, did you mean `min`\?"),
+        ("kind: number", "kind: embedding", r"`items.features.price`: `size` belongs to kind `embedding`"),
+        ("kind: number", "kind: number, unit: ms", r"`items.features.price`: `unit` belongs to kind `timestamp`"),
+        ("users:", "user:", r"`user` is unknown, did you mean `users`\?"),
+        ("c.csv", "c.csv, xyzzy: 1", r"`users.xyzzy` is unknown, expected path, format, delimiter, encoding, header"),
+        ("a.csv", "a.csv, delimiter: ab", r"`interactions.delimiter`: .*, found 'ab'"),
+        ("a.csv", "a.csv, encoding: morse", r"`interactions.encoding`: there is no encoding 'morse'"),
+        ("a.csv", "a.csv, header: user_id", r"`interactions.header`: expected a list, found 'user_id'"),
+        ("name: t\n", "name: t\npositive: {min_vaule: 4}\n", r"did you mean `min_value`\?"),
+        ("name: t\n", "name: t\nmax_bad_fraction: 2\n", r"expected less than or equal to 1, found 2"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(tmp_path: pathlib.Path, old: str, new: str, message: str) -> None:
+    load(tmp_path, FINE)
+    with pytest.raises(DatasetError, match=message) as caught:
+        load(tmp_path, FINE.replace(old, new))
+    assert "\n" not in str(caught.value) and "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "just text", "a: [1", "a: \tb: c", b"name: \xff", ""])
+def test_what_is_no_description_at_all(tmp_path: pathlib.Path, text: str | bytes) -> None:
+    with pytest.raises(DatasetError, match=r"dataset.yaml (is not a valid|cannot be read as YAML)") as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
