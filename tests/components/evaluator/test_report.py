@@ -13,6 +13,8 @@ from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import measured
 from tests.toy_data import toy_catalogue, toy_sequences
 
+NO_TEXTS = {"tensors": 23, "tensors_changed": 0, "arms": {}}
+
 
 def test_the_table_has_a_row_a_method() -> None:
     report = {"test": {"popularity": {"hr@10": 0.5, "queries": 3}, "ours": {"hr@10": 1.0, "queries": 3}}}
@@ -121,7 +123,7 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed)
+    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, NO_TEXTS)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert report["history"] == [{"version": 7, "to": None, "ndcg@10": None, "interval": None}]
     # Training began at second 1,000,000, which is the 12th of January 1970.
