@@ -130,6 +130,6 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     data = report["data"]
     assert (data["users"], data["items"], data["training_events"]) == (4, 7, 18)
     assert (data["from"], data["to"]) == ("1970-01-12", "1970-01-12")
-    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None)
+    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, NO_TEXTS)
     first = json.loads((tmp_path / "none" / "evaluation.json").read_text())
     assert first["history"] == [] and first["comparison"] is None and first["data"]["from"] is None
