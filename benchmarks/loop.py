@@ -46,7 +46,7 @@ OLD_MARGIN = 0.05  # Relative loss of NDCG@10 on old slices that is not forgetti
 MAX_ITEMS = 1_000  # More than the store has.
 # Small enough for twelve trainings on two cores in a quarter of an hour.
 SETTINGS = (
-    "retrieval_trainer.num_epochs=6",
+    "retrieval_trainer.epochs=6",
     "retrieval_trainer.width=32",
     "retrieval_trainer.num_layers=1",
     "behavior_pretrainer.num_layers=1",

@@ -116,7 +116,7 @@ def prepare(
         parts.evaluation,
         parts.test,
         transformed.load_wordpiece(TransformGraph(folder / "graph")),
-        retrieval={"num_epochs": 1} if quick else {},
+        retrieval={"epochs": 1} if quick else {},
         pretraining=(PRESET_PRETRAINING if bert_preset else {})
         | ({"epochs": 1, "points_per_user": 1} if quick else {}),
         ranking=(PRESET_RANKING if bert_preset else {})

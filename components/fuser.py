@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
+
+from pydantic import Field
 
 from homefeed.components.artifacts.types import Model
 
@@ -26,7 +29,7 @@ class Outputs:
 class Config:
     """How the two work together."""
 
-    num_candidates: int = 100  # Of retrieval's items that are ranked for a request, at least.
+    num_candidates: Annotated[int, Field(ge=10)] = 100  # Of retrieval's items, ranked for a request, at least.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
 from homefeed.models.requests import Request, requests_from_sequences
+from homefeed.schemas.settings import Count, CountOrNone, Seconds
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import ServerError, model_server
 from homefeed.serving.recommender import (
@@ -53,9 +54,9 @@ class Outputs:
 class Config:
     """How the server is tried."""
 
-    num_requests: int = 20  # Requests made from users of the eval split, beside one of an unknown user.
-    num_warmup_requests: int = 5  # Of these that go into the published models, to be answered before any other.
-    start_seconds: float = 120  # How long the models may take to load.
+    num_requests: Count = 20  # Requests made from users of the eval split, beside one of an unknown user.
+    num_warmup_requests: CountOrNone = 5  # Of these, kept in the published models to be answered first.
+    start_seconds: Seconds = 120  # How long the models may take to load.
 
 
 def judge(requests: Sequence[Request], served: Candidates, local: Candidates) -> list[str]:
@@ -125,7 +126,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
                 served = Recommender(recorder, num_candidates)
                 reasons = judge(requests, served.candidates_in_two_steps(requests), local)
                 reasons += judge_pages(requests, *_both_ways(served, requests))
-                for request in requests[-config.num_warmup_requests :]:
+                for request in requests[max(0, len(requests) - config.num_warmup_requests) :]:
                     _both_ways(served, [request])
         except ServerError as error:
             reasons = [str(error)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import Examples, ExampleStatistics
+from homefeed.schemas.settings import Count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,8 +44,8 @@ class Outputs:
 class Config:
     """What can be set."""
 
-    num_top_values: int = 20  # Most frequent strings kept of each feature.
-    num_histogram_buckets: int = 20  # Of equal width, and of quantiles.
+    num_top_values: Count = 20  # Most frequent strings kept of each feature.
+    num_histogram_buckets: Count = 20  # Of equal width, and of quantiles.
 
 
 def describe(batches: Iterable[pa.RecordBatch], config: Config) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 from homefeed.components.artifacts.types import Artifact
 from homefeed.components.contract import Component, component
@@ -32,10 +34,15 @@ class Node:
 
 
 class Dag:
-    """Nodes in an order in which they can run: a node can only name outputs of nodes added before it."""
+    """Nodes in an order in which they can run: a node can only name outputs of nodes added before it.
 
-    def __init__(self) -> None:
+    Args:
+        check: the rules between components: component → Config in, what is against them out.
+    """
+
+    def __init__(self, check: Callable[[Mapping[str, Any]], list[str]] = lambda configs: []) -> None:
         self.nodes: list[Node] = []
+        self.check = check
 
     def add(self, module: ModuleType, **inputs: Channel | Artifact) -> SimpleNamespace:
         """Adds a component and returns its output channels, by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from homefeed.components import (
     behavior_pretrainer,
@@ -30,7 +31,7 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
         dataset: the three tables.
         schemas_before: table → schema of earlier data that these must keep to, instead of the one made from them.
     """
-    dag = Dag()
+    dag = Dag(_check)
     data = dag.add(example_gen, dataset=dataset)
     tables = {"interactions": data.interactions, "items": data.items, "users": data.users}
     statistics = vars(dag.add(statistics_gen, **tables))
@@ -56,3 +57,14 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     dag.add(pusher, **inputs, users=data.users, **models, **pushing)
     dag.add(bulk_inferrer, **inputs, users=data.users, fused_model=fused.model, **blessings)
     return dag
+
+
+def _check(configs: Mapping[str, Any]) -> list[str]:
+    """No text is longer than a compact BERT reads; a preset brings a length of its own."""
+    if configs["transform"].bert_preset:
+        return []
+    limit = configs["behavior_pretrainer"].max_tokens
+    lengths = {f"{name}.num_tokens": configs[name].num_tokens for name in ("behavior_pretrainer", "ranking_trainer")}
+    lengths["transform.item_tokens + 2"] = configs["transform"].item_tokens + 2  # [CLS] text [SEP].
+    wrong = {name: length for name, length in lengths.items() if length > limit}
+    return [f"{name} ({n}) is more than behavior_pretrainer.max_tokens ({limit})" for name, n in wrong.items()]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import optuna
-import yaml
 
 from homefeed.components.artifacts.types import GateClosed, ModelEvaluation
 from homefeed.pipeline.config import ConfigError, load_config
@@ -67,7 +66,7 @@ def parse_range(text: str) -> Range:
             if low is not None and high is not None and low < high:
                 return Range(name, low, high)
         elif values:
-            return Range(name, choices=tuple(yaml.safe_load(value) for value in values.split(",")))
+            return Range(name, choices=tuple(values.split(",")))
     raise ConfigError(
         f"{text!r} should read component.field=low..high or component.field=a,b,c, "
         "as in ranking_trainer.learning_rate=1e-4..1e-2 or ranking_trainer.width=32,64"
@@ -114,12 +113,12 @@ def tune(
     Raises:
         ConfigError: a range names what does not exist, or a value is of the wrong kind.
     """
-    _check(dag, ranges, file, settings, defaults)
+    ranges = [_typed(dag, searched, file, settings, defaults) for searched in ranges]
     study = _study(root, (name, *map(str, ranges), *settings, file.read_text("utf-8") if file else ""), seed)
     while len(_finished(study)) < num_trials:
         trial = study.ask()
         chosen = {searched.name: searched.suggest(trial) for searched in ranges}
-        given = [*settings, *(f"{field}={json.dumps(value)}" for field, value in chosen.items())]
+        given = [*settings, *(f"{field}={value}" for field, value in chosen.items())]
         configs = load_config(dag, file, given, defaults)
         evaluation = _evaluate(dag, configs, root, name, metadata)
         value = _objective(evaluation)
@@ -131,11 +130,17 @@ def tune(
     return sorted(_finished(study), key=lambda trial: -trial.value)
 
 
-def _check(dag: Dag, ranges: Iterable[Range], file: Any, settings: Iterable[str], defaults: Any) -> None:
-    """The ends of every range are tried before hours are spent."""
-    for searched in ranges:
-        for value in searched.choices or (searched.low, searched.high):
-            load_config(dag, file, [*settings, f"{searched.name}={json.dumps(value)}"], defaults)
+def _typed(dag: Dag, searched: Range, file: Any, settings: Iterable[str], defaults: Any) -> Range:
+    """With choices of the field's type; every one, and both ends of a range, are tried before hours are spent."""
+    component, _, field = searched.name.partition(".")
+
+    def tried(value: object) -> Any:
+        configs = load_config(dag, file, [*settings, f"{searched.name}={value}"], defaults)
+        return getattr(configs[component], field)
+
+    if not searched.choices:
+        tried(searched.low), tried(searched.high)
+    return dataclasses.replace(searched, choices=tuple(map(tried, searched.choices)))
 
 
 def _study(root: pathlib.Path, identity: Iterable[str], seed: int) -> optuna.Study:

@@ -37,6 +37,15 @@ def load_key(reference: str) -> bytes | None:
     return key
 
 
+def has_key(reference: str) -> bool:
+    """Whether `load_key` finds a key."""
+    try:
+        load_key(reference)
+    except DatasetError:
+        return False
+    return True
+
+
 def pseudonym(user_id: str, key: bytes | None) -> str:
     """What a user is called inside: 32 hex digits of HMAC-SHA256, or the id itself without a key.
 

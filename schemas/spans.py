@@ -19,6 +19,16 @@ def as_glob(pattern: str) -> str:
     return pattern.replace(SPAN, "*").replace(VERSION, "*")
 
 
+def is_wanted(text: str) -> bool:
+    """Whether `select` understands it.
+
+    >>> [is_wanted(text) for text in ("", "7", "3:7,last:2", "2025-01-31:", "1:2:3", "last:", ":", "7,,8")]
+    [True, True, True, True, False, False, False, False]
+    """
+    one = r"last:\d+|(?!last:)[^:,]+|(?!last:)[^:,]+:[^:,]*|:[^:,]+"
+    return not text or all(re.fullmatch(one, part.strip()) for part in text.split(","))
+
+
 def select(paths: Iterable[str], pattern: str, wanted: str = "") -> list[str]:
     """The files of the wanted spans, earlier spans first, each in its newest version.
 

@@ -13,7 +13,7 @@ from homefeed.pipeline.runner.root import RunRoot
 SMALL = (
     "retrieval_trainer.width=8",
     "retrieval_trainer.num_layers=1",
-    "retrieval_trainer.num_epochs=2",
+    "retrieval_trainer.epochs=2",
     "retrieval_trainer.max_events=16",
     "behavior_pretrainer.num_layers=1",
     "behavior_pretrainer.width=64",

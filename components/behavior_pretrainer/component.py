@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
+
+from pydantic import Field
 
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, ModelRun, PretrainedBert, TransformGraph
+from homefeed.models.shared.training_run import SeededRun
+from homefeed.schemas.settings import Count, CountOrNone, Fraction, LearningRate
+
+HEAD_WIDTH = 64  # Of an attention head of a compact BERT.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,20 +32,26 @@ class Outputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(SeededRun):
     """What is trained, and for how long. Whose BERT it continues from is said once, in `transform.bert_preset`."""
 
-    num_layers: int = 2  # Of a compact BERT.
-    width: int = 128  # Of a compact BERT; a head takes 64.
-    max_tokens: int = 128  # Longest text that a compact BERT can read.
-    dropout: float = 0.0  # Of a compact BERT.
-    num_tokens: int = 64  # Length of the texts that it learns from.
-    points_per_user: int = 6  # Texts of each user, at prediction points drawn from the training split.
-    epochs: int = 2  # Passes over the texts, each with other masks; 0: no pre-training.
-    mask_rate: float = 0.15  # Share of words that are masked.
-    batch_size: int = 64  # Texts a step.
-    learning_rate: float = 1e-3  # At its highest; 5e-5 suits a preset.
-    seed: int = 0
+    num_layers: Count = 2  # Of a compact BERT.
+    width: Count = 128  # Of a compact BERT; a head takes 64.
+    max_tokens: Count = 128  # Longest text that a compact BERT can read.
+    dropout: Fraction = 0.0  # Of a compact BERT.
+    num_tokens: Count = 64  # Length of the texts that it learns from.
+    points_per_user: Count = 6  # Texts of each user, at prediction points drawn from the training split.
+    epochs: CountOrNone = 2  # Passes over the texts, each with other masks; 0: no pre-training.
+    mask_rate: Annotated[float, Field(gt=0, lt=1)] = 0.15  # Share of words that are masked.
+    batch_size: Count = 64  # Texts a step.
+    learning_rate: LearningRate = 1e-3  # At its highest; 5e-5 suits a preset.
+
+    def check(self) -> list[str]:
+        """The rules between fields."""
+        heads = max(1, self.width // HEAD_WIDTH)
+        fits = HEAD_WIDTH * heads
+        wrong = f"width should be a multiple of {HEAD_WIDTH}, or smaller, such as {fits}, got {self.width}"
+        return [wrong] if self.width % heads else []
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

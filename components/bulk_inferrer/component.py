@@ -20,6 +20,8 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.components.beam_settings import BeamSettings
+from homefeed.schemas.settings import Count, CountOrNone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +44,14 @@ class Outputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(BeamSettings):
     """What is written, and how."""
 
-    k: int = 10  # Items for each user; nothing of the user's history is among them.
-    batch_size: int = 128  # Users in one call of the model.
-    shard_users: int = 10_000  # Users in one file; a finished file is not made again after a crash.
-    max_users: int = 0  # Only so many, the first by their ids; 0: all.
+    k: Count = 10  # Items for each user; nothing of the user's history is among them.
+    batch_size: Count = 128  # Users in one call of the model.
+    shard_users: Count = 10_000  # Users in one file; a finished file is not made again after a crash.
+    max_users: CountOrNone = 0  # Only so many, the first by their ids; 0: all.
     work_dir: str = ""  # Where finished files wait for the others; empty: the system's place for temporary files.
-    runner: str = "FnApiRunner"  # Beam's runner; FnApiRunner is in this process.
-    beam_options: tuple[str, ...] = ()  # Options passed to Beam, such as "--project=my-project".
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

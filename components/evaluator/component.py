@@ -22,6 +22,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.evaluator.queries import Limits
+from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Margin
 from homefeed.serving.recommender import FUSED, Recommender
 
 
@@ -46,15 +47,15 @@ class Outputs:
 class Config:
     """What is measured, and what a blessing takes. Every margin is a relative loss of NDCG@10."""
 
-    max_queries: int = 20_000  # A larger split is sampled, evenly over its queries.
-    batch_size: int = 128  # Queries in one call of a model.
-    max_ease_items: int = 10_000  # EASE inverts a matrix over the catalogue; larger ones are spared it.
-    popularity_margin: float = 0.0  # How much retrieval + ranking may lose against popularity.
-    ranking_margin: float = 0.02  # And against retrieval alone.
-    base_models: str = ""  # PushedModel in service (its folder) that the models must not fall behind; empty: none.
-    base_margin: float = 0.0  # How much may be lost against it.
-    slice_margin: float = 0.1  # And against it in new users, in new items and in each category.
-    min_slice_queries: int = 50  # Fewer queries make no slice.
+    max_queries: Count = 20_000  # A larger split is sampled, evenly over its queries.
+    batch_size: Count = 128  # Queries in one call of a model.
+    max_ease_items: CountOrNone = 10_000  # EASE inverts a matrix over the catalogue; larger ones are spared it.
+    popularity_margin: Margin = 0.0  # How much retrieval + ranking may lose against popularity.
+    ranking_margin: Margin = 0.02  # And against retrieval alone.
+    base_models: FolderOrNone = ""  # Folder of the PushedModel in service, to be no worse than; empty: none.
+    base_margin: Margin = 0.0  # How much may be lost against it.
+    slice_margin: Margin = 0.1  # And against it in new users, in new items and in each category.
+    min_slice_queries: Count = 50  # Fewer queries make no slice.
 
     @property
     def limits(self) -> Limits:

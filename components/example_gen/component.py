@@ -7,13 +7,19 @@ file). Items and users become one Example a row. Rows that cannot be used go to 
 from __future__ import annotations
 
 import dataclasses
-import typing
+from typing import Annotated
 
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
+from homefeed.components.beam_settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
-from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas import privacy, spans
+from homefeed.schemas.dataset import TABLES, load_dataset
+from homefeed.schemas.settings import Count, CountOrNone, Form, Fraction
 from homefeed.schemas.tables import find_table
+
+Spans = Annotated[str, Form("spans such as 7, 3:7, 3:, last:3, or several with commas", spans.is_wanted)]
+UserKey = Annotated[str, Form("env:NAME or file:PATH of a key that is there", privacy.has_key, on_this_machine=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +40,24 @@ class Outputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(BeamSettings):
     """What can be set."""
 
     split: SplitMethod = "temporal"  # By time; per user; or whole users.
-    eval_fraction: float = 0.1  # Of the interactions (temporal) or users (hash).
-    test_fraction: float = 0.1  # The same.
-    spans: str = ""  # Of paths with {SPAN}: "7", "3:7", "3:", "last:3"; empty: all.
-    retention_days: int = 0  # Events that are older than this, by the newest event, are left out; 0: none.
-    user_key: str = ""  # `env:NAME` or `file:PATH` of a key: user ids become its HMACs; empty: they stay.
-    shard_megabytes: int = 32  # Of input a shard, which is what one worker holds in memory at once.
-    runner: str = "FnApiRunner"  # Beam's: FnApiRunner is in this process; DataflowRunner, FlinkRunner, SparkRunner.
-    beam_options: tuple[str, ...] = ()  # Options passed to Beam, such as "--project=my-project".
-    temp_dir: str = (
-        ""  # Path or URI that all workers share, for rows between the steps; empty: all are on this machine.
-    )
+    eval_fraction: Fraction = 0.1  # Of the interactions (temporal) or users (hash).
+    test_fraction: Fraction = 0.1  # The same.
+    spans: Spans = ""  # Of paths with {SPAN}: "7", "3:7", "3:", "last:3"; empty: all.
+    retention_days: CountOrNone = 0  # Events that are older than this, by the newest event, are left out; 0: none.
+    user_key: UserKey = ""  # `env:NAME` or `file:PATH` of a key: user ids become its HMACs; empty: they stay.
+    shard_megabytes: Count = 32  # Of input a shard, which is what one worker holds in memory at once.
+    # Path or URI that all workers share, for rows between the steps; empty: all are on this machine.
+    temp_dir: str = ""
+
+    def check(self) -> list[str]:
+        """The rules between fields."""
+        kept = 1 - self.eval_fraction - self.test_fraction
+        wrong = f"eval_fraction + test_fraction should leave something to train on, got {1 - kept:g}"
+        return super().check() + ([] if kept > 0 else [wrong])
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
@@ -59,10 +68,6 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """
     from homefeed.components.example_gen import beam
 
-    if config.split not in typing.get_args(SplitMethod):
-        raise DatasetError(
-            f"Unknown split {config.split!r}, expected one of {', '.join(typing.get_args(SplitMethod))}."
-        )
     dataset = load_dataset(inputs.dataset.path)
     tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
     destinations = {table: getattr(outputs, table) for table in TABLES}

@@ -9,6 +9,7 @@ differ by design.
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated, Literal
 
 from homefeed.components.artifacts.types import (
     Artifact,
@@ -22,8 +23,16 @@ from homefeed.components.artifacts.types import (
 )
 from homefeed.components.drift.sources.load import split_spans
 from homefeed.schemas.dataset import FILE_NAME, TABLES
+from homefeed.schemas.settings import CountOrNone, Form
 
 DRIFT_FILE, DRIFT_PAGE, DATASET_PAGE = "drift.json", "drift.html", "dataset.html"
+
+
+def _is_there(baseline: str) -> bool:
+    return not baseline or "://" in baseline or split_spans(baseline)[0].exists()
+
+
+BaselinePath = Annotated[str, Form("a dataset or statistics that are there", _is_there, on_this_machine=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +61,16 @@ class Outputs:
 class Config:
     """What can be set."""
 
-    environment: str = "TRAINING"  # Of the schema: TRAINING or SERVING.
+    environment: Literal["TRAINING", "SERVING"] = "TRAINING"  # Of the schema: TRAINING or SERVING.
     allowed: tuple[str, ...] = ()  # `table.feature` whose anomalies and drift are reported but do not stop the run.
-    baseline: str = ""  # What to compare with (as in `homefeed drift`); empty: the spans before the newest one.
-    baseline_spans: int = 7  # How many spans that is at most: a week holds every weekday. 0: none.
+    baseline: BaselinePath = ""  # What to compare with, as in `homefeed drift`; empty: earlier spans.
+    baseline_spans: CountOrNone = 7  # How many spans that is at most: a week holds every weekday. 0: none.
     split_skew: bool = False  # Whether eval and test must look like train.
+
+    def check(self) -> list[str]:
+        """What of `allowed` names no feature of a table."""
+        wrong = [name for name in self.allowed if name.partition(".")[0] not in TABLES or not name.partition(".")[2]]
+        return [f"allowed: expected table.feature, such as interactions.value, got {name!r}" for name in wrong]
 
 
 def config_inputs(config: Config) -> dict[str, Artifact]:

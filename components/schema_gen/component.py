@@ -12,6 +12,7 @@ import dataclasses
 from homefeed.components.artifacts.types import ALL, DatasetDir, ExampleStatistics, Schema
 from homefeed.schemas.dataset import TABLES, TableName, load_dataset
 from homefeed.schemas.features import read_schema
+from homefeed.schemas.settings import CountOrNone, Share
 
 CURATED_DIR = "schema"
 SPLITS_SEEN: dict[TableName, str] = {"interactions": "train", "items": ALL, "users": ALL}
@@ -41,8 +42,8 @@ class Outputs:
 class Config:
     """What can be set."""
 
-    max_domain_size: int = 100  # A category with more values than this is left open.
-    min_domain_mass: float = 0.95  # Part of the values that must be known, where the domain was only inferred.
+    max_domain_size: CountOrNone = 100  # A category with more values than this is left open.
+    min_domain_mass: Share = 0.95  # Part of the values that must be known, where the domain was only inferred.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import ALL, SPLITS, DatasetDir, Examples, TransformGraph
 from homefeed.schemas.dataset import load_dataset
+from homefeed.schemas.settings import Count, Form
+
+
+def _may_be_preset(text: str) -> bool:
+    is_path = "/" in text or text.startswith(".")
+    return not is_path or "://" in text or pathlib.Path(text).is_dir()
+
+
+Preset = Annotated[str, Form("a KerasNLP preset, or a folder that is there", _may_be_preset, on_this_machine=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +45,14 @@ class Outputs:
 class Config:
     """Sizes of vocabularies and texts."""
 
-    wordpiece_size: int = 8000  # The most tokens in the vocabulary of behaviour text.
-    bert_preset: str = ""  # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is
-    # taken, and BehaviorPretrainer continues from its weights. "": a vocabulary and a compact BERT of our own.
-    item_tokens: int = 24  # Tokens kept of an item's text.
-    query_tokens: int = 12  # Tokens kept of what a user searched for.
-    max_categories: int = 8  # Values kept of a feature that has several.
-    min_count: int = 1  # A category seen less often is out-of-vocabulary.
+    wordpiece_size: Annotated[int, Field(ge=100)] = 8000  # The most tokens in the vocabulary of behaviour text.
+    # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is taken, and
+    # BehaviorPretrainer goes on from its weights; empty: a vocabulary and a compact BERT of our own.
+    bert_preset: Preset = ""
+    item_tokens: Count = 24  # Tokens kept of an item's text.
+    query_tokens: Count = 12  # Tokens kept of what a user searched for.
+    max_categories: Count = 8  # Values kept of a feature that has several.
+    min_count: Count = 1  # A category seen less often is out-of-vocabulary.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

@@ -92,7 +92,7 @@ class RankingModule(tf.Module):
         """The newest events that are known, newest first, as the ranker is trained with them."""
         config = self._trained.ranker.config
         rows = self._reader.items.lookup(request["history"])
-        events, num_events = self._reader.last_events(rows, request, max(config.num_events, config.num_rated_events))
+        events, num_events = self._reader.last_events(rows, request, max(config.max_events, config.max_rated_events))
         # The padding stays behind.
         places = tf.range(tf.shape(events["item"])[1])[None]
         places = tf.where(places < num_events[:, None], num_events[:, None] - 1 - places, places)

@@ -73,7 +73,7 @@ class Ranker(keras.Model):
         self._context = FeatureEncoder(context, width, name="context") if context.names else None
         self._local_time = LocalTime(train.time_zone) if train.time_zone else None
         self._event = keras.layers.Dense(width, name="event")
-        self._recency = self.add_weight(name="recency_embedding", shape=(config.num_events,), initializer="zeros")
+        self._recency = self.add_weight(name="recency_embedding", shape=(config.max_events,), initializer="zeros")
         self._look_at_events = CandidateAttention(width, config.num_heads, name="look_at_events")
         if config.interaction == "cross":
             self._pair = keras.layers.Dense(width, name="pair")
@@ -261,7 +261,7 @@ class Ranker(keras.Model):
         Returns:
             [batch, num_candidates] float32.
         """
-        rows = request["recent_items"][:, : self.config.num_events]
+        rows = request["recent_items"][:, : self.config.max_events]
         contexts = text_affinity.memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32))
         if self.has_queries:
             tokens = request["query_token_ids"]
@@ -271,7 +271,7 @@ class Ranker(keras.Model):
         return self.text_affinity((contexts, texts), training=training)
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = request["recent_items"][:, : self.config.num_events]
+        rows = request["recent_items"][:, : self.config.max_events]
         num_events = tf.shape(rows)[1]
         vectors = items(rows)
         extras = [vectors]
@@ -282,14 +282,14 @@ class Ranker(keras.Model):
         if self._event_features is not None:
             names = self._event_features.spec.names
             extras.append(self._event_features({n: request[f"{RECENT}{n}"][:, :num_events, None] for n in names}))
-        extras.append(event_features(request, self.config.num_events))
+        extras.append(event_features(request, self.config.max_events))
         bias = tf.tile(self._recency.value[None, :num_events], [tf.shape(rows)[0], 1])
         memory = vectors + self._event(tf.concat(extras, axis=-1))
         return memory, rows > 0, bias
 
     def _user(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
         """[batch, num_candidates, width]: each candidate beside who asks, and in which context."""
-        asks = tf.zeros_like(candidates[:, 0])
+        asks = tf.zeros([tf.shape(candidates)[0], self.config.width])
         if self._users is not None:
             asks += self._users({name.removeprefix(OF_USERS): value for name, value in request.items()})
         if self._context is not None:
@@ -300,8 +300,8 @@ class Ranker(keras.Model):
 
     def _estimate(self, request: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         """[batch, num_candidates] expected ratings and their deviations, in deviations of all ratings."""
-        rows = request["recent_items"][:, : self.config.num_rated_events]
-        ratings = request["recent_value"][:, : self.config.num_rated_events]
+        rows = request["recent_items"][:, : self.config.max_rated_events]
+        ratings = request["recent_value"][:, : self.config.max_rated_events]
         fit = request.get("fit", tf.zeros_like(rows[:, 0]))
         user = self._user_design.in_graph({name.removeprefix("user_"): value for name, value in request.items()}, fit)
         mean, deviation = self._taste(fit, rows, ratings, user, request["candidates"])

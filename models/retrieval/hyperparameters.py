@@ -6,38 +6,49 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from homefeed.models.shared.training_run import TrainingRun
+from homefeed.schemas.settings import Count, CountOrNone, Fraction, LearningRate, Share, Weight, divisible
+
 
 @dataclasses.dataclass(frozen=True)
-class Hyperparameters:
+class RetrievalRun(TrainingRun):
+    """Where a training of the towers begins, and on which devices it goes on."""
+
+    strategy: Literal["none", "mirrored"] = "none"  # mirrored: each device of this machine takes its part of a batch.
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters(RetrievalRun):
     """One set of defaults for all data; nothing here depends on a dataset."""
 
-    width: int = 64  # Size of query and candidate embeddings.
-    num_layers: int = 2  # Transformer layers of the query tower.
-    num_heads: int = 2  # Attention heads a layer.
-    max_events: int = 64  # The most recent events that the query tower reads.
-    dropout: float = 0.3  # In the query tower.
-    id_dropout: float = 0.1  # Share of items that are known by their features alone, drawn anew each step.
-    text_dropout: float = 0.5  # Share of those whose title and description are hidden as well.
-    cold_start_share: float = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
-    cold_start_span: float = 1.0  # How late those came, as a share of the time that the training data spans; 1: all.
-    non_positive_weight: float = 1.0  # Weight of a target that does not count as liked, beside 1.
-    cold_start_price: float = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
-    linear_rank: int = 128  # Of the linear item-to-item model beside the towers.
-    max_linear_events: int = 256  # The most recent events that it reads.
+    width: Count = 64  # Size of query and candidate embeddings.
+    num_layers: Count = 2  # Transformer layers of the query tower.
+    num_heads: Count = 2  # Attention heads a layer.
+    max_events: Count = 64  # The most recent events that the query tower reads.
+    dropout: Fraction = 0.3  # In the query tower.
+    id_dropout: Share = 0.1  # Share of items that are known by their features alone, drawn anew each step.
+    text_dropout: Share = 0.5  # Share of those whose title and description are hidden as well.
+    cold_start_share: Share = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
+    cold_start_span: Share = 1.0  # How late those came, as a share of the time that the training data spans; 1: all.
+    non_positive_weight: Weight = 1.0  # Weight of a target that does not count as liked, beside 1.
+    cold_start_price: Share = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
+    linear_rank: Count = 128  # Of the linear item-to-item model beside the towers.
+    max_linear_events: Count = 256  # The most recent events that it reads.
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.
-    max_softmax_items: int = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
-    num_sampled: int = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
-    num_hard_negatives: int = 0  # When sampled: only so many negatives count, the highest-scoring; 0: all.
+    max_softmax_items: CountOrNone = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
+    num_sampled: Count = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
+    num_hard_negatives: CountOrNone = 0  # When sampled: only so many negatives count, the highest-scoring; 0: all.
     # Event type → weight of such a target; 1 where it is not named.
-    event_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    value_weight: float = 0.0  # A target of the highest value weighs 1 + this, one of the lowest or of none 1.
-    base_model: str = ""  # Folder of an earlier Model to go on from; empty: from scratch.
-    strategy: Literal["none", "mirrored"] = "none"  # mirrored: each device of this machine takes its part of a batch.
-    batch_size: int = 32  # Windows of `max_events` a step.
-    learning_rate: float = 2e-3  # Peak, after warm-up; falls to 0 along a cosine.
-    warmup_fraction: float = 0.05  # Share of all steps.
-    weight_decay: float = 0.01  # Decoupled (AdamW), on everything but biases and norms.
-    ema_momentum: float = 0.99  # Of the running mean of the weights, which is what is kept.
-    num_epochs: int = 20  # At most; the learning rate reaches 0 after so many.
-    patience: int = 6  # Epochs without a better NDCG@100 on the eval split before training stops.
-    seed: int = 0
+    event_weights: Mapping[str, Weight] = dataclasses.field(default_factory=dict)
+    value_weight: Weight = 0.0  # A target of the highest value weighs 1 + this, one of the lowest or of none 1.
+    batch_size: Count = 32  # Windows of `max_events` a step.
+    learning_rate: LearningRate = 2e-3  # Peak, after warm-up; falls to 0 along a cosine.
+    warmup_fraction: Share = 0.05  # Share of all steps.
+    weight_decay: Weight = 0.01  # Decoupled (AdamW), on everything but biases and norms.
+    ema_momentum: Fraction = 0.99  # Of the running mean of the weights, which is what is kept.
+    epochs: Count = 20  # At most; the learning rate reaches 0 after so many.
+    patience: Count = 6  # Epochs without a better NDCG@100 on the eval split before training stops.
+
+    def check(self) -> list[str]:
+        """The rules between fields."""
+        return divisible(self, "width", "num_heads")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from homefeed.models import catalogue as catalogues
 from homefeed.models import sequences as sequence_module
+from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.towers import candidate_tower, query_tower
@@ -140,7 +141,7 @@ class Snapshot:
 
         Raises:
             FileNotFoundError: the folder holds none.
-            ValueError: another version of homefeed wrote it, with other facts.
+            ModelError: another version of homefeed wrote it, with other facts.
         """
         saved, arrays = snapshot_files.load(folder, "retrieval")
         facts = snapshot_files.read_facts(_FACTS, saved, folder)
@@ -164,7 +165,7 @@ class Snapshot:
         """The towers, trained.
 
         Raises:
-            ValueError: another version of homefeed trained them, which had other weights.
+            ModelError: another version of homefeed trained them, which had other weights.
         """
         facts = self.facts
         query, candidate = (
@@ -175,7 +176,7 @@ class Snapshot:
         for tower, weights in ((query, self.query_weights), (candidate, self.candidate_weights)):
             variables = named_variables(tower)
             if missing := sorted(variables.keys() - weights.keys()):
-                raise ValueError(
+                raise ModelError(
                     f"The trained model lacks the weights {', '.join(missing)}, which this version of homefeed has: "
                     "train it again."
                 )

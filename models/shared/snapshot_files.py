@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 
+from homefeed.models.errors import ModelError
+
 ARRAYS, FACTS = "snapshot.npz", "snapshot.json"
 Arrays = dict[str, npt.NDArray[Any]]
 Facts = TypeVar("Facts")
@@ -45,13 +47,13 @@ def read_facts(kind: pydantic.TypeAdapter[Facts], facts: bytes, folder: pathlib.
     """Facts of one kind out of their JSON.
 
     Raises:
-        ValueError: they are those of another version of homefeed.
+        ModelError: they are those of another version of homefeed.
     """
     try:
         return kind.validate_json(facts)
     except pydantic.ValidationError as error:
         lacking = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
-        raise ValueError(
+        raise ModelError(
             f"The model in {folder} was written by another version of homefeed ({lacking} is not as this one "
             "writes it): train it again."
         ) from error

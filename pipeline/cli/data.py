@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homefeed.components.drift.compare import run_drift
-from homefeed.components.example_validator.dataset_page import write_page
-from homefeed.components.schema_gen import review
 from homefeed.pipeline import forget as forgetting
 from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
+
+if TYPE_CHECKING:
+    from homefeed.components.schema_gen.review import Proposal
 
 data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
 schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
@@ -63,6 +63,8 @@ def page(
     as_json: Json = False,
 ) -> None:
     """Draw a dataset: activity, time, values, missing ones. A run writes the same page beside its anomalies."""
+    from homefeed.components.example_validator.dataset_page import write_page
+
     write_page(data, out)
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
 
@@ -83,6 +85,8 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."""
+    from homefeed.components.drift.compare import run_drift
+
     report = run_drift(baseline, current, schema, dict(map(_parse_threshold, thresholds or ())))
     report.write(html_path=html)
     print_json(report.to_json()) if as_json else print(report.to_text())
@@ -122,6 +126,8 @@ def forget(
 @schema_app.command("infer")
 def schema_infer(data: Data, as_json: Json = False) -> None:
     """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
+    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
+
     written = [str(path) for path in review.infer(data)]
     print_json(written) if as_json else console.print("\n".join(written))
 
@@ -129,6 +135,8 @@ def schema_infer(data: Data, as_json: Json = False) -> None:
 @schema_app.command("diff")
 def schema_diff(data: Data, as_json: Json = False) -> None:
     """List what the data would change in the curated schema; exit 1 if there is anything."""
+    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
+
     proposals = review.diff(data)
     _show(proposals, as_json)
     if proposals:
@@ -142,10 +150,12 @@ def schema_accept(
     as_json: Json = False,
 ) -> None:
     """Write proposals into the curated schema."""
+    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
+
     _show(review.accept(data, features or None), as_json)
 
 
-def _show(proposals: list[review.Proposal], as_json: bool) -> None:
+def _show(proposals: list[Proposal], as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(proposal) for proposal in proposals])
     for proposal in () if as_json else proposals:

@@ -6,9 +6,11 @@ A verb's file is imported when the verb is asked for, so that `--help` answers a
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import logging
 import os
 import sys
+import traceback
 import warnings
 from typing import Any, NamedTuple
 
@@ -16,8 +18,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from homefeed.pipeline.cli.failures import INTERRUPTED, Interrupted, tell
 from homefeed.pipeline.cli.terminal import errors
-from homefeed.schemas.errors import HomefeedError
 
 
 class Verb(NamedTuple):
@@ -34,6 +36,7 @@ VERBS = {
         "data:drift", "Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."
     ),
     "run": Verb("run:run", "Run the whole pipeline; what is already done is not done again."),
+    "config": Verb("config:config", "Show every setting: what it may be, its default and what it means."),
     "component": Verb("component:component", "Run one component by itself: what a container of the pipeline does."),
     "tune": Verb(
         "tune:tune",
@@ -85,6 +88,12 @@ class _Verbs(TyperGroup):
         name, listed, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in VERBS else listed, rest
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # Before Typer makes a silent exit of it.
+            raise Interrupted(INTERRUPTED) from error
+
 
 app = typer.Typer(
     cls=_Verbs,
@@ -103,26 +112,20 @@ def homefeed() -> None:
 
 
 def main() -> None:
-    """Entry point: runs a verb and turns the errors that a user can mend into one line and an exit code."""
+    """Entry point: runs a verb; what a user can mend ends in one line and an exit code."""
     _silence_frameworks()
     try:
         app()
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        errors.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(code)
-
-
-def _exit_code(error: Exception) -> int | None:
-    """1: the work failed or a gate said no. 2: it was asked for wrongly. None: a fault of ours."""
-    if isinstance(error, HomefeedError):
-        return error.exit_code
-    if isinstance(error, FileNotFoundError) or type(error).__module__.startswith("homefeed_client"):
-        return 1
-    return None
+    except (Exception, KeyboardInterrupt) as error:
+        told = tell(error)
+        if told is None:
+            traceback.print_exc()
+            version = importlib.metadata.version("homefeed")
+            errors.print(f"This is a fault of homefeed {version}, not yours: please report it with the lines above.")
+            sys.exit(1)
+        errors.print(f"[bold red]{told.title}[/]: ", end="")
+        errors.print(told.message, markup=False, soft_wrap=True)
+        sys.exit(told.exit_code)
 
 
 def _silence_frameworks() -> None:

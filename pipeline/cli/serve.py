@@ -24,8 +24,8 @@ class Engine(enum.StrEnum):
 
 def serve(
     root: Root,
-    port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
-    rest_port: Annotated[int, typer.Option(help="REST port; 0 for none.")] = 0,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="gRPC port.")] = 8500,
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="REST port; 0 for none.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     engine: Annotated[
         Engine, typer.Option(help="homefeed's own server, or tensorflow_model_server from PATH.")

@@ -34,7 +34,7 @@ def run_component(
         name: the component's (`example_gen`), or the module of one that lives elsewhere (`mine.components.boost`).
         inputs: input name → folder.
         outputs: output name → folder to write.
-        config: `field=value` each; JSON, but plain text for fields of text. What is not named keeps its default.
+        config: `field=value` each, lists and mappings in JSON or YAML. What is not named keeps its default.
         verdicts: gate output → file that gets its verdict, `open` or `closed`; a closed gate without one is an error.
         overwrite: whether what an earlier attempt left in the outputs may be removed.
         executor_output: file that gets the outputs as Kubeflow's `ExecutorOutput`, in JSON.
@@ -50,8 +50,8 @@ def run_component(
         *_wrong_names(component.title, "output", outputs, component.output_types),
     ]
     if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    values = load_fields({name: component.config}, values={name: _parse_config(component, config)})[name]
+        raise ConfigError(*mistakes)
+    values = load_fields({name: component.config}, defaults={name: _given(config)})[name]
     for path in outputs.values():
         _make_way(path, overwrite)
     written = _artifacts(component.output_types, outputs)
@@ -102,18 +102,12 @@ def config_types(component: Component) -> dict[str, str]:
     }
 
 
-def _parse_config(component: Component, settings: Sequence[str]) -> dict[str, Any]:
-    types = config_types(component)
-    parsed: dict[str, Any] = {}
-    for setting in settings:
-        field, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--config {setting!r} should read field=value")
-        try:
-            parsed[field] = text if types.get(field, "string") == "string" else json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"--config {field} takes JSON of type {types[field]}, got {text!r}") from error
-    return parsed
+def _given(settings: Sequence[str]) -> dict[str, str]:
+    split = [(setting, *setting.partition("=")) for setting in settings]
+    wrong = [f"--config {setting!r} should read field=value" for setting, _, equals, _ in split if not equals]
+    if wrong:
+        raise ConfigError(*wrong)
+    return {field: text for _, field, _, text in split}
 
 
 def _wrong_names(

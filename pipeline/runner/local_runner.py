@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from homefeed.components.artifacts.types import Artifact, Gate, GateClosed
+from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.dag import Channel, Dag, Node
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.words import near
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,8 @@ def run_pipeline(
 
     Raises:
         GateClosed: a component's verdict stopped the run; its artifact is kept and named in the metadata.
-        RunError: another run is using the root, or there is no component `until`.
+        RunError: another run is using the root.
+        ConfigError: there is no component `until`.
     """
     nodes = _up_to(dag, until)
     place = RunRoot(root)
@@ -95,7 +98,7 @@ def _up_to(dag: Dag, until: str | None) -> list[Node]:
         return dag.nodes
     wanted = until if until in names else next((n.name for n in dag.nodes if n.component.title == until), None)
     if wanted is None:
-        raise RunError(f"there is no component {until!r}; there are {', '.join(names)}")
+        raise ConfigError(f"--until: there is no component {until!r}{near(until, names)}")
     return dag.nodes[: names.index(wanted) + 1]
 
 

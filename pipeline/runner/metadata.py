@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from homefeed.components.artifacts.types import Artifact
+from homefeed.pipeline.runner.errors import RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +47,13 @@ class MetadataStore:
 
     Args:
         connection: a path of a SQLite file, or `mysql://user:password@host:port/database`.
+
+    Raises:
+        RunError: it cannot be opened.
     """
 
     def __init__(self, connection: str):
-        self._store = metadata_store.MetadataStore(_connection_config(connection))
+        self._store = _open(connection)
         self._types: dict[str, int] = {}
 
     def find(self, component: str, key: str) -> dict[str, Record] | None:
@@ -147,6 +153,18 @@ class MetadataStore:
 def _record(artifact: mlmd.Artifact) -> Record:
     digest = artifact.custom_properties["digest"].string_value
     return Record(artifact.id, artifact.type, pathlib.Path(artifact.uri), digest)
+
+
+def _open(connection: str) -> Any:
+    try:
+        return metadata_store.MetadataStore(_connection_config(connection))
+    except (errors.StatusError, ValueError) as error:
+        place = re.sub(r"//[^@/]*@", "//", connection)  # Without user and password.
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"the metadata {place} cannot be opened: {reason}; expected the path of a SQLite file, or "
+            "mysql://user:password@host:port/database"
+        ) from error
 
 
 def _connection_config(connection: str) -> mlmd.ConnectionConfig:

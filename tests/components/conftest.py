@@ -28,6 +28,6 @@ def trained_retrieval(tmp_path_factory: pytest.TempPathFactory) -> tuple[retriev
     transformed.save_request(graph, train)
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
-    config = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, num_epochs=2, batch_size=4)
+    config = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, epochs=2, batch_size=4)
     made = retrieval_trainer.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
     return made, retrieval_trainer.run(retrieval_trainer.Inputs(graph, examples), made, config)

@@ -67,7 +67,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathli
     """Data folder and root."""
     folder = tmp_path_factory.mktemp("moods")
     data = write_shop(folder / "data", seed=1)
-    longer = ("retrieval_trainer.num_epochs=40", "retrieval_trainer.width=32", "retrieval_trainer.learning_rate=0.01")
+    longer = ("retrieval_trainer.epochs=40", "retrieval_trainer.width=32", "retrieval_trainer.learning_rate=0.01")
     run_small(data, folder / "root", *longer, until="Pusher")
     return data, folder / "root"
 

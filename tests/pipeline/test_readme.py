@@ -136,10 +136,14 @@ def test_commands_in_text_exist(place: str, command: str) -> None:
 
 
 def check_settings(options: dict[str, Any]) -> None:
-    load_config(DAG, settings=options.get("settings") or ())
+    load_config(DAG, settings=options.get("settings") or (), elsewhere=True)
     load_tasks(DAG, settings=tuple(options.get("task_settings") or ()))
     for searched in map(parse_range, options.get("ranges") or ()):
-        load_config(DAG, settings=[f"{searched.name}={searched.choices[0] if searched.choices else searched.low}"])
+        load_config(
+            DAG,
+            settings=[f"{searched.name}={searched.choices[0] if searched.choices else searched.low}"],
+            elsewhere=True,
+        )
     if until := options.get("until"):
         assert until in {part.title for part in COMPONENTS.values()} | COMPONENTS.keys()
 
@@ -196,7 +200,7 @@ def check_setting(code: str, place: str) -> None:
     known = load_config(DAG)[component].__dataclass_fields__
     assert field in known, f"{place}: {component} has no field {field}; there are {', '.join(known)}"
     if equals and value[:1] not in ("…", ""):
-        load_config(DAG, settings=[code])
+        load_config(DAG, settings=[code], elsewhere=True)
 
 
 @pytest.mark.parametrize("block", documents.blocks("yaml"), ids=str)
@@ -205,10 +209,12 @@ def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Pa
     values = yaml.safe_load(block.text)
     if "interactions" in values:
         Dataset.model_validate(values)
+    elif values.keys() <= {"items", "users"}:
+        Dataset.model_validate({"name": "part", "interactions": {"path": "interactions.csv"}} | values)
     elif any({"cpu", "memory", "accelerator"} & fields.keys() for fields in values.values()):
         load_tasks(DAG, tmp_path / "block.yaml")
     else:
-        load_config(DAG, tmp_path / "block.yaml")
+        load_config(DAG, tmp_path / "block.yaml", elsewhere=True)
 
 
 # --- Other programs ---

@@ -212,7 +212,7 @@ def test_bulk_grpc_and_trainers_models_give_the_same_lists(
 def test_a_thousand_requests_have_the_same_answers_everywhere(tmp_path: pathlib.Path) -> None:
     data, root = tmp_path / "data", tmp_path / "root"
     write_sample(data, num_users=1_000, num_items=150, num_events=12_000)
-    run_small(data, root, "retrieval_trainer.num_epochs=1")
+    run_small(data, root, "retrieval_trainer.epochs=1")
     serving = root / "serving"
     assert check_skew(root, serving, ProfileStore(serving / FILE_NAME), tmp_path) >= 1_000
 

@@ -74,7 +74,7 @@ def make_batch(
         1 for what really happened; `positive` float32; `value` float32, NaN for unknown.
     """
     sequences, points = labelled.sequences, labelled.points[which]
-    inputs = prediction_points.features(sequences, points, max(config.num_events, config.num_rated_events))
+    inputs = prediction_points.features(sequences, points, max(config.max_events, config.max_rated_events))
     inputs["fit"] = rating_fits.fold(points.row) * np.int32(labelled.in_training)
     coming = prediction_points.coming_events(sequences, points, config.num_targets)
     targets = np.where(coming >= 0, sequences.item_index[coming], 0)

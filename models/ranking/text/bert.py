@@ -12,13 +12,13 @@ import keras_nlp
 import numpy as np
 
 from homefeed.models.behaviour_text import wordpiece
-from homefeed.schemas.errors import HomefeedError
+from homefeed.models.errors import ModelError
 
 _KERAS_VOCABULARY = pathlib.Path("assets", "tokenizer", "vocabulary.txt")
 _HUGGING_FACE_VOCABULARY = pathlib.Path("vocab.txt")
 
 
-class PresetError(HomefeedError, ValueError):
+class PresetError(ModelError):
     """A BERT preset cannot be used."""
 
 

@@ -83,11 +83,11 @@ def _source(
 
     def coming() -> LabelledPoints:
         points = prediction_points.random_points(train, config.points_per_user, rng)
-        return LabelledPoints(train, points, *retrieve(train, points, config.num_candidates), True)
+        return LabelledPoints(train, points, *retrieve(train, points, config.num_retrieved), True)
 
     def held() -> LabelledPoints:
         sequences = hold_out(train, _HELD_OUT, rng)
-        return unlisted(sequences, prediction_points.first_targets(sequences), config.num_candidates, True)
+        return unlisted(sequences, prediction_points.first_targets(sequences), config.num_retrieved, True)
 
     return coming if config.targets == "next" else held
 
@@ -95,6 +95,6 @@ def _source(
 def _held_out(evaluation: Sequences, retrieve: Retrieve, config: Hyperparameters) -> LabelledPoints:
     if config.targets == "any":
         points = prediction_points.first_targets(evaluation)
-        return unlisted(evaluation, points, config.num_candidates, False)
+        return unlisted(evaluation, points, config.num_retrieved, False)
     points = prediction_points.thinned(prediction_points.every_target(evaluation), _MAX_EVAL_POINTS)
-    return LabelledPoints(evaluation, points, *retrieve(evaluation, points, config.num_candidates), False)
+    return LabelledPoints(evaluation, points, *retrieve(evaluation, points, config.num_retrieved), False)

@@ -8,7 +8,7 @@ import keras
 
 
 def adamw(
-    learning_rate: float, steps: int, weight_decay: float = 0.01, warmup: float = 0.1, accumulated: int = 1
+    learning_rate: float, steps: int, weight_decay: float = 0.01, warmup_fraction: float = 0.1, accumulated: int = 1
 ) -> Any:
     """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay to zero, gradients clipped to norm 1.
 
@@ -16,11 +16,11 @@ def adamw(
         learning_rate: at its highest.
         steps: length of the training.
         weight_decay: decoupled; biases, normalisation and embedding tables are left alone.
-        warmup: share of the steps in which the rate rises.
+        warmup_fraction: share of the steps in which the rate rises.
         accumulated: steps whose gradients are averaged before weights change.
     """
-    steps = max(1, steps // accumulated)
-    warmup_steps = max(1, int(steps * warmup))
+    # Keras asks the schedule by steps, those that only accumulate among them.
+    warmup_steps = max(1, int(steps * warmup_fraction))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup_steps), warmup_target=learning_rate, warmup_steps=warmup_steps
     )

@@ -86,7 +86,7 @@ class AffinityTrainer:
 
     def inputs(self, sequences: Sequences, points: PredictionPoints) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """What a request would give, and the row of what came next."""
-        features = prediction_points.features(sequences, points, self._ranker.config.num_events)
+        features = prediction_points.features(sequences, points, self._ranker.config.max_events)
         names: list[str] = [name for name in ("recent_items", "query_token_ids") if name in features]
         request = {name: tf.constant(features[name]) for name in names}
         return request, tf.constant(sequences.item_index[points.cut])

@@ -203,7 +203,7 @@ def eval_config(config: Hyperparameters) -> Hyperparameters:
         config,
         num_targets=1 if config.targets == "next" else _MAX_EVAL_TARGETS,
         num_listed=1,
-        num_negatives=config.num_candidates,
+        num_negatives=config.num_retrieved,
         batch_size=128,
     )
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
+from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import blend, linear_factors
 from homefeed.models.retrieval.towers import architecture, candidate_tower
@@ -74,14 +75,14 @@ def fit_towers(
     Deterministic by `config.seed`.
 
     Raises:
-        ValueError: there is nothing to learn from, or no epoch to learn in.
+        ModelError: there is nothing to learn from.
     """
-    if config.num_epochs < 1:
-        raise ValueError(f"`num_epochs` is {config.num_epochs}, but the towers need at least 1.")
+    if config.epochs < 1:
+        raise ValueError(f"`epochs` is {config.epochs}, but the towers need at least 1.")
     weights = target_weights(train, config.non_positive_weight, config.event_weights, config.value_weight)
     windows = Windows(train, config.max_events, weights)
     if not len(windows.targets):
-        raise ValueError(
+        raise ModelError(
             "The training split holds no interaction with an item of the catalogue, so there is nothing to "
             "learn from. Check the split's time range and that both tables use the same item ids."
         )
@@ -90,12 +91,12 @@ def fit_towers(
     model = build(catalogue, train, config)
     eval_windows = Windows(evaluation, config.max_events)
     steps_per_epoch = sum(1 for _ in windows.epoch(np.random.default_rng(0), config.batch_size))
-    learner = Learner(model, config, steps_per_epoch * config.num_epochs, start)
+    learner = Learner(model, config, steps_per_epoch * config.epochs, start)
     best, best_epoch, best_weights = -1.0, 0, None
-    for epoch in range(config.num_epochs):
+    for epoch in range(config.epochs):
         losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]
         loss = float(np.mean([loss.numpy() for loss in losses]))
-        if epoch % EVAL_EVERY != EVAL_EVERY - 1 and epoch != config.num_epochs - 1:
+        if epoch % EVAL_EVERY != EVAL_EVERY - 1 and epoch != config.epochs - 1:
             on_epoch(Epoch.unmeasured(epoch, loss))
             continue
         with learner.averaged():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
 from homefeed.models.retrieval.training.evaluation import tensors
@@ -35,7 +36,7 @@ class Learner:
         self._strategy = tf.distribute.get_strategy()
         self._num_replicas = self._strategy.num_replicas_in_sync
         if config.batch_size % self._num_replicas:
-            raise ValueError(
+            raise ModelError(
                 f"`batch_size` is {config.batch_size}, which {self._num_replicas} devices cannot share: choose "
                 "a multiple of their number, or `strategy: none`."
             )

@@ -36,7 +36,7 @@ def compile_(
     require("kfp", "kubeflow")
     dag = recommender(DatasetDir(pathlib.Path(data or ".")))
     defaults = {"pusher": {"serving_dir": serving_dir}} if serving_dir else {}
-    configs = load_config(dag, config, settings or (), defaults)
+    configs = load_config(dag, config, settings or (), defaults, elsewhere=True)
     deployment = Deployment(load_tasks(dag, tasks, tuple(task_settings or ())), image, name)
     write_package(compile_pipeline(dag, configs, deployment, {"dataset": data} if data else None), out)
     found = {"out": str(out), "components": dag.names(), "image": image}

@@ -8,9 +8,12 @@ from typing import Any
 
 import yaml
 
-from homefeed.pipeline.config import ConfigError, merge, near
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.config import ConfigError, load_config
 from homefeed.pipeline.deploy.errors import DeployUsageError
-from homefeed.pipeline.deploy.kubeflow.compile import parameter_name
+from homefeed.pipeline.deploy.kubeflow.compile import parameter_name, plain
+from homefeed.pipeline.recommender import recommender
+from homefeed.schemas.words import near
 
 SERVING_DIR = parameter_name("pusher", "serving_dir")
 
@@ -37,11 +40,12 @@ def parameters(
 ) -> dict[str, Any]:
     """What a run sets beside the package's own defaults."""
     defaults = {"pusher": {"serving_dir": serving_dir}} if serving_dir else {}
-    values = {
-        parameter_name(component, field): value
-        for component, fields in merge(defaults, None, settings).items()
-        for field, value in fields.items()
-    }
+    configs = load_config(recommender(DatasetDir(pathlib.Path())), None, settings, defaults, elsewhere=True)
+    named = [setting.partition("=")[0] for setting in settings]
+    named += [f"{component}.{field}" for component, fields in defaults.items() for field in fields]
+    values: dict[str, Any] = {}
+    for component, _, field in (name.partition(".") for name in named):
+        values[parameter_name(component, field)] = plain(getattr(configs[component], field))
     if data:
         values["dataset"] = data
     known = spec["root"]["inputDefinitions"]["parameters"]
@@ -53,5 +57,5 @@ def parameters(
     if not (values.get(SERVING_DIR) or known.get(SERVING_DIR, {}).get("defaultValue", True)):
         wrong.append("the package does not say where to publish: give --serving-dir PATH_OR_URL")
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     return values

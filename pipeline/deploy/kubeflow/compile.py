@@ -132,13 +132,14 @@ def _source_parameters(dag: Dag, sources: Mapping[str, str]) -> dict[str, tuple[
 def _config_parameters(dag: Dag, configs: Mapping[str, Any]) -> dict[str, tuple[type[Any], Any]]:
     python_types = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict}
     return {
-        parameter_name(node.name, field): (python_types[type_], _plain(getattr(configs[node.name], field)))
+        parameter_name(node.name, field): (python_types[type_], plain(getattr(configs[node.name], field)))
         for node in dag.nodes
         for field, type_ in config_types(node.component).items()
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of a Config as that of a parameter."""
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from homefeed.components.artifacts.types import ModelRun, PushedModel
 from homefeed.components.contract import Component
-from homefeed.pipeline.config import load_fields, merge
+from homefeed.pipeline.config import load_fields
 from homefeed.pipeline.dag import Dag, Node
 
 BACKOFF = "60s"  # Before the first retry; doubled each time.
@@ -33,7 +33,7 @@ def load_tasks(dag: Dag, file: pathlib.Path | None = None, settings: tuple[str, 
         ConfigError: every mistake in the file and the settings, at once.
     """
     defaults = {node.name: _task_defaults(node.component) for node in dag.nodes}
-    return load_fields({node.name: Task for node in dag.nodes}, merge(defaults, file, settings))
+    return load_fields({node.name: Task for node in dag.nodes}, file, settings, defaults)
 
 
 def _task_defaults(component: Component) -> dict[str, Any]:

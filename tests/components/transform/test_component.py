@@ -78,8 +78,8 @@ def test_what_only_others_have_is_unknown_to_training(outputs: tuple[transform.O
     graph, examples = outputs[0].transform_graph, outputs[0].examples
     evaluation = transformed.load_sequences(graph, examples, "eval")
     assert evaluation.vocabularies["country"] == ("CN", "DE") and evaluation.categorical["country"].tolist() == [[1]]
-    assert evaluation.vocabularies["event_type"] == ("view", "buy")
-    assert evaluation.event_type_index.tolist() == [1]  # Nobody shared in training.
+    assert evaluation.event_vocabularies["event_type"] == ("view", "buy")
+    assert evaluation.event_categorical["event_type"].tolist() == [1]  # Nobody shared in training.
     wordpiece = transformed.load_wordpiece(graph)
     assert {"red", "apple", "茶"} <= set(wordpiece) and not {"winter", "share", "fr"} & set(wordpiece)
 
@@ -109,12 +109,12 @@ def test_what_happens_after_the_cut_reaches_nothing_of_training(
 
 
 def test_limits_cut_texts_and_categories(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    config = transform.Config(item_tokens=2, user_tokens=3, query_tokens=1, max_categories=1, min_count=2)
+    config = transform.Config(item_tokens=2, query_tokens=1, max_categories=1, min_count=2)
     small, _ = run(shop, tmp_path, config)
     catalogue = transformed.load_catalogue(small.transform_graph)
     train = transformed.load_sequences(small.transform_graph, small.examples, "train")
     assert catalogue.token_ids.shape == (4, 2) and catalogue.categorical["categories"].shape == (4, 1)
-    assert train.token_ids.shape == (2, 3) and train.query_token_ids is not None
+    assert train.query_token_ids is not None
     assert train.query_token_ids.shape == (8, 1) and train.vocabularies["country"] == ()
 
 

@@ -17,7 +17,7 @@ from homefeed.models.ranking.text import bert
 from homefeed.models.sequences import Sequences
 from tests.components.ranking_toys import VOCABULARY
 
-CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, num_events=3, num_tokens=16, num_factors=2)
+CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, max_events=3, num_tokens=16, num_factors=2)
 
 
 def make_ranker(

@@ -61,7 +61,7 @@ def test_every_mistake_is_named_at_once(tmp_path: pathlib.Path) -> None:
     ("config", "message"),
     [
         ("limit", "should read field=value"),
-        ("limit=many", "takes JSON of type integer, got 'many'"),
+        ("limit=many", "expected a whole number, got 'many'"),
         ("limits=3", "has no field 'limits'; did you mean 'limit'"),
         ("limit=1.5", "limit"),
     ],

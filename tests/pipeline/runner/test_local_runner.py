@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from homefeed.components.artifacts.types import GateClosed
+from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.local_runner import Step
 from tests.pipeline.toys.pipeline import run_toy
@@ -112,8 +113,8 @@ def test_killed_after_publishing_but_before_recording_the_component_runs_again(
 def test_until_stops_after_the_named_component(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert executed(run_toy(data, tmp_path / "root", until="sum_gate")) == ALL[:2]
     assert executed(run_toy(data, tmp_path / "root", until="SumGate")) == []
-    with pytest.raises(RunError, match="no component 'Sum'; there are count_gen, sum_gate, doubler"):
-        run_toy(data, tmp_path / "root", until="Sum")
+    with pytest.raises(ConfigError, match="no component 'sum_gat'; did you mean 'sum_gate'"):
+        run_toy(data, tmp_path / "root", until="sum_gat")
 
 
 def test_two_runs_do_not_share_a_root(data: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
 
-TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, num_epochs=6, learning_rate=0.02)
+TINY = Hyperparameters(width=8, num_layers=1, max_events=4, batch_size=4, epochs=6, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_keeps_the_best_epoch(fitted):
 
 
 def test_with_nothing_to_evaluate_on_the_same_seed_gives_the_same_model():
-    config = dataclasses.replace(TINY, num_epochs=1)
+    config = dataclasses.replace(TINY, epochs=1)
     data = toy.catalogue(), toy.sequences(num_users=8), toy.sequences(num_users=3, num_targets=0, num_history=2)
     epochs = []
     first, second = (training.train(*data, config, epochs.append) for _ in range(2))
@@ -60,8 +60,8 @@ def test_nothing_to_train_on_is_an_error():
 
 
 def test_no_epoch_is_refused():
-    with pytest.raises(ValueError, match="`num_epochs` is 0"):
-        training.fit_towers(toy.catalogue(), toy.sequences(), toy.sequences(), Hyperparameters(num_epochs=0))
+    with pytest.raises(ValueError, match="`epochs` is 0"):
+        training.fit_towers(toy.catalogue(), toy.sequences(), toy.sequences(), Hyperparameters(epochs=0))
 
 
 def test_shares_of_the_training_data_become_times():
@@ -87,7 +87,7 @@ def test_an_item_is_first_seen_at_its_earliest_event():
 def trained():
     """Towers and linear model, and what they are judged by."""
     evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
-    config = dataclasses.replace(TINY, num_epochs=2, cold_start_price=0.5)
+    config = dataclasses.replace(TINY, epochs=2, cold_start_price=0.5)
     made = windows.Windows(evaluation, 4)
     return training.train(toy.catalogue(), toy.sequences(num_users=20), evaluation, config), made
 
@@ -127,7 +127,7 @@ def _says_something(linear):
 
 def test_training_stops_when_patience_is_over():
     epochs = []
-    config = dataclasses.replace(TINY, num_epochs=20, patience=2, learning_rate=1e-9)
+    config = dataclasses.replace(TINY, epochs=20, patience=2, learning_rate=1e-9)
     evaluation = toy.sequences(num_users=10, num_targets=1, num_history=2, seed=1)
     training.fit_towers(toy.catalogue(), toy.sequences(num_users=8), evaluation, config, epochs.append)
     # Nothing is learnt: the evaluation of epoch 1 stays the best, and two epochs later training ends.

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import query_tower
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training.learner import Learner
 from homefeed.models.retrieval.training.windows import Windows
@@ -15,7 +16,7 @@ TINY = Hyperparameters(
     num_layers=1,
     max_events=4,
     batch_size=4,
-    num_epochs=2,
+    epochs=2,
     learning_rate=0.1,
     ema_momentum=0.6,
     dropout=0.0,
@@ -32,7 +33,7 @@ def _learner(config, train, start=lambda _: None):
     tf.keras.utils.set_random_seed(config.seed)
     model = training.build(toy.catalogue(), train, config)
     steps_per_epoch = len(list(Windows(train, 4).epoch(np.random.default_rng(0), config.batch_size)))
-    return model, Learner(model, config, steps_per_epoch * config.num_epochs, start)
+    return model, Learner(model, config, steps_per_epoch * config.epochs, start)
 
 
 def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
@@ -42,7 +43,7 @@ def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
     means, step = [], 0
     model, learner = _learner(TINY, train, lambda towers: means.extend(_weights(towers)))
     windows, generator = Windows(train, TINY.max_events), np.random.default_rng(TINY.seed)
-    for _ in range(TINY.num_epochs):
+    for _ in range(TINY.epochs):
         for batch in windows.epoch(generator, TINY.batch_size):
             learner.step(batch)
             step += 1
@@ -55,7 +56,8 @@ def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
     assert furthest > 0.01, "or the last weights would do as well"
 
 
-def test_a_step_goes_down_the_gradient_of_the_loss():
+def test_a_step_goes_down_the_gradient_of_the_loss(monkeypatch):
+    monkeypatch.setattr(query_tower, "HIDDEN", 0.0)  # Or each step would hide other times.
     train = toy.sequences(num_users=8)
     config = dataclasses.replace(TINY, weight_decay=0.0, warmup_fraction=0.01)
     model, learner = _learner(config, train)

@@ -217,7 +217,8 @@ def test_missing_credentials_say_how_to_get_them(
         ({"--job-id": "Night 1"}, "may hold lower-case letters"),
         ({"--data": ""}, "the package wants its parameter 'dataset': give --data URI"),
         ({"--serving-dir": ""}, "does not say where to publish: give --serving-dir"),
-        ({"--set": "ranking_trainr.seed=1"}, "did you mean 'ranking_trainer__seed'"),
+        ({"--set": "ranking_trainer.learning_rate=-1"}, "expected a number above 0 and up to 1, got '-1'"),
+        ({"--set": "ranking_trainr.seed=1"}, "did you mean 'ranking_trainer'?"),
     ],
 )
 def test_wrong_usage_exits_2(change: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,92 @@
+"""Types and names in words, for messages: what was expected, and what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import annotated_types
+import pydantic.fields
+
+from homefeed.schemas.settings import Form
+
+_PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_LIMITS = {
+    annotated_types.Gt: ("gt", "above"),
+    annotated_types.Ge: ("ge", "from"),
+    annotated_types.Lt: ("lt", "below"),
+    annotated_types.Le: ("le", "up to"),
+}
+
+
+def expected(annotation: Any) -> str:
+    """What a type admits.
+
+    >>> expected(Annotated[float, pydantic.Field(gt=0, le=1)])
+    'a number above 0 and up to 1'
+    >>> expected(tuple[Literal["a", "b"], ...])
+    'a list such as [x, y], each one of a, b'
+    """
+    for form in metadata(annotation, Form):
+        return str(form.expected)
+    plain = unannotated(annotation)
+    if plain in _PLAIN:
+        return _PLAIN[plain] + _limits(annotation)
+    origin, parts = typing.get_origin(plain), typing.get_args(plain)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join("nothing" if part is type(None) else expected(part) for part in parts)
+    if holds_several(annotation):
+        is_list = issubclass(origin, tuple)
+        shape = "a list such as [x, y], each" if is_list else "a mapping such as {x: 1}, of names to"
+        return f"{shape} {expected(parts[0 if is_list else 1])}"
+    return "a mapping of fields"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that is not known: the nearest one, or all of them.
+
+    >>> near("widht", ["width", "epochs"])
+    "; did you mean 'width'?"
+    >>> near("k", ["width", "epochs"])
+    '; there are epochs, width'
+    """
+    known = list(known)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(sorted(known)) or 'none'}"
+
+
+def shown(given: Any) -> str:
+    """An offending value."""
+    return "nothing" if given is None else f"{given!r:.200}"
+
+
+def metadata(annotation: Any, kind: type[Any]) -> Iterator[Any]:
+    """What of a kind stands in an `Annotated`, also inside of pydantic's Field."""
+    for extra in getattr(annotation, "__metadata__", ()):
+        inner = extra.metadata if isinstance(extra, pydantic.fields.FieldInfo) else [extra]
+        yield from (part for part in inner if isinstance(part, kind))
+
+
+def unannotated(annotation: Any) -> Any:
+    """A type without what `Annotated` adds."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
+def holds_several(annotation: Any) -> bool:
+    """Whether it is a list or a mapping."""
+    origin = typing.get_origin(unannotated(annotation))
+    return isinstance(origin, type) and issubclass(origin, tuple | Mapping)
+
+
+def _limits(annotation: Any) -> str:
+    found = [
+        (getattr(limit, attribute), word)
+        for kind, (attribute, word) in _LIMITS.items()
+        for limit in metadata(annotation, kind)
+    ]
+    return " and".join(f" {word} {limit:,}" for limit, word in found)
