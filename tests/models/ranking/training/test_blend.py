@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.special
 import tensorflow as tf
 
@@ -133,3 +134,26 @@ def test_calibration_is_where_the_gradient_is_nothing() -> None:
 def test_data_that_can_be_told_apart_keep_a_finite_slope() -> None:
     fitted = blend.fit_calibration(np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
     assert 1 < fitted.slope < 100
+
+
+def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> None:
+    """Of two candidates the chosen one always has the better text: the likelihood alone wants an endless weight."""
+    texts = np.tile([1.0, 0.0], (50, 1))
+    nothing, present = np.zeros((50, 2)), np.ones((50, 2), bool)
+    fitted = blend.fit_blend(nothing, nothing, texts, np.zeros(50, int), present)
+    best = scipy.optimize.minimize_scalar(
+        lambda weight: np.logaddexp(0, -weight) + 1e-4 * (weight - 1) ** 2, bounds=(0, 50), method="bounded"
+    )
+    assert fitted.text == pytest.approx(best.x, rel=0.02)
+    assert fitted.retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
+
+
+def test_the_slope_is_pulled_towards_one() -> None:
+    logits, positive = np.array([-1.0, 1.0, -1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    fitted = blend.fit_calibration(logits, positive)
+    best = scipy.optimize.minimize_scalar(
+        lambda slope: np.logaddexp(0, -slope) + 1e-4 * (slope - 1) ** 2, bounds=(0, 50), method="bounded"
+    )
+    assert fitted.slope == pytest.approx(best.x, rel=0.01)
+    still = blend.fit_calibration(np.zeros(4), positive)  # Logits that say nothing.
+    assert still.slope == pytest.approx(1.0, abs=1e-3)

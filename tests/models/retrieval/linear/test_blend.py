@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -52,11 +53,16 @@ def test_new_items_that_score_too_high_are_held_back():
     assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == -2.0
 
 
-def test_the_choice_is_the_best_of_all_on_ndcg_100():
+@pytest.mark.parametrize("seed", range(6))
+def test_the_choice_is_the_best_of_all_on_ndcg_100(seed):
     """Every regularisation, long-term weight and weight tried again, ranks counted by hand."""
-    rng = np.random.default_rng(0)
-    histories, targets = _queries(10)
-    towers = rng.normal(size=(10, 8)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    train = toy.sequences(num_users=12)
+    train = dataclasses.replace(train, item_index=rng.integers(1, 8, 36).astype(np.int32))
+    decomposition = linear_factors.decompose(train, 8, rank=5, seed=0)
+    histories = [rng.choice(np.arange(1, 8), 3, replace=False) for _ in range(40)]
+    targets = np.array([rng.choice([item for item in range(1, 8) if item not in had]) for had in histories])
+    towers = (0.02 * rng.normal(size=(40, 8))).astype(np.float32)  # Of another scale than the linear scores.
 
     def quality(scores):
         gains = []
@@ -67,13 +73,13 @@ def test_the_choice_is_the_best_of_all_on_ndcg_100():
             gains.append(np.mean([1 / np.log2(2 + above + place) for place in range(tied + 1)]))
         return np.mean(gains)
 
+    towers[np.arange(40), targets] += 0.02
     best = quality(towers)
     for ridge, long_term, weight in itertools.product(blend.REGULARIZATIONS, blend.LONG_TERMS, blend.WEIGHTS):
-        scores = DECOMPOSITION.factors(ridge, long_term).scores(histories)
+        scores = decomposition.factors(ridge, long_term).scores(histories)
         best = max(best, quality(towers + weight / scores.std() * scores))
-    chosen = blend.fit_blend(towers, histories, targets, DECOMPOSITION)
+    chosen = blend.fit_blend(towers, histories, targets, decomposition)
     assert quality(towers + chosen.scores(histories)) == pytest.approx(best, abs=1e-6)
-    assert best > quality(towers)
 
 
 def test_the_price_is_a_share_of_the_best_quality():
@@ -92,6 +98,18 @@ def test_the_price_is_a_share_of_the_best_quality():
         (0.7 * lost * 1.01, 1.5),
     ):
         assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
+
+
+def test_the_price_is_not_counted_in_ndcg_itself():
+    """Each target stands behind three others: the best quality is 1 / log2(5), until the new item passes it too."""
+    targets = np.full(10, 4)
+    scores = np.tile(np.float32([0, 9, 9, 9, 0.4, 0, 0, 0]), (10, 1))
+    is_new, none = np.arange(8) == toy.NEW_ITEM, [np.empty(0, int)] * 10
+    before, after = 1 / np.log2(5), 1 / np.log2(6)
+    lost = 1 - after / before
+    for price, expected in ((lost * 0.98, 0.25), (lost * 1.02, 1.5)):
+        assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
+    assert (before - after) < lost * 0.98, "as a difference it would be cheaper"
 
 
 def test_row_0_is_no_cold_start_item():
