@@ -48,6 +48,7 @@ def run_component(
     values, mistakes = _read(component, name, config)
     mistakes += _wrong_names(component.title, "input", inputs, component.input_types)
     mistakes += _wrong_names(component.title, "output", outputs, component.output_types)
+    mistakes += [f"--input {name}: {path} is not there" for name, path in inputs.items() if not path.exists()]
     if mistakes:
         raise ConfigError(*mistakes)
     for path in outputs.values():
