@@ -42,7 +42,7 @@ setup(
         "tf-keras>=2.16,<2.17",
         "tfx-bsl>=1.16.1,<1.17",
         "typer>=0.12,<1",
-        "waitress>=3,<4",
+        "uvicorn>=0.34,<1",
     ],
     extras_require={
         "dev": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import pathlib
 import zoneinfo
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ class Feature(_Strict):
             raise ValueError("`size` belongs to kind `embedding`, and every embedding needs one")
         if self.unit is not None and self.kind != "timestamp":
             raise ValueError("`unit` belongs to kind `timestamp`")
+        if (self.min is not None or self.max is not None) and self.kind != "number":
+            raise ValueError("`min` and `max` belong to kind `number`")
         return self
 
 
@@ -147,7 +150,7 @@ class Dataset(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Dataset:
-        faults = [fault for name in TABLES for fault in _unreachable(name, self.table(name).features)]
+        faults = [f for name in TABLES if not self.is_derived(name) for f in _without_effect(name, self.table(name))]
         if self.time_zone is not None:
             if self.time_zone not in zoneinfo.available_timezones():
                 faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
@@ -173,7 +176,11 @@ class Dataset(_Strict):
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
             return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
-        return STANDARD_COLUMNS[name] | self.table(name).features
+        features = STANDARD_COLUMNS[name] | self.table(name).features
+        return {
+            column: feature.model_copy(update={"required": feature.required or _is_required(name, column)})
+            for column, feature in features.items()
+        }
 
     @property
     def event_features(self) -> dict[str, Feature]:
@@ -189,11 +196,18 @@ class Dataset(_Strict):
         return {name: feature for name, feature in self.event_features.items() if feature.context}
 
 
-def _unreachable(table: TableName, features: dict[str, Feature]) -> list[str]:
-    """Declarations without an effect, each with the reason."""
+def _is_required(name: TableName, column: str) -> bool:
+    return column in STANDARD_COLUMNS[name] and STANDARD_COLUMNS[name][column].required
+
+
+def _without_effect(table: TableName, described: Table) -> list[str]:
+    """Declarations without an effect, or with another one than the models count on, each with the reason."""
     faults = []
-    for name, feature in features.items():
-        is_standard = name in STANDARD_COLUMNS[table]
+    standard = STANDARD_COLUMNS[table]
+    for name, feature in described.features.items():
+        is_standard = name in standard
+        if is_standard and feature.kind != standard[name].kind:
+            faults.append(f"{table}.features.{name}: it is of kind {standard[name].kind!r} in every dataset")
         if not is_standard and feature.kind not in MODEL_KINDS[table]:
             known = ", ".join(MODEL_KINDS[table])
             faults.append(
@@ -202,6 +216,10 @@ def _unreachable(table: TableName, features: dict[str, Feature]) -> list[str]:
             )
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+    known_names = [*standard, *described.features]
+    for name in sorted(described.columns.keys() - set(known_names)):
+        like = difflib.get_close_matches(name, known_names, 1) or known_names
+        faults.append(f"{table}.columns.{name}: no column has this name on our side; did you mean {', '.join(like)}?")
     return faults
 
 
@@ -227,7 +245,9 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
 def _explain(fault: Mapping[str, Any]) -> str:
     """What pydantic says of one value, in the words of somebody who writes the file."""
     place = fault["loc"]
-    where = ".".join(map(str, place)) or "it"
+    if not place:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    where = ".".join(map(str, place))
     if fault["type"] == "missing":
         return f"`{where}` is missing"
     if fault["type"] == "extra_forbidden":

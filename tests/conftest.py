@@ -1,9 +1,14 @@
 import pathlib
 
+import hypothesis
 import pytest
 
 import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
 from tests.toy_data import toy_catalogue
+
+# A busy machine is no fault of an example.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

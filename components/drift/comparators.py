@@ -17,7 +17,7 @@ def comparator_kind(*sides: Summary) -> Comparators:
     return "skew_comparator" if any(side.is_log for side in sides) else "drift_comparator"
 
 
-def comparators(files: Iterable[pathlib.Path], kind: Comparators, table: str = "") -> dict[str, float]:
+def read_comparators(files: Iterable[pathlib.Path], kind: Comparators, table: str = "") -> dict[str, float]:
     """What the comparators of schemas say matters, by `table.column:measure`.
 
     Args:

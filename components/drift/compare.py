@@ -25,6 +25,7 @@ import pathlib
 from collections.abc import Mapping
 
 from homefeed.components.artifacts.types import DatasetDir
+from homefeed.components.drift.comparators import comparator_kind, read_comparators
 from homefeed.components.drift.findings import Finding
 from homefeed.components.drift.judge import judge, judge_events_per_user
 from homefeed.components.drift.report import DriftReport
@@ -57,16 +58,10 @@ def run_drift(
     folders = (DatasetDir(split_spans(side)[0]) for side in (current, baseline))
     curated = next((files for folder in folders if (files := folder.curated_schemas())), [])
     files = _schema_files(pathlib.Path(schema)) if schema else curated
-    limits = _limits(files, *sides) if files else {}
+    limits = read_comparators(files, comparator_kind(*sides))
     if all(side.num_rows.keys() == {"statistics"} for side in sides):  # They do not say of which table they are.
         limits = {f"statistics.{name.partition('.')[2]}": limit for name, limit in limits.items()}
     return compare(*sides, thresholds, limits)
-
-
-def _limits(files: list[pathlib.Path], *sides: Summary) -> dict[str, float]:
-    from homefeed.components.drift.comparators import comparator_kind, comparators
-
-    return comparators(files, comparator_kind(*sides))
 
 
 def _schema_files(schema: pathlib.Path) -> list[pathlib.Path]:

@@ -55,9 +55,8 @@ def check_counts(
                 f"{found.quarantined / found.rows:.1%}; at most {dataset.max_bad_fraction:.1%} may "
                 f"(`max_bad_fraction` in dataset.yaml). {_listed(found.reasons, examples or {})}."
             )
-        for column, num_read in found.values.items():
-            lost = {fault: count for fault, count in found.lost_values.items() if fault.startswith(f"{column}: ")}
-            num_lost = sum(lost.values())
+        for column, lost in _by_column(found).items():
+            num_lost, num_read = sum(lost.values()), found.values[column]
             if num_lost > num_read:
                 faults.append(
                     f"{table}: {num_lost:,} of {num_lost + num_read:,} values of {column} cannot be read, so it is "
@@ -67,16 +66,24 @@ def check_counts(
         raise DatasetError("\n".join(faults))
 
 
+def _by_column(found: TableCounts) -> dict[str, dict[str, int]]:
+    """Column → its faults, counted."""
+    lost: dict[str, dict[str, int]] = {}
+    for fault, count in found.lost_values.items():
+        column = max((name for name in found.values if fault.startswith(f"{name} ")), key=len)
+        lost.setdefault(column, {})[fault] = count
+    return lost
+
+
 def find_examples(quarantine: pathlib.Path) -> dict[str, str]:
     """Of each fault among the first in quarantine: a value, and where it is."""
     found: dict[str, str] = {}
     for path in sorted(quarantine.glob("*.jsonl")):
-        between = ": " if path.stem.endswith(VALUES) else " "
         with path.open(encoding="utf-8") as lines:
             for bad in map(json.loads, itertools.islice(lines, MAX_EXAMPLES)):
                 what = f"{bad['value']!r} in " if bad["value"] else ""
                 place = f"{what}{pathlib.PurePath(bad['file']).name} line {bad['line']}"
-                found.setdefault(f"{bad['column'] or 'row'}{between}{bad['reason']}", place)
+                found.setdefault(f"{bad['column'] or 'row'} {bad['reason']}", place)
     return found
 
 

@@ -15,7 +15,7 @@ def count(source: Source, batch: Batch) -> Counter[str]:
     """What is in a batch: rows, those that cannot be used by reason, and of each column lost and good values."""
     counts = Counter(rows=len(batch.lines) + len(batch.bad), quarantined=len(batch.bad))
     counts.update(f"{BAD}{row.column or 'row'} {row.reason}" for row in batch.bad)
-    counts.update(f"{LOST}{value.column}: {value.reason}" for value in batch.lost)
+    counts.update(f"{LOST}{value.column} {value.reason}" for value in batch.lost)
     for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
         counts[f"{READ}{source.table.columns.get(name, name)}"] = len(column) - column.null_count
     return counts

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from homefeed.components.artifacts.types import SPLITS, Examples, Schema
-from homefeed.components.drift.comparators import comparator_kind, comparators
+from homefeed.components.drift.comparators import comparator_kind, read_comparators
 from homefeed.components.drift.compare import compare
 from homefeed.components.drift.findings import USER_ID
 from homefeed.components.drift.report import DriftReport
@@ -69,5 +69,5 @@ def compare_by_schemas(baseline: str, current: str, schemas: Mapping[TableName, 
     kind = comparator_kind(before, after)
     limits: dict[str, float] = {}
     for table, schema in schemas.items():
-        limits |= comparators([schema.file], kind, table)
+        limits |= read_comparators([schema.file], kind, table)
     return compare(before, after, comparators=limits)

@@ -289,7 +289,7 @@ class Ranker(keras.Model):
 
     def _user(self, request: Tensors, candidates: tf.Tensor) -> tf.Tensor:
         """[batch, num_candidates, width]: each candidate beside who asks, and in which context."""
-        asks = tf.zeros_like(candidates[:, 0])
+        asks = tf.zeros([tf.shape(candidates)[0], self.config.width])
         if self._users is not None:
             asks += self._users({name.removeprefix(OF_USERS): value for name, value in request.items()})
         if self._context is not None:

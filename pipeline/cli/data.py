@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from homefeed.components.drift.compare import run_drift
-from homefeed.components.example_validator.dataset_page import write_page
 from homefeed.pipeline import forget as forgetting
 from homefeed.pipeline.cli.terminal import Json, console, print_json
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
@@ -61,6 +59,8 @@ def page(
     as_json: Json = False,
 ) -> None:
     """Draw a dataset: activity, time, values, missing ones. A run writes the same page beside its anomalies."""
+    from homefeed.components.example_validator.dataset_page import write_page
+
     write_page(data, out)
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
 
@@ -81,6 +81,8 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."""
+    from homefeed.components.drift.compare import run_drift
+
     report = run_drift(baseline, current, schema, dict(map(_parse_threshold, thresholds or ())))
     report.write(html_path=html)
     print_json(report.to_json()) if as_json else print(report.to_text())

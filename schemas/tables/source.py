@@ -100,6 +100,9 @@ def _columns(file: File, table: Table, features: Mapping[str, Feature]) -> set[s
         DatasetError: a column is there twice, or they cannot be told.
     """
     wanted = {table.columns.get(name, name): feature for name, feature in features.items()}
+    is_delimited = file.format in ("csv", "tsv")
+    if not is_delimited and (table.delimiter is not None or table.header is not None):
+        raise DatasetError(f"{file.path} is {file.format}: `delimiter` and `header` are of CSV and TSV alone.")
     with open_file(file, table.encoding) as stream:
         if file.format == "parquet":
             names = parquet.column_names(stream, file, wanted)

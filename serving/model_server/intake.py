@@ -1,25 +1,35 @@
-"""How much may be on its way into the server at the same time, over both protocols.
+"""How much may be at work in the server at the same time, over both protocols."""
 
-A request costs little before it is whole, and its size bounds what it costs afterwards. So whoever sends slowly is
-let wait, up to a time and a number, and never holds a thread; whole requests are taken up to a number of bytes.
-"""
-
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import resource
+import threading
+from collections.abc import Iterator
 
 from homefeed.serving.model_server.errors import Code, StatusError
 
-# From the first byte of a request to its last.
+# From the first byte of a request to its last; a request that is not whole yet holds next to nothing.
 RECEIVE_SECONDS = 30.0
+# How many may come in at the same time; where there are more, the slowest is given up.
 MAX_RECEIVING = 1000
-MAX_AT_WORK = 1000
-# Requests of the largest size that fit at the same time.
+# Requests of the largest size that fit at the same time: the size of a request bounds what it costs.
 _LARGEST_AT_WORK = 2
 
 
+def raise_file_limit() -> None:
+    """Lets the process have as many connections as the system allows; shells allow 1,024 by default."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def max_connections(wanted: int) -> int:
+    """At most this many, and a third of the files that the process may open: there are two ports, and models."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if limit == resource.RLIM_INFINITY else min(wanted, limit // 3)
+
+
 class Intake:
-    """Counts what is being received and worked on; used inside one event loop.
+    """Counts the bytes of the requests at work.
 
     Args:
         max_message_bytes: the size of the largest request.
@@ -27,45 +37,26 @@ class Intake:
 
     def __init__(self, max_message_bytes: int):
         self._max_bytes = _LARGEST_AT_WORK * max_message_bytes
-        self._receiving: dict[asyncio.Timeout, None] = {}
-        self._at_work = 0
-        self._bytes_at_work = 0
-
-    @contextlib.asynccontextmanager
-    async def receiving(self) -> AsyncIterator[None]:
-        """Held while a request comes in. When there are too many, the one that takes longest is given up.
-
-        Raises:
-            TimeoutError: it did not come in time, or had to make room.
-        """
-        if len(self._receiving) >= MAX_RECEIVING:
-            slowest = next(iter(self._receiving))
-            slowest.reschedule(asyncio.get_running_loop().time())
-            del self._receiving[slowest]
-        async with asyncio.timeout(RECEIVE_SECONDS) as timeout:
-            self._receiving[timeout] = None
-            try:
-                yield
-            finally:
-                self._receiving.pop(timeout, None)
+        self._bytes = 0
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def working(self, num_bytes: int) -> Iterator[None]:
         """Held while a request is worked on.
 
         Raises:
-            StatusError: UNAVAILABLE, the server is full.
+            StatusError: UNAVAILABLE, the server is full; to try again is right.
         """
-        full = self._at_work >= MAX_AT_WORK or self._bytes_at_work + num_bytes > self._max_bytes
-        if full and self._at_work:
-            raise StatusError(
-                Code.UNAVAILABLE,
-                f"The server is full, {self._at_work} requests of {self._bytes_at_work} bytes are at work; retry.",
-            )
-        self._at_work += 1
-        self._bytes_at_work += num_bytes
+        with self._lock:
+            if self._bytes and self._bytes + num_bytes > self._max_bytes:
+                raise StatusError(
+                    Code.UNAVAILABLE,
+                    f"The server is full: requests of {self._bytes} bytes are at work, and this one has {num_bytes}. "
+                    f"It takes {self._max_bytes} at a time; try again.",
+                )
+            self._bytes += num_bytes
         try:
             yield
         finally:
-            self._at_work -= 1
-            self._bytes_at_work -= num_bytes
+            with self._lock:
+                self._bytes -= num_bytes

@@ -12,6 +12,7 @@ from homefeed.serving.model_server import config, flags
 from homefeed.serving.model_server.core import ServerCore
 from homefeed.serving.model_server.errors import StatusError, invalid_argument
 from homefeed.serving.model_server.execution.c_api import tensorflow_version
+from homefeed.serving.model_server.intake import raise_file_limit
 from homefeed.serving.model_server.loading.saved_model import ModelLoader
 from homefeed.serving.model_server.metrics import Metrics
 from homefeed.serving.model_server.network import Network
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"Unknown arguments: {' '.join(unknown)}\n{flags.usage('homefeed-model-server')}", flush=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s] %(message)s")
+    threading.excepthook = _end_with_a_thread
+    raise_file_limit()
     try:
         return _run(ModelServer(server_flags))
     except StatusError as error:
@@ -99,7 +102,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(server: ModelServer) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stopping.set())
-    threading.excepthook = _end_with_a_thread
     try:
         server.start()
         server.stopping.wait()

@@ -209,6 +209,8 @@ def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Pa
     values = yaml.safe_load(block.text)
     if "interactions" in values:
         Dataset.model_validate(values)
+    elif values.keys() <= {"items", "users"}:
+        Dataset.model_validate({"name": "part", "interactions": {"path": "interactions.csv"}} | values)
     elif any({"cpu", "memory", "accelerator"} & fields.keys() for fields in values.values()):
         load_tasks(DAG, tmp_path / "block.yaml")
     else:

@@ -86,7 +86,11 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    folder: pathlib.Path, *arguments: str, ready: bool = True, cwd: pathlib.Path | None = None
+    folder: pathlib.Path,
+    *arguments: str,
+    ready: bool = True,
+    cwd: pathlib.Path | None = None,
+    file_limit: int | None = None,
 ) -> Iterator[ServerProcess]:
     """Runs a model server as a stranger meets it; it is killed at the end.
 
@@ -95,13 +99,18 @@ def server_process(
         arguments: flags beside the ports.
         ready: wait until it answers.
         cwd: its working directory.
+        file_limit: how many files and connections the system lets it open.
     """
+    limited = ["prlimit", f"--nofile={file_limit}:{file_limit}"] if file_limit else []
     port, rest_port = free_port(), free_port()
     flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--host=127.0.0.1", *arguments]
     log_file = folder / f"server-{port}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "homefeed.serving.model_server", *flags], stdout=log, stderr=log, cwd=cwd
+            [*limited, sys.executable, "-P", "-m", "homefeed.serving.model_server", *flags],
+            stdout=log,
+            stderr=log,
+            cwd=cwd,
         )
     server = ServerProcess(process, port, rest_port, log_file)
     try:

@@ -42,6 +42,7 @@ def test_a_canary_is_promoted_or_taken_back(releases: Releases, half: dict[str, 
     assert releases.rollback() == 2
     assert states(releases) == {3: "retired", 2: "stable", 1: "previous"}
     assert releases.push(half) == 4  # A number is never given twice.
+    assert releases.rollback() == 2, "the newest before it, not the oldest"
 
 
 def test_a_new_push_takes_the_place_of_a_canary(releases: Releases, half: dict[str, pathlib.Path]) -> None:
@@ -73,12 +74,15 @@ def test_what_there_is_not_is_told(releases: Releases, half: dict[str, pathlib.P
         releases.rollback()
 
 
-def test_folders_from_before_there_was_a_configuration(models: Models, tmp_path: pathlib.Path) -> None:
+def test_folders_from_before_there_was_a_configuration(
+    models: Models, half: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     models.publish("half_plus_two", tmp_path / "half", 3)
     releases = Releases(tmp_path)
     assert releases.stable() == 3
     releases.configure()
     assert "value: 3" in (tmp_path / CONFIG_FILE).read_text(encoding="utf-8")
+    assert releases.push(half) == 4, "after the highest, however many there are"
 
 
 def test_a_concurrent_reader_never_sees_half_a_version(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ def adamw(
         warmup_fraction: share of the steps in which the rate rises.
         accumulated: steps whose gradients are averaged before weights change.
     """
-    steps = max(1, steps // accumulated)
+    # Keras asks the schedule by steps, those that only accumulate among them.
     warmup_steps = max(1, int(steps * warmup_fraction))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup_steps), warmup_target=learning_rate, warmup_steps=warmup_steps

@@ -123,7 +123,9 @@ def decompose(train: Sequences, num_rows: int, rank: int, seed: int) -> Decompos
         return Decomposition(np.zeros(1), np.zeros((num_rows, 1)))
     start = np.random.default_rng(seed).normal(size=min(users.shape))
     _, singular_values, items = scipy.sparse.linalg.svds(users, k=rank, v0=start)
-    return Decomposition(singular_values, items.T)
+    # Where the data span fewer dimensions, the rest is noise of the solver, another one each time.
+    spanned = singular_values > 1e-6 * singular_values.max()
+    return Decomposition(singular_values * spanned, items.T * spanned)
 
 
 def recency_weights(num_events: int, long_term: float) -> Floats:

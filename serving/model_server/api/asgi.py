@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 from homefeed.serving.model_server.api.rest import Request, Response, RestApi, failure
 from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
-from homefeed.serving.model_server.intake import Intake
+from homefeed.serving.model_server.intake import MAX_RECEIVING, RECEIVE_SECONDS, Intake
 
 _CORS = [
     (b"Access-Control-Allow-Origin", b"*"),
@@ -49,6 +50,7 @@ class AsgiApplication:
     def __init__(self, api: RestApi, intake: Intake, num_threads: int, max_body_bytes: int, *, cors: bool):
         self._api = api
         self._intake = intake
+        self._receiving = _Receiving()
         self._pool = concurrent.futures.ThreadPoolExecutor(num_threads, "rest")
         self._max_body_bytes = max_body_bytes
         self._headers = _CORS if cors else []
@@ -74,7 +76,7 @@ class AsgiApplication:
         """The answer, and whether the connection is of no further use: the body was not read to its end."""
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            async with self._intake.receiving():
+            async with self._receiving.one():
                 body = await self._body(headers, receive)
             if headers.get("content-encoding", "").lower() == "gzip":
                 body = await self._in_a_thread(_gunzip, body, self._max_body_bytes)
@@ -110,6 +112,31 @@ class AsgiApplication:
     def close(self) -> None:
         """Lets go of the threads; those that still work end on their own."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Receiving:
+    """The requests whose bodies are on their way in."""
+
+    def __init__(self) -> None:
+        self._timeouts: dict[asyncio.Timeout, None] = {}
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Held while a body comes in. When there are too many, the one that takes longest is given up.
+
+        Raises:
+            TimeoutError: it did not come in time, or had to make room.
+        """
+        if len(self._timeouts) >= MAX_RECEIVING:
+            slowest = next(iter(self._timeouts))
+            slowest.reschedule(asyncio.get_running_loop().time())
+            del self._timeouts[slowest]
+        async with asyncio.timeout(RECEIVE_SECONDS) as timeout:
+            self._timeouts[timeout] = None
+            try:
+                yield
+            finally:
+                self._timeouts.pop(timeout, None)
 
 
 def _gunzip(data: bytes | bytearray, max_bytes: int) -> bytes:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,11 +24,11 @@ class Call:
 
     Attributes:
         deadline: the `time.monotonic()` until which its caller waits; None is no limit.
-        gone: set when nobody waits for the answer any more.
+        is_active: says whether somebody still waits for the answer.
     """
 
     deadline: float | None
-    gone: threading.Event
+    is_active: Callable[[], bool]
 
     def time_left(self) -> float | None:
         """Seconds until the caller's deadline, None without one.
@@ -45,7 +44,7 @@ class Call:
         return seconds
 
 
-# Answers a request message with a response message; runs in a thread.
+# Answers a request message with a response message.
 Method = Callable[[Any, Call], Any]
 
 
@@ -127,7 +126,7 @@ class ModelService:
 
     def handle_reload_config_request(self, request: Any, call: Call) -> Any:
         """See `model_service.reload_config`."""
-        return model_service.reload_config(self._core, request, gives_up=call.gone.is_set)
+        return model_service.reload_config(self._core, request, gives_up=lambda: not call.is_active())
 
 
 def _model_spec(request: Any) -> Any:

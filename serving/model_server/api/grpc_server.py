@@ -1,13 +1,12 @@
-"""The gRPC server: receives messages, lets a thread answer, and turns a failure into a status."""
+"""The gRPC server: receives messages, hands them to the methods, and turns a failure into a status."""
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -16,12 +15,12 @@ from homefeed_client import protos
 
 from homefeed.serving.model_server.api import tls
 from homefeed.serving.model_server.api.grpc_api import Call, Method
+from homefeed.serving.model_server.api.grpc_calls import CallWatch
 from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.flags import Flags
-from homefeed.serving.model_server.intake import Intake
+from homefeed.serving.model_server.intake import MAX_RECEIVING, Intake, max_connections
 
-# Threads wait while TensorFlow computes, and a batch can only hold requests that have a thread.
-_MIN_THREADS = 64
+_MIN_WORKING = 64
 # Who connects and says nothing; who said nothing for long; who does not answer to a ping.
 _HANDSHAKE_MS, _IDLE_MS, _PING_MS = 10_000, 10 * 60_000, 60_000
 _MAX_CONNECTIONS = 10_000
@@ -43,9 +42,10 @@ def to_grpc_status(error: StatusError) -> tuple[grpc.StatusCode, str]:
 
 
 class GrpcServer:
-    """Serves methods in the event loop that it is made in.
+    """Serves methods from threads of its own.
 
-    A message is received without a thread, however slowly it comes; a thread works on it once it is whole.
+    gRPC gives each call a thread while its message comes in. Those threads are many and cheap, and only a few of
+    them work at a time.
 
     Args:
         services: method by name, by the full name of a service of our descriptor pool.
@@ -61,8 +61,12 @@ class GrpcServer:
 
     def __init__(self, services: dict[str, dict[str, Method]], flags: Flags, intake: Intake):
         self._intake = intake
-        self._pool = concurrent.futures.ThreadPoolExecutor(max(flags.grpc_max_threads, _MIN_THREADS), "grpc")
-        self._server = grpc.aio.server(options=_options(flags))
+        self._calls = CallWatch()
+        # Threads wait while TensorFlow computes, and a batch can only hold requests that have one.
+        num_working = max(flags.grpc_max_threads, _MIN_WORKING)
+        self._slots = threading.BoundedSemaphore(num_working)
+        threads = concurrent.futures.ThreadPoolExecutor(MAX_RECEIVING + num_working, "grpc")
+        self._server = grpc.server(threads, options=_options(flags))
         self._health: Any = None
         handlers = [self._handlers(name, methods) for name, methods in services.items()]
         self._server.add_generic_rpc_handlers(handlers)
@@ -85,21 +89,16 @@ class GrpcServer:
             self._server.add_insecure_port(f"unix:{flags.grpc_socket_path}")
         return port
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begins to answer."""
-        if self._health:
-            from grpc_health.v1 import health_pb2
+        self._server.start()
 
-            for name in _HEALTH_NAMES:
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._server.start()
-
-    async def stop(self, grace_seconds: float) -> None:
-        """Takes no new call and finishes those that were begun."""
+    def stop(self, grace_seconds: float) -> threading.Event:
+        """Takes no new call and finishes those that were begun; the event tells of the end."""
         if self._health:
-            await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            self._health.enter_graceful_shutdown()
+        self._calls.stop()
+        return self._server.stop(grace_seconds)
 
     def _handlers(self, service_name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
         """Binds methods to a service of our descriptor pool."""
@@ -110,46 +109,35 @@ class GrpcServer:
             handlers[name] = grpc.stream_unary_rpc_method_handler(self._handler(request_class, method))
         return grpc.method_handlers_generic_handler(service_name, handlers)
 
-    def _handler(self, request_class: Any, method: Method) -> Callable[..., Any]:
-        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
-            call = Call(_deadline(context), threading.Event())
+    def _handler(self, request_class: Any, method: Method) -> Callable[..., bytes]:
+        def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             try:
-                data = await self._receive(messages)
-                with self._intake.working(len(data)):
-                    return await self._in_a_thread(_work, request_class, method, data, call)
+                with self._calls.receiving(context):
+                    data = next(messages, None)
+                call = Call(_deadline(context), context.is_active)
+                if data is None:
+                    raise StatusError(Code.INTERNAL, "Unable to parse request")
+                with self._intake.working(len(data)), self._slots:
+                    return _work(request_class, method, data, call)
             except StatusError as error:
-                failure = error
+                context.abort(*to_grpc_status(error))
+                raise AssertionError("An RPC went on after its end.") from error
             finally:
-                call.gone.set()
-            await context.abort(*to_grpc_status(failure))
-            raise AssertionError("An RPC went on after its end.")
+                self._calls.answered(context)
 
         return handle
 
-    async def _receive(self, messages: AsyncIterator[bytes]) -> bytes:
-        try:
-            async with self._intake.receiving():
-                async for data in messages:
-                    return data
-        except TimeoutError:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "The request did not come in time.") from None
-        # It was too large, which the caller is told already, or the caller went away.
-        raise asyncio.CancelledError
-
-    async def _in_a_thread(self, function: Callable[..., bytes], *arguments: Any) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
-
     def _add_health(self) -> None:
-        from grpc_health.v1 import health, health_pb2_grpc
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-        self._health = health.aio.HealthServicer()
+        self._health = health.HealthServicer()
+        for name in _HEALTH_NAMES:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
 
 def _work(request_class: Any, method: Method, data: bytes, call: Call) -> bytes:
-    """Answers a message; runs in a thread."""
-    if call.gone.is_set():
-        raise StatusError(Code.CANCELLED, "The caller is gone.")
+    """Answers a message."""
     try:
         request = request_class.FromString(data)
     except DecodeError:
@@ -163,12 +151,12 @@ def _work(request_class: Any, method: Method, data: bytes, call: Call) -> bytes:
         raise StatusError(Code.INTERNAL, f"The server broke down with {type(error).__name__}.") from error
 
 
-def _deadline(context: grpc.aio.ServicerContext) -> float | None:
+def _deadline(context: grpc.ServicerContext) -> float | None:
     seconds = context.time_remaining()
     return None if seconds is None or seconds > _NO_DEADLINE_SECONDS else time.monotonic() + seconds
 
 
-def _add_reflection(server: grpc.aio.Server, services: list[str]) -> None:
+def _add_reflection(server: grpc.Server, services: list[str]) -> None:
     from grpc_reflection.v1alpha import reflection
 
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server, pool=protos.POOL)
@@ -183,7 +171,7 @@ def _options(flags: Flags) -> list[tuple[str, Any]]:
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.keepalive_time_ms", _PING_MS),
-        ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
+        ("grpc.max_allowed_incoming_connections", max_connections(_MAX_CONNECTIONS)),
     ]
     for argument in filter(None, flags.grpc_channel_arguments.split(",")):
         key, _, value = argument.partition("=")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
-from typing import Any
+import threading
+import time
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from homefeed.serving.model_server.api.asgi import AsgiApplication
 from homefeed.serving.model_server.errors import Code, StatusError
+from homefeed.serving.model_server.intake import max_connections
 
 MAX_CONNECTIONS = 2000
+# While it drains, it still answers, and tells each client to go elsewhere with its next request.
+_DRAIN_SECONDS = 1.0
 _IDLE_SECONDS = 60
 _MAX_HEAD_BYTES = 64 * 1024
 _BACKLOG = 1024
 
 
 class HttpServer:
-    """Serves an ASGI application in the event loop that it is started in.
+    """Serves an application in an event loop, which has a thread of its own.
 
     Args:
-        application: the ASGI application.
+        application: answers the requests.
         host, port: where to listen; `0.0.0.0` listens on IPv6 as well.
         tls: for HTTPS.
         grace_seconds: how long requests may take that are under way when it stops.
@@ -31,7 +37,9 @@ class HttpServer:
         StatusError: the address cannot be had.
     """
 
-    def __init__(self, application: Any, host: str, port: int, tls: ssl.SSLContext | None, grace_seconds: float):
+    def __init__(
+        self, application: AsgiApplication, host: str, port: int, tls: ssl.SSLContext | None, grace_seconds: float
+    ):
         config = uvicorn.Config(
             application,
             http=_Connection,
@@ -47,23 +55,33 @@ class HttpServer:
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         )
         config.load()
+        # What strangers send is no news for the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config.ssl = tls
+        self._application = application
         self._socket = _listen(host, port)
         self._server = uvicorn.Server(config)
-        self._serving: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begins to answer."""
-        self._serving = asyncio.create_task(self._server.serve([self._socket]))
-        while not self._server.started and not self._serving.done():
-            await asyncio.sleep(0.01)
+        self._thread.start()
 
-    async def stop(self) -> None:
-        """Takes no new connection and finishes the requests that were begun, answers included."""
+    def _run(self) -> None:
+        asyncio.run(self._server.serve([self._socket]))
+        if not self._stopped:
+            raise RuntimeError("The thread that serves REST ended.")
+
+    def stop(self) -> None:
+        """Tells clients to go elsewhere, takes no new connection, and finishes the requests in flight."""
+        self._application.draining = True
+        time.sleep(_DRAIN_SECONDS)
+        self._stopped = True
         self._server.should_exit = True
-        if self._serving:
-            await self._serving
+        self._thread.join()
         self._socket.close()
+        self._application.close()
 
 
 class _Connection(H11Protocol):
@@ -79,7 +97,7 @@ class _Connection(H11Protocol):
         """See `asyncio.Protocol`."""
         # All connections of a server share its state, and so the line of those that wait.
         self._waiting = self.server_state.__dict__.setdefault("waiting", {})
-        if len(self.connections) >= MAX_CONNECTIONS and self._waiting:
+        if len(self.connections) >= max_connections(MAX_CONNECTIONS) and self._waiting:
             next(iter(self._waiting))._give_up()
         super().connection_made(transport)
         self._await_head()

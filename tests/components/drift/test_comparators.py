@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from homefeed.components.drift.comparators import comparator_kind, comparators
+from homefeed.components.drift.comparators import comparator_kind, read_comparators
 from homefeed.components.drift.summary import Summary
 
 ITEMS = """
@@ -24,18 +24,18 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def test_each_comparator_says_what_matters_of_which_distance(folder: pathlib.Path) -> None:
     files = [folder / "items.pbtxt", folder / "users" / "schema.pbtxt"]
-    assert comparators(files, "drift_comparator") == {
+    assert read_comparators(files, "drift_comparator") == {
         "items.brand:l_infinity": 0.25,
         "items.brand:jensen_shannon": 0.5,
         "users.country:l_infinity": 0.75,  # Of an artifact, whose folder is named after the table.
         "users.country:jensen_shannon": 0.5,
     }
-    assert comparators(files[:1], "skew_comparator") == {"items.brand:l_infinity": 0.125}
-    assert comparators([], "drift_comparator") == {}
+    assert read_comparators(files[:1], "skew_comparator") == {"items.brand:l_infinity": 0.125}
+    assert read_comparators([], "drift_comparator") == {}
 
 
 def test_a_table_that_is_named_takes_precedence(folder: pathlib.Path) -> None:
-    named = comparators([folder / "items.pbtxt"], "skew_comparator", table="interactions")
+    named = read_comparators([folder / "items.pbtxt"], "skew_comparator", table="interactions")
     assert named == {"interactions.brand:l_infinity": 0.125}
 
 

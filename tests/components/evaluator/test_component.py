@@ -28,7 +28,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
         ("test", toy_sequences(2, num_history=1)),
     ):
         transformed.save_sequences(examples, split, sequences)
-    return evaluator.Inputs(graph, examples, Model(toy_models["retrieval"]), Model(toy_models["ranking"]))
+    return evaluator.Inputs(graph, examples, Model(toy_models["fused"]))
 
 
 def run(inputs: evaluator.Inputs, out: pathlib.Path, **config: object) -> tuple[evaluator.Outputs, str]:
@@ -83,7 +83,7 @@ def test_models_in_service_are_asked_the_same(
 
     pushed = PushedModel(tmp_path / "pushed")
     places = []
-    for name in ("retrieval", "ranking"):
+    for name in ("retrieval", "ranking", "fused"):
         places.append(tmp_path / "serving" / name / "1")
         shutil.copytree(toy_models[name] / "Format-Serving", places[-1])
     pushed.write_json(PushedModel.FILE, {"version": 1, "paths": [str(place) for place in places]})

@@ -1,10 +1,11 @@
 import dataclasses
+import json
 import pathlib
 import re
 
 import pytest
 
-from homefeed.components.example_gen.counts import TableCounts, check_counts
+from homefeed.components.example_gen.counts import TableCounts, check_counts, find_examples
 from homefeed.schemas.dataset import Dataset, DatasetError, load_dataset
 from tests.components.ingested import DESCRIPTION
 
@@ -49,3 +50,35 @@ def test_all_tables_are_named_at_once_with_the_most_frequent_reasons_first(datas
 
 def test_expired_and_duplicate_rows_are_no_loss(dataset: Dataset) -> None:
     check_counts({"interactions": TableCounts(100, 0, 0, 50, 50, {}, spans=("1", "2"))}, dataset)
+
+
+def test_a_column_may_lose_half_of_its_values(dataset: Dataset) -> None:
+    lost = {"price is not a number": 3, "price net is not a number": 1, "price is outside [0, 1]": 2}
+    found = dataclasses.replace(FINE, lost_values=lost, values={"price": 5, "price net": 1})
+    check_counts({"items": found}, dataset)
+    with pytest.raises(DatasetError) as caught:
+        check_counts({"items": dataclasses.replace(found, values={"price": 4, "price net": 1})}, dataset)
+    assert str(caught.value) == (
+        "items: 5 of 9 values of price cannot be read, so it is something else than dataset.yaml says. "
+        "3 × price is not a number; 2 × price is outside [0, 1]."
+    )
+
+
+def test_a_file_that_breaks_off_is_no_empty_table(dataset: Dataset) -> None:
+    nothing = TableCounts(0, 0, 0, 0, 0, {}, broken=("a.csv.gz cannot be read: it ends.",))
+    with pytest.raises(DatasetError, match=r"^a.csv.gz cannot be read: it ends\.$"):
+        check_counts({"items": nothing}, dataset)
+
+
+def test_examples_of_faults(tmp_path: pathlib.Path, dataset: Dataset) -> None:
+    rows = [
+        {"file": "/d/a.csv", "line": 7, "column": "value", "value": "x", "reason": "is not a number"},
+        {"file": "/d/a.csv", "line": 9, "column": "value", "value": "y", "reason": "is not a number"},
+        {"file": "/d/a.csv", "line": 8, "column": None, "value": None, "reason": "is torn"},
+    ]
+    (tmp_path / "interactions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = find_examples(tmp_path)
+    assert examples == {"value is not a number": "'x' in a.csv line 7", "row is torn": "a.csv line 8"}
+    bad = TableCounts(9, 0, 9, 0, 0, {"value is not a number": 8, "row is torn": 1})
+    with pytest.raises(DatasetError, match=r"8 × value is not a number \('x' in a.csv line 7\); 1 × row is torn \(a"):
+        check_counts({"interactions": bad}, dataset, examples)

@@ -44,12 +44,12 @@ def test_counters_come_back_under_the_names_of_a_table(source: Source) -> None:
         "duplicates": 1,
         "quarantined": 3,
         f"{tally.BAD}user_id is missing": 3,
-        f"{tally.LOST}stars: is not a number": 2,
+        f"{tally.LOST}stars is not a number": 2,
         f"{tally.READ}stars": 4,
         f"{tally.BROKEN}b.csv ends in the middle": 1,
     }
     found = tally.table_counts(counts, source)
     assert (found.rows, found.written, found.quarantined, found.duplicates, found.expired) == (10, 6, 3, 1, 0)
-    assert found.reasons == {"user_id is missing": 3} and found.lost_values == {"stars: is not a number": 2}
+    assert found.reasons == {"user_id is missing": 3} and found.lost_values == {"stars is not a number": 2}
     assert found.values == {"stars": 4} and found.broken == ("b.csv ends in the middle",)
     assert found.spans == () == found.skipped

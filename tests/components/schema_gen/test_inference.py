@@ -8,6 +8,7 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.schema_gen import inference
 from homefeed.schemas.dataset import Feature
+from homefeed.schemas.features import read_schema
 from tests.components.ragged import strings
 
 FEATURES = {
@@ -66,12 +67,6 @@ def test_a_schema_is_what_was_written(
 ) -> None:
     schema = inference.infer(seen, "items", FEATURES, max_domain_size=100, min_domain_mass=0.95)
     inference.write(schema, tmp_path / "items.pbtxt")
-    assert inference.read_curated(tmp_path / "items.pbtxt") == schema
+    assert read_schema(tmp_path / "items.pbtxt") == schema
     (tmp_path / "FeatureStats.pb").write_bytes(seen.SerializeToString())
     assert inference.read_statistics(tmp_path / "FeatureStats.pb") == seen
-
-
-def test_a_file_that_is_no_schema_is_named(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "items.pbtxt").write_text("feature: what?")
-    with pytest.raises(ValueError, match=r"items.pbtxt is not a TFMD schema in text form: 1:\d+"):
-        inference.read_curated(tmp_path / "items.pbtxt")

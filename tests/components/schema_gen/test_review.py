@@ -46,3 +46,23 @@ def test_review_of_a_new_value_and_a_new_column(tmp_path: pathlib.Path) -> None:
     assert [proposal.feature for proposal in schema_review.diff(data)] == ["items.colour"]
     schema_review.accept(data)
     assert schema_review.diff(data) == []
+
+
+def test_a_change_is_said_in_a_sentence_and_shown_line_by_line() -> None:
+    before = ['name: "size"', "type: BYTES", 'value: "S"']
+    new = schema_review._proposal("items.size", [], before)
+    assert new.change == "a new column" and new.lines == tuple(f"+ {line}" for line in before)
+    more = schema_review._proposal("items.size", before, [*before, *(f'value: "{n}"' for n in range(12))])
+    assert more.change == "new values: " + ", ".join(f'"{n}"' for n in range(10)) + ", …" and len(more.lines) == 12
+    other = schema_review._proposal("items.size", before, [before[0], "type: INT", before[2]])
+    assert other.change == "other limits: - type: BYTES; + type: INT"
+
+
+def test_schemas_may_lie_elsewhere(tmp_path: pathlib.Path) -> None:
+    data, elsewhere = dataset(tmp_path / "data", ITEMS), tmp_path / "schemas"
+    assert {file.parent for file in schema_review.infer(data, elsewhere)} == {elsewhere}
+    assert not (data / "schema").exists() and schema_review.diff(data, elsewhere) == []
+    dataset(tmp_path / "data", ITEMS + "".join(f"n{n},New,Santal\n" for n in range(10)))
+    (proposal,) = schema_review.accept(data, None, elsewhere)
+    assert proposal.feature == "items.brand" and schema_review.diff(data, elsewhere) == []
+    assert "Santal" in (elsewhere / "items.pbtxt").read_text()

@@ -67,6 +67,13 @@ def test_item_knn_keeps_the_nearest():
     assert np.flatnonzero(scores[0]).tolist() == [2]
 
 
+def test_als_finds_the_least_squares_of_its_confidences():
+    train = dataclasses.replace(toy.sequences(num_users=1), item_index=np.array([1, 1, 1], np.int32))
+    als = baselines.ImplicitALS(num_factors=1, confidence=3.0, regularization=2.0, num_iterations=100).fit(train, 2)
+    # min (1 + c) (1 - xy)² + λ (x² + y²): x = y, and xy = 1 - λ / (1 + c) = 1 - 2 / 4.
+    assert als.scores([np.array([1])])[0, 1] == pytest.approx(0.5, abs=1e-4)
+
+
 def test_duplicates_in_a_history_count_once():
     matrix = baselines.history_matrix([np.array([3, 3, 0, 1])], 5)
     assert matrix.toarray().tolist() == [[0, 1, 0, 1, 0]]

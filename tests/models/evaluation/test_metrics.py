@@ -2,6 +2,7 @@ import doctest
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.metrics import Ranks
@@ -82,6 +83,13 @@ def test_bootstrap_interval_holds_the_mean_and_narrows_with_agreement():
     assert [difference, low, high] == pytest.approx([0.1, 0.1, 0.1])
     difference, low, high = metrics.paired_bootstrap(base, base[::-1], num_samples=200)
     assert low < difference < high
+
+
+def test_bootstrap_interval_leaves_out_a_fortieth_on_each_side():
+    # Of 100 differences half are 1: a resample's sum is binomial.
+    ours, wins = np.arange(100) % 2.0, scipy.stats.binom(100, 0.5)
+    _, low, high = metrics.paired_bootstrap(ours, np.zeros(100))
+    assert [low, high] == pytest.approx([wins.ppf(0.025) / 100, wins.ppf(0.975) / 100])  # 0.40 and 0.60.
 
 
 def test_the_best_candidates_without_what_was_had():

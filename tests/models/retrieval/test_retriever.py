@@ -9,7 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from homefeed.models import requests
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
-from homefeed.models.retrieval.index import exact_index
+from homefeed.models.retrieval.index import exact_index, partitioned_index, text_match
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.training import fit as training
@@ -298,10 +298,78 @@ def test_a_partitioned_index_answers_alike(saved, tmp_path):
     np.testing.assert_allclose(*similar, rtol=1e-5)
 
 
+def test_similar_items_are_the_nearest_by_angle(saved):
+    trained, loaded = saved
+    towers = trained.candidates[:, :4]  # Neither biases nor the linear model.
+    towers = towers / np.linalg.norm(towers, axis=1, keepdims=True).clip(1e-6)
+    found = loaded.signatures["similar_items"](item_ids=tf.constant(["item-4"]), k=tf.constant([6]))
+    cosines = towers @ towers[4]
+    order = [row for row in np.argsort(-cosines) if row not in (0, 4)]
+    assert found["item_ids"].numpy()[0].tolist() == [f"item-{row}".encode() for row in order]
+    np.testing.assert_allclose(found["scores"].numpy()[0], cosines[order], rtol=1e-5, atol=1e-6)
+
+
+def test_a_querys_words_lift_by_the_deviation_of_the_scores(saved):
+    plain = _call(saved[1], k=7, histories=[["item-5"]])
+    asked = _call(saved[1], k=7, histories=[["item-5"]], query=[8, 7])
+    match = text_match.TextMatch(DATED.token_ids, range(5))
+    shares = match.shares(match.read(tf.constant([[8, 7]]))[0]).numpy()
+    trained = saved[0]
+    query = _call(saved[1], "embed_query", histories=[["item-5"]])["embedding"]
+    table = np.concatenate([trained.candidates, trained.linear.decode], axis=1)
+    table[0] = 0
+    lift = retriever.QUERY_WEIGHT * (query @ table.T).std() * shares
+    before, after = (dict(zip(found["item_ids"][0], found["scores"][0], strict=True)) for found in (plain, asked))
+    for row in (1, 2, 3, 4, 6, 7):
+        item = f"item-{row}".encode()
+        assert after[item] == pytest.approx(before[item] + lift[row], rel=1e-4, abs=1e-4)
+
+
+def test_the_last_events_alone_are_read(saved):
+    """The towers read 3, the linear model 5: what was before changes nothing but what can be found."""
+    histories = [["item-6", *(f"item-{row}" for row in (5, 1, 4, 2, 3))], [f"item-{row}" for row in (5, 1, 4, 2, 3)]]
+    long, short = (_call(saved[1], "embed_query", histories=[history])["embedding"] for history in histories)
+    np.testing.assert_allclose(long, short, rtol=1e-5, atol=1e-6)
+    other = _call(saved[1], "embed_query", histories=[histories[1][1:]])["embedding"]
+    np.testing.assert_allclose(other[:, :5], short[:, :5], rtol=1e-5, atol=1e-6)
+    assert np.abs(other[:, 5:] - short[:, 5:]).max() > 1e-4
+
+
+def test_the_linear_part_of_a_query_is_the_trained_models(saved):
+    trained, loaded = saved
+    rows = [5, 1, 1, 4, 2, 3, 2]
+    embedding = _call(loaded, "embed_query", histories=[[f"item-{row}" for row in rows]])["embedding"]
+    expected = trained.linear.queries([np.array(rows[-TINY.max_linear_events :])])
+    np.testing.assert_allclose(embedding[:, 5:], expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("present", "places"),
-    [([False, True, False, True, True], [3, 4]), ([False] * 5, []), ([True] + [False] * 4, [0])],
+    ("index", "num_rows", "kind"),
+    [
+        ("exact", 9, exact_index.ExactIndex),
+        ("partitioned", 9, partitioned_index.PartitionedIndex),
+        ("auto", 9, exact_index.ExactIndex),
+        ("auto", 10, partitioned_index.PartitionedIndex),
+    ],
 )
-def test_last_places(present, places):
-    found, kept = retriever.last_places(tf.constant([present]), 2)
-    assert found.numpy()[0, : int(kept[0])].tolist() == places
+def test_which_index_serves(index, num_rows, kind, monkeypatch):
+    monkeypatch.setattr(retriever, "MAX_EXACT_ROWS", 9)
+    embeddings = np.random.default_rng(0).normal(size=(num_rows, 3)).astype(np.float32)
+    catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * num_rows, object))
+    config = dataclasses.replace(TINY, index=index)
+    made = retriever._build_index(embeddings, catalogue, config, np.empty((0, 0), np.float32))
+    assert isinstance(made, kind)
+
+
+def test_a_partitioned_index_is_tuned_by_the_sample(monkeypatch):
+    embeddings = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * 60, object))
+    asked = []
+    kind = partitioned_index.PartitionedIndex
+    monkeypatch.setattr(kind, "choose_probes", lambda self, queries: asked.append(queries))
+    config = dataclasses.replace(TINY, index="partitioned")
+    sample = np.ones((300, 3), np.float32)
+    retriever._build_index(embeddings, catalogue, config, sample)
+    retriever._build_index(embeddings, catalogue, config, sample[:0])
+    np.testing.assert_array_equal(asked[0], sample[: retriever.TUNING_QUERIES])
+    np.testing.assert_array_equal(asked[1], embeddings[1:])  # Without a sample, the candidates stand in.

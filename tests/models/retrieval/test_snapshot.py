@@ -138,3 +138,45 @@ def test_a_warm_start_begins_where_the_earlier_training_ended(made):
     )
     for name, variable in snapshots.named_variables(model.query_tower).items():
         np.testing.assert_allclose(variable.numpy(), snapshot.query_weights[name], atol=1e-5)
+
+
+def test_it_holds_what_belongs_to_the_items_that_training_knew(made):
+    trained, snapshot = made
+    assert snapshot.item_ids.tolist() == [f"item-{row}".encode() for row in range(1, 7)]
+    assert snapshot.train_counts.tolist() == [9, 8, 7, 9, 8, 7]
+    np.testing.assert_array_equal(snapshot.linear.encode, trained.linear.encode[1:7])
+    np.testing.assert_array_equal(snapshot.linear.decode, trained.linear.decode[1:7])
+    facts = snapshot.facts
+    assert (facts.item_tokens, facts.widths) == (2, {"categories": 1})
+    assert (facts.cold_start_boost, facts.long_term) == (trained.cold_start_boost, trained.linear.long_term)
+    # Tokens 5, 6, 7 and 8 of the trained items: 5 and 8 are in three of them.
+    assert np.flatnonzero(snapshot.is_shared).tolist() == [5, 8]
+
+
+def test_rows_of_another_catalogue_are_what_training_knew_of_them(made):
+    _, snapshot = made
+    rows = {name: column.numpy() for name, column in snapshots.tower_rows(snapshot, later_catalogue()).items()}
+    assert rows["id"].tolist() == [0, 0, 6, 5, 4, 3, 1, 0]
+    assert rows["categories"].tolist()[7] == [3, 1]  # Genre c came later: out of the vocabulary.
+    assert rows["tokens"][7].tolist() == [8, 0]  # Token 999 is beyond the table.
+    assert np.isnan(rows["price"]).all()
+
+
+def test_the_boost_is_added_to_the_bias_of_cold_start_items_alone(made):
+    _, snapshot = made
+    louder = dataclasses.replace(
+        snapshot, facts=dataclasses.replace(snapshot.facts, cold_start_boost=snapshot.facts.cold_start_boost + 2)
+    )
+    plain, loud = (s.embed(s.towers()[1], toy.catalogue())[0] for s in (snapshot, louder))
+    change = loud - plain
+    assert np.argwhere(np.abs(change) > 1e-3).tolist() == [[toy.NEW_ITEM, 8]]
+    assert change[toy.NEW_ITEM, 8] == pytest.approx(2, rel=1e-5)
+
+
+def test_facts_of_another_version_are_refused_with_a_word(made, tmp_path):
+    _, snapshot = made
+    snapshot.save(tmp_path)
+    file = tmp_path / "snapshot.json"
+    file.write_text(file.read_text().replace('"cold_start_boost"', '"novelty_boost"'))
+    with pytest.raises(ValueError, match=r"written by another version of homefeed \(cold_start_boost"):
+        snapshots.Snapshot.load(tmp_path)

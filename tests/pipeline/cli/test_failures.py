@@ -84,8 +84,10 @@ def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: pathlib.Path, capsys: 
 
 
 def test_ctrl_c_ends_in_a_line_and_130(tmp_path: pathlib.Path) -> None:
+    # A shell starts what it sends to the background deaf to Ctrl-C, and the deafness is inherited.
     program = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from homefeed.pipeline.cli import data, main
 data.write_sample = lambda *args, **kwargs: (print("at work", flush=True), time.sleep(60))
 main.main()

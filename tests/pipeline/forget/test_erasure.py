@@ -139,3 +139,35 @@ def test_other_formats(tmp_path: pathlib.Path) -> None:
     assert sorted(done.removed.values()) == [1, 6]
     assert gzip.decompress((data / "log.csv.gz").read_bytes()).decode() == events(ROWS[1::2])
     assert pq.read_table(data / "users.parquet").to_pydict() == {"user_id": ["other-user"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "encoding", "header"),
+    [
+        ("encoding: utf-16", "utf-16", "user_id,item_id,timestamp"),
+        ("encoding: gb18030, delimiter: ';'", "gb18030", "user_id;item_id;timestamp"),
+        ("header: [user_id, item_id, timestamp]", "utf-8", ""),
+    ],
+)
+def test_a_table_stays_as_it_was_written(tmp_path: pathlib.Path, options: str, encoding: str, header: str) -> None:
+    between = ";" if ";" in header else ","
+    rows = [(user, f"物品{item}", n) for user, item, n in ROWS]
+    lines = [header] * bool(header) + [between.join(map(str, row)) for row in rows]
+    description = DESCRIPTION.replace("interactions.csv", f"interactions.csv, {options}")
+    data = write_dataset(tmp_path, "\n".join(lines).encode(encoding), users=USERS, description=description)
+    assert forget("zebra-user", data).removed[str(data / "interactions.csv")] == 6
+    kept = [line for line in lines if "zebra" not in line]
+    assert (data / "interactions.csv").read_bytes().decode(encoding).splitlines() == kept
+
+
+def test_partitions_and_events_alone(tmp_path: pathlib.Path) -> None:
+    table = pa.table({"user": [{"id": user} for user, _, _ in ROWS], "item_id": [item for _, item, _ in ROWS]})
+    (tmp_path / "log" / "day=1").mkdir(parents=True)
+    path = tmp_path / "log" / "day=1" / "part-0.parquet"
+    pq.write_table(table, path)
+    description = "name: t\ninteractions: {path: log, columns: {user_id: user.id, timestamp: day}}\n"
+    (tmp_path / "dataset.yaml").write_text(description)
+    assert forget("zebra-user", tmp_path).removed == {str(path): 6}
+    kept = pq.ParquetFile(path).read()
+    assert kept.schema.names == ["user", "item_id"]  # And not the folder's `day`.
+    assert [row["id"] for row in kept["user"].to_pylist()] == ["other-user"] * 6

@@ -103,6 +103,23 @@ def test_a_declared_column_may_be_in_one_file_of_several(tmp_path: pathlib.Path)
     assert [price for batch in source.read() for price in batch.rows["price"].to_pylist()] == [None, 2.0]
 
 
+def test_what_is_required_stays_so_whatever_is_declared_of_it(tmp_path: pathlib.Path) -> None:
+    declared = "interactions.csv, features: {timestamp: {kind: timestamp, unit: ms}}}"
+    description = DESCRIPTION.replace("interactions.csv}", declared)
+    data = write_dataset(tmp_path, events([("u1", "A", 1_700_000_000_000), ("u1", "A", "")]), description=description)
+    (batch,) = find_table(data, load_dataset(data), "interactions").read()
+    assert batch.rows["timestamp"].to_pylist() == [1_700_000_000]
+    assert [(row.line, row.reason) for row in batch.bad] == [(3, "is missing")]
+
+
+def test_what_a_format_does_not_have(tmp_path: pathlib.Path) -> None:
+    description = DESCRIPTION.replace("interactions.csv}", "log.jsonl, delimiter: ';'}")
+    data = write_dataset(tmp_path, "", description=description)
+    (data / "log.jsonl").write_text('{"user_id": "u", "item_id": "i", "timestamp": 1}')
+    with pytest.raises(DatasetError, match=r"log.jsonl is jsonl: `delimiter` and `header` are of CSV and TSV alone"):
+        find_table(data, load_dataset(data), "interactions")
+
+
 def test_a_column_under_another_name(tmp_path: pathlib.Path) -> None:
     description = DESCRIPTION.replace("users.csv}", "users.csv, columns: {user_id: member}}")
     data = write_dataset(tmp_path, events([("u1", "A", 1)]), users="member\nu1\n", description=description)

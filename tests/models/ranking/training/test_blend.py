@@ -62,3 +62,74 @@ def test_a_temperature_has_no_offset() -> None:
     fitted = blend.fit_calibration(logits, positive, "temperature")
     assert fitted.offset == 0 and fitted.slope == pytest.approx(0.5, abs=0.05)
     assert blend.fit_calibration(logits, positive, "none") == blend.Calibration()
+
+
+def test_the_most_likely_weights_are_where_the_gradient_is_nothing() -> None:
+    """Expectation under the softmax equals what was chosen, up to the pull of 1e-4 towards the start."""
+    rng = np.random.default_rng(3)
+    parts = rng.normal(size=(3000, 6, 3))
+    present = rng.random((3000, 6)) < 0.8
+    present[:, 0] = True
+    chance = scipy.special.softmax(np.where(present, parts @ [1.0, 0.8, 0.6], -np.inf), axis=1)
+    target = (chance.cumsum(1) > rng.random((3000, 1))).argmax(1)
+    target[:500] = -1  # Not retrieved: says nothing.
+    fitted = blend.fit_blend(*np.moveaxis(parts, 2, 0), target, present)
+    found = target >= 0
+    weights = np.array([fitted.retrieval, fitted.ranker, fitted.text])
+    ranker_scale = min(blend.SCALES[1:], key=lambda s: abs(weights[1] / s - 0.8))
+    likely = weights / [1, ranker_scale, 1]
+    shares = scipy.special.softmax(np.where(present, parts @ likely, -np.inf)[found], axis=1)
+    expected = (shares[..., None] * parts[found]).sum(1)
+    chosen = parts[found][np.arange(found.sum()), target[found]]
+    pull = 2e-4 * (likely - [1.0, 0.1, 1.0])
+    np.testing.assert_allclose((expected - chosen).mean(0) + pull, 0, atol=2e-4)
+
+
+def test_what_is_absent_is_no_rival() -> None:
+    """The best text is never there: without the mask, texts would speak against what was chosen."""
+    rng = np.random.default_rng(0)
+    retrieval, logits = rng.normal(size=(300, 4)), np.zeros((300, 4))
+    texts = np.tile([0.0, 1.0, 0.5, 9.0], (300, 1))
+    present = np.tile([True, True, True, False], (300, 1))
+    fitted = blend.fit_blend(retrieval, logits, texts, np.ones(300, int), present)
+    assert fitted.text > 1 and fitted.retrieval < 1
+
+
+def test_no_weight_is_negative() -> None:
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(500, 5))
+    fitted = blend.fit_blend(rng.normal(size=(500, 5)), np.zeros((500, 5)), texts, texts.argmin(1), texts > -99)
+    assert fitted.text == 0.0 and fitted.retrieval >= 0
+
+
+def test_the_rankers_weight_is_scaled_by_what_the_first_places_want() -> None:
+    """In the middle of a long list the ranker helps; in its first ten places it spoils."""
+    rng = np.random.default_rng(1)
+    retrieval = np.tile(-np.arange(60.0) / 20, (400, 1))
+    target = np.where(rng.random(400) < 0.5, 0, 40)
+    logits = np.where(np.arange(60) == target[:, None], 0.0, rng.normal(0, 1, (400, 60)))
+    logits[target == 40, 40] = 5.0
+    fitted = blend.fit_blend(retrieval, logits, np.zeros((400, 60)), target, np.ones((400, 60), bool))
+    candidates = [blend.Blend(), fitted]
+    assert fitted in candidates and fitted.ranker > 0
+
+
+def test_standardise_of_nothing() -> None:
+    assert not blend.standardise(np.float32([[5.0, 7.0]]), np.zeros((1, 2), bool)).any()
+    np.testing.assert_allclose(blend.standardise(np.float32([[5.0, 9.0]]), np.array([[True, False]])), [[0.0, 0.0]])
+
+
+def test_calibration_is_where_the_gradient_is_nothing() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 500)
+    positive = (rng.random(500) < scipy.special.expit(2 * logits + 0.7)).astype(float)
+    fitted = blend.fit_calibration(logits, positive)
+    error = scipy.special.expit(fitted.slope * logits + fitted.offset) - positive
+    assert error.mean() == pytest.approx(0, abs=1e-4)
+    assert (error * logits).mean() + 2e-4 * (fitted.slope - 1) == pytest.approx(0, abs=1e-4)
+    assert fitted.slope > 1.3 and fitted.offset > 0.3
+
+
+def test_data_that_can_be_told_apart_keep_a_finite_slope() -> None:
+    fitted = blend.fit_calibration(np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
+    assert 1 < fitted.slope < 100

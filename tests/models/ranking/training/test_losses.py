@@ -48,3 +48,51 @@ def test_both_classes_weigh_the_same() -> None:
     positive = tf.constant([1.0, 0.0, 0.0, 0.0])
     weights = losses.class_weights(positive, 0.25).numpy()
     assert weights[0] == pytest.approx(weights[1:].sum()) and weights.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_listwise_softmax_in_numpy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, relevance = rng.normal(size=(3, 6)), rng.integers(0, 3, (3, 6)).astype(float)
+    irrelevant = rng.random((3, 6)) < 0.5
+    losses_, weights = [], []
+    for row in range(3):
+        others = np.exp(logits[row][irrelevant[row]]).sum()
+        for place in np.flatnonzero(relevance[row]):
+            losses_.append(-np.log(np.exp(logits[row, place]) / (np.exp(logits[row, place]) + others)))
+            weights.append(relevance[row, place])
+    found = losses.listwise_softmax(*(tf.constant(x, tf.float32) for x in (logits, relevance)), irrelevant)
+    assert float(found) == pytest.approx(np.average(losses_, weights=weights), rel=1e-5)
+
+
+def test_distillation_in_numpy_and_its_teacher_learns_nothing() -> None:
+    logits, teacher = tf.Variable([[0.5, -1.0, 2.0]]), tf.Variable([[1.0, 3.0, 9.0]])
+    present = tf.constant([[True, True, False]])
+    with tf.GradientTape() as tape:
+        loss = losses.distillation(logits, teacher, present)
+    shares = np.exp([1.0, 3.0]) / np.exp([1.0, 3.0]).sum()
+    own = np.array([0.5, -1.0]) - np.log(np.exp([0.5, -1.0]).sum())
+    assert float(loss) == pytest.approx(-(shares * own).sum(), rel=1e-5)
+    of_student, of_teacher = tape.gradient(loss, [logits, teacher])
+    assert of_teacher is None and of_student.numpy()[0, 2] == 0
+    np.testing.assert_allclose(of_student.numpy()[0, :2], np.exp(own) - shares, atol=1e-6)
+
+
+def test_huge_logits_give_numbers() -> None:
+    logits = tf.constant([[1e4, -1e4]])
+    relevance, irrelevant = tf.constant([[0.0, 1.0]]), tf.constant([[True, False]])
+    assert float(losses.listwise_softmax(logits, relevance, irrelevant)) == pytest.approx(2e4)
+    assert float(losses.binary_cross_entropy(logits, tf.constant([[0.0, 1.0]]), tf.ones([1, 2]))) == pytest.approx(
+        1e4
+    )
+
+
+def test_squared_error_is_a_weighted_mean() -> None:
+    found = losses.squared_error(tf.constant([1.0, 2.0]), tf.constant([4.0, 1.0]), tf.constant([1.0, 3.0]))
+    assert float(found) == pytest.approx((9 * 1 + 1 * 3) / 4)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_class_weights_are_one_on_average(share: float) -> None:
+    liked, not_liked = losses.class_weights(tf.constant([1.0, 0.0]), share).numpy()
+    assert share * liked == pytest.approx((1 - share) * not_liked) == pytest.approx(0.5)

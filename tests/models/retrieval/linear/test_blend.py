@@ -1,4 +1,7 @@
+import itertools
+
 import numpy as np
+import pytest
 
 from homefeed.models.retrieval.linear import blend, linear_factors
 from tests.models.retrieval import toy
@@ -47,3 +50,52 @@ def test_new_items_that_score_too_high_are_held_back():
     scores[np.arange(10), targets], scores[:, toy.NEW_ITEM] = 1.1, 3.0
     is_new = np.arange(8) == toy.NEW_ITEM
     assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == -2.0
+
+
+def test_the_choice_is_the_best_of_all_on_ndcg_100():
+    """Every regularisation, long-term weight and weight tried again, ranks counted by hand."""
+    rng = np.random.default_rng(0)
+    histories, targets = _queries(10)
+    towers = rng.normal(size=(10, 8)).astype(np.float32)
+
+    def quality(scores):
+        gains = []
+        for row, target, history in zip(scores, targets, histories, strict=True):
+            others = [i for i in range(1, 8) if i not in history]
+            above = sum(row[i] > row[target] for i in others)
+            tied = sum(row[i] == row[target] for i in others) - 1
+            gains.append(np.mean([1 / np.log2(2 + above + place) for place in range(tied + 1)]))
+        return np.mean(gains)
+
+    best = quality(towers)
+    for ridge, long_term, weight in itertools.product(blend.REGULARIZATIONS, blend.LONG_TERMS, blend.WEIGHTS):
+        scores = DECOMPOSITION.factors(ridge, long_term).scores(histories)
+        best = max(best, quality(towers + weight / scores.std() * scores))
+    chosen = blend.fit_blend(towers, histories, targets, DECOMPOSITION)
+    assert quality(towers + chosen.scores(histories)) == pytest.approx(best, abs=1e-6)
+    assert best > quality(towers)
+
+
+def test_the_price_is_a_share_of_the_best_quality():
+    """Ten queries: with a boost of 0.5 the new item passes two targets, with 1.0 five more."""
+    _, targets = _queries(10)
+    scores = np.zeros((10, 8), np.float32)
+    heights = np.array([0.4, 0.4, *[0.9] * 5, *[9.0] * 3])
+    scores[np.arange(10), targets] = heights
+    is_new = np.arange(8) == toy.NEW_ITEM
+    none = [np.empty(0, int)] * 10
+    lost = 1 - 1 / np.log2(3)  # Of a target that falls from the first place to the second.
+    for price, expected in (
+        (0.0, 0.25),
+        (0.2 * lost * 0.99, 0.25),
+        (0.2 * lost * 1.01, 0.75),
+        (0.7 * lost * 1.01, 1.5),
+    ):
+        assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
+
+
+def test_row_0_is_no_cold_start_item():
+    histories, targets = _queries(3)
+    scores = np.zeros((3, 8), np.float32)
+    assert blend.fit_cold_start_boost(scores, histories, targets, np.arange(8) == 0, price=0.5) == 0.0
+    assert blend.fit_cold_start_boost(scores[:0], [], targets[:0], np.arange(8) == 7, price=0.5) == 0.0

@@ -68,9 +68,12 @@ def test_the_user_in_front_is_seen_by_all(tower):
 
 
 def test_no_history_is_an_answer(tower):
+    events = _events()
     padding = {
-        name: tf.zeros_like(column if name in OF_REQUEST else column[:, :1]) for name, column in _events().items()
+        name: tf.zeros_like(column if name in OF_REQUEST else column[:, :1]) for name, column in events.items()
     }
+    # It is asked when and as the first event was.
+    padding |= {"now": events["timestamp"][:, 0], "context_device": events["history_device"][:, 0]}
     first = tower(padding, USER).numpy()[:, 0]
     np.testing.assert_allclose(first, tower(_events(), USER).numpy()[:, 0], atol=1e-6)
 

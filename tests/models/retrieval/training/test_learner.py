@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import query_tower
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training.learner import Learner
 from homefeed.models.retrieval.training.windows import Windows
@@ -55,7 +56,8 @@ def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
     assert furthest > 0.01, "or the last weights would do as well"
 
 
-def test_a_step_goes_down_the_gradient_of_the_loss():
+def test_a_step_goes_down_the_gradient_of_the_loss(monkeypatch):
+    monkeypatch.setattr(query_tower, "HIDDEN", 0.0)  # Or each step would hide other times.
     train = toy.sequences(num_users=8)
     config = dataclasses.replace(TINY, weight_decay=0.0, warmup_fraction=0.01)
     model, learner = _learner(config, train)

@@ -48,6 +48,12 @@ def test_a_query_is_what_came_before_its_target():
     assert [history.tolist() for history in made.histories(targets)] == batch["item"].tolist()
 
 
+def test_a_query_keeps_the_latest_events_of_a_long_history():
+    sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
+    (batch,) = windows.Windows(sequences, length=1).queries(np.array([5, 2]), batch_size=2)
+    assert batch["item"].tolist() == [[sequences.item_index[4]], [sequences.item_index[1]]]
+
+
 def test_users_without_events_have_no_window():
     assert _epoch(toy.sequences(num_users=2, num_targets=0)) == []
 

@@ -18,6 +18,7 @@ def test_parameters_are_read_and_checked() -> None:
     for sizes, words in (
         ([2, 3], "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 3; expected 4"),
         ([4, 2], "monotonically increasing"),
+        ([4, 4], "monotonically increasing"),
     ):
         del proto.allowed_batch_sizes[:]
         proto.allowed_batch_sizes.extend(sizes)

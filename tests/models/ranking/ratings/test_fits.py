@@ -1,0 +1,60 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from homefeed.models.ranking.ratings import factors as rating_factors
+from homefeed.models.ranking.ratings import fits
+from tests.toy_data import toy_catalogue, toy_sequences
+
+
+def test_folds_take_turns_and_none_is_the_fit_to_all() -> None:
+    assert fits.fold(np.arange(7)).tolist() == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_columns_are_ones_shares_and_buckets() -> None:
+    categorical = {"genre": np.array([[2, 3], [2, 0], [0, 0], [1, 1]], np.int32)}
+    numeric = {"age": np.array([[1.0], [np.nan], [3.0], [2.0]], np.float32), "face": np.ones((4, 2), np.float32)}
+    design = fits.FeatureDesign(categorical, numeric, {"genre": ("a", "b")})
+    assert list(design.edges) == ["age"], "embeddings are left out"
+    found = design(categorical, numeric)
+    # A one; none, unknown, a, b; unknown age and the buckets around 15 edges.
+    assert found.shape == (4, 1 + 4 + 1 + len(design.edges["age"]) + 1)
+    assert found[:, 0].tolist() == [1] * 4
+    assert found[:, 1:5].tolist() == [[0, 0, 0.5, 0.5], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    assert (found[:, 5:].sum(axis=1) == 1).all() and found[1, 5] == 1 and found[0, 5] == 0
+    assert found[0, 5:].argmax() < found[3, 5:].argmax() < found[2, 5:].argmax()
+
+
+def test_the_fits_see_what_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets with a rating and an item of the catalogue; each fold without its users, in half the passes."""
+    train = toy_sequences(num_history=1)
+    train.item_index[train.row_splits[2] + 1] = 0
+    seen = []
+
+    def record(user, item, rating, user_features, item_features, **options):  # type: ignore[no-untyped-def]
+        seen.append((user, item, rating, user_features.shape, item_features.shape, options))
+
+    monkeypatch.setattr(rating_factors, "fit", record)
+    design = fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
+    fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=10, seed=3)
+    targets = train.targets
+    kept = targets[np.isfinite(train.value[targets]) & (train.item_index[targets] > 0)]
+    users = np.searchsorted(train.row_splits, kept, side="right") - 1
+    assert len(seen) == 1 + fits.NUM_FOLDS
+    for number, (user, item, rating, user_shape, item_shape, options) in enumerate(seen):
+        mine = fits.fold(users) != number
+        assert user.tolist() == users[mine].tolist()
+        assert item.tolist() == train.item_index[kept][mine].tolist()
+        assert rating.tolist() == train.value[kept][mine].tolist()
+        assert (user_shape[0], item_shape[0]) == (5, 8)
+        assert options == {"num_factors": 2, "iterations": 5 if number else 10, "seed": 3}
+
+
+def test_without_features_a_column_of_ones_is_left() -> None:
+    catalogue = dataclasses.replace(toy_catalogue(), categorical={}, numeric={})
+    train = dataclasses.replace(toy_sequences(), categorical={}, numeric={})
+    design = fits.FeatureDesign({}, {}, {})
+    found = fits.fit(catalogue, train, design, num_factors=2, iterations=2, seed=0)
+    assert [fit.user_weights.shape for fit in found] == [(1, 3)] * 4
+    assert [fit.items.shape for fit in found] == [(8, 3)] * 4

@@ -1,0 +1,140 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from homefeed.models.ranking.examples.labelled_points import make_batch, tensors, unlisted
+from homefeed.models.ranking.examples.prediction_points import PredictionPoints
+from homefeed.models.ranking.export import RankingModule, rank_specs
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.ranking.training import blend as blends
+from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.trained import Trained
+from tests.models.ranking.toy import CONFIG, make_ranker
+from tests.toy_data import toy_catalogue, toy_sequences
+
+TRAIN, CATALOGUE = toy_sequences(), toy_catalogue()
+LOWEST = np.finfo(np.float32).min
+TINY = dataclasses.replace(CONFIG, max_rated_events=2, dropout=0.0)
+CANDIDATES = ["i1", "i5", "i3", "", "i7"]
+RETRIEVAL = np.float32([1.0, -2.0, 3.0, 9.0, LOWEST])  # Padding, and an item that retrieval had no score for.
+
+
+@pytest.fixture(scope="module")
+def ranker() -> Ranker:
+    made = make_ranker(CATALOGUE, TRAIN, TINY)
+    made.read_items()
+    for variable in (*made.trainable_variables, *made.text_affinity.kernels):
+        variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """What `rank` says of user 2 after five events."""
+    trained = Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ())
+    return _ask(RankingModule(trained, CATALOGUE, TRAIN))
+
+
+def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    start, stop = TRAIN.row_splits[2], TRAIN.row_splits[2] + 4
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
+    genders = ["", "[UNK]", *TRAIN.vocabularies["gender"]]
+    request = {
+        "history": [[CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start:stop]]],
+        "history_value": [TRAIN.value[start:stop].tolist()],
+        "history_event_type": [[types[at] for at in TRAIN.event_categorical["event_type"][start:stop]]],
+        "history_timestamp": [TRAIN.timestamp[start:stop].tolist()],
+        "timestamp": [int(TRAIN.timestamp[stop])],
+        "user_gender": [genders[int(TRAIN.categorical["gender"][2, 0])]],
+        "user_age": TRAIN.numeric["age"][2].tolist(),
+        "candidates": [CANDIDATES],
+        "retrieval_scores": [RETRIEVAL],
+        "candidate_token_ids": [[[0]]],
+    } | changes
+    specs = rank_specs(TRAIN)
+    found = module.signatures()["rank"](**{n: tf.constant(request[n], spec.dtype) for n, spec in specs.items()})
+    return {name: value.numpy()[0] for name, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def trained_outputs(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """What training would make of the same candidates at the same point."""
+    point = PredictionPoints(np.array([2]), TRAIN.row_splits[[2]] + 4)
+    asked = unlisted(TRAIN, point, 1, False)
+    batch = make_batch(asked, np.array([0]), TINY, np.random.default_rng(0))
+    batch["candidates"] = np.array([[1, 5, 3, 0, 7]], np.int32)
+    return {name: np.asarray(value)[0] for name, value in ranker(tensors(batch)).items()}
+
+
+def test_scores_are_the_blend_of_three(served: Any, trained_outputs: Any) -> None:
+    present = np.array([[True, True, True, False, False]])
+    retrieval = blends.standardise(RETRIEVAL[None], present)[0]
+    expected = 0.9 * retrieval + 0.4 * trained_outputs["list_logits"] + 0.2 * trained_outputs["text_logits"]
+    np.testing.assert_allclose(served["scores"][[0, 1, 2, 4]], expected[[0, 1, 2, 4]], rtol=1e-3, atol=1e-4)
+    assert served["scores"][3] == LOWEST
+
+
+def test_probabilities_are_calibrated(served: Any, trained_outputs: Any) -> None:
+    expected = scipy.special.expit(0.5 * trained_outputs["positive_logits"] - 0.3)
+    np.testing.assert_allclose(served["probabilities"][[0, 1, 2, 4]], expected[[0, 1, 2, 4]], rtol=1e-3)
+    assert served["probabilities"][3] == 0
+
+
+def test_ratings_are_in_the_datas_unit_and_range(served: Any, trained_outputs: Any, ranker: Ranker) -> None:
+    scale = ranker.scale
+    expected = np.clip(scale.mean + scale.deviation * trained_outputs["ratings"], scale.lowest, scale.highest)
+    np.testing.assert_allclose(served["ratings"][[0, 1, 2, 4]], expected[[0, 1, 2, 4]], rtol=1e-3)
+    assert served["ratings"][3] == 0
+
+
+def test_gaps_and_unknown_ids_in_a_history_change_nothing(ranker: Ranker) -> None:
+    module = RankingModule(Trained(ranker, Blend(0, 1, 1), Calibration(), ()), CATALOGUE, TRAIN)
+    plain = _ask(module)
+    start = TRAIN.row_splits[2]
+    ids = [CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start : start + 4]]
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
+    gaps = {
+        "history": [["zz", ids[0], "", ids[1], ids[2], "zz", ids[3], ""]],
+        "history_value": [np.insert(TRAIN.value[start : start + 4], [0, 1, 3, 4], 9.0).tolist()],
+        "history_timestamp": [np.insert(TRAIN.timestamp[start : start + 4], [0, 1, 3, 4], 5).tolist()],
+        "history_event_type": [
+            np.insert(
+                [types[i] for i in TRAIN.event_categorical["event_type"][start : start + 4]], [0, 1, 3, 4], "buy"
+            ).tolist()
+        ],
+    }
+    for name, value in _ask(module, **gaps).items():
+        np.testing.assert_allclose(value, plain[name], rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_before_the_newest_events_is_not_read(ranker: Ranker) -> None:
+    """The model reads three events: a fourth and a fifth before them change nothing."""
+    module = RankingModule(Trained(ranker, Blend(0, 0, 1), Calibration(), ()), CATALOGUE, TRAIN)
+    histories = [[f"i{row}" for row in rows] for rows in ([5, 6, 1, 2, 3], [7, 1, 2, 3])]
+    found = [
+        _ask(
+            module,
+            history=[history],
+            history_value=[[3.0] * len(history)],
+            history_event_type=[[""] * len(history)],
+            history_timestamp=[[10] * len(history)],
+        )["scores"]
+        for history in histories
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_tokens_of_another_vocabulary_are_unknown_words(ranker: Ranker) -> None:
+    module = RankingModule(Trained(ranker, Blend(), Calibration(), ()), CATALOGUE, TRAIN)
+    found = module._known(tf.constant([[-1, 0, 9, 10, 999]])).numpy().tolist()
+    assert found == [[1, 0, 9, 1, 1]]  # Ten tokens; [UNK] is 1.
+
+
+def test_inputs_are_declared() -> None:
+    queries = dataclasses.replace(TRAIN, query_token_ids=np.zeros((len(TRAIN.item_index), 1), np.int32))
+    assert "query_token_ids" in rank_specs(queries) and "query_token_ids" not in rank_specs(TRAIN)
+    assert rank_specs(TRAIN)["candidate_token_ids"].shape.as_list() == [None, None, None]

@@ -1,0 +1,94 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors, unlisted
+from homefeed.models.ranking.examples.prediction_points import every_target, first_targets
+from homefeed.models.ranking.ranker import Ranker
+from homefeed.models.ranking.training import blend as blends
+from homefeed.models.ranking.training import on_eval
+from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.trained import Trained
+from tests.models.ranking.toy import CONFIG, make_ranker
+from tests.toy_data import toy_catalogue, toy_sequences
+
+EVAL = toy_sequences(num_history=2)
+TINY = dataclasses.replace(CONFIG, num_retrieved=4, dropout=0.0, calibration="platt")
+
+
+@pytest.fixture(scope="module")
+def ranker() -> Ranker:
+    made = make_ranker(toy_catalogue(), toy_sequences(), TINY)
+    made.read_items()
+    for variable in (*made.trainable_variables, *made.text_affinity.kernels):
+        variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
+    return made
+
+
+def _held_out(num: int | None = None) -> LabelledPoints:
+    points = every_target(EVAL)[:num]
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(np.arange(1, 8))[:4] for _ in range(len(points))]
+    retrieved = np.array(drawn, np.int32).reshape(-1, 4)
+    retrieved[::3, 3] = 0
+    return LabelledPoints(EVAL, points, retrieved, rng.normal(size=retrieved.shape).astype(np.float32), False)
+
+
+def test_what_is_fitted_sees_the_candidates_as_retrieval_gave_them(
+    ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(blends, "fit_blend", lambda *given: seen.update(blend=given) or Blend())
+    monkeypatch.setattr(blends, "fit_calibration", lambda *given: seen.update(calibration=given) or Calibration())
+    held_out = _held_out()
+    on_eval.fit_on_eval(ranker, held_out, TINY)
+    retrieval, logits, texts, target, present = seen["blend"]
+    coming = EVAL.item_index[held_out.points.cut]
+    for row, item in enumerate(coming):
+        places = np.flatnonzero(held_out.retrieved[row] == item)
+        assert target[row] == (places[0] if len(places) else -1)
+    assert (target >= 0).any() and (target < 0).any()
+    np.testing.assert_array_equal(present, held_out.retrieved > 0)
+    np.testing.assert_array_equal(retrieval, blends.standardise(held_out.retrieval_scores, present))
+    one = make_batch(held_out, np.array([5]), TINY, np.random.default_rng(0))
+    one["candidates"] = np.concatenate([[[coming[5]]], held_out.retrieved[5:6]], 1).astype(np.int32)
+    alone = ranker(tensors(one))
+    np.testing.assert_allclose(texts[5], np.asarray(alone["text_logits"])[0, 1:], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(logits[5], np.asarray(alone["list_logits"])[0, 1:], rtol=1e-3, atol=1e-4)
+    positive_logits, positives, kind = seen["calibration"]
+    assert positives.tolist() == EVAL.positive[held_out.points.cut].tolist() and kind == "platt"
+    assert positive_logits[5] == pytest.approx(float(alone["positive_logits"][0, 0]), abs=1e-3)
+
+
+def test_nothing_to_judge_by(ranker: Ranker) -> None:
+    assert on_eval.fit_on_eval(ranker, _held_out(0), TINY) == (Blend(), Calibration())
+
+
+def test_predictions_in_numpy(ranker: Ranker) -> None:
+    trained = Trained(ranker, Blend(), Calibration(slope=0.5, offset=-0.3), ())
+    probability, rating, positive, value = on_eval.predict(trained, EVAL)
+    assert len(probability) == len(EVAL.targets)
+    assert positive.astype(bool).tolist() == EVAL.positive[EVAL.targets].tolist()
+    np.testing.assert_array_equal(value, EVAL.value[EVAL.targets])
+    points = first_targets(EVAL)
+    config = dataclasses.replace(TINY, num_targets=5, num_negatives=0)
+    given = make_batch(unlisted(EVAL, points, 1, False), np.arange(len(points)), config, np.random.default_rng(0))
+    outputs = ranker(tensors(given))
+    known = given["is_event"] > 0
+    logits = np.asarray(outputs["positive_logits"])[known]
+    np.testing.assert_allclose(probability, scipy.special.expit(0.5 * logits - 0.3), rtol=1e-3, atol=1e-5)
+    plain = ranker.scale.mean + ranker.scale.deviation * np.asarray(outputs["ratings"])[known]
+    np.testing.assert_allclose(rating, np.clip(plain, 1, 5), rtol=1e-3, atol=1e-4)
+    assert ((rating >= 1) & (rating <= 5)).all()
+
+
+def test_text_is_read_where_anything_listens(ranker: Ranker) -> None:
+    assert Trained(ranker, Blend(), Calibration(), ()).with_text
+    gate = np.array(ranker._words_gate)
+    ranker._words_gate.assign(tf.zeros_like(gate))
+    assert not Trained(ranker, Blend(), Calibration(), ()).with_text
+    ranker._words_gate.assign(gate)
