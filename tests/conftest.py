@@ -1,9 +1,14 @@
 import pathlib
 
 import pytest
+from hypothesis import settings
 
 import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
 from tests.toy_data import toy_catalogue
+
+# The same examples on every machine, however busy it is.
+settings.register_profile("homefeed", deadline=None, derandomize=True)
+settings.load_profile("homefeed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
