@@ -14,7 +14,7 @@ ROOT ?= var/$(notdir $(DATA))/root
 USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all coverage mutants golden check format bench serve clean
+.PHONY: help run test test-all coverage mutants golden check format docs bench serve clean
 
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
@@ -38,6 +38,9 @@ coverage: $(READY)  ## Run the tests and print how much of each room they reach.
 
 mutants: $(READY)  ## Break the code on purpose and count what the tests notice.
 	$(BIN)/python -m tests.mutants
+
+docs: $(READY)  ## Write docs/configuration.md from the settings in the code.
+	$(BIN)/homefeed config --markdown >docs/configuration.md
 
 golden: $(READY)  ## Accept what the compiled Kubeflow package looks like now.
 	$(BIN)/python -m pytest tests/pipeline/deploy/kubeflow -k golden --refresh-golden

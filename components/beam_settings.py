@@ -14,7 +14,7 @@ from homefeed.schemas.settings import Form
 
 RUNNERS = (
     "FnApiRunner",
-    "DaskRunner",
+    "BundleBasedDirectRunner",
     "DataflowRunner",
     "DirectRunner",
     "FlinkRunner",
@@ -22,6 +22,7 @@ RUNNERS = (
     "PortableRunner",
     "PrismRunner",
     "SparkRunner",
+    "SwitchingDirectRunner",
 )
 """Beam's own, by its names for them."""
 
@@ -29,7 +30,7 @@ RUNNERS = (
 def _is_runner(text: str) -> bool:
     module, dot, _ = text.rpartition(".")
     if not dot:
-        return text in RUNNERS
+        return f"{text.lower().removesuffix('runner')}runner" in map(str.lower, RUNNERS)  # As Beam finds it.
     with contextlib.suppress(ModuleNotFoundError, ValueError):
         return importlib.util.find_spec(module) is not None
     return False

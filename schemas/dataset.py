@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import pathlib
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 
+from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.words import at, expected, given, near, shown
 
 FILE_NAME = "dataset.yaml"
 
@@ -42,11 +44,11 @@ class _Strict(pydantic.BaseModel):
 class Feature(_Strict):
     """One column that the models may use."""
 
-    kind: Kind
-    required: bool = False
+    kind: Kind  # What the column holds.
+    required: bool = False  # A row without it is bad.
     domain: tuple[str, ...] | None = None  # The only values allowed (category, categories).
-    min: float | None = None  # Inclusive bounds of a number.
-    max: float | None = None
+    min: float | None = None  # The smallest number allowed.
+    max: float | None = None  # The largest number allowed.
     size: int | None = None  # Length of an embedding.
     context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
     unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
@@ -118,7 +120,7 @@ LOCAL_TIME = ("hour", "weekday")
 class Table(_Strict):
     """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
-    path: str
+    path: str  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None  # None: told from the file's name.
     delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
     encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
@@ -130,19 +132,20 @@ class Table(_Strict):
 class Positive(_Strict):
     """Which interactions count as liked: all of the conditions that are given must hold."""
 
-    min_value: float | None = None
-    event_types: tuple[str, ...] | None = None
+    min_value: float | None = None  # The smallest value that is liked.
+    event_types: tuple[str, ...] | None = None  # The types of events that are.
 
 
 class Dataset(_Strict):
     """A described dataset."""
 
-    name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]
-    interactions: Table
-    items: Table | None = None  # None: those that the interactions are with.
-    users: Table | None = None  # None: those who did something.
-    positive: Positive = Positive()
+    name: Annotated[str, pydantic.Field(pattern=r"^[\w.-]+$")]  # Of the dataset; runs are recorded under it.
+    interactions: Table  # Who did what, and when.
+    items: Table | None = None  # What can be recommended. None: those that the interactions are with.
+    users: Table | None = None  # Who is recommended to. None: those who did something.
+    positive: Positive = Positive()  # Which interactions count as liked.
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
+    # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
 
     @pydantic.model_validator(mode="after")
@@ -230,7 +233,7 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist. `homefeed data sample --out DIR` shows what one looks like.")
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = text_yaml.load(path.read_text(encoding="utf-8"))
         return Dataset.model_validate({} if said is None else said)
     except pydantic.ValidationError as error:
         faults = "; ".join(map(_explain, error.errors()))
@@ -241,27 +244,14 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
 
 def _explain(fault: Mapping[str, Any]) -> str:
     """What pydantic says of one value, in the words of somebody who writes the file."""
-    if not fault["loc"]:
+    place = fault["loc"]
+    if not place:
         return str(fault["msg"]).removeprefix("Value error, ")
-    *around, name = fault["loc"]
-    where = ".".join(map(str, [*around, name]))
+    where = ".".join(map(str, place))
     if fault["type"] == "missing":
         return f"`{where}` is missing"
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(around)
-        like = difflib.get_close_matches(str(name), known, 1)
-        return f"`{where}` is unknown" + (
-            f", did you mean `{like[0]}`?" if like else f", expected {', '.join(known)}"
-        )
-    expected = (
-        fault["msg"]
-        .removeprefix("Value error, ")
-        .replace("Input should be", "expected")
-        .replace("valid tuple", "list")
-    )
-    return f"`{where}`: {expected}, found {fault['input']!r}"
-
-
-def _keys_at(place: Sequence[str | int]) -> list[str]:
-    models: dict[int, type[_Strict]] = {0: Dataset, 1: Positive if place == ["positive"] else Table, 3: Feature}
-    return list(models.get(len(place), Feature).model_fields)
+        return f"`{where}` is unknown{near(str(place[-1]), given(at(Dataset, place[:-1])).model_fields)}"
+    if fault["type"] == "value_error":  # A rule of ours.
+        return f"`{where}`: {fault['ctx']['error']}, found {shown(fault['input'])}"
+    return f"`{where}`: expected {expected(at(Dataset, place))}, found {shown(fault['input'])}"

@@ -40,13 +40,13 @@ class Form:
 
     Attributes:
         expected: for people, as in "expected …, got 'x'".
-        accepts: text → whether it may be.
+        accepts: text → whether it may be, as a truth value.
         on_this_machine: whether that depends on this machine's disk and environment, where a run elsewhere cannot
             be judged.
     """
 
     expected: str
-    accepts: Callable[[str], bool]
+    accepts: Callable[[str], object]
     on_this_machine: bool = False
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import annotated_types
+import pydantic
 import pydantic.fields
 
 from homefeed.schemas.settings import Form
@@ -32,6 +33,8 @@ def expected(annotation: Any) -> str:
     """
     for form in metadata(annotation, Form):
         return str(form.expected)
+    for pattern in (part.pattern for part in metadata(annotation, object) if getattr(part, "pattern", None)):
+        return f"text that matches {pattern}"
     plain = unannotated(annotation)
     if plain in _PLAIN:
         return _PLAIN[plain] + _limits(annotation)
@@ -45,6 +48,21 @@ def expected(annotation: Any) -> str:
         shape = "a list such as [x, y], each" if is_list else "a mapping such as {x: 1}, of names to"
         return f"{shape} {expected(parts[0 if is_list else 1])}"
     return "a mapping of fields"
+
+
+def at(annotation: Any, place: Sequence[str | int]) -> Any:
+    """The type of what lies at a place in a value of some type.
+
+    >>> at(dict[str, tuple[int, ...] | None], ["x", 3])
+    <class 'int'>
+    """
+    for step in place:
+        annotation = given(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+            annotation = typing.get_type_hints(annotation, include_extras=True)[str(step)]
+        else:
+            annotation = typing.get_args(annotation)[1 if isinstance(step, str) else 0]
+    return annotation
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -70,6 +88,17 @@ def metadata(annotation: Any, kind: type[Any]) -> Iterator[Any]:
     for extra in getattr(annotation, "__metadata__", ()):
         inner = extra.metadata if isinstance(extra, pydantic.fields.FieldInfo) else [extra]
         yield from (part for part in inner if isinstance(part, kind))
+
+
+def given(annotation: Any) -> Any:
+    """The type of an optional value that is there.
+
+    >>> given(Annotated[int | None, "a number"])
+    <class 'int'>
+    """
+    plain = unannotated(annotation)
+    is_optional = typing.get_origin(plain) in (types.UnionType, typing.Union)
+    return unannotated(typing.get_args(plain)[0]) if is_optional else plain
 
 
 def unannotated(annotation: Any) -> Any:

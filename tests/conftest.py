@@ -1,14 +1,14 @@
 import pathlib
 
+import hypothesis
 import pytest
-from hypothesis import settings
 
 import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
 from tests.toy_data import toy_catalogue
 
-# The same examples on every machine, however busy it is.
-settings.register_profile("homefeed", deadline=None, derandomize=True)
-settings.load_profile("homefeed")
+# A busy machine is no fault of an example.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,23 +1,19 @@
-"""The verbs on data: make it, compare it, review its schema, forget a person."""
+"""The verbs on data: make it, draw it, compare it, forget a person."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from homefeed.pipeline import forget as forgetting
-from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
+from homefeed.pipeline.cli.terminal import Json, console, print_json
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 
-if TYPE_CHECKING:
-    from homefeed.components.schema_gen.review import Proposal
-
 data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
-schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder to write; made if missing.")]
 
@@ -121,43 +117,3 @@ def forget(
     if done.traces:
         console.print("still found in: " + ", ".join(done.traces))
         raise typer.Exit(1)
-
-
-@schema_app.command("infer")
-def schema_infer(data: Data, as_json: Json = False) -> None:
-    """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
-    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
-
-    written = [str(path) for path in review.infer(data)]
-    print_json(written) if as_json else console.print("\n".join(written))
-
-
-@schema_app.command("diff")
-def schema_diff(data: Data, as_json: Json = False) -> None:
-    """List what the data would change in the curated schema; exit 1 if there is anything."""
-    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
-
-    proposals = review.diff(data)
-    _show(proposals, as_json)
-    if proposals:
-        raise typer.Exit(1)
-
-
-@schema_app.command("accept")
-def schema_accept(
-    data: Data,
-    features: Annotated[list[str] | None, typer.Argument(help="table.column …; all if none is named.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write proposals into the curated schema."""
-    from homefeed.components.schema_gen import review  # TFDV, which `--help` can do without.
-
-    _show(review.accept(data, features or None), as_json)
-
-
-def _show(proposals: list[Proposal], as_json: bool) -> None:
-    if as_json:
-        print_json([dataclasses.asdict(proposal) for proposal in proposals])
-    for proposal in () if as_json else proposals:
-        console.print(f"{proposal.feature}: {proposal.change}", markup=False)
-        console.print("\n".join(proposal.lines), markup=False)

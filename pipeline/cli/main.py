@@ -31,7 +31,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "data": Verb("data:data_app", "Make a dataset: three tables and a dataset.yaml."),
-    "schema": Verb("data:schema_app", "Keep a curated schema beside the data, under review."),
+    "schema": Verb("schema:schema_app", "Keep a curated schema beside the data, under review."),
     "drift": Verb(
         "data:drift", "Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."
     ),
@@ -121,7 +121,9 @@ def main() -> None:
         if told is None:
             traceback.print_exc()
             version = importlib.metadata.version("homefeed")
-            errors.print(f"This is a fault of homefeed {version}, not yours: please report it with the lines above.")
+            errors.print(
+                f"This is a fault of homefeed {version}: please report it with the lines above.", soft_wrap=True
+            )
             sys.exit(1)
         errors.print(f"[bold red]{told.title}[/]: ", end="")
         errors.print(told.message, markup=False, soft_wrap=True)
@@ -132,6 +134,7 @@ def _silence_frameworks() -> None:
     """What TensorFlow, Beam and their dependencies say of themselves is not for our users."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GLOG_minloglevel", "3")
     warnings.simplefilter("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     logging.disable(logging.WARNING)

@@ -158,7 +158,7 @@ def _record(artifact: mlmd.Artifact) -> Record:
 def _open(connection: str) -> Any:
     try:
         return metadata_store.MetadataStore(_connection_config(connection))
-    except (errors.StatusError, ValueError) as error:
+    except (errors.StatusError, RuntimeError, ValueError) as error:
         place = re.sub(r"//[^@/]*@", "//", connection)  # Without user and password.
         reason = " ".join(str(error).split())
         raise RunError(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
+import re
+from typing import Annotated, Any
 
 from homefeed.components.artifacts.types import ModelRun, PushedModel
 from homefeed.components.contract import Component
 from homefeed.pipeline.config import load_fields
 from homefeed.pipeline.dag import Dag, Node
+from homefeed.schemas.settings import Count, CountOrNone, Form
 
+Cores = Annotated[str, Form("cores such as 4 or 500m", re.compile(r"\d+(\.\d+)?m?").fullmatch)]
+Bytes = Annotated[str, Form("bytes such as 16G or 512Mi", re.compile(r"\d+(\.\d+)?([KMGTPE]i?)?").fullmatch)]
 BACKOFF = "60s"  # Before the first retry; doubled each time.
 
 
@@ -18,11 +22,11 @@ BACKOFF = "60s"  # Before the first retry; doubled each time.
 class Task:
     """What one component may use where it runs."""
 
-    cpu: str = "4"  # Cores, asked for and not exceeded; "500m" is half of one.
-    memory: str = "16G"  # The same, with one of K, M, G, T, Ki, Mi, Gi, Ti.
+    cpu: Cores = "4"  # Asked for and not exceeded; 500m is half of one.
+    memory: Bytes = "16G"  # The same.
     accelerator: str = ""  # NVIDIA_L4 on Vertex AI, nvidia.com/gpu on Kubernetes; empty: none.
-    accelerators: int = 1  # How many, if there is one.
-    retries: int = 2  # After a failure; a closed gate is none.
+    accelerators: Count = 1  # How many, if there is one.
+    retries: CountOrNone = 2  # After a failure; a closed gate is none.
     cache: bool = True  # Whether an earlier run's outputs will do.
 
 

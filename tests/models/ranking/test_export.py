@@ -18,7 +18,7 @@ from tests.toy_data import toy_catalogue, toy_sequences
 
 TRAIN, CATALOGUE = toy_sequences(), toy_catalogue()
 LOWEST = np.finfo(np.float32).min
-TINY = dataclasses.replace(CONFIG, num_rated_events=2, dropout=0.0)
+TINY = dataclasses.replace(CONFIG, max_rated_events=2, dropout=0.0)
 CANDIDATES = ["i1", "i5", "i3", "", "i7"]
 RETRIEVAL = np.float32([1.0, -2.0, 3.0, 9.0, LOWEST])  # Padding, and an item that retrieval had no score for.
 
@@ -41,12 +41,12 @@ def served(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
 
 def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     start, stop = TRAIN.row_splits[2], TRAIN.row_splits[2] + 4
-    types = ["", "[UNK]", *TRAIN.vocabularies["event_type"]]
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     genders = ["", "[UNK]", *TRAIN.vocabularies["gender"]]
     request = {
         "history": [[CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start:stop]]],
         "history_value": [TRAIN.value[start:stop].tolist()],
-        "history_event_type": [[types[at] for at in TRAIN.event_type_index[start:stop]]],
+        "history_event_type": [[types[at] for at in TRAIN.event_categorical["event_type"][start:stop]]],
         "history_timestamp": [TRAIN.timestamp[start:stop].tolist()],
         "timestamp": [int(TRAIN.timestamp[stop])],
         "user_gender": [genders[int(TRAIN.categorical["gender"][2, 0])]],
@@ -96,13 +96,15 @@ def test_gaps_and_unknown_ids_in_a_history_change_nothing(ranker: Ranker) -> Non
     plain = _ask(module)
     start = TRAIN.row_splits[2]
     ids = [CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start : start + 4]]
-    types = ["", "[UNK]", *TRAIN.vocabularies["event_type"]]
+    types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     gaps = {
         "history": [["zz", ids[0], "", ids[1], ids[2], "zz", ids[3], ""]],
         "history_value": [np.insert(TRAIN.value[start : start + 4], [0, 1, 3, 4], 9.0).tolist()],
         "history_timestamp": [np.insert(TRAIN.timestamp[start : start + 4], [0, 1, 3, 4], 5).tolist()],
         "history_event_type": [
-            np.insert([types[i] for i in TRAIN.event_type_index[start : start + 4]], [0, 1, 3, 4], "buy").tolist()
+            np.insert(
+                [types[i] for i in TRAIN.event_categorical["event_type"][start : start + 4]], [0, 1, 3, 4], "buy"
+            ).tolist()
         ],
     }
     for name, value in _ask(module, **gaps).items():

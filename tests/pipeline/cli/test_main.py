@@ -8,7 +8,7 @@ import pytest
 
 from homefeed.pipeline.cli.main import VERBS, load
 
-FRAMEWORKS = {"tensorflow", "apache_beam", "tensorflow_data_validation", "pandas", "pyarrow", "keras", "scipy", "kfp"}
+FRAMEWORKS = {"tensorflow", "apache_beam", "tensorflow_data_validation", "pandas", "keras", "scipy", "kfp"}
 
 
 def homefeed(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,13 @@ def base_path(models: Models, tmp_path_factory: pytest.TempPathFactory) -> pathl
 
 @pytest.fixture
 def server(base_path: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[ServerProcess]:
+    def has_rest() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", process.rest_port), timeout=1):
+            return True
+        return False
+
     with server_process(tmp_path, "--model_name=half", f"--model_base_path={base_path}") as process:
+        eventually(has_rest)  # It opens behind gRPC's port.
         yield process
 
 

@@ -17,7 +17,7 @@ from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
 EVAL = toy_sequences(num_history=2)
-TINY = dataclasses.replace(CONFIG, num_candidates=4, dropout=0.0, calibration="platt")
+TINY = dataclasses.replace(CONFIG, num_retrieved=4, dropout=0.0, calibration="platt")
 
 
 @pytest.fixture(scope="module")

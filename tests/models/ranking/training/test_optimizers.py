@@ -24,12 +24,12 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:
     expected = [0.1 * step / 4 for step in range(4)] + [0.05 * (1 + np.cos(np.pi * step / 36)) for step in range(36)]
     np.testing.assert_allclose(_moves(40), expected, atol=1e-5)
     half = [0.1 * step / 5 for step in range(5)] + [0.05 * (1 + np.cos(np.pi * step / 5)) for step in range(5)]
-    np.testing.assert_allclose(_moves(10, warmup=0.5), half, atol=1e-5)
+    np.testing.assert_allclose(_moves(10, warmup_fraction=0.5), half, atol=1e-5)
 
 
 def test_gradients_are_averaged_over_accumulated_steps() -> None:
     kernel = keras.Variable(np.float32([0.0]), name="kernel")
-    optimizer = optimizers.adamw(0.1, 12, weight_decay=0.0, warmup=0.0, accumulated=3)
+    optimizer = optimizers.adamw(0.1, 12, weight_decay=0.0, warmup_fraction=0.0, accumulated=3)
     optimizer.build([kernel])
     moved = []
     for step in range(12):
@@ -44,7 +44,7 @@ def test_gradients_are_averaged_over_accumulated_steps() -> None:
 def test_biases_norms_and_embeddings_are_not_decayed() -> None:
     names = ("kernel", "bias", "gamma", "beta", "id_embedding", "embeddings", "recency_embedding")
     variables = [keras.Variable(np.full(2, 2.0, np.float32), name=name) for name in names]
-    optimizer = optimizers.adamw(0.1, 10, weight_decay=0.5, warmup=0.0)
+    optimizer = optimizers.adamw(0.1, 10, weight_decay=0.5, warmup_fraction=0.0)
     optimizer.build(variables)
     for _ in range(2):  # The rate of the first step is 0.
         optimizer.apply([tf.zeros(2)] * len(variables), variables)
@@ -58,7 +58,7 @@ def test_the_norm_of_all_gradients_is_clipped_at_one() -> None:
 
     def after(gradients: list[float]) -> float:
         kernel = keras.Variable(np.float32([0.0]), name="kernel")
-        optimizer = optimizers.adamw(0.1, 100, weight_decay=0.0, warmup=0.0)
+        optimizer = optimizers.adamw(0.1, 100, weight_decay=0.0, warmup_fraction=0.0)
         optimizer.build([kernel])
         for gradient in gradients:
             optimizer.apply([tf.constant([gradient])], [kernel])

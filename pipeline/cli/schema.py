@@ -1,0 +1,55 @@
+"""`homefeed schema …`: curated schemas, under review."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
+
+if TYPE_CHECKING:
+    from homefeed.components.schema_gen.review import Proposal
+
+schema_app = typer.Typer(no_args_is_help=True, help="Keep a curated schema beside the data, under review.")
+
+
+@schema_app.command("infer")
+def schema_infer(data: Data, as_json: Json = False) -> None:
+    """Write what the data looks like now as the curated schema, `schema/<table>.pbtxt`."""
+    from homefeed.components.schema_gen import review  # TFDV comes with it, which `--help` need not wait for.
+
+    written = [str(path) for path in review.infer(data)]
+    print_json(written) if as_json else console.print("\n".join(written))
+
+
+@schema_app.command("diff")
+def schema_diff(data: Data, as_json: Json = False) -> None:
+    """List what the data would change in the curated schema; exit 1 if there is anything."""
+    from homefeed.components.schema_gen import review
+
+    proposals = review.diff(data)
+    _show(proposals, as_json)
+    if proposals:
+        raise typer.Exit(1)
+
+
+@schema_app.command("accept")
+def schema_accept(
+    data: Data,
+    features: Annotated[list[str] | None, typer.Argument(help="table.column …; all if none is named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write proposals into the curated schema."""
+    from homefeed.components.schema_gen import review
+
+    _show(review.accept(data, features or None), as_json)
+
+
+def _show(proposals: list[Proposal], as_json: bool) -> None:
+    if as_json:
+        print_json([dataclasses.asdict(proposal) for proposal in proposals])
+    for proposal in () if as_json else proposals:
+        console.print(f"{proposal.feature}: {proposal.change}", markup=False)
+        console.print("\n".join(proposal.lines), markup=False)

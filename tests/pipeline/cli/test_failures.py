@@ -1,0 +1,103 @@
+"""One rule for every failure: a line for what a user can mend, the traceback for what we must."""
+
+import errno
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from homefeed.components.artifacts.types import ArtifactError, GateClosed
+from homefeed.pipeline.cli.failures import tell
+from homefeed.pipeline.config import ConfigError
+from homefeed.pipeline.deploy.errors import DeployError, DeployUsageError
+from homefeed.pipeline.runner.errors import RunError
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.batch import LineError
+from homefeed.serving.deploy.render import RenderError
+from homefeed.serving.process import ServerError
+from homefeed.serving.releases import ReleaseError
+from tests.documents import HOUSE
+from tests.pipeline.command import homefeed
+
+FAILED = (ArtifactError, DatasetError, DeployError, LineError, ReleaseError, RenderError, RunError, ServerError)
+
+
+@pytest.mark.parametrize("kind", [*FAILED, ConfigError, DeployUsageError])
+def test_errors_of_ours_have_one_base_and_an_exit_code(kind: type[HomefeedError]) -> None:
+    assert tell(kind("x is 3, expected 4")) == (kind.__name__, "x is 3, expected 4", 1 if kind in FAILED else 2)
+
+
+def test_a_closed_gate_and_an_interruption() -> None:
+    assert tell(GateClosed("Evaluator", ["worse"])) == ("GateClosed", "Evaluator: worse", 1)
+    told = tell(KeyboardInterrupt())
+    assert told is not None and told.exit_code == 130
+
+
+def test_the_client_knows_nothing_of_ours_and_is_told_all_the_same() -> None:
+    from homefeed_client import PredictionError
+
+    assert not issubclass(PredictionError, HomefeedError)
+    assert tell(PredictionError("no answer")) == ("PredictionError", "no answer", 1)
+
+
+@pytest.mark.parametrize(
+    "code", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOSPC, errno.EADDRINUSE, errno.EEXIST]
+)
+def test_what_paths_and_disks_do_is_a_line_with_the_path(code: int) -> None:
+    told = tell(OSError(code, "as the system says", "/some/path"))
+    assert told is not None and (told.message, told.exit_code) == ("/some/path: as the system says", 1)
+
+
+def test_a_file_of_another_encoding_is_a_line() -> None:
+    with pytest.raises(UnicodeDecodeError) as error:
+        b"abc\xff".decode()
+    told = tell(error.value)
+    assert told is not None and "not UTF-8 text: byte 0xff at 3" in told.message
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), TypeError("x"), AssertionError(), OSError(errno.EBADF, "bad", "f")]
+)
+def test_what_is_a_fault_of_ours_is_none_of_these(error: Exception) -> None:
+    assert tell(error) is None
+
+
+def test_a_fault_of_ours_shows_its_traceback_and_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr("homefeed.pipeline.cli.run.load_dataset", lambda data: 1 / 0)
+    assert homefeed("run", "--data", str(tmp_path), "--root", str(tmp_path / "root")) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "ZeroDivisionError" in said
+    assert said.splitlines()[-1].startswith("This is a fault of homefeed 0.")
+
+
+def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert homefeed("data", "sample", "--out", str(tmp_path / "file" / "out")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("NotADirectoryError: ") and str(tmp_path / "file") in said and said.count("\n") == 1
+
+
+def test_ctrl_c_ends_in_a_line_and_130(tmp_path: pathlib.Path) -> None:
+    # A shell starts what it sends to the background deaf to Ctrl-C, and the deafness is inherited.
+    program = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from homefeed.pipeline.cli import data, main
+data.write_sample = lambda *args, **kwargs: (print("at work", flush=True), time.sleep(60))
+main.main()
+"""
+    command = [sys.executable, "-c", program, "data", "sample", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "at work\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said.startswith("Interrupted: ") and said.count("\n") == 1
