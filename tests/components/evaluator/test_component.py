@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -79,8 +80,6 @@ def test_a_worse_model_is_refused_with_its_reasons(inputs: evaluator.Inputs, tmp
 def test_models_in_service_are_asked_the_same(
     inputs: evaluator.Inputs, toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    import shutil
-
     pushed = PushedModel(tmp_path / "pushed")
     places = []
     for name in ("retrieval", "ranking", "fused"):

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from homefeed.components import example_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, DatasetDir, Examples, Quarantine
-from homefeed.components.example_gen import component as example_gen
 from homefeed.components.example_gen.items_table import read_items
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import histories
