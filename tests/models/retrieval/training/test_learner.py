@@ -9,6 +9,7 @@ from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers import query_tower
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training.learner import Learner
+from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.windows import Windows
 from tests.models.retrieval import toy
 
@@ -34,7 +35,7 @@ def _learner(config: Any, train: Any, start: Any = lambda _: None) -> Any:
     tf.keras.utils.set_random_seed(config.seed)
     model = training.build(toy.catalogue(), train, config)
     steps_per_epoch = len(list(Windows(train, 4).epoch(np.random.default_rng(0), config.batch_size)))
-    return model, Learner(model, config, steps_per_epoch * config.epochs, start)
+    return model, Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
 
 
 def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step() -> None:
