@@ -23,7 +23,7 @@ def _text_ranker(train: Sequences) -> Ranker:
     return make_ranker(toy_catalogue(), train)
 
 
-def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:  # type: ignore[type-arg]
+def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:
     """Scores that `rank` gives where nothing but texts decides."""
     module = RankingModule(Trained(ranker, Blend(0.0, 0.0, 1.0), Calibration(), ()), toy_catalogue(), train)
     rank = module.signatures()["rank"]

@@ -22,7 +22,7 @@ def _encoder(id_dropout: float = 0.0, **changes: object) -> ItemEncoder:
     return made
 
 
-def _readings() -> np.ndarray:  # type: ignore[type-arg]
+def _readings() -> np.ndarray:
     """Row 0 has no text."""
     return np.concatenate([np.zeros_like(VECTORS[:1]), VECTORS[1:]])
 

@@ -45,11 +45,11 @@ def ranker() -> Ranker:
 
 
 @pytest.fixture(scope="module")
-def batch() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def batch() -> dict[str, np.ndarray]:
     return make_batch(_points(), np.arange(6), TINY, np.random.default_rng(0))
 
 
-def _expected(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray], judged: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+def _expected(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray], judged: np.ndarray) -> list[float]:
     """Listwise, cross-entropy and squared error, a candidate at a time."""
     listwise, total = 0.0, 0.0
     for row, place in np.argwhere(batch["relevance"] > 0):
