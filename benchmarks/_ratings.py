@@ -21,8 +21,7 @@ RATINGS = Hyperparameters(
     num_targets=64,
     num_negatives=0,
     max_rated_events=500,
-    epochs_without_text=6,
-    epochs_with_text=0,
+    epochs=6,
     learning_rate=5e-4,
     list_weight=0.0,
 )
@@ -136,19 +135,21 @@ def biases(data: RatingData, kind: str) -> Floats:
 
 def measure_ratings(data: RatingData, seed: int) -> dict[str, dict[str, float]]:
     """Method → figures on the test split."""
-    from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
     from homefeed.models.ranking.ranker import Ranker
-    from homefeed.models.ranking.text import bert
     from homefeed.models.ranking.training import fit as training
     from homefeed.models.ranking.training.on_eval import predict
+    from homefeed.models.text import bert, fitting
+    from homefeed.models.text.settings import Settings
 
     config = dataclasses.replace(RATINGS, seed=seed)
     bert.keras_seed(seed)
     start = time.process_time()
-    backbone = bert.new_bert(len(data.vocabulary), layers=1, width=64, length=config.num_tokens, dropout=0.0)
-    text = UserSequence(text_tables(data.vocabulary, data.catalogue, data.train), config.num_tokens)
-    ranker = Ranker(backbone, text, data.catalogue, data.train, config)
-    trained = training.fit(ranker, data.catalogue, data.train, data.evaluation, _nothing, config)
+    settings = Settings(num_layers=1, width=64, fine_tuning_steps=0, head_steps=0)
+    backbone = bert.new_bert(len(data.vocabulary), layers=1, width=64, length=128, dropout=0.0)
+    splits = data.train, data.evaluation
+    text = fitting.fit(data.catalogue, *splits, data.vocabulary, backbone, None, settings).model
+    ranker = Ranker(text, data.catalogue, data.train, config)
+    trained = training.fit(ranker, *splits, _nothing, config)
     elapsed = time.process_time() - start
     probability, rating, positive, value = predict(trained, data.test)
     constant = np.full_like(positive, data.train.positive.mean())

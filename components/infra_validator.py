@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.components.artifacts import transformed
-from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
+from homefeed.components.artifacts.types import (
+    TEXTS_FILE,
+    Examples,
+    InfraBlessing,
+    Model,
+    PretrainedBert,
+    TransformGraph,
+)
 from homefeed.models.requests import Event, Request, requests_from_sequences
 from homefeed.schemas.settings import Count, CountOrNone, Seconds
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
@@ -42,6 +49,7 @@ class Inputs:
     retrieval_model: Model
     ranking_model: Model
     fused_model: Model
+    bert: PretrainedBert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +145,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
             for name in models:
                 recorder.write(name, outputs.blessing.warmup_file(name))
     outputs.blessing.write_reasons(reasons)
-    return f"{len(requests)} requests answered over gRPC"
+    texts = inputs.bert.read_json(TEXTS_FILE)
+    changed = f"{texts['tensors_changed']} of {texts['tensors']} tensors of BERT are fine-tuned"
+    return f"{len(requests)} requests answered over gRPC; {changed}"
 
 
 def _both_ways(recommender: Recommender, requests: Sequence[Request]) -> tuple[list[list[Recommendation]], ...]:

@@ -50,8 +50,8 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
     models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
     fused = dag.add(fuser, **models)
-    evaluation = dag.add(evaluator, **inputs, fused_model=fused.model)
-    infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model)
+    evaluation = dag.add(evaluator, **inputs, fused_model=fused.model, bert=pretrained.bert)
+    infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model, bert=pretrained.bert)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
     pushing = {"fused_model": fused.model, "evaluation": evaluation.evaluation, **blessings}
     dag.add(pusher, **inputs, users=data.users, items=data.items, **models, **pushing)
@@ -64,7 +64,6 @@ def _check(configs: Mapping[str, Any]) -> list[str]:
     if configs["transform"].bert_preset:
         return []
     limit = configs["behavior_pretrainer"].max_tokens
-    lengths = {f"{name}.num_tokens": configs[name].num_tokens for name in ("behavior_pretrainer", "ranking_trainer")}
-    lengths["transform.item_tokens + 2"] = configs["transform"].item_tokens + 2  # [CLS] text [SEP].
-    wrong = {name: length for name, length in lengths.items() if length > limit}
-    return [f"{name} ({n}) is more than behavior_pretrainer.max_tokens ({limit})" for name, n in wrong.items()]
+    length = configs["transform"].item_tokens + 2  # [CLS] text [SEP].
+    wrong = f"transform.item_tokens + 2 ({length}) is more than behavior_pretrainer.max_tokens ({limit})"
+    return [wrong] if length > limit else []

@@ -202,8 +202,15 @@ class ModelRun(Artifact):
     """TensorBoard logs and training curves."""
 
 
+TEXTS_FILE = "texts.json"  # Of PretrainedBert.
+
+
 class PretrainedBert(Artifact):
-    """A BERT backbone with its vocabulary, in KerasNLP's preset format."""
+    """A text model; its BERT and vocabulary are in KerasNLP's preset format.
+
+    `texts.json` says what each way to read texts was worth on items hidden from training, and how many of BERT's
+    tensors its fine-tuning changed.
+    """
 
 
 class ModelEvaluation(Artifact):

@@ -1,4 +1,4 @@
-"""BehaviorPretrainer: a BERT that has read what people did, by masked-language modelling on behaviour text."""
+"""BehaviorPretrainer: a BERT that knows what people pick, by fine-tuning on which texts follow which."""
 
 from homefeed.components.behavior_pretrainer.component import Config, Inputs, Outputs, run
 

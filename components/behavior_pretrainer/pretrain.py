@@ -1,73 +1,79 @@
-"""A BERT, new or a preset's, and how it reads what people did."""
+"""A compact BERT, fine-tuned, beside a sentence encoder where there is one."""
 
 from __future__ import annotations
 
-import pathlib
+import math
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from homefeed.components.artifacts.transformed import TrainingData
-from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
-from homefeed.models.ranking.text.bert import check_fit, keras_seed, load_bert, new_bert, save_bert
-from homefeed.models.ranking.training import masked_lm
+from homefeed.components.artifacts.types import TEXTS_FILE, ModelRun, PretrainedBert
+from homefeed.models.evaluation import metrics
+from homefeed.models.text import bert as berts
+from homefeed.models.text import fitting
+from homefeed.models.text.settings import Settings
 
-__all__ = ["make_backbone", "pretrain", "save_bert"]
 
+def pretrain(data: TrainingData, preset: str, bert: PretrainedBert, model_run: ModelRun, config: Settings) -> str:
+    """Fits and writes the text model.
 
-def make_backbone(
-    vocabulary: list[str], preset: str, *, num_layers: int, width: int, max_tokens: int, dropout: float, seed: int
-) -> Any:
-    """The BERT to train: the preset's or, where it is "", a compact one.
+    Args:
+        data: transformed.
+        preset: a sentence encoder that is read, frozen, beside the compact BERT; "" for none.
+        bert: gets the text model.
+        model_run: gets `texts.json`, the arms.
+        config: sizes, rates and lengths.
+
+    Returns:
+        The line for the progress display.
 
     Raises:
         ValueError: the preset does not fit the vocabulary.
     """
-    keras_seed(seed)
+    berts.keras_seed(config.seed)
+    beside = None
     if preset:
-        backbone = load_bert(preset)
-        check_fit(backbone, vocabulary, preset)
-        return backbone
-    return new_bert(len(vocabulary), layers=num_layers, width=width, length=max_tokens, dropout=dropout)
-
-
-def pretrain(
-    backbone: Any,
-    data: TrainingData,
-    *,
-    num_tokens: int,
-    points_per_user: int,
-    mask_rate: float,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    log_dir: pathlib.Path,
-) -> dict[str, list[float]]:
-    """Trains on the texts of users by masked-language modelling.
-
-    Args:
-        backbone: is changed.
-        data: transformed.
-        num_tokens: length of the texts.
-        points_per_user: texts of each user.
-        mask_rate: share of words that are masked.
-        epochs: passes over the texts.
-        batch_size: texts a step.
-        learning_rate: at its highest.
-        seed: of prediction points and masks.
-        log_dir: gets the curves for TensorBoard.
-
-    Returns:
-        The curves: name → figure before the first and after each epoch.
-    """
-    text = UserSequence(text_tables(data.wordpiece, data.catalogue, data.train), num_tokens)
-    return masked_lm.pretrain(
-        backbone,
-        masked_lm.Masking(data.wordpiece, mask_rate),
-        masked_lm.behaviour_tokens(data.train, points_per_user, text, seed),
-        masked_lm.behaviour_tokens(data.evaluation, 1, text, seed),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        log_dir=log_dir,
+        beside = berts.load_bert(preset)
+        berts.check_fit(beside, data.wordpiece, preset)
+    compact = berts.new_bert(
+        len(data.wordpiece),
+        layers=config.num_layers,
+        width=config.width,
+        length=config.max_tokens,
+        dropout=config.bert_dropout,
     )
+    start = compact.get_weights()
+    fit = fitting.fit(data.catalogue, data.train, data.evaluation, data.wordpiece, compact, beside, config)
+    fit.model.save(bert.path)
+    changed = sum(not np.array_equal(*pair) for pair in zip(start, compact.get_weights(), strict=True))
+    arms = describe(fit.arms)
+    facts = {"arms": arms, "tensors": len(start), "tensors_changed": changed}
+    bert.write_json(TEXTS_FILE, facts)
+    model_run.write_json(TEXTS_FILE, facts)
+    return summary(arms)
+
+
+def describe(arms: Mapping[str, fitting.Arm]) -> dict[str, dict[str, Any]]:
+    """Arm → nats, NDCG@10 on hidden items, and its difference to the random frozen one with a 95% interval."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, arm in arms.items():
+        difference = metrics.paired_bootstrap(arm.ndcg, arms[fitting.FROZEN].ndcg, num_samples=1000)
+        found[name] = {
+            "nats_hidden": arm.nats,
+            "nats_all": arm.warm_nats,
+            "ndcg@10_hidden": float(arm.ndcg.mean()),
+            "against_frozen": list(difference),
+            "steps": arm.steps,
+            "ridge": arm.ridge if math.isfinite(arm.ridge) else None,
+        }
+    return found
+
+
+def summary(arms: Mapping[str, Mapping[str, Any]]) -> str:
+    """NDCG@10 on hidden items, frozen and fine-tuned."""
+    if not arms:
+        return "no texts to learn from"
+    before, after = (arms[name]["ndcg@10_hidden"] for name in (fitting.FROZEN, fitting.FINE_TUNED))
+    return f"NDCG@10 of hidden items by text alone {before:.4f} → {after:.4f}"

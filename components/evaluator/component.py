@@ -13,11 +13,13 @@ import pathlib
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import (
     SPLITS,
+    TEXTS_FILE,
     Artifact,
     Examples,
     Model,
     ModelBlessing,
     ModelEvaluation,
+    PretrainedBert,
     PushedModel,
     TransformGraph,
 )
@@ -28,11 +30,12 @@ from homefeed.serving.recommender import FUSED, Recommender
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples, and the model that is served."""
+    """The transformed examples, the model that is served, and what texts were worth to the text model."""
 
     transform_graph: TransformGraph
     examples: Examples
     fused_model: Model
+    bert: PretrainedBert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base)
+    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, inputs.bert.read_json(TEXTS_FILE))
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"

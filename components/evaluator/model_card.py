@@ -12,7 +12,7 @@ MODEL_CARD = TEMPLATES.from_string("""\
 # Model card
 
 A recommender of items for a personal home page: a two-tower retrieval model finds candidates in the whole catalogue,
-and a BERT-based ranking model orders them by how likely the user is to like them.
+and a ranking model, part of which is a BERT that reads texts, orders them by how likely the user is to like them.
 
 {% if blessed %}
 **Blessed**: it passed every check below.
@@ -59,6 +59,18 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
+
+## Texts
+
+What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
+text alone. Fine-tuning changed {{ texts.tensors_changed }} of BERT's {{ texts.tensors }} tensors.
+
+| texts read by | NDCG@10, hidden items | against random frozen, 95% | nats, hidden | nats, others |
+|---|---:|---|---:|---:|
+{% for name, arm in texts.arms.items() %}
+| {{ name }} | {{ "%.4f"|format(arm["ndcg@10_hidden"]) }} | {{ span(arm.against_frozen[1:]) }} | \
+{{ "%.3f"|format(arm.nats_hidden) }} | {{ "%.3f"|format(arm.nats_all) }} |
+{% endfor %}
 
 ## Behaviour
 {% set found = splits["eval"] %}

@@ -23,6 +23,7 @@ def page(report: Mapping[str, Any]) -> str:
         f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
         _comparison(report["comparison"]),
         *(_split(name, found) for name, found in report["splits"].items()),
+        _texts(report["texts"]),
         _past(report),
     ]
     return html_page.document("Evaluation", "".join(parts))
@@ -93,6 +94,24 @@ def _split(name: str, found: Mapping[str, Any]) -> str:
     return (
         f"<h2>On {html.escape(name)}</h2><table><tr><th>method{header}</tr>{table}</table>{pages}"
         f"<div class=grid>{drawn}</div>"
+    )
+
+
+def _texts(texts: Mapping[str, Any]) -> str:
+    if not texts["arms"]:
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}<td class=n>{arm['ndcg@10_hidden']:.4f}<td class=n>"
+        f"{arm['against_frozen'][1]:+.4f} to {arm['against_frozen'][2]:+.4f}<td class=n>{arm['nats_hidden']:.3f}"
+        f"<td class=n>{arm['nats_all']:.3f}</tr>"
+        for name, arm in texts["arms"].items()
+    )
+    return (
+        "<h2>Texts</h2><p>What reading texts is worth where nothing else is known: picks of items that were hidden "
+        "from training, told apart by text alone. Fine-tuning changed "
+        f"{texts['tensors_changed']} of BERT's {texts['tensors']} tensors.</p>"
+        "<table><tr><th>texts read by<th>NDCG@10, hidden items<th>against random frozen, 95%<th>nats, hidden"
+        f"<th>nats, others</tr>{rows}</table>"
     )
 
 

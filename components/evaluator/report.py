@@ -31,6 +31,7 @@ def write(
     train: Sequences,
     reasons: list[str],
     base: PushedModel | None,
+    texts: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -42,6 +43,7 @@ def write(
         train: what was learnt from.
         reasons: against a blessing.
         base: the models in service, with the evaluations of all before them.
+        texts: arms of the text model.
     """
     report = {
         "blessed": not reasons,
@@ -50,6 +52,7 @@ def write(
         "splits": {split: describe(found, means[split], catalogue) for split, found in measured.items()},
         "comparison": compare(measured["eval"]) if base else None,
         "history": _history(base),
+        "texts": texts,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""RankingTrainer: orders what retrieval found, by a BERT that reads the user, and by ids, features and ratings."""
+"""RankingTrainer: orders what retrieval found, by texts, ids, features and ratings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Config = Hyperparameters
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples, the BERT to fine-tune, and the model that finds the candidates."""
+    """The transformed examples, the text model, and the model that finds the candidates."""
 
     transform_graph: TransformGraph
     examples: Examples

@@ -9,59 +9,51 @@ from collections.abc import Callable
 
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
-from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
 from homefeed.models.ranking.examples.retrieval_client import RetrievalClient
 from homefeed.models.ranking.export import RankingModule
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert
 from homefeed.models.ranking.training import fit as training
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import Epoch
 from homefeed.models.ranking.training.warm_start import Snapshot, warm_start
 from homefeed.models.shared.training_log import TrainingLog
+from homefeed.models.text import bert
+from homefeed.models.text.text_model import TextModel
 
 
 def fit(
     data: TrainingData,
-    preset: PretrainedBert,
+    pretrained: PretrainedBert,
     retrieval_model: Model,
     config: Hyperparameters,
     log: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Trained:
-    """Trains a ranker; under distillation its teacher first.
+    """Trains a ranker.
 
     Args:
         data: transformed.
-        preset: the BERT to fine-tune.
+        pretrained: the text model, which has read the items.
         retrieval_model: finds the candidates.
         config: how.
         log: is told of each epoch.
     """
-    text = UserSequence(text_tables(data.wordpiece, data.catalogue, data.train), config.num_tokens)
     retrieve = RetrievalClient(retrieval_model.serving_dir, data.catalogue)
-
     start = None
     if config.base_model:
         base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
         start = functools.partial(warm_start, snapshot=base, catalogue=data.catalogue, train=data.train)
-
-    def fit_one(config: Hyperparameters, teacher: Ranker | None = None) -> Trained:
-        bert.keras_seed(config.seed)
-        backbone = bert.load_bert(str(preset.path))
-        bert.check_fit(backbone, data.wordpiece, str(preset.path))
-        ranker = Ranker(backbone, text, data.catalogue, data.train, config)
-        splits = (data.catalogue, data.train, data.evaluation)
-        return training.fit(ranker, *splits, retrieve, config, log, teacher, start)
-
-    if config.interaction == "late" and config.distil_weight:
-        return fit_one(config, fit_one(dataclasses.replace(config, interaction="cross")).ranker)
-    return fit_one(config)
+    bert.keras_seed(config.seed)
+    text = TextModel.load(pretrained.path)
+    for backbone in text.berts:
+        bert.check_fit(backbone, data.wordpiece, str(pretrained.path))
+    ranker = Ranker(text, data.catalogue, data.train, config)
+    return training.fit(ranker, data.train, data.evaluation, retrieve, config, log, start)
 
 
 def train(
     data: TrainingData,
-    preset: PretrainedBert,
+    pretrained: PretrainedBert,
     retrieval_model: Model,
     model: Model,
     model_run: ModelRun,
@@ -69,11 +61,9 @@ def train(
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
     with TrainingLog[Epoch](model_run.path) as log:
-        trained = fit(data, preset, retrieval_model, config, log.write)
+        trained = fit(data, pretrained, retrieval_model, config, log.write)
     Snapshot.of(trained.ranker, data.catalogue, data.train).save(model.snapshot_dir)
     RankingModule(trained, data.catalogue, data.train).save(model.serving_dir)
     fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
-    sizes = bert.num_parameters(trained.ranker.bert)
-    curves = {"epochs": log.curve(), "text_losses": trained.text_losses}
-    model_run.write_json("curve.json", {**curves, **fitted, **sizes})
+    model_run.write_json("curve.json", {"epochs": log.curve(), **fitted})
     return log.summary()

@@ -47,7 +47,7 @@ class Config:
 
     wordpiece_size: Annotated[int, Field(ge=100)] = 8000  # The most tokens in the vocabulary of behaviour text.
     # A KerasNLP preset, or a folder in KerasNLP's or Hugging Face's format: its vocabulary is taken, and
-    # BehaviorPretrainer goes on from its weights; empty: a vocabulary and a compact BERT of our own.
+    # BehaviorPretrainer reads texts with it too, beside the compact BERT; empty: a vocabulary of our own.
     bert_preset: Preset = ""
     item_tokens: Count = 24  # Tokens kept of an item's text.
     query_tokens: Count = 12  # Tokens kept of what a user searched for.
@@ -66,10 +66,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     trained_on = users.trained_on(people, log.user_ids[log.user[log.in_train]])
     event_features = events.encode_events(log, dataset.event_features, config.min_count)
 
-    texts = text.item_texts(items, item_features)
-    texts += text.user_texts(users.those(people, trained_on), user_features) + events.training_queries(log)
-    names = [name for values in event_features.vocabularies.values() for name in values]
-    wordpiece = text.learn_wordpiece(texts, names, config.wordpiece_size, config.bert_preset)
+    texts = text.item_texts(items, item_features) + events.training_queries(log)
+    wordpiece = text.learn_wordpiece(texts, config.wordpiece_size, config.bert_preset)
     user_table = users.build_users(
         people,
         trained_on,

@@ -1,4 +1,4 @@
-"""What is written down of items, users and queries, and the tokens of it."""
+"""What is written down of items and queries, and the tokens of it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from homefeed.models import behaviour_text
 from homefeed.schemas.dataset import Feature
 
 
-def learn_wordpiece(texts: Iterable[str], names: Iterable[str], size: int, bert_preset: str) -> list[str]:
+def learn_wordpiece(texts: Iterable[str], size: int, bert_preset: str) -> list[str]:
     """The WordPiece vocabulary of behaviour text.
 
     Args:
-        texts: of items, of training users and of what was searched for.
-        names: of what may happen, such as event types.
+        texts: of items and of what was searched for.
         size: the most tokens.
         bert_preset: whose vocabulary is taken instead; "": nobody's.
     """
     if bert_preset:
-        from homefeed.models.ranking.text.bert import preset_vocabulary  # Keras, which nobody else here needs.
+        from homefeed.models.text.bert import preset_vocabulary  # Keras, which nobody else here needs.
 
         return preset_vocabulary(bert_preset)
-    return behaviour_text.learn_vocabulary([*texts, *names], size)
+    return behaviour_text.learn_vocabulary(texts, size)
 
 
 def item_texts(items: pa.RecordBatch, features: Mapping[str, Feature]) -> list[str]:
@@ -33,13 +32,8 @@ def item_texts(items: pa.RecordBatch, features: Mapping[str, Feature]) -> list[s
     return [behaviour_text.item_text(row) for row in _rows(items, features)]
 
 
-def user_texts(users: pa.RecordBatch, features: Mapping[str, Feature]) -> list[str]:
-    """The text of each user's features."""
-    return [behaviour_text.user_text(row) for row in _rows(users, features)]
-
-
 def _rows(batch: pa.RecordBatch, features: Mapping[str, Feature]) -> Iterator[dict[str, Any]]:
-    """What of each row can be written down, in the order in which ranking assembles it again."""
+    """What of each row can be written down: categories, numbers, text."""
     written = {
         **of_kinds(features, "category", "categories"),
         **of_kinds(features, "number"),

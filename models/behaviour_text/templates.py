@@ -1,4 +1,4 @@
-"""What of an item, and of a user, is written down, and in which order."""
+"""What of an item is written down, and in which order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ REST = "*"
 """Stands, in a template, for every column that the template does not name, in the row's own order."""
 
 ITEM_TEMPLATE = ("{title}", "{categories}", REST, "{description}")
-USER_TEMPLATE = (REST,)
 """Pieces in order of importance, for truncation keeps the beginning. `{column}` writes the bare value."""
 
 REST_PIECE = "{name} {value}"
@@ -33,20 +32,6 @@ def item_text(row: Mapping[str, Value], template: Sequence[str] = ITEM_TEMPLATE)
         >>> item_text({"title": "Heat", "year": 1995.0, "categories": ["Action", "Crime"], "language": None})
         'Heat Action Crime year 1995'
     """
-    return _render(row, template)
-
-
-def user_text(row: Mapping[str, Value], template: Sequence[str] = USER_TEMPLATE) -> str:
-    """The text of a user's features.
-
-    Example:
-        >>> user_text({"age": 24, "gender": "M", "occupation": "technician"})
-        'age 24 gender M occupation technician'
-    """
-    return _render(row, template)
-
-
-def _render(row: Mapping[str, Value], template: Sequence[str]) -> str:
     values = {name: _written(value) for name, value in row.items()}
     named = {name for name in values if any(f"{{{name}}}" in piece for piece in template)}
     rest = " ".join(

@@ -1,1 +1,1 @@
-"""Ranking: a BERT that reads behaviour text, beside ids, features and statistics (Keras 3)."""
+"""Ranking: ids, features and statistics, beside what the text model makes of texts (Keras 3)."""

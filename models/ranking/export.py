@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples.prediction_points import RECENT
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
+from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_reader import RequestReader
 from homefeed.models.shared.request_specs import OF_EVENTS, RequestFeatures
 
@@ -38,7 +37,7 @@ class RankingModule(tf.Module):
         self._tables = (trained.ranker.frozen, trained.ranker.constants)
         self._reader = RequestReader(catalogue.item_ids, RequestFeatures.of(train))
         self._specs = rank_specs(train)
-        self.vocabulary = trained.ranker.text.tables.vocabulary
+        self.vocabulary = trained.ranker.text.vocabulary
 
     def signatures(self) -> dict[str, Any]:
         """`rank`, also under TensorFlow Serving's default name."""
@@ -66,8 +65,10 @@ class RankingModule(tf.Module):
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
-        inputs |= {name: self._known(request[name]) for name in request if name.endswith("_token_ids")}
-        outputs = ranker(inputs, with_text=self._trained.with_text)
+        inputs |= {
+            name: ranker.text.with_ids_in_range(request[name]) for name in request if name.endswith("_token_ids")
+        }
+        outputs = ranker(inputs)
         present = candidates != ""
         retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
         scores = blend.retrieval * retrieval + blend.ranker * outputs["list_logits"]
@@ -82,12 +83,6 @@ class RankingModule(tf.Module):
             ratings = tf.clip_by_value(scale.mean + scale.deviation * outputs["ratings"], scale.lowest, scale.highest)
             results["ratings"] = tf.where(present, ratings, 0.0)
         return results
-
-    def _known(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """A token of another vocabulary is an unknown one."""
-        vocabulary = self._trained.ranker.text.tables.vocabulary
-        known = (token_ids >= 0) & (token_ids < len(vocabulary))
-        return tf.where(known, token_ids, vocabulary.index(wordpiece.UNK))
 
     def _recent(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The newest events that are known, newest first, as the ranker is trained with them."""

@@ -21,36 +21,24 @@ class Hyperparameters(TrainingRun):
     num_retrieved: Count = 100  # What retrieval is asked for: a training request draws its negatives from it.
     points_per_user: Count = 4  # Prediction points of a user in one pass, drawn anew each time.
     # The model.
-    interaction: Literal["late", "cross"] = "late"  # BERT reads the user once, or the user with each candidate.
     width: Count = 64  # Size of item vectors, attention and hidden layers.
-    num_heads: Count = 2  # Heads of the attention from candidates to events and to words.
+    num_heads: Count = 2  # Heads of the attention from candidates to events.
     max_events: Count = 50  # Newest events that candidates attend to.
-    num_tokens: Count = 128  # Length of the user's text.
     num_factors: Count = 16  # Size of the vectors that ratings are explained with.
     rating_iterations: CountOrNone = 80  # Passes of fitting those.
     max_rated_events: Count = 200  # Newest events that a user's taste in ratings is estimated from.
     dropout: Fraction = 0.2  # Of hidden units while training.
     id_dropout: Share = 0.1  # Share of items that are seen without their identity while training.
     # Training.
-    fine_tune: Literal["full", "last_n", "lora", "head"] = "full"  # Which of BERT's weights change.
-    last_n: Count = 1  # Layers that change under `last_n`.
-    lora_rank: Count = 4  # Under `lora`.
-    epochs_without_text: CountOrNone = 12  # Passes over the users before BERT joins.
-    epochs_with_text: CountOrNone = 1  # Passes over the users with BERT.
-    patience: Count = 3  # Passes without a better result on eval before a phase ends.
+    epochs: CountOrNone = 12  # Passes over the users.
+    patience: Count = 3  # Passes without a better result on eval before training ends.
     batch_size: Count = 32  # Requests a step.
-    accumulated_steps: Count = 1  # Steps whose gradients are averaged before the weights change.
-    learning_rate: LearningRate = 2e-3  # Highest rate of everything but BERT.
-    rate_with_text: Share = 0.1  # Share of that rate while BERT trains: what is learnt by then is kept.
-    bert_learning_rate: LearningRate = 2e-4  # Highest rate while BERT trains.
+    learning_rate: LearningRate = 2e-3  # At its highest.
     weight_decay: Weight = 0.01  # Decoupled (AdamW).
-    list_weight: Weight = 1.0  # Weight of the listwise softmax loss; 0: no order is learnt, nor texts' affinity.
+    list_weight: Weight = 1.0  # Weight of the listwise softmax loss; 0: no order is learnt.
     positive_weight: Weight = 1.0  # Weight of the cross-entropy of P(positive).
     rating_weight: Weight = 1.0  # Weight of the squared error of ratings, in standard deviations.
-    distil_weight: Weight = 0.0  # Weight of the cross-entropy to a `cross` teacher, which is trained first; 0: none.
-    adversarial: Weight = 0.0  # Length of the worst step of the word vectors (FGM) that BERT must withstand; 0: none.
-    balance_classes: bool = False  # Liked and not liked weigh the same; calibration then mends the probabilities.
-    calibration: Literal["platt", "temperature", "none"] = "platt"  # Of probabilities, fitted on eval.
+    calibration: Literal["platt", "none"] = "platt"  # Of probabilities, fitted on eval.
 
     def check(self) -> list[str]:
         """The rules between fields."""

@@ -1,4 +1,4 @@
-"""The ranking model: a user's text and events, and what each candidate is to them."""
+"""The ranking model: a user's events, and what each candidate is to them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from homefeed.models.behaviour_text.user_sequence import UserSequence
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples.prediction_points import RECENT
 from homefeed.models.ranking.hyperparameters import Hyperparameters
-from homefeed.models.ranking.layers import text_affinity
 from homefeed.models.ranking.layers.candidate_attention import CandidateAttention
 from homefeed.models.ranking.layers.event_features import event_features, user_statistics
 from homefeed.models.ranking.layers.feature_encoder import FeatureEncoder
 from homefeed.models.ranking.layers.item_encoder import ItemEncoder
-from homefeed.models.ranking.layers.pooling import lifted, masked_mean, weighted_mean
+from homefeed.models.ranking.layers.pooling import lifted, masked_mean
 from homefeed.models.ranking.ratings import fits as rating_fits
 from homefeed.models.ranking.ratings.scale import RatingScale
 from homefeed.models.ranking.ratings.taste import RatingTaste
-from homefeed.models.ranking.text.text_reader import TextReader
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.feature_spec import bucket_edges, context_spec, event_spec, feature_spec
 from homefeed.models.shared.local_time import LocalTime
+from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_USERS
+from homefeed.models.text.heads import memories
+from homefeed.models.text.text_model import TextModel
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
 _NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
@@ -38,32 +36,26 @@ Lookup = Callable[[tf.Tensor], tf.Tensor]
 class Ranker(keras.Model):
     """Scores candidates for users.
 
-    A candidate attends to the user's newest events, and meets the user's text in one of two ways: under `late`
-    BERT reads the user once and each candidate attends to that reading; under `cross` BERT reads each candidate's
-    text together with the user's. A taste in ratings is estimated from the ratings in the history; a deep and cross
-    network (Wang et al., 2021, DCN V2) joins it all and ends in three heads. Beside them the candidate's text is
-    compared with those of the events, and with a query (`TextAffinity`).
+    A candidate attends to the user's newest events. A taste in ratings is estimated from the ratings in the history;
+    a deep and cross network (Wang et al., 2021, DCN V2) joins it all and ends in three heads. Beside them what the
+    text model makes of the candidate is compared with what it makes of the events, and of a query.
 
     Args:
-        bert: a `BertBackbone`.
-        text: assembles what BERT reads of a user.
+        text: has read the items; it stays as it is.
         catalogue: the items.
         train: the training split, which says what there is to know of users.
         config: sizes.
     """
 
-    def __init__(
-        self, bert: Any, text: UserSequence, catalogue: Catalogue, train: Sequences, config: Hyperparameters
-    ):
+    def __init__(self, text: TextModel, catalogue: Catalogue, train: Sequences, config: Hyperparameters):
         super().__init__(name="ranker")
-        self.bert = bert
         self.text = text
         self.config = config
         self.scale = RatingScale.of(train)
-        self._reader = TextReader(bert, text)
         width = config.width
-        self.items = ItemEncoder(catalogue, bert.hidden_dim, width, config.id_dropout, name="items")
+        self.items = ItemEncoder(catalogue, text.width, width, config.id_dropout, name="items")
         self.items.build()
+        self.items.set_texts(text.items)
         spec = feature_spec(train.categorical, train.numeric, train.vocabularies, bucket_edges)
         self._users = FeatureEncoder(spec, width, name="users") if spec.names else None
         # Values are read as ratings.
@@ -75,15 +67,7 @@ class Ranker(keras.Model):
         self._event = keras.layers.Dense(width, name="event")
         self._recency = self.add_weight(name="recency_embedding", shape=(config.max_events,), initializer="zeros")
         self._look_at_events = CandidateAttention(width, config.num_heads, name="look_at_events")
-        if config.interaction == "cross":
-            self._pair = keras.layers.Dense(width, name="pair")
-        else:
-            self._look_at_words = CandidateAttention(width, config.num_heads, name="look_at_words")
-        # Shut at first: BERT joins a model that already ranks well.
-        self._words_gate = self.add_weight(name="words_gate", shape=(width,), initializer="zeros")
         self.has_queries = train.query_token_ids is not None
-        contexts = [*text_affinity.MEMORIES, *(["query"] if self.has_queries else [])]
-        self.text_affinity = text_affinity.TextAffinity(contexts, bert.hidden_dim, name="text_affinity")
         if self.has_ratings:
             self._user_design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
             fits = rating_fits.fit(
@@ -103,7 +87,7 @@ class Ranker(keras.Model):
         self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
         self._narrow = keras.layers.Dense(width, use_bias=False, name="narrow")
         self._cross = keras.layers.Dense(
-            6 * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
+            4 * width + 4 + 2 * self.has_ratings, name="cross", kernel_initializer="zeros"
         )
         self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
         self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
@@ -118,14 +102,13 @@ class Ranker(keras.Model):
         """Nothing: each layer is built where it is first used."""
         self.built = True
 
-    def call(self, request: Tensors, with_text: bool = True, training: bool = False) -> dict[str, tf.Tensor]:
+    def call(self, request: Tensors, training: bool = False) -> dict[str, tf.Tensor]:
         """Scores.
 
         Args:
             request: as `prediction_points.features` gives it, `candidates` [batch, num_candidates] int32
                 rows, and perhaps `candidate_token_ids` [batch, num_candidates or 1, tokens] int32, the text of
                 candidates whose row is 0.
-            with_text: whether BERT is asked.
             training: whether dropout acts.
 
         Returns:
@@ -139,8 +122,7 @@ class Ranker(keras.Model):
             candidates = self._with_new_items(candidates, texts, _is_new(request))
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
-        words = self._words(request, candidates, training) if with_text else tf.zeros_like(events)
-        parts += [words, candidates * words, self._user(request, candidates)]
+        parts.append(self._user(request, candidates))
         statistics = user_statistics(request)[:, None, :]
         parts.append(tf.tile(statistics, [1, tf.shape(candidates)[1], 1]))
         if self.has_ratings:
@@ -164,21 +146,9 @@ class Ranker(keras.Model):
         return outputs
 
     @property
-    def listens(self) -> bool:
-        """Whether what BERT says of the user changes any score: its gate starts shut and may have stayed so."""
-        with tf.init_scope():  # A graph that is being traced asks too.
-            return bool(np.any(self._words_gate.value.numpy()))
-
-    @property
-    def text_variables(self) -> list[Any]:
-        """What training without text leaves as it was: the layers that listen to BERT."""
-        listener = self._pair if self.config.interaction == "cross" else self._look_at_words
-        return [self._words_gate, *listener.trainable_variables]
-
-    @property
     def constants(self) -> list[tf.Variable]:
         """Variables that Keras does not know of, for whoever saves the model."""
-        return self._taste.constants if self.has_ratings else []
+        return [*self.text.variables, *(self._taste.constants if self.has_ratings else [])]
 
     def freeze(self) -> None:
         """Encodes the catalogue for good, and drops what only training needs: the model is about to be exported."""
@@ -186,22 +156,17 @@ class Ranker(keras.Model):
             self._taste.keep_serving_fit()
         self.frozen = tf.Variable(self.items(tf.range(self.items.num_rows)), trainable=False)
 
-    def read_items(self) -> None:
-        """Runs BERT over the catalogue's texts, and keeps what it says."""
-        self.items.set_text_vectors(self._reader.catalogue())
-
     def _texts(self, request: Tensors) -> tf.Tensor:
         """[batch, num_candidates, width of BERT]: its readings of the candidates, new ones by the text they bring."""
         known = self.items.texts(request["candidates"])
         if "candidate_token_ids" not in request:
             return known
-        longest = min(_NEW_ITEM_TOKENS, self.bert.max_sequence_length - 2)
-        given = request["candidate_token_ids"][..., :longest]
+        given = request["candidate_token_ids"][..., :_NEW_ITEM_TOKENS]
         token_ids = tf.broadcast_to(given, tf.concat([tf.shape(request["candidates"]), tf.shape(given)[-1:]], 0))
         is_new = _is_new(request)
 
         def read() -> tf.Tensor:
-            texts = self.items.standardise(self._reader.items(tf.boolean_mask(token_ids, is_new)))
+            texts = self.text.read(tf.boolean_mask(token_ids, is_new))
             return tf.tensor_scatter_nd_update(known, tf.where(is_new), texts)
 
         return tf.cond(tf.reduce_any(is_new), read, lambda: known)
@@ -230,45 +195,29 @@ class Ranker(keras.Model):
             table = self.items(tf.range(self.items.num_rows), training=training)
         return lambda rows: tf.gather(table, rows)
 
-    def _words(self, request: Tensors, candidates: tf.Tensor, training: bool) -> tf.Tensor:
-        """[batch, num_candidates, width]: what BERT says of each candidate for this user."""
-        user = self.text(request)
-        if self.config.interaction == "late":
-            output, present = self._reader.read(user, training)
-            return self._words_gate.value * self._look_at_words((candidates, output, present, None))
-        shape = tf.shape(request["candidates"])
-        pairs, segments = self.text.pairs(self._candidate_tokens(request), user)
-        output, _ = self._reader.read(pairs, training, segments)
-        return self._words_gate.value * tf.reshape(self._pair(output[:, 0]), [shape[0], shape[1], self.config.width])
-
-    def _candidate_tokens(self, request: Tensors) -> tf.Tensor:
-        """[batch, num_candidates, tokens] int32."""
-        known = tf.gather(tf.constant(self.text.tables.items), request["candidates"])
-        if "candidate_token_ids" not in request:
-            return known
-        width = known.shape[-1]
-        given = tf.pad(request["candidate_token_ids"], ((0, 0), (0, 0), (0, width)))[..., :width]
-        return tf.where(request["candidates"][..., None] > 0, known, given)
-
-    def affinity(self, request: Tensors, texts: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def affinity(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
         """How well texts suit a request.
 
         Args:
             request: `recent_items` and, where the data has queries, `query_token_ids`.
-            texts: [batch or 1, num_candidates, width of BERT] float32.
-            training: whether dropout acts.
+            texts: [batch, num_candidates, width of the text model] float32.
 
         Returns:
             [batch, num_candidates] float32.
         """
         rows = request["recent_items"][:, : self.config.max_events]
-        contexts = text_affinity.memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32))
+        heads = self.text.heads
+        wanted = heads.wanted_in(memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32)))
         if self.has_queries:
-            tokens = request["query_token_ids"]
-            words = tf.gather(self.bert.token_embedding.embeddings.value, tokens)
-            words = weighted_mean(words, tf.cast(tokens > 0, tf.float32))
-            contexts["query"] = tf.math.l2_normalize(words, axis=-1) * np.sqrt(self.bert.hidden_dim)
-        return self.text_affinity((contexts, texts), training=training)
+            wanted += self._asked(request["query_token_ids"])
+        return tf.linalg.matvec(heads.offered(texts), wanted)
+
+    def _asked(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[batch, size] what queries ask for; BERT reads only where somebody asks."""
+        nothing = tf.zeros([tf.shape(token_ids)[0], self.text.heads.size])
+        return tf.cond(
+            tf.reduce_any(token_ids > 0), lambda: self.text.heads.query(self.text.read(token_ids)), lambda: nothing
+        )
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["recent_items"][:, : self.config.max_events]

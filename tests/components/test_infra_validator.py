@@ -6,7 +6,7 @@ import pytest
 
 from homefeed.components import infra_validator
 from homefeed.components.artifacts import transformed
-from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, TransformGraph
+from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, PretrainedBert, TransformGraph
 from homefeed.models.requests import Event, Request
 from homefeed.serving.model_server.loading.warmup import read_records
 from homefeed.serving.model_server.messages import PredictionLog
@@ -80,7 +80,9 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra
     transformed.save_request(graph, sequences)
     transformed.save_sequences(examples, "eval", sequences)
     models = (Model(toy_models[name]) for name in ("retrieval", "ranking", "fused"))
-    return infra_validator.Inputs(graph, examples, *models)
+    bert = PretrainedBert(tmp_path / "bert")
+    bert.write_json("texts.json", {"tensors": 23, "tensors_changed": 21, "arms": {}})
+    return infra_validator.Inputs(graph, examples, *models, bert)
 
 
 def test_models_are_served_and_asked_over_grpc(
@@ -92,7 +94,7 @@ def test_models_are_served_and_asked_over_grpc(
     blessing = InfraBlessing(tmp_path / "blessing")
     summary = infra_validator.run(inputs, infra_validator.Outputs(blessing), infra_validator.Config())
     assert blessing.reasons() == []
-    assert summary == "4 requests answered over gRPC"
+    assert summary == "4 requests answered over gRPC; 21 of 23 tensors of BERT are fine-tuned"
     for model in ("retrieval", "ranking", "fused"):
         logs = [PredictionLog.FromString(record) for record in read_records(blessing.warmup_file(model))]
         # Single requests first, so that a model is warm for these before it meets a batch.

@@ -31,7 +31,7 @@ def model(bench: ranking.Bench) -> Any:
     bert, _ = ranking.pretrain(bench, 0)
     inputs = ranking_trainer.Inputs(bench.graph, bench.examples, bert, ranking.train_retrieval(bench, 0))
     outputs = ranking_trainer.Outputs(Model(bench.folder / "ranking"), ModelRun(bench.folder / "ranking_run"))
-    config = ranking_trainer.Config(epochs_without_text=1, epochs_with_text=0, points_per_user=1)
+    config = ranking_trainer.Config(epochs=1, points_per_user=1)
     ranking_trainer.run(inputs, outputs, config)
     return tf.saved_model.load(str(outputs.model.serving_dir))
 

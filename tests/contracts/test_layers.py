@@ -20,7 +20,6 @@ import homefeed.models
 from homefeed.models.ranking.layers.candidate_attention import CandidateAttention
 from homefeed.models.ranking.layers.feature_encoder import FeatureEncoder as RankingFeatureEncoder
 from homefeed.models.ranking.layers.item_encoder import ItemEncoder
-from homefeed.models.ranking.layers.text_affinity import TextAffinity
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers.biased_attention import BiasedAttention
@@ -33,6 +32,7 @@ from homefeed.models.retrieval.training import fit as retrieval_training
 from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.shared.feature_spec import FeatureSpec
 from homefeed.models.shared.local_time import POSITIONS
+from homefeed.models.text.heads import TextHeads, memories
 from tests import toy_data
 from tests.models.ranking import toy as ranking_toy
 from tests.models.retrieval import toy as retrieval_toy
@@ -130,9 +130,6 @@ def _rank(ranker: Ranker, request: Inputs) -> tf.Tensor:
 
 def _ranker() -> Ranker:
     ranker = ranking_toy.make_ranker(toy_data.toy_catalogue(), RANKING_TRAIN)
-    ranker.read_items()
-    for kernel in ranker.text_affinity.kernels:
-        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     return _random(ranker)
 
 
@@ -152,7 +149,7 @@ RANKING_REQUEST = {
 def _item_encoder() -> ItemEncoder:
     encoder = ItemEncoder(toy_data.toy_catalogue(), text_width=3, width=4, id_dropout=0.5)
     encoder.build()
-    encoder.set_text_vectors(np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32))
+    encoder.set_texts(np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32))
     return _random(encoder)
 
 
@@ -243,15 +240,16 @@ CASES: dict[type, Case] = {
         same=lambda output: output[:, :2],
         as_json=False,
     ),
-    TextAffinity: Case(
-        lambda: _text_affinity(),
+    TextHeads: Case(
+        lambda: _text_heads(),
         {
-            "last": RNG.normal(size=(3, 6)).astype(np.float32),
+            "events": RNG.normal(size=(3, 2, 6)).astype(np.float32),
+            "known": np.array([[1, 1], [1, 0], [0, 0]], np.float32),
             "query": np.array([[0.0] * 6, [1.0] * 6, [2.0] * 6], np.float32),
             "texts": RNG.normal(size=(3, 2, 6)).astype(np.float32),
         },
-        lambda layer, given: layer((given, given["texts"])),
-        lambda given: given | {"texts": _wider(given["texts"])},
+        lambda layer, given: _suits(layer, given),
+        lambda given: given | {name: _wider(given[name]) for name in ("events", "known", "texts")},
         same=lambda output: output[:, :2],
     ),
     Ranker: Case(
@@ -265,11 +263,15 @@ CASES: dict[type, Case] = {
 }
 
 
-def _text_affinity() -> TextAffinity:
-    layer = TextAffinity(("last", "query"), 6)
-    for kernel in layer.kernels:
-        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+def _text_heads() -> TextHeads:
+    layer = TextHeads(6, 4)
+    layer.set_weights([np.random.default_rng(0).normal(size=weight.shape) for weight in layer.get_weights()])
     return layer
+
+
+def _suits(layer: TextHeads, given: Inputs) -> tf.Tensor:
+    wanted = layer.wanted_in(memories(given["events"], given["known"])) + layer.query(given["query"])
+    return tf.linalg.matvec(layer.offered(given["texts"]), wanted) + layer.popularity(given["texts"])
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda kind: f"{kind.__module__.split('.')[2]}.{kind.__name__}")

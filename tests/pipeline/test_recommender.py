@@ -130,7 +130,7 @@ def test_what_happens_in_test_reaches_no_vocabulary_model_or_blessing(
 
 
 def _bert_weights(root: pathlib.Path) -> list[np.ndarray]:
-    from homefeed.models.ranking.text.bert import load_bert
+    from homefeed.models.text.bert import load_bert
 
     return load_bert(str(_only(root, "BehaviorPretrainer/*/bert"))).get_weights()
 

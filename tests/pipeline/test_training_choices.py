@@ -47,14 +47,7 @@ def test_a_large_catalogue_goes_to_the_end(sample_data: pathlib.Path, tmp_path: 
 @pytest.mark.parametrize(
     "settings",
     [
-        ("interaction=cross",),
-        ("fine_tune=last_n",),
-        ("fine_tune=lora",),
-        ("fine_tune=head",),
         ("targets=any",),
-        ("distil_weight=0.5",),
-        ("adversarial=0.5", "accumulated_steps=2"),
-        ("balance_classes=true", "calibration=temperature"),
         ("calibration=none", "list_weight=0"),
     ],
     ids=lambda settings: " ".join(settings),

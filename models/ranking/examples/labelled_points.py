@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from homefeed.models.ranking.examples import prediction_points
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ratings import fits as rating_fits
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import PredictionPoints
 
 Arrays = dict[str, npt.NDArray[Any]]
 Retrieve = Callable[[Sequences, PredictionPoints, int], tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]

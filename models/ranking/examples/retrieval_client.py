@@ -10,10 +10,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples import prediction_points
-from homefeed.models.ranking.examples.prediction_points import RECENT, PredictionPoints
 from homefeed.models.requests import UNKNOWN
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import RECENT, PredictionPoints
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS, OF_USERS
 
 _BATCH = 256

@@ -55,28 +55,17 @@ class ItemEncoder(keras.layers.Layer):
             for name, column in (*self.catalogue.categorical.items(), *self.catalogue.numeric.items())
         }
         self._known = self._constant("known", (self.catalogue.train_counts > 0).astype(np.float32))
-        self._text_vectors, self._text_mean, self._text_scale = (
-            self.add_weight(name=name, shape=shape, initializer=start, trainable=False)
-            for name, shape, start in (
-                ("text_vectors", (rows, self.text_width), "zeros"),
-                ("text_mean", (self.text_width,), "zeros"),
-                ("text_scale", (self.text_width,), "ones"),
-            )
+        self._texts = self.add_weight(
+            name="text_vectors", shape=(rows, self.text_width), initializer="zeros", trainable=False
         )
         if self._features is not None:
             self._features.build()
         self._text.build((None, self.text_width))
         self._vector.build((None, 2 * self.width))
 
-    def set_text_vectors(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Takes BERT's reading of each item: [num_rows, text_width] float32; 0 is kept of those without a text."""
-        speaks = self.catalogue.token_ids.any(axis=1)
-        if speaks.any():
-            mean, scale = vectors[speaks].mean(0), vectors[speaks].std(0) + 1e-3
-            self._text_mean.assign(mean)
-            self._text_scale.assign(scale)
-            vectors = np.where(speaks[:, None], (vectors - mean) / scale, 0.0)
-        self._text_vectors.assign(vectors * speaks[:, None])
+    def set_texts(self, readings: npt.NDArray[np.float32]) -> None:
+        """Takes the text model's readings of the items, [num_rows, text_width] float32."""
+        self._texts.assign(readings)
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Items as vectors.
@@ -102,11 +91,7 @@ class ItemEncoder(keras.layers.Layer):
 
     def texts(self, rows: tf.Tensor) -> tf.Tensor:
         """[...] rows → [..., text_width] float32: BERT's readings, standardised."""
-        return tf.gather(self._text_vectors.value, rows)
-
-    def standardise(self, readings: tf.Tensor) -> tf.Tensor:
-        """BERT's readings of other items [..., text_width], on the scale of `texts`."""
-        return (readings - self._text_mean.value) / self._text_scale.value
+        return tf.gather(self._texts.value, rows)
 
     def of_text(self, texts: tf.Tensor) -> tf.Tensor:
         """Items of which nothing but the text is known: [..., text_width], standardised → [..., width]."""

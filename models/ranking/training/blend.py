@@ -89,7 +89,7 @@ def fit_calibration(logits: Floats, positive: Floats, kind: str = "platt") -> Ca
     Args:
         logits: [num_events] float64.
         positive: [num_events] float64, 1 for liked.
-        kind: `platt`; `temperature` (Guo et al., 2017), the slope alone; or `none`.
+        kind: `platt` or `none`.
     """
     if kind == "none" or not len(positive) or not 0 < positive.mean() < 1:
         return Calibration()
@@ -100,8 +100,7 @@ def fit_calibration(logits: Floats, positive: Floats, kind: str = "platt") -> Ca
         value = (np.logaddexp(0, z) - positive * z).mean() + 1e-4 * (parameters[0] - 1) ** 2
         return value, np.array([(error * logits).mean() + 2e-4 * (parameters[0] - 1), error.mean()])
 
-    bounds = [(None, None), (0, 0) if kind == "temperature" else (None, None)]
-    slope, offset = scipy.optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B").x
+    slope, offset = scipy.optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
     return Calibration(float(slope), float(offset))
 
 

@@ -1,4 +1,4 @@
-"""Trains the ranker, first without and then with BERT, and fits what is fitted on eval."""
+"""Trains the ranker, and fits what is fitted on eval."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from homefeed.models.catalogue import Catalogue
-from homefeed.models.ranking.examples import prediction_points
 from homefeed.models.ranking.examples.labelled_points import (
     LabelledPoints,
     Retrieve,
@@ -18,12 +16,11 @@ from homefeed.models.ranking.examples.labelled_points import (
 )
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert as berts
-from homefeed.models.ranking.training import text_affinity
 from homefeed.models.ranking.training.on_eval import fit_on_eval
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import Epoch, Trainer
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
 
 _MAX_EVAL_POINTS = 2000
 _HELD_OUT = 0.2  # Share of a user's events that are targets under `targets: any`.
@@ -31,26 +28,22 @@ _HELD_OUT = 0.2  # Share of a user's events that are targets under `targets: any
 
 def fit(
     ranker: Ranker,
-    catalogue: Catalogue,
     train: Sequences,
     evaluation: Sequences,
     retrieve: Retrieve,
     config: Hyperparameters,
     log: Callable[[Epoch], None] = lambda epoch: None,
-    teacher: Ranker | None = None,
     start: Callable[[Ranker], object] | None = None,
 ) -> Trained:
     """Trains `ranker` in place.
 
     Args:
-        ranker: fresh, its BERT pre-trained.
-        catalogue: the items.
+        ranker: fresh.
         train: what it learns from.
         evaluation: what decides when to stop, how far to trust retrieval, and calibration.
         retrieve: what the retrieval model returns.
         config: rates and lengths.
         log: called after each epoch.
-        teacher: trained; what `ranker` should agree with while BERT trains.
         start: called with `ranker` once all its weights exist, which it may set.
     """
     rng = np.random.default_rng(config.seed)
@@ -60,20 +53,10 @@ def fit(
         which = np.arange(min(1, len(held_out)))
         ranker(tensors(make_batch(held_out, which, config, np.random.default_rng(0))))
         start(ranker)
-    berts.choose_trainable(ranker.bert, config.fine_tune, config.last_n, config.lora_rank)
-    ranker.read_items()
     liked = train.positive[train.targets]
-    trainer = Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0, teacher)
-    epochs: list[Epoch] = []
-    for with_text, num_epochs in ((False, config.epochs_without_text), (True, config.epochs_with_text)):
-        epochs += trainer.run(source, held_out, with_text, num_epochs, rng, log)
-    berts.merge_lora(ranker.bert)
-    if config.epochs_with_text and config.fine_tune != "head":
-        ranker.read_items()  # By the BERT that is exported: it will read new items as it read these.
-    text_losses: tuple[float, ...] = ()
-    if config.list_weight:
-        text_losses = text_affinity.fit(ranker, catalogue, train, evaluation, config.seed)
-    return Trained(ranker, *fit_on_eval(ranker, held_out, config), tuple(epochs), text_losses)
+    trainer = Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0)
+    epochs = trainer.run(source, held_out, rng, log)
+    return Trained(ranker, *fit_on_eval(ranker, held_out, config), tuple(epochs))
 
 
 def _source(

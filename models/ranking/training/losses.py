@@ -30,18 +30,6 @@ def binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tenso
     return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
 
 
-def distillation(logits: tf.Tensor, teacher: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of each request's candidates to a teacher's softmax over them (Hinton et al., 2015), in nats."""
-    log_shares = tf.nn.log_softmax(tf.where(present, logits, -1e9))
-    shares = tf.nn.softmax(tf.where(present, tf.stop_gradient(teacher), -1e9))
-    return -tf.reduce_mean(tf.reduce_sum(tf.where(present, shares * log_shares, 0.0), axis=1))
-
-
-def class_weights(positive: tf.Tensor, share: float) -> tf.Tensor:
-    """Weights with which liked (a `share` of all) and not liked count the same, 1 on average."""
-    return tf.where(positive > 0, 0.5 / share, 0.5 / (1 - share))
-
-
 def squared_error(predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Weighted mean; 0 if all weights are. A target of weight 0 may be NaN."""
     errors = tf.where(weights > 0, predictions - targets, 0.0)

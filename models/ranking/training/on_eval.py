@@ -10,13 +10,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import first_targets
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import eval_config
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.prediction_points import first_targets
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def fit_on_eval(
     """
     if not len(held_out):
         return blends.Blend(), blends.Calibration()
-    score = tf.function(lambda batch: ranker(batch, with_text=ranker.listens), reduce_retracing=True)
+    score = tf.function(lambda batch: ranker(batch), reduce_retracing=True)
     as_served = eval_config(config)
     rng = np.random.default_rng(config.seed)
     logits, text_logits, targets, positive_logits, positives = [], [], [], [], []
@@ -79,7 +79,7 @@ def predict(trained: Trained, sequences: Sequences) -> tuple[Floats, Floats, Flo
     longest = int((sequences.row_splits[1:] - sequences.row_splits[:-1] - sequences.num_history).max(initial=1))
     config = dataclasses.replace(ranker.config, num_targets=longest, num_negatives=0)
     asked = unlisted(sequences, points, 1, False)
-    score = tf.function(lambda batch: ranker(batch, with_text=trained.with_text), reduce_retracing=True)
+    score = tf.function(lambda batch: ranker(batch), reduce_retracing=True)
     columns: list[list[npt.NDArray[Any]]] = [[np.empty(0)] for _ in range(4)]
     for start in range(0, len(points), 64):
         which = np.arange(start, min(start + 64, len(points)))

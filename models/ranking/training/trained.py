@@ -18,16 +18,9 @@ class Trained:
         blend: of the order of a list.
         calibration: of P(positive).
         epochs: passes of training.
-        text_losses: of `TextAffinity` on eval in nats, before and after each of its passes.
     """
 
     ranker: Ranker
     blend: Blend
     calibration: Calibration
     epochs: tuple[Epoch, ...]
-    text_losses: tuple[float, ...] = ()
-
-    @property
-    def with_text(self) -> bool:
-        """Whether BERT needs to read the user: where text did not help on eval, nothing listens to it."""
-        return self.ranker.listens

@@ -13,7 +13,8 @@ import tensorflow as tf
 from homefeed.models.ranking.examples.labelled_points import Arrays, LabelledPoints, make_batch, tensors
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training import losses, optimizers
+from homefeed.models.ranking.training import losses
+from homefeed.models.shared import optimizers
 
 _MAX_EVAL_TARGETS = 64
 
@@ -22,7 +23,6 @@ _MAX_EVAL_TARGETS = 64
 class Epoch:
     """One pass: the weighted sum of the losses in training and on eval, and each part of it on eval."""
 
-    with_text: bool
     train_loss: float
     eval_loss: float
     eval_list: float
@@ -47,21 +47,17 @@ class Trainer:
         ranker: its weights may change.
         config: rates and lengths.
         positive_share: of the training split's events, of those that count as liked.
-        teacher: trained; what `ranker` should agree with while BERT trains.
     """
 
-    def __init__(self, ranker: Ranker, config: Hyperparameters, positive_share: float, teacher: Ranker | None):
+    def __init__(self, ranker: Ranker, config: Hyperparameters, positive_share: float):
         self._ranker = ranker
         self._config = config
         self._positive_share = positive_share
-        self._teacher = teacher
 
     def run(
         self,
         source: Callable[[], LabelledPoints],
         held_out: LabelledPoints,
-        with_text: bool,
-        num_epochs: int,
         rng: np.random.Generator,
         log: Callable[[Epoch], None],
     ) -> list[Epoch]:
@@ -70,31 +66,26 @@ class Trainer:
         Args:
             source: gives the points of a pass.
             held_out: points of the eval split.
-            with_text: whether BERT is asked, and trains.
-            num_epochs: passes at most.
             rng: where chance comes from.
             log: called after each pass.
         """
         config = self._config
-        if not num_epochs:
-            return []
         labelled = source()
         first = tensors(next(self._batches(labelled, config, rng)))
-        self._ranker(first, with_text=with_text)
-        steps = -(-len(labelled) // config.batch_size) * num_epochs
-        groups = self._groups(with_text, steps)
-        variables = [variable for group, _ in groups for variable in group]
-        step = tf.function(lambda batch: self._step(batch, groups, with_text), reduce_retracing=True)
-        evaluate = tf.function(lambda batch: self._losses(batch, with_text, False), reduce_retracing=True)
+        self._ranker(first)
+        steps = -(-len(labelled) // config.batch_size) * config.epochs
+        variables = self._ranker.trainable_variables
+        optimizer = optimizers.adamw(config.learning_rate, steps, config.weight_decay)
+        optimizer.build(variables)
+        step = tf.function(lambda batch: self._step(batch, variables, optimizer), reduce_retracing=True)
+        evaluate = tf.function(lambda batch: self._losses(batch, False), reduce_retracing=True)
         best, best_weights, waited = self._evaluate(evaluate, held_out)[0], _copy(variables), 0
         epochs = []
-        for number in range(num_epochs):
+        for number in range(config.epochs):
             labelled = source() if number else labelled
             train_loss = float(np.mean([step(tensors(b)) for b in self._batches(labelled, config, rng)]))
-            if with_text and config.fine_tune != "head":
-                self._ranker.read_items()
             eval_losses = self._evaluate(evaluate, held_out)
-            epochs.append(Epoch(with_text, train_loss, *eval_losses))
+            epochs.append(Epoch(train_loss, *eval_losses))
             log(epochs[-1])
             if len(held_out) and not eval_losses[0] < best:
                 waited += 1
@@ -106,74 +97,29 @@ class Trainer:
             variable.assign(value)
         return epochs
 
-    def _groups(self, with_text: bool, steps: int) -> list[tuple[list[Any], Any]]:
-        """What trains, each group with its optimiser: what listens to BERT, what has learnt already, and BERT."""
-        config, ranker = self._config, self._ranker
-        of_bert = {id(variable) for variable in ranker.bert.variables}
-        of_text = {id(variable) for variable in ranker.text_variables}
-        others = [v for v in ranker.trainable_variables if id(v) not in of_bert]
-        groups = [([v for v in others if id(v) in of_text], config.learning_rate)] if with_text else []
-        kept = config.learning_rate * (config.rate_with_text if with_text and config.epochs_without_text else 1.0)
-        groups.append(([v for v in others if id(v) not in of_text], kept))
-        if with_text and ranker.bert.trainable_variables:
-            groups.append((ranker.bert.trainable_variables, config.bert_learning_rate))
-        built = []
-        for variables, learning_rate in groups:
-            optimizer = optimizers.adamw(
-                learning_rate, steps, config.weight_decay, accumulated=config.accumulated_steps
-            )
-            optimizer.build(variables)
-            built.append((variables, optimizer))
-        return built
-
-    def _step(self, batch: dict[str, tf.Tensor], groups: list[tuple[list[Any], Any]], with_text: bool) -> tf.Tensor:
-        sources = [[variable.value for variable in variables] for variables, _ in groups]
-        loss, gradients = self._gradients(batch, sources, with_text)
-        if with_text and self._config.adversarial:
-            gradients = tf.nest.map_structure(tf.add, gradients, self._after_worst_step(batch, sources))
-        for (variables, optimizer), group in zip(groups, gradients, strict=True):
-            optimizer.apply(group, variables)
+    def _step(self, batch: dict[str, tf.Tensor], variables: list[Any], optimizer: Any) -> tf.Tensor:
+        values = [variable.value for variable in variables]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss = self._losses(batch, True)[0]
+        gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        optimizer.apply([tf.convert_to_tensor(gradient) for gradient in gradients], variables)
         return loss
 
-    def _gradients(
-        self, batch: dict[str, tf.Tensor], sources: list[Any], with_text: bool
-    ) -> tuple[tf.Tensor, list[Any]]:
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            loss = self._losses(batch, with_text, True)[0]
-        gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return loss, tf.nest.map_structure(tf.convert_to_tensor, gradients)
-
-    def _after_worst_step(self, batch: dict[str, tf.Tensor], sources: list[Any]) -> list[Any]:
-        """Gradients where the word vectors are moved the way that hurts most (Miyato et al., 2017; FGM)."""
-        words = self._ranker.bert.token_embedding.embeddings.value
-        _, (uphill,) = self._gradients(batch, [words], True)
-        step = self._config.adversarial * uphill / (tf.norm(uphill) + 1e-12)
-        words.assign_add(step)
-        _, gradients = self._gradients(batch, sources, True)
-        words.assign_sub(step)
-        return gradients
-
-    def _losses(self, batch: dict[str, tf.Tensor], with_text: bool, training: bool) -> list[tf.Tensor]:
+    def _losses(self, batch: dict[str, tf.Tensor], training: bool) -> list[tf.Tensor]:
         """Weighted sum, listwise, P(positive), rating."""
         config, ranker = self._config, self._ranker
-        outputs = ranker(batch, with_text=with_text, training=training)
+        outputs = ranker(batch, training=training)
         listwise = losses.listwise_softmax(outputs["list_logits"], batch["relevance"], batch["irrelevant"])
         judged = batch["is_event"]
         if self._positive_share == 1:  # Nobody disliked anything: what was not chosen stands for it.
             judged += tf.cast(batch["irrelevant"], tf.float32)
-        elif config.balance_classes and self._positive_share > 0:
-            judged *= losses.class_weights(batch["positive"], self._positive_share)
         positive = losses.binary_cross_entropy(outputs["positive_logits"], batch["positive"], judged)
         rating = tf.constant(0.0)
         if ranker.has_ratings:
             known = tf.cast(tf.math.is_finite(batch["value"]), tf.float32)
             rating = losses.squared_error(outputs["ratings"], ranker.scale.standardised(batch["value"]), known)
         total = config.list_weight * listwise + config.positive_weight * positive + config.rating_weight * rating
-        if training and with_text and self._teacher is not None:
-            taught = self._teacher(batch, with_text=True)["list_logits"]
-            present = batch["candidates"] > 0
-            total += config.distil_weight * losses.distillation(outputs["list_logits"], taught, present)
         return [total, listwise, positive, rating]
 
     def _evaluate(self, evaluate: Any, held_out: LabelledPoints) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ _NAMES: pydantic.TypeAdapter[Mapping[str, list[str]]] = pydantic.TypeAdapter(dic
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What a ranker has learnt, BERT with it.
+    """What a ranker has learnt, but for its text model.
 
     Attributes:
         weights: path of a variable → its value.
@@ -34,7 +34,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, ranker: Ranker, catalogue: Catalogue, train: Sequences) -> Snapshot:
-        """A ranker after training, LoRA merged."""
+        """A ranker after training."""
         weights = {path: np.array(variable) for path, variable in _learnt(ranker).items()}
         return cls(weights, _names(ranker, catalogue, train))
 
@@ -57,7 +57,7 @@ def warm_start(ranker: Ranker, snapshot: Snapshot, catalogue: Catalogue, train: 
     """Copies weights into a ranker that has been called once; what the earlier one did not know keeps its values.
 
     Args:
-        ranker: untrained but for its BERT.
+        ranker: untrained.
         snapshot: the earlier ranker.
         catalogue, train: what the new one is trained with.
 
@@ -75,15 +75,13 @@ def warm_start(ranker: Ranker, snapshot: Snapshot, catalogue: Catalogue, train: 
 
 
 def _learnt(ranker: Ranker) -> dict[str, Any]:
-    """Variables by path: those that train, and all of BERT, which may be frozen."""
-    variables = {variable.path: variable for variable in (*ranker.trainable_variables, *ranker.bert.weights)}
-    return {path: variable for path, variable in variables.items() if "lora_kernel" not in path}
+    """Variables that train, by path."""
+    return {variable.path: variable for variable in ranker.trainable_variables}
 
 
 def _names(ranker: Ranker, catalogue: Catalogue, train: Sequences) -> dict[str, list[str]]:
     names = {
         "items/id_embedding": ["", *(item_id.decode() for item_id in catalogue.item_ids[1:])],
-        "token_embedding/embeddings": list(ranker.text.tables.vocabulary),
     }
     for prefix, features, vocabularies in (
         ("items/features", catalogue.categorical, catalogue.vocabularies),

@@ -6,11 +6,12 @@ import pytest
 from homefeed.components import behavior_pretrainer as component
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import ModelRun, PretrainedBert
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
+from homefeed.models.text.text_model import TextModel
 from tests.components import ranking_toys
 from tests.toy_data import toy_catalogue, toy_sequences
 
-TINY = {"num_layers": 1, "width": 8, "num_tokens": 16, "max_tokens": 24, "batch_size": 8, "epochs": 1}
+TINY = {"width": 8, "max_tokens": 24, "batch_size": 8, "head_steps": 50, "fine_tuning_steps": 3, "held_out": 0.9}
 
 
 def _outputs(folder: pathlib.Path) -> component.Outputs:
@@ -30,13 +31,15 @@ def trained(inputs: component.Inputs, tmp_path_factory: pytest.TempPathFactory) 
     return outputs, component.run(inputs, outputs, component.Config(**TINY))
 
 
-def test_writes_a_preset_and_the_accuracy_before_and_after(trained: tuple[component.Outputs, str]) -> None:
+def test_writes_a_text_model_that_is_a_preset_too(trained: tuple[component.Outputs, str]) -> None:
     outputs, line = trained
-    assert line.startswith("masked accuracy on eval ") and "→" in line
-    assert len(outputs.model_run.read_json("curves.json")["masked_accuracy"]) == 2
     preset = str(outputs.bert.path)
     assert bert.preset_vocabulary(preset) == ranking_toys.VOCABULARY
     assert bert.load_bert(preset).hidden_dim == 8
+    assert TextModel.load(outputs.bert.path).items.shape == (8, 8)
+    facts = outputs.model_run.read_json("texts.json")
+    assert set(facts["arms"]) == {"random frozen", "bag of words", "fine-tuned", "texts shuffled"}
+    assert facts["tensors"] > 0 and line.startswith("NDCG@10 of hidden items by text alone ")
 
 
 def test_the_same_seed_gives_the_same_weights(
@@ -48,15 +51,16 @@ def test_the_same_seed_gives_the_same_weights(
         np.testing.assert_array_equal(one, other)
 
 
-def test_continues_a_preset(
+def test_a_preset_is_read_beside_and_stays(
     inputs: component.Inputs, trained: tuple[component.Outputs, str], tmp_path: pathlib.Path
 ) -> None:
-    config = component.Config(epochs=0, num_tokens=16)
     transformed.save_bert_preset(inputs.transform_graph, str(trained[0].bert.path))
-    component.run(inputs, again := _outputs(tmp_path), config)
+    component.run(inputs, again := _outputs(tmp_path), component.Config(**TINY))
     transformed.save_bert_preset(inputs.transform_graph, "")
-    first, second = (bert.load_bert(str(o.bert.path)).get_weights() for o in (trained[0], again))
-    np.testing.assert_array_equal(first[0], second[0])
+    kept = bert.load_bert(str(again.bert.path / "beside")).get_weights()
+    for one, other in zip(bert.load_bert(str(trained[0].bert.path)).get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert TextModel.load(again.bert.path).items.shape == (8, 8 + 8)
 
 
 def test_a_preset_with_another_vocabulary(inputs: component.Inputs, tmp_path: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ from homefeed.components.artifacts.types import (
     Model,
     ModelBlessing,
     ModelEvaluation,
+    PretrainedBert,
     PushedModel,
     TransformGraph,
 )
@@ -29,7 +30,9 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
         ("test", toy_sequences(2, num_history=1)),
     ):
         transformed.save_sequences(examples, split, sequences)
-    return evaluator.Inputs(graph, examples, Model(toy_models["fused"]))
+    bert = PretrainedBert(folder / "bert")
+    bert.write_json("texts.json", {"tensors": 23, "tensors_changed": 21, "arms": {}})
+    return evaluator.Inputs(graph, examples, Model(toy_models["fused"]), bert)
 
 
 def run(inputs: evaluator.Inputs, out: pathlib.Path, **config: object) -> tuple[evaluator.Outputs, str]:

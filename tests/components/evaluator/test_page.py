@@ -26,6 +26,7 @@ SPLIT = {
     "novelty@10_bits": 7.25,
     "popularity_lift@10": 1.5,
 }
+ARM = {"ndcg@10_hidden": 0.1234, "against_frozen": [0.02, 0.01, 0.03], "nats_hidden": 3.5, "nats_all": 5.75}
 REPORT: dict[str, Any] = {
     "blessed": True,
     "reasons": [],
@@ -33,6 +34,7 @@ REPORT: dict[str, Any] = {
     "splits": {"eval": SPLIT, "test": SPLIT},
     "comparison": None,
     "history": [],
+    "texts": {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": ARM}},
 }
 
 
@@ -50,6 +52,14 @@ def test_the_verdict_comes_first() -> None:
 def test_what_was_learnt_from_is_said_in_figures() -> None:
     found = page(report())
     assert "Learnt from 12,345 events of 678 users, 2025-01-01 to 2025-02-01; 90 items" in found
+
+
+def test_ways_to_read_texts_stand_beside_each_other() -> None:
+    found = page(report())
+    assert "changed 21 of BERT's 23 tensors" in found
+    row = "<td class=n>0.1234<td class=n>+0.0100 to +0.0300<td class=n>3.500<td class=n>5.750</tr>"
+    assert f"<tr><td>fine-tuned{row}" in found
+    assert "<h2>Texts</h2>" not in page(report(texts={"tensors": 23, "tensors_changed": 0, "arms": {}}))
 
 
 def test_every_split_has_a_table_of_its_methods() -> None:

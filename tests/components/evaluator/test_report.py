@@ -13,6 +13,8 @@ from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import measured
 from tests.toy_data import toy_catalogue, toy_sequences
 
+NO_TEXTS = {"tensors": 23, "tensors_changed": 0, "arms": {}}
+
 
 def test_the_table_has_a_row_a_method() -> None:
     report = {"test": {"popularity": {"hr@10": 0.5, "queries": 3}, "ours": {"hr@10": 1.0, "queries": 3}}}
@@ -34,11 +36,15 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
     pushed = PushedModel(tmp_path / "pushed")
     extra = tmp_path / "serving" / "retrieval" / "4" / "assets.extra"
     pushed.write_json("pushed.json", {"version": 4, "paths": [str(extra.parent)]})
+    arm = {"ndcg@10_hidden": 0.1234, "against_frozen": [0.02, 0.01, 0.03], "nats_hidden": 3.5, "nats_all": 5.75}
+    texts = {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": arm}}
     for blessed, folder in ((True, extra), (False, tmp_path / "second")):
         reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
         base = None if blessed else pushed
-        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base)
+        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts)
         write(ModelEvaluation(folder), *arguments)
+    card = (extra / "model_card.md").read_text(encoding="utf-8")
+    assert "| fine-tuned | 0.1234 | 0.0100 to 0.0300 | 3.500 | 5.750 |" in card and "21 of BERT's 23 tensors" in card
     report = json.loads((tmp_path / "second" / "evaluation.json").read_text())
     assert not report["blessed"] and report["reasons"] == ["NDCG@10 is 0.1 <below>"]
     assert report["splits"]["eval"]["slices"]["history of 1 to 4"]["queries"] > 0
@@ -117,13 +123,13 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed)
+    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, NO_TEXTS)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert report["history"] == [{"version": 7, "to": None, "ndcg@10": None, "interval": None}]
     # Training began at second 1,000,000, which is the 12th of January 1970.
     data = report["data"]
     assert (data["users"], data["items"], data["training_events"]) == (4, 7, 18)
     assert (data["from"], data["to"]) == ("1970-01-12", "1970-01-12")
-    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None)
+    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, NO_TEXTS)
     first = json.loads((tmp_path / "none" / "evaluation.json").read_text())
     assert first["history"] == [] and first["comparison"] is None and first["data"]["from"] is None

@@ -7,19 +7,18 @@ import pytest
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, PretrainedBert
 from homefeed.components.ranking_trainer.train import fit
-from homefeed.models.ranking.text import bert
-from tests.components.ranking_toys import VOCABULARY
+from homefeed.models.text import bert
+from tests.components.ranking_toys import VOCABULARY, text_model
 from tests.components.ranking_trainer.test_component import TINY
 from tests.toy_data import toy_catalogue, toy_sequences
 
 DATA = TrainingData(toy_catalogue(), toy_sequences(), toy_sequences(num_history=2), VOCABULARY)
-NO_TEXT = dataclasses.replace(TINY, epochs_without_text=2, epochs_with_text=0)
 
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory: pytest.TempPathFactory) -> PretrainedBert:
     folder = tmp_path_factory.mktemp("bert")
-    bert.save_bert(bert.new_bert(len(VOCABULARY), layers=1, width=8, length=16, dropout=0.0), VOCABULARY, folder)
+    text_model(DATA.catalogue).save(folder)
     return PretrainedBert(folder)
 
 
@@ -32,7 +31,7 @@ def test_each_epoch_is_told_and_a_seed_decides_them_all(preset: PretrainedBert, 
     told: list[list[float]] = []
     for seed in (1, 1, 2):
         epochs = []
-        fit(DATA, preset, retrieval, dataclasses.replace(NO_TEXT, seed=seed), epochs.append)
+        fit(DATA, preset, retrieval, dataclasses.replace(TINY, seed=seed), epochs.append)
         told.append([epoch.train_loss for epoch in epochs])
     assert [len(losses) for losses in told] == [2, 2, 2] and np.isfinite(told).all()
     assert told[0] == told[1] != told[2]
@@ -41,4 +40,4 @@ def test_each_epoch_is_told_and_a_seed_decides_them_all(preset: PretrainedBert, 
 def test_a_bert_of_another_vocabulary_is_refused(preset: PretrainedBert, retrieval: Model) -> None:
     data = dataclasses.replace(DATA, wordpiece=[*VOCABULARY, "more"])
     with pytest.raises(bert.PresetError, match=f"has {len(VOCABULARY)} tokens"):
-        fit(data, preset, retrieval, NO_TEXT)
+        fit(data, preset, retrieval, TINY)

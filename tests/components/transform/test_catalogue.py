@@ -42,7 +42,7 @@ def build(items: pa.RecordBatch, counted: list[bytes], wordpiece: Sequence[str],
 
 @pytest.fixture(scope="module")
 def built(items: pa.RecordBatch) -> tuple[Catalogue, list[str]]:
-    wordpiece = learn_wordpiece(item_texts(items, ITEM_FEATURES), (), 8000, "")
+    wordpiece = learn_wordpiece(item_texts(items, ITEM_FEATURES), 8000, "")
     interactions = [b"heat", b"heat", b"gone"]
     return build(items, interactions, wordpiece), wordpiece
 
@@ -80,7 +80,7 @@ def test_chinese_and_english_texts_become_tokens_of_the_vocabulary(
 
 
 def test_texts_and_categories_are_cut_at_their_limits(items: pa.RecordBatch) -> None:
-    wordpiece = learn_wordpiece(item_texts(items, ITEM_FEATURES), (), 8000, "")
+    wordpiece = learn_wordpiece(item_texts(items, ITEM_FEATURES), 8000, "")
     short = build(items, [], wordpiece, num_tokens=2, max_categories=1)
     assert short.token_ids.shape == (4, 2)
     assert short.categorical["categories"].tolist() == [[0], [3], [4], [0]]

@@ -83,7 +83,7 @@ def test_a_log_without_any_feature_has_none() -> None:
 def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:
     events = log(query=[b"summer clothes", b"", "科幻电影".encode(), b"winter"])
     assert training_queries(events) == ["summer clothes", "科幻电影"]
-    wordpiece = learn_wordpiece(training_queries(events), (), 8000, "")
+    wordpiece = learn_wordpiece(training_queries(events), 8000, "")
     tokens = tokenize_queries(events, wordpiece, 4)
     assert tokens is not None and tokens.shape == (4, 4) and tokens.dtype == np.int32
     assert not tokens[1].any() and [wordpiece[token] for token in tokens[2]] == list("科幻电影")
@@ -91,7 +91,7 @@ def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:
 
 def test_the_same_query_is_the_same_tokens_wherever_it_was_asked() -> None:
     events = log(query=[b"tea", b"", b"tea", b"tea"])
-    tokens = tokenize_queries(events, learn_wordpiece(["tea"], (), 100, ""), 2)
+    tokens = tokenize_queries(events, learn_wordpiece(["tea"], 100, ""), 2)
     assert tokens is not None and training_queries(events) == ["tea"]
     assert tokens[0].any() and (tokens[[0, 2, 3]] == tokens[0]).all()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.transform.text import item_texts, learn_wordpiece, user_texts
+from homefeed.components.transform.text import item_texts, learn_wordpiece
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 from homefeed.schemas.dataset import Feature
 from tests.components.ragged import numbers, strings
 
@@ -38,39 +38,21 @@ def test_an_items_text_has_what_can_be_written_and_no_ids() -> None:
     assert item_texts(items, ITEM_FEATURES) == ["Heat Action Crime brand Kumo price 2.5", "茶 tea"]
 
 
-def test_a_users_text_has_the_names_of_what_is_known() -> None:
-    users = example_io.record_batch(
-        {
-            "user_id": strings(["u1"], ["u2"]),
-            "age": numbers(np.float32, [31], []),
-            "favourite_words": strings(["red", "round"], []),
-            "gender": strings(["F"], [""]),
-        }
-    )
-    features = {
-        "user_id": Feature(kind="id"),
-        "age": Feature(kind="number"),
-        "gender": Feature(kind="category"),
-        "favourite_words": Feature(kind="categories"),
-    }
-    assert user_texts(users, features) == ["favourite words red round gender F age 31", ""]
-
-
 def test_no_rows_have_no_texts() -> None:
-    nobody = example_io.record_batch({"user_id": strings()})
-    assert user_texts(nobody, {"user_id": Feature(kind="id")}) == []
+    nothing = example_io.record_batch({"item_id": strings()})
+    assert item_texts(nothing, {"item_id": Feature(kind="id")}) == []
 
 
-def test_a_vocabulary_holds_the_words_and_the_names_of_events() -> None:
-    vocabulary = learn_wordpiece(["green tea"] * 3 + ["茶"], ["view", "purchase"], 200, "")
+def test_a_vocabulary_holds_the_words_of_all_texts() -> None:
+    vocabulary = learn_wordpiece(["green tea"] * 3 + ["茶"], 200, "")
     assert tuple(vocabulary[: len(SPECIAL_TOKENS)]) == tuple(SPECIAL_TOKENS)
-    assert {"green", "tea", "茶", "view", "purchase"} <= set(vocabulary) and len(vocabulary) <= 200
-    assert learn_wordpiece(["green tea"] * 3 + ["茶"], ["view", "purchase"], 200, "") == vocabulary
+    assert {"green", "tea", "茶"} <= set(vocabulary) and len(vocabulary) <= 200
+    assert learn_wordpiece(["green tea"] * 3 + ["茶"], 200, "") == vocabulary
 
 
 def test_a_presets_vocabulary_takes_the_place_of_one_of_our_own(tmp_path: pathlib.Path) -> None:
     words = [*SPECIAL_TOKENS, "from", "elsewhere"]
     bert.save_bert(bert.new_bert(len(words), layers=1, width=8, length=8, dropout=0), words, tmp_path / "preset")
-    assert learn_wordpiece(["green tea"], ["view"], 200, str(tmp_path / "preset")) == words
+    assert learn_wordpiece(["green tea"], 200, str(tmp_path / "preset")) == words
     with pytest.raises(bert.PresetError, match="nowhere"):
-        learn_wordpiece(["green tea"], ["view"], 200, str(tmp_path / "nowhere"))
+        learn_wordpiece(["green tea"], 200, str(tmp_path / "nowhere"))

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from homefeed.models.behaviour_text import item_text, user_text
+from homefeed.models.behaviour_text import item_text
 
 
 def test_item_text_writes_title_first_and_description_last() -> None:
@@ -19,13 +19,13 @@ def test_nothing_known(row: dict[str, object]) -> None:
     assert item_text(row) == ""
 
 
-def test_user_text_names_its_features() -> None:
-    row = {"age": 24.0, "gender": "M", "occupation": "", "likes": ["a", "b"]}
-    assert user_text(row) == "age 24 gender M likes a b"
+def test_what_the_template_does_not_name_is_written_with_its_name() -> None:
+    row = {"title": "T", "min_age": 24.0, "studio": "M", "country": "", "moods": ["a", "b"]}
+    assert item_text(row) == "T min age 24 studio M moods a b"
 
 
 def test_own_template() -> None:
-    assert user_text({"age": 24, "gender": "女"}, ("年龄 {age} 性别 {gender}",)) == "年龄 24 性别 女"
+    assert item_text({"year": 1995, "title": "女"}, ("年 {year} 片名 {title}",)) == "年 1995 片名 女"
 
 
 def test_a_brace_in_a_value_is_no_template() -> None:

@@ -7,12 +7,12 @@ import scipy.special
 import tensorflow as tf
 
 from homefeed.models.ranking.examples.labelled_points import make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
 from homefeed.models.ranking.export import RankingModule, rank_specs
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends
 from homefeed.models.ranking.training.blend import Blend, Calibration
 from homefeed.models.ranking.training.trained import Trained
+from homefeed.models.shared.prediction_points import PredictionPoints
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -26,8 +26,7 @@ RETRIEVAL = np.float32([1.0, -2.0, 3.0, 9.0, LOWEST])  # Padding, and an item th
 @pytest.fixture(scope="module")
 def ranker() -> Ranker:
     made = make_ranker(CATALOGUE, TRAIN, TINY)
-    made.read_items()
-    for variable in (*made.trainable_variables, *made.text_affinity.kernels):
+    for variable in made.trainable_variables:
         variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
     return made
 
@@ -126,8 +125,7 @@ def test_what_was_before_the_newest_events_is_not_read(ranker: Ranker) -> None:
 
 
 def test_tokens_of_another_vocabulary_are_unknown_words(ranker: Ranker) -> None:
-    module = RankingModule(Trained(ranker, Blend(), Calibration(), ()), CATALOGUE, TRAIN)
-    found = module._known(tf.constant([[-1, 0, 9, 10, 999]])).numpy().tolist()
+    found = ranker.text.with_ids_in_range(tf.constant([[-1, 0, 9, 10, 999]])).numpy().tolist()
     assert found == [[1, 0, 9, 1, 1]]  # Ten tokens; [UNK] is 1.
 
 

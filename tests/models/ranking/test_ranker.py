@@ -8,43 +8,19 @@ import tensorflow as tf
 
 from homefeed.models.ranking import ranker as rankers
 from homefeed.models.ranking.export import RankingModule, rank_specs
-from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.layers.event_features import event_features, user_statistics
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.blend import Blend, Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
-from tests.models.ranking.toy import CONFIG, make_ranker, make_request
+from homefeed.models.text import reading
+from tests.models.ranking.toy import make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
-
-
-@pytest.mark.parametrize("interaction", ["late", "cross"])
-def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
-    catalogue, train = toy_catalogue(), toy_sequences()
-    config = Hyperparameters(**{**vars(CONFIG), "interaction": interaction})
-    ranker = make_ranker(catalogue, train, config)
-    ranker.read_items()
-    request = make_request(train, 3)
-
-    def logits(with_text: bool) -> np.ndarray:
-        return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
-
-    np.testing.assert_array_equal(logits(True), logits(False))
-    assert not ranker.listens, "so that nothing is lost when BERT is left out"
-    gate, heads = ranker._words_gate, ranker._heads
-    heads.kernel.assign(np.ones(heads.kernel.shape))
-    gate.assign(np.ones(gate.shape))
-    assert ranker.listens
-    assert np.abs(logits(True) - logits(False)).max() > 1e-4
 
 
 def _text_ranker(train: Sequences) -> Ranker:
     """Its affinity of texts says something."""
-    ranker = make_ranker(toy_catalogue(), train)
-    ranker.read_items()
-    for kernel in ranker.text_affinity.kernels:
-        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    return ranker
+    return make_ranker(toy_catalogue(), train)
 
 
 def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:
@@ -119,8 +95,7 @@ def test_new_items_stand_on_a_par_with_the_others_and_in_the_rankers_order() -> 
 def loud() -> Ranker:
     """Every part of it says something."""
     ranker = make_ranker(toy_catalogue(), toy_sequences())
-    ranker.read_items()
-    for variable in (*ranker.trainable_variables, *ranker.text_affinity.kernels):
+    for variable in ranker.trainable_variables:
         variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
     return ranker
 
@@ -130,8 +105,8 @@ def _dense(layer: Any, x: Any) -> Any:
     return y + np.array(layer.bias) if layer.use_bias else y
 
 
-def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, Any, list[Any]]:
-    """Candidates, what they see in the events, what BERT says, and the rest, by the layers that make them."""
+def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, list[Any]]:
+    """Candidates, what they see in the events, and the rest, by the layers that make them."""
     items = np.asarray(ranker.items(tf.range(8)))
     candidates = items[request["candidates"].numpy()]
     rows = request["recent_items"].numpy()[:, :3]
@@ -146,14 +121,10 @@ def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, Any
     recency = np.tile(np.array(ranker._recency)[None, :3], [len(rows), 1])
     tensors = [tf.constant(x, tf.float32) for x in (candidates, memory, recency)]
     events = np.asarray(ranker._look_at_events((tensors[0], tensors[1], tf.constant(rows > 0), tensors[2])))
-    reading, present = ranker._reader.read(ranker.text(request))
-    words = np.array(ranker._words_gate) * np.asarray(
-        ranker._look_at_words((tensors[0], tf.convert_to_tensor(reading), present, None))
-    )
     user = np.asarray(ranker._users({"gender": request["user_gender"], "age": request["user_age"]}))
     of_user = candidates * user[:, None]
     statistics = np.repeat(np.asarray(user_statistics(request))[:, None], candidates.shape[1], axis=1)
-    return candidates, events, words, [of_user, statistics]
+    return candidates, events, [of_user, statistics]
 
 
 def _event_types(ranker: Ranker, types: Any) -> Any:
@@ -163,10 +134,10 @@ def _event_types(ranker: Ranker, types: Any) -> Any:
 
 def test_outputs_in_numpy(loud: Ranker) -> None:
     request = make_request(toy_sequences(), 6) | {"candidates": tf.constant([[1, 2, 7]] * 6)}
-    candidates, events, words, rest = _parts(loud, request)
+    candidates, events, rest = _parts(loud, request)
     mean, deviation = loud._estimate(request)
     rating, deviation = np.asarray(mean), np.asarray(deviation)
-    parts = [candidates, events, candidates * events, words, candidates * words, *rest]
+    parts = [candidates, events, candidates * events, *rest]
     joined = np.concatenate([*parts, rating[..., None], deviation[..., None]], axis=-1)
     crossed = joined + joined * _dense(loud._cross, _dense(loud._narrow, joined))
     hidden = _dense(loud._hidden, crossed)
@@ -197,25 +168,17 @@ def test_ratings_are_estimated_in_deviations_from_the_mean(loud: Ranker) -> None
     np.testing.assert_allclose(found[1], deviation / np.nanstd(values), rtol=1e-4)
 
 
-def test_without_text_bert_is_not_heard(loud: Ranker) -> None:
-    request = make_request(toy_sequences(), 3)
-    plain = np.asarray(loud(request, with_text=False)["positive_logits"])
-    gate = np.array(loud._words_gate)
-    loud._words_gate.assign(np.zeros_like(gate))
-    np.testing.assert_allclose(loud(request)["positive_logits"], plain, rtol=1e-4, atol=1e-5)
-    loud._words_gate.assign(gate)
-    assert np.abs(np.asarray(loud(request)["positive_logits"]) - plain).max() > 1e-3
-
-
-def test_a_query_is_the_mean_of_its_words_scaled_to_the_width() -> None:
+def test_a_query_is_read_by_bert_like_an_item() -> None:
+    """The candidate's reading and the query's, each through its projection, by the parts that make them."""
     ranker = _text_ranker(_with_queries())
     request = {"recent_items": tf.zeros([1, 1], tf.int32), "query_token_ids": tf.constant([[5, 7, 0]])}
-    texts = ranker.items.texts(tf.constant([[1, 2]]))
-    words = np.array(ranker.bert.token_embedding.embeddings)[[5, 7]].mean(axis=0)
-    words *= np.sqrt(8) / np.linalg.norm(words)
-    kernels = dict(zip([*ranker.text_affinity.contexts, "candidates"], ranker.text_affinity.kernels, strict=True))
-    expected = np.asarray(texts)[0] @ np.array(kernels["candidates"]) @ (words @ np.array(kernels["query"]))
+    texts, text = ranker.items.texts(tf.constant([[1, 2]])), ranker.text
+    read = text.scale(reading.Reader(text.berts[0])(np.array([[2, 5, 7, 3]], np.int32)))[0]  # [CLS] query [SEP].
+    kernels = {weight.name: np.array(weight) for weight in text.heads.weights}
+    expected = np.asarray(texts)[0] @ kernels["candidates_kernel"] @ (read @ kernels["query_kernel"])
     np.testing.assert_allclose(ranker.affinity(request, texts)[0], expected, rtol=1e-3)
+    nobody = ranker.affinity(request | {"query_token_ids": tf.zeros([1, 3], tf.int32)}, texts)
+    assert not np.asarray(nobody).any()
 
 
 def test_a_frozen_ranker_says_the_same(loud: Ranker) -> None:

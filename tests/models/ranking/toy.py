@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 
-from homefeed.models.behaviour_text.user_sequence import UserSequence, text_tables
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.ranking.examples.labelled_points import make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import every_target
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.text import bert
 from homefeed.models.sequences import Sequences
-from tests.components.ranking_toys import VOCABULARY
+from homefeed.models.shared.prediction_points import every_target
+from tests.components.ranking_toys import text_model
 
-CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, max_events=3, num_tokens=16, num_factors=2)
+CONFIG = Hyperparameters(num_targets=2, num_negatives=0, width=4, max_events=3, num_factors=2)
 
 
-def make_ranker(
-    catalogue: Catalogue, train: Sequences, config: Hyperparameters = CONFIG, vocabulary: Sequence[str] = VOCABULARY
-) -> Ranker:
+def make_ranker(catalogue: Catalogue, train: Sequences, config: Hyperparameters = CONFIG) -> Ranker:
     """Its weights exist."""
-    text = UserSequence(text_tables(list(vocabulary), catalogue, train), config.num_tokens)
-    backbone = bert.new_bert(len(vocabulary), layers=1, width=8, length=32, dropout=0.0)
-    ranker = Ranker(backbone, text, catalogue, train, config)
+    ranker = Ranker(text_model(catalogue), catalogue, train, config)
     ranker(make_request(train, 2))
     return ranker
 

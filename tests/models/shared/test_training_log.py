@@ -32,7 +32,7 @@ def test_nothing_was_trained(tmp_path: pathlib.Path) -> None:
 def test_an_epoch_of_ranking_is_better_the_lower_its_loss(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         for loss in (3.0, 1.25, 2.0, math.inf):
-            log.write(RankingEpoch(True, 9.0, loss, 1.0, 1.0, 1.0))
+            log.write(RankingEpoch(9.0, loss, 1.0, 1.0, 1.0))
     assert log.summary() == "4 epochs, loss 1.2500 on eval"
     assert [row["eval_loss"] for row in log.curve()] == [3.0, 1.25, 2.0, None]
 

@@ -4,9 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from homefeed.models.ranking.examples import prediction_points
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, hold_out, make_batch, unlisted
 from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.shared import prediction_points
 from tests.toy_data import toy_sequences
 
 CONFIG = Hyperparameters(num_targets=1, num_listed=1, num_negatives=7)

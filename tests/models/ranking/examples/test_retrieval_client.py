@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.ranking.examples import retrieval_client
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints, every_target
 from homefeed.models.ranking.examples.retrieval_client import RetrievalClient
+from homefeed.models.shared.prediction_points import PredictionPoints, every_target
 from tests.toy_data import toy_catalogue, toy_sequences
 
 CATALOGUE = toy_catalogue()

@@ -58,15 +58,6 @@ def test_one_kind_of_answer_calibrates_nothing() -> None:
     assert blend.fit_calibration(np.arange(3.0), np.ones(3)) == blend.Calibration()
 
 
-def test_a_temperature_has_no_offset() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 20_000)
-    positive = (rng.random(20_000) < scipy.special.expit(0.5 * logits)).astype(float)
-    fitted = blend.fit_calibration(logits, positive, "temperature")
-    assert fitted.offset == 0 and fitted.slope == pytest.approx(0.5, abs=0.05)
-    assert blend.fit_calibration(logits, positive, "none") == blend.Calibration()
-
-
 def test_the_most_likely_weights_are_where_the_gradient_is_nothing() -> None:
     """Expectation under the softmax equals what was chosen, up to the pull of 1e-4 towards the start."""
     rng = np.random.default_rng(3)

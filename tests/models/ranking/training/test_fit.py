@@ -4,16 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
 from homefeed.models.ranking.training import fit as training
-from homefeed.models.ranking.training import text_affinity
 from homefeed.models.ranking.training.trainer import Epoch
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.prediction_points import PredictionPoints
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
 TINY = dataclasses.replace(
-    CONFIG, num_targets=2, num_negatives=3, num_retrieved=4, points_per_user=2, batch_size=4, epochs_without_text=1
+    CONFIG, num_targets=2, num_negatives=3, num_retrieved=4, points_per_user=2, batch_size=4, epochs=2
 )
 TRAIN, EVAL = toy_sequences(), toy_sequences(num_history=2)
 
@@ -60,27 +59,15 @@ def test_eval_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert held_out.points.cut.tolist() == EVAL.targets[[0, middle, -1]].tolist()
 
 
-def test_a_phase_without_text_then_one_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_affinity, "_MAX_PASSES", 2)
+def test_training_is_logged_and_what_is_exported_reads_as_the_text_model() -> None:
     ranker, logged, started = make_ranker(toy_catalogue(), TRAIN, TINY), [], []
-    before = np.array(ranker._words_gate)
+    before = ranker.text.heads.get_weights()
     trained = training.fit(
-        ranker, toy_catalogue(), TRAIN, EVAL, Retrieve(), TINY, logged.append, start=lambda r: started.append(r)
+        ranker, TRAIN, EVAL, Retrieve(), TINY, logged.append, start=lambda made: started.append(made)
     )
-    assert [epoch.with_text for epoch in logged] == [False, True] and tuple(logged) == trained.epochs
+    assert len(logged) == 2 and tuple(logged) == trained.epochs
     assert all(isinstance(epoch, Epoch) and np.isfinite(epoch.train_loss) for epoch in logged)
-    assert started == [ranker] and before.tolist() == [0] * 4
-    assert trained.text_losses and trained.text_losses[0] >= min(trained.text_losses)
-    readings = ranker._reader.catalogue()
-    speaks = toy_catalogue().token_ids.any(axis=1)
-    expected = (readings - readings[speaks].mean(0)) / (readings[speaks].std(0) + 1e-3)
-    texts = np.array(ranker.items._text_vectors)
-    np.testing.assert_allclose(texts[speaks], expected[speaks], rtol=1e-2, atol=1e-3)  # By the BERT that is exported.
-
-
-def test_without_a_list_no_affinity_is_learnt() -> None:
-    config = dataclasses.replace(TINY, list_weight=0.0, epochs_with_text=0)
-    ranker = make_ranker(toy_catalogue(), TRAIN, config)
-    trained = training.fit(ranker, toy_catalogue(), TRAIN, EVAL, Retrieve(), config)
-    assert trained.text_losses == () and len(trained.epochs) == 1
-    assert not any(np.array(kernel).any() for kernel in ranker.text_affinity.kernels[:-1])
+    assert started == [ranker]
+    np.testing.assert_array_equal(ranker.items.texts(np.arange(8)), ranker.text.items[:8])
+    for weight, value in zip(ranker.text.heads.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, value)

@@ -35,21 +35,6 @@ def test_squared_error_ignores_what_has_no_weight() -> None:
     assert float(losses.squared_error(tf.constant([1.0]), tf.constant([np.nan]), tf.constant([0.0]))) == 0
 
 
-def test_distillation_is_least_where_student_and_teacher_agree() -> None:
-    teacher = tf.constant([[1.0, 0.0, 7.0]])
-    present = tf.constant([[True, True, False]])
-    shares = np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()
-    agreed = float(losses.distillation(teacher + 3, teacher, present))
-    assert agreed == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-6)
-    assert float(losses.distillation(tf.constant([[0.0, 1.0, 7.0]]), teacher, present)) > agreed
-
-
-def test_both_classes_weigh_the_same() -> None:
-    positive = tf.constant([1.0, 0.0, 0.0, 0.0])
-    weights = losses.class_weights(positive, 0.25).numpy()
-    assert weights[0] == pytest.approx(weights[1:].sum()) and weights.mean() == pytest.approx(1)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_listwise_softmax_in_numpy(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -65,19 +50,6 @@ def test_listwise_softmax_in_numpy(seed: int) -> None:
     assert float(found) == pytest.approx(np.average(losses_, weights=weights), rel=1e-5)
 
 
-def test_distillation_in_numpy_and_its_teacher_learns_nothing() -> None:
-    logits, teacher = tf.Variable([[0.5, -1.0, 2.0]]), tf.Variable([[1.0, 3.0, 9.0]])
-    present = tf.constant([[True, True, False]])
-    with tf.GradientTape() as tape:
-        loss = losses.distillation(logits, teacher, present)
-    shares = np.exp([1.0, 3.0]) / np.exp([1.0, 3.0]).sum()
-    own = np.array([0.5, -1.0]) - np.log(np.exp([0.5, -1.0]).sum())
-    assert float(loss) == pytest.approx(-(shares * own).sum(), rel=1e-5)
-    of_student, of_teacher = tape.gradient(loss, [logits, teacher])
-    assert of_teacher is None and of_student.numpy()[0, 2] == 0
-    np.testing.assert_allclose(of_student.numpy()[0, :2], np.exp(own) - shares, atol=1e-6)
-
-
 def test_huge_logits_give_numbers() -> None:
     logits = tf.constant([[1e4, -1e4]])
     relevance, irrelevant = tf.constant([[0.0, 1.0]]), tf.constant([[True, False]])
@@ -90,9 +62,3 @@ def test_huge_logits_give_numbers() -> None:
 def test_squared_error_is_a_weighted_mean() -> None:
     found = losses.squared_error(tf.constant([1.0, 2.0]), tf.constant([4.0, 1.0]), tf.constant([1.0, 3.0]))
     assert float(found) == pytest.approx((9 * 1 + 1 * 3) / 4)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_class_weights_are_one_on_average(share: float) -> None:
-    liked, not_liked = losses.class_weights(tf.constant([1.0, 0.0]), share).numpy()
-    assert share * liked == pytest.approx((1 - share) * not_liked) == pytest.approx(0.5)

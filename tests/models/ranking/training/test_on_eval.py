@@ -4,15 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
-import tensorflow as tf
 
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors, unlisted
-from homefeed.models.ranking.examples.prediction_points import every_target, first_targets
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends
 from homefeed.models.ranking.training import on_eval
 from homefeed.models.ranking.training.blend import Blend, Calibration
 from homefeed.models.ranking.training.trained import Trained
+from homefeed.models.shared.prediction_points import every_target, first_targets
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -23,8 +22,7 @@ TINY = dataclasses.replace(CONFIG, num_retrieved=4, dropout=0.0, calibration="pl
 @pytest.fixture(scope="module")
 def ranker() -> Ranker:
     made = make_ranker(toy_catalogue(), toy_sequences(), TINY)
-    made.read_items()
-    for variable in (*made.trainable_variables, *made.text_affinity.kernels):
+    for variable in made.trainable_variables:
         variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
     return made
 
@@ -84,11 +82,3 @@ def test_predictions_in_numpy(ranker: Ranker) -> None:
     plain = ranker.scale.mean + ranker.scale.deviation * np.asarray(outputs["ratings"])[known]
     np.testing.assert_allclose(rating, np.clip(plain, 1, 5), rtol=1e-3, atol=1e-4)
     assert ((rating >= 1) & (rating <= 5)).all()
-
-
-def test_text_is_read_where_anything_listens(ranker: Ranker) -> None:
-    assert Trained(ranker, Blend(), Calibration(), ()).with_text
-    gate = np.array(ranker._words_gate)
-    ranker._words_gate.assign(tf.zeros_like(gate))
-    assert not Trained(ranker, Blend(), Calibration(), ()).with_text
-    ranker._words_gate.assign(gate)

@@ -7,10 +7,10 @@ import scipy.special
 import tensorflow as tf
 
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors
-from homefeed.models.ranking.examples.prediction_points import every_target
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import trainer as trainers
 from homefeed.models.ranking.training.trainer import Trainer
+from homefeed.models.shared.prediction_points import every_target
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -39,7 +39,6 @@ def _points(sequences: Any = TRAIN, num: int = 10) -> LabelledPoints:
 @pytest.fixture(scope="module")
 def ranker() -> Ranker:
     made = make_ranker(toy_catalogue(), TRAIN, TINY)
-    made.read_items()
     for variable in made.trainable_variables:
         variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
     return made
@@ -67,8 +66,8 @@ def _expected(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray], judg
 
 
 def _losses(ranker: Ranker, batch: Any, share: float, **changes: Any) -> list[float]:
-    trainer = Trainer(ranker, dataclasses.replace(TINY, **changes), share, None)
-    return [float(loss) for loss in trainer._losses(tensors(batch), True, False)]
+    trainer = Trainer(ranker, dataclasses.replace(TINY, **changes), share)
+    return [float(loss) for loss in trainer._losses(tensors(batch), False)]
 
 
 def test_the_loss_is_the_weighted_sum_of_three(ranker: Ranker, batch: Any) -> None:
@@ -85,102 +84,23 @@ def test_where_nobody_disliked_anything_what_was_not_chosen_stands_for_it(ranker
     assert _losses(ranker, liked, 1.0)[2] == pytest.approx(_expected(outputs, liked, judged)[1], rel=1e-4)
 
 
-def test_balanced_classes_weigh_the_same(ranker: Ranker, batch: Any) -> None:
-    outputs = {name: np.asarray(value) for name, value in ranker(tensors(batch)).items()}
-    judged = batch["is_event"] * np.where(batch["positive"] > 0, 0.5 / 0.2, 0.5 / 0.8)
-    found = _losses(ranker, batch, 0.2, balance_classes=True)
-    assert found[2] == pytest.approx(_expected(outputs, batch, judged)[1], rel=1e-4)
-    assert np.isfinite(_losses(ranker, batch, 0.0, balance_classes=True)).all()
-
-
-def test_a_teacher_adds_its_cross_entropy_while_text_trains(ranker: Ranker, batch: Any) -> None:
-    class Teacher:
-        """Says that the last candidate is best."""
-
-        def __call__(self, batch: Any, with_text: bool) -> dict[str, tf.Tensor]:
-            assert with_text
-            return {"list_logits": tf.cast(tf.range(5), tf.float32)[None] * tf.ones_like(batch["relevance"])}
-
-    trainer = Trainer(ranker, dataclasses.replace(TINY, distil_weight=2.0), 0.4, Teacher())
-    plain, evaluated, taught = (
-        float(trainer._losses(tensors(batch), with_text, training)[0])
-        for with_text, training in ((False, True), (True, False), (True, True))
-    )
-    logits = np.asarray(ranker(tensors(batch), training=True)["list_logits"])
-    present = batch["candidates"] > 0
-    entropies = []
-    for row, mask in zip(logits, present, strict=True):
-        shares = scipy.special.softmax(np.arange(5.0)[mask])
-        entropies.append(-(shares * scipy.special.log_softmax(row[mask])).sum())
-    assert taught - evaluated == pytest.approx(2 * np.mean(entropies), rel=1e-3)
-    assert plain < taught
-
-
-def test_what_trains_and_how_fast(ranker: Ranker, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates: list[float] = []
-
-    class Optimizer:
-        """Remembers its rate."""
-
-        def __init__(self, rate: float, steps: int, decay: float, accumulated: int) -> None:
-            rates.append(rate)
-
-        def build(self, variables: list[Any]) -> None:
-            assert variables
-
-    monkeypatch.setattr(trainers.optimizers, "adamw", Optimizer)  # type: ignore[attr-defined]
-    config = dataclasses.replace(TINY, learning_rate=0.5, rate_with_text=0.1, bert_learning_rate=0.02)
-    trainer = Trainer(ranker, config, 0.4, None)
-    without = [[v.path for v in variables] for variables, _ in trainer._groups(False, 10)]
-    with_text = [[v.path for v in variables] for variables, _ in trainer._groups(True, 10)]
-    assert rates == [0.5, 0.5, pytest.approx(0.05), 0.02]
-    bert = {v.path for v in ranker.bert.variables}
-    listeners = {v.path for v in ranker.text_variables}
-    assert len(without) == 1 and not set(without[0]) & (bert | listeners)
-    assert set(with_text[0]) == listeners and with_text[1] == without[0] and set(with_text[2]) <= bert
-    everything = {v.path for v in ranker.trainable_variables}
-    assert {path for group in with_text for path in group} == everything
-    rates.clear()
-    Trainer(ranker, dataclasses.replace(config, epochs_without_text=0), 0.4, None)._groups(True, 10)
-    assert rates[1] == 0.5, "nothing has learnt yet that could be lost"
-
-
-def test_the_worst_step_is_taken_back(ranker: Ranker, batch: Any) -> None:
-    words = ranker.bert.token_embedding.embeddings
-    before = np.array(words)
-    trainer = Trainer(ranker, dataclasses.replace(TINY, adversarial=0.5), 0.4, None)
-    sources = [[ranker._heads.kernel.value]]
-    given = tensors(batch)
-    ((found,),) = trainer._after_worst_step(given, sources)
-    np.testing.assert_allclose(np.array(words), before, atol=1e-6)
-    # By hand: half a unit uphill.
-    with tf.GradientTape() as tape:
-        tape.watch(words.value)
-        loss = trainer._losses(given, True, True)[0]
-    uphill = tf.convert_to_tensor(tape.gradient(loss, words.value)).numpy()
-    words.assign(before + 0.5 * uphill / np.linalg.norm(uphill))
-    expected = trainer._gradients(given, sources, True)[1][0][0]
-    words.assign(before)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
-
-
 def test_evaluation_is_as_serving_and_keeps_its_order(ranker: Ranker) -> None:
     config = dataclasses.replace(TINY, num_negatives=1, num_targets=2)
     as_served = trainers.eval_config(config)
     assert (as_served.num_targets, as_served.num_listed, as_served.num_negatives) == (1, 1, 4)
     assert trainers.eval_config(dataclasses.replace(config, targets="any")).num_targets == 64
-    trainer, points = Trainer(ranker, config, 0.4, None), _points()
-    evaluate = tf.function(lambda batch: trainer._losses(batch, True, False))
+    trainer, points = Trainer(ranker, config, 0.4), _points()
+    evaluate = tf.function(lambda batch: trainer._losses(batch, False))
     found = trainer._evaluate(evaluate, points)
     whole = make_batch(points, np.arange(len(points)), as_served, np.random.default_rng(0))
-    expected = [float(loss) for loss in trainer._losses(tensors(whole), True, False)]
+    expected = [float(loss) for loss in trainer._losses(tensors(whole), False)]
     assert list(found) == pytest.approx(expected, rel=1e-3)
     assert trainer._evaluate(evaluate, _points(num=0))[0] == float("inf")
 
 
 def test_batches_of_one_size_hold_every_point(ranker: Ranker) -> None:
     points = _points(num=10)
-    trainer = Trainer(ranker, TINY, 0.4, None)
+    trainer = Trainer(ranker, TINY, 0.4)
     batches = list(trainer._batches(points, TINY, np.random.default_rng(0)))
     assert [len(b["candidates"]) for b in batches] == [4, 4, 4]
     times = np.concatenate([b["timestamp"] for b in batches])
@@ -198,11 +118,12 @@ def _run(ranker: Ranker, evals: list[float], patience: int, monkeypatch: pytest.
         heads.append(np.array(ranker._heads.kernel))
         return (next(losses), 0.0, 0.0, 0.0)
 
-    trainer = Trainer(ranker, dataclasses.replace(TINY, patience=patience, learning_rate=0.1), 0.4, None)
+    config = dataclasses.replace(TINY, patience=patience, learning_rate=0.1, epochs=len(evals) - 1)
+    trainer = Trainer(ranker, config, 0.4)
     monkeypatch.setattr(trainer, "_evaluate", evaluate)
     logged: list[Any] = []
     points = _points(num=4)
-    epochs = trainer.run(lambda: points, points, False, len(evals) - 1, np.random.default_rng(0), logged.append)
+    epochs = trainer.run(lambda: points, points, np.random.default_rng(0), logged.append)
     assert epochs == logged
     return epochs, heads
 
@@ -220,5 +141,6 @@ def test_training_that_makes_it_worse_changes_nothing(ranker: Ranker, monkeypatc
 
 
 def test_no_epochs_no_training(ranker: Ranker) -> None:
-    trainer = Trainer(ranker, TINY, 0.4, None)
-    assert trainer.run(lambda: _points(), _points(), True, 0, np.random.default_rng(0), print) == []
+    trainer, before = Trainer(ranker, dataclasses.replace(TINY, epochs=0), 0.4), np.array(ranker._heads.kernel)
+    assert trainer.run(_points, _points(), np.random.default_rng(0), print) == []
+    np.testing.assert_array_equal(np.array(ranker._heads.kernel), before)

@@ -1,4 +1,4 @@
-"""The optimiser of pre-training and fine-tuning."""
+"""The optimiser of the ranker and of the text model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 import keras
 
 
-def adamw(
-    learning_rate: float, steps: int, weight_decay: float = 0.01, warmup_fraction: float = 0.1, accumulated: int = 1
-) -> Any:
+def adamw(learning_rate: float, steps: int, weight_decay: float = 0.01, warmup_fraction: float = 0.1) -> Any:
     """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay to zero, gradients clipped to norm 1.
 
     Args:
@@ -17,18 +15,11 @@ def adamw(
         steps: length of the training.
         weight_decay: decoupled; biases, normalisation and embedding tables are left alone.
         warmup_fraction: share of the steps in which the rate rises.
-        accumulated: steps whose gradients are averaged before weights change.
     """
-    # Keras asks the schedule by steps, those that only accumulate among them.
     warmup_steps = max(1, int(steps * warmup_fraction))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup_steps), warmup_target=learning_rate, warmup_steps=warmup_steps
     )
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=weight_decay,
-        global_clipnorm=1.0,
-        gradient_accumulation_steps=accumulated if accumulated > 1 else None,
-    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embedding"])
     return optimizer

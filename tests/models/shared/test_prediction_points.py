@@ -2,10 +2,10 @@ import dataclasses
 
 import numpy as np
 
-from homefeed.models.ranking.examples import prediction_points
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, hold_out, make_batch
-from homefeed.models.ranking.examples.prediction_points import PredictionPoints
 from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.shared import prediction_points
+from homefeed.models.shared.prediction_points import PredictionPoints
 from tests.toy_data import toy_sequences
 
 

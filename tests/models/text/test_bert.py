@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
-from homefeed.models.ranking.text import bert
+from homefeed.models.text import bert
 
 VOCABULARY = [*SPECIAL_TOKENS, "a"]
 
@@ -42,22 +42,3 @@ def test_no_vocabulary_and_a_wrong_one(tmp_path: pathlib.Path) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\nword\n")
     with pytest.raises(bert.PresetError, match=r"lacks \[UNK\], \[CLS\]"):
         bert.preset_vocabulary(str(tmp_path))
-
-
-@pytest.mark.parametrize(("fine_tune", "trained"), [("full", 39), ("head", 0), ("last_n", 16), ("lora", 12)])
-def test_what_trains(fine_tune: str, trained: int) -> None:
-    backbone = _tiny()
-    bert.choose_trainable(backbone, fine_tune, last_n=1, lora_rank=2)
-    assert len(backbone.trainable_variables) == trained  # type: ignore[attr-defined]
-
-
-def test_merged_lora_gives_the_same() -> None:
-    backbone = _tiny()
-    bert.choose_trainable(backbone, "lora", last_n=1, lora_rank=2)
-    for variable in backbone.trainable_variables:  # type: ignore[attr-defined]
-        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
-    before = _output(backbone)
-    bert.merge_lora(backbone)
-    np.testing.assert_allclose(_output(backbone), before, atol=1e-5)
-    for variable in backbone.trainable_variables:  # type: ignore[attr-defined]
-        assert "lora_kernel_b" not in variable.path or not np.array(variable).any()

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from homefeed.models.ranking.training import optimizers
+from homefeed.models.shared import optimizers
 
 
 def _moves(num_steps: int, gradient: float = 1.0, **options: float) -> list[float]:
@@ -25,20 +25,6 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:
     np.testing.assert_allclose(_moves(40), expected, atol=1e-5)
     half = [0.1 * step / 5 for step in range(5)] + [0.05 * (1 + np.cos(np.pi * step / 5)) for step in range(5)]
     np.testing.assert_allclose(_moves(10, warmup_fraction=0.5), half, atol=1e-5)
-
-
-def test_gradients_are_averaged_over_accumulated_steps() -> None:
-    kernel = keras.Variable(np.float32([0.0]), name="kernel")
-    optimizer = optimizers.adamw(0.1, 12, weight_decay=0.0, warmup_fraction=0.0, accumulated=3)
-    optimizer.build([kernel])
-    moved = []
-    for step in range(12):
-        before = float(kernel[0])
-        optimizer.apply([tf.constant([[0.2, 0.3, 1.0][step % 3]])], [kernel])
-        moved.append(before - float(kernel[0]))
-    # The weights change at every third step, by the rate of that step: of 12, one warms up and 11 fall.
-    rates = {step: 0.05 * (1 + np.cos(np.pi * (step - 1) / 11)) for step in (2, 5, 8, 11)}
-    np.testing.assert_allclose(moved, [rates.get(step, 0.0) for step in range(12)], atol=1e-5)
 
 
 def test_biases_norms_and_embeddings_are_not_decayed() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import keras_nlp
-import numpy as np
 
 from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.errors import ModelError
@@ -98,43 +97,6 @@ def check_fit(backbone: Any, vocabulary: Sequence[str], preset: str) -> None:
             f"BERT preset {preset} has {backbone.vocabulary_size} tokens, the data's vocabulary "
             f"{len(vocabulary)}. Transform must use the preset's own vocabulary: give both the same preset."
         )
-
-
-def choose_trainable(backbone: Any, fine_tune: str, last_n: int, lora_rank: int) -> None:
-    """Decides which weights of the backbone training may change.
-
-    Args:
-        backbone: a `BertBackbone`.
-        fine_tune: `full`; `last_n` layers; `head`, nothing of BERT; or `lora` (Hu et al., 2022, LoRA), low-rank
-            additions to the query and value projections of attention.
-        last_n: layers, counted from the top.
-        lora_rank: of the additions.
-    """
-    if fine_tune == "lora":
-        backbone.enable_lora(lora_rank)
-        return
-    layers = backbone.transformer_layers
-    unfrozen = {"full": None, "last_n": layers[len(layers) - last_n :], "head": []}[fine_tune]
-    if unfrozen is not None:
-        for layer in backbone.layers:
-            layer.trainable = any(layer is chosen for chosen in unfrozen)
-
-
-def num_parameters(backbone: Any) -> dict[str, int]:
-    """How many parameters BERT has and how many of them train, for the record; what LoRA adds trains."""
-    return {
-        "bert_parameters": sum(int(np.prod(weight.shape)) for weight in backbone.weights),
-        "bert_parameters_trained": sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights),
-    }
-
-
-def merge_lora(backbone: Any) -> None:
-    """Adds what LoRA learnt to the weights that it was learnt beside; the outputs stay the same."""
-    for layer in backbone._flatten_layers():
-        if getattr(layer, "lora_enabled", False):
-            merged = keras.ops.convert_to_numpy(layer.kernel)
-            layer._kernel.assign(merged)
-            layer.lora_kernel_b.assign(keras.ops.zeros_like(layer.lora_kernel_b))
 
 
 def _from_preset(kind: Any, preset: str) -> Any:

@@ -1,1 +1,0 @@
-"""BERT: backbones, and their readings of users and of items."""

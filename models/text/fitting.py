@@ -1,0 +1,171 @@
+"""Fits the text model: heads, then BERT with them, then heads anew; every choice by items hidden from training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.catalogue import Catalogue
+from homefeed.models.evaluation import metrics
+from homefeed.models.sequences import Sequences
+from homefeed.models.text import reading, texts, training
+from homefeed.models.text.heads import TextHeads
+from homefeed.models.text.settings import Settings
+from homefeed.models.text.tasks import Task, Tasks
+from homefeed.models.text.text_model import TextModel, ends_of
+from homefeed.models.text.texts import Texts, Tokens
+
+FROZEN, BAG_OF_WORDS, PRESET, FINE_TUNED, SHUFFLED = (
+    "random frozen",
+    "bag of words",
+    "preset frozen",
+    "fine-tuned",
+    "texts shuffled",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way to read texts, its heads fitted until they are best, on items hidden from training.
+
+    Attributes:
+        nats: of the picks of hidden items among hidden items.
+        warm_nats: of the eval split's picks of items that were learnt from.
+        ndcg: [num_judged] float64, NDCG@10 of each of them.
+        steps: after which its heads were best.
+        ridge: with which its popularity was best.
+    """
+
+    nats: float
+    warm_nats: float
+    ndcg: npt.NDArray[np.float64]
+    steps: int
+    ridge: float
+
+    @property
+    def worth(self) -> float:
+        """By which BERT's fine-tuning is kept or not: lists hold new items and others."""
+        return -(self.nats + self.warm_nats)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What was learnt.
+
+    Attributes:
+        model: its heads fitted on everything.
+        texts: readings by its BERTs.
+        arms: what each way to read was worth on hidden items.
+        kept: whether BERT's fine-tuning was kept.
+    """
+
+    model: TextModel
+    texts: Texts
+    arms: dict[str, Arm]
+    kept: bool
+
+
+class Fitter:
+    """Fits arms on one division of items."""
+
+    def __init__(self, tasks: Tasks, tokens: Tokens, settings: Settings):
+        self.tasks = tasks
+        self.tokens = tokens
+        self.settings = settings
+        self.arms: dict[str, Arm] = {}
+
+    def arm(self, name: str, read: Texts) -> TextHeads:
+        """Fits the heads of one way to read, judges and keeps them."""
+        fitted = training.fit_heads(read, self.tasks.fitted, self.tasks.judged, self.settings)
+        ndcg = ndcg_among(fitted.heads, read, self.tasks.judged)
+        warm = training.judge_warm(fitted.heads, read, self.tasks.warm)
+        self.arms[name] = Arm(fitted.nats, warm, ndcg, fitted.steps, fitted.ridge)
+        return fitted.heads
+
+    def on_everything(self, name: str, read: Texts) -> TextHeads:
+        """The heads of an arm once more, no item hidden."""
+        arm = self.arms[name]
+        heads = training.fit_heads(read, self.tasks.train, None, self.settings, stop_after=arm.steps).heads
+        training.fit_popularity(heads, read, self.tasks.train, arm.ridge)
+        return heads
+
+
+def fit(
+    catalogue: Catalogue,
+    train: Sequences,
+    evaluation: Sequences,
+    vocabulary: list[str],
+    bert: Any,
+    preset: Any | None,
+    settings: Settings,
+) -> Fit:
+    """Fine-tunes `bert` in place, or leaves it as it was where that is better for hidden items.
+
+    Args:
+        catalogue, train, evaluation: the data.
+        vocabulary: tokens by id.
+        bert: a compact one.
+        preset: a sentence encoder of the same vocabulary that is read, frozen, beside it; None: there is none.
+        settings: sizes, rates and lengths.
+    """
+    tasks = Tasks.of(catalogue, train, evaluation, settings)
+    if not len(tasks.fitted) or not len(tasks.judged):
+        return _unlearnt(catalogue, tasks, vocabulary, bert, preset, settings)
+    known = texts.shared_words(catalogue, tasks.queries, len(vocabulary))
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, bert.max_sequence_length, known))
+    fitter = Fitter(tasks, tokens, settings)
+    readers = [bert] if preset is None else [bert, preset]
+    ends = ends_of(readers, vocabulary, [known, None])
+    beside = None
+    if preset is not None:
+        beside = Tokens.of(catalogue, tasks.queries, ends[1]).read(reading.Reader(preset))
+    read = tokens.read(reading.Reader(bert))
+    heads, best = fitter.arm(FROZEN, read), FROZEN
+    start = bert.get_weights()
+    training.fine_tune(bert, heads, tokens, tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
+    tuned = tokens.read(reading.Reader(bert))
+    fitter.arm(FINE_TUNED, tuned)
+    kept = fitter.arms[FINE_TUNED].worth > fitter.arms[FROZEN].worth
+    if kept:
+        read, best = tuned, FINE_TUNED
+    else:
+        bert.set_weights(start)
+    if beside is not None:
+        fitter.arm(PRESET, beside)
+        read, best = read.beside(beside), f"{best} beside {PRESET}"
+        fitter.arm(best, read)
+    fitter.arm(BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)))
+    fitter.arm(SHUFFLED, read.shuffled(settings.seed))
+    heads = fitter.on_everything(best, read)
+    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, fitter.arms, kept)
+
+
+def _unlearnt(
+    catalogue: Catalogue, tasks: Tasks, vocabulary: list[str], bert: Any, preset: Any | None, settings: Settings
+) -> Fit:
+    """Where there is nothing to learn from, or to choose by, texts are read and say nothing."""
+    readers = [bert] if preset is None else [bert, preset]
+    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.queries, len(vocabulary)), None])
+    parts = [
+        Tokens.of(catalogue, tasks.queries, end).read(reading.Reader(reader))
+        for reader, end in zip(readers, ends, strict=True)
+    ]
+    read = parts[0] if len(parts) == 1 else parts[0].beside(parts[1])
+    heads = TextHeads(read.width, settings.head_size)
+    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, {}, False)
+
+
+def ndcg_among(heads: TextHeads, read: Texts, task: Task) -> npt.NDArray[np.float64]:
+    """[num_requests] NDCG@10 of picks among the task's items that are not in the history, as those of new items."""
+    found = training.scores(heads, read, task)
+    place = np.full(len(task.log_counts), -1)
+    place[task.rows] = np.arange(len(task.rows))
+    # `rank_targets` calls row 0 padding.
+    padded = np.concatenate([np.full((len(found), 1), -np.inf, np.float32), found], axis=1)
+    seen = [1 + place[history][place[history] >= 0] for history in task.requests.history]
+    ranks = metrics.rank_targets(padded, 1 + place[task.requests.target], seen)
+    return metrics.ndcg(ranks, 10)

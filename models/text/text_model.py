@@ -1,0 +1,105 @@
+"""What a trained text model is: BERT, what it made of each item, and the heads on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.text import bert as berts
+from homefeed.models.text import reading
+from homefeed.models.text.heads import TextHeads
+from homefeed.models.text.reading import Ends, Scale
+
+Floats = npt.NDArray[np.float32]
+
+ARRAYS, FACTS, BESIDE = "text_model.npz", "text_model.json", "beside"
+
+
+@dataclasses.dataclass(frozen=True)
+class TextModel:
+    """Reads texts, and says which suits whom.
+
+    Attributes:
+        berts: `BertBackbone`s whose readings stand side by side.
+        ends: what each of them reads of a text.
+        scale: of their joined readings.
+        heads: on standardised readings.
+        items: [num_rows, width] float32 standardised readings of the catalogue; 0 for an item without a text.
+    """
+
+    berts: tuple[Any, ...]
+    ends: tuple[Ends, ...]
+    scale: Scale
+    heads: TextHeads
+    items: Floats
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Tokens by id."""
+        return tuple(self.ends[0].vocabulary)
+
+    @property
+    def width(self) -> int:
+        """Size of a reading."""
+        return int(self.items.shape[1])
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What a SavedModel that reads has to hold."""
+        return [variable.value for part in (*self.berts, self.heads) for variable in part.variables]
+
+    def with_ids_in_range(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """A token of another vocabulary becomes an unknown one."""
+        known = (token_ids >= 0) & (token_ids < len(self.vocabulary))
+        return tf.where(known, token_ids, self.vocabulary.index(wordpiece.UNK))
+
+    def read(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for no text."""
+        parts = [reading.read(bert, ends(token_ids)) for bert, ends in zip(self.berts, self.ends, strict=True)]
+        standard = (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation
+        return standard * tf.cast(tf.reduce_any(token_ids > 0, axis=1), tf.float32)[:, None]
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes it; the folder is a KerasNLP preset of the first BERT, too."""
+        for bert, ends, target in zip(self.berts, self.ends, (folder, folder / BESIDE), strict=False):
+            berts.save_bert(bert, list(ends.vocabulary), target)
+        known = {f"known{place}": ends.known for place, ends in enumerate(self.ends) if ends.known is not None}
+        heads = {f"heads{place}": weight for place, weight in enumerate(self.heads.get_weights())}
+        np.savez(folder / ARRAYS, items=self.items, **vars(self.scale), **known, **heads)
+        facts = {"heads": {"width": self.heads.width, "size": self.heads.size}, "num_berts": len(self.berts)}
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: pathlib.Path) -> TextModel:
+        """The inverse of `save`."""
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        loaded = [berts.load_bert(str(place)) for place in (folder, folder / BESIDE)[: facts["num_berts"]]]
+        vocabulary = berts.preset_vocabulary(str(folder))
+        heads = TextHeads(**facts["heads"])
+        with np.load(folder / ARRAYS) as arrays:
+            heads.set_weights([arrays[f"heads{place}"] for place in range(len(heads.weights))])
+            known = [arrays[name] if name in arrays.files else None for name in ("known0", "known1")]
+            return cls(
+                tuple(loaded),
+                ends_of(loaded, vocabulary, known),
+                Scale(arrays["mean"], arrays["deviation"]),
+                heads,
+                arrays["items"],
+            )
+
+
+def ends_of(
+    backbones: Sequence[Any], vocabulary: Sequence[str], known: Sequence[npt.NDArray[np.bool_] | None]
+) -> tuple[Ends, ...]:
+    """What each BERT reads of a text."""
+    return tuple(
+        Ends(vocabulary, bert.max_sequence_length, words) for bert, words in zip(backbones, known, strict=False)
+    )

@@ -1,0 +1,151 @@
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from homefeed.models.text import bert as berts
+from homefeed.models.text import fitting, reading, training
+from homefeed.models.text.fitting import FINE_TUNED, FROZEN, SHUFFLED, Fit
+from homefeed.models.text.heads import TextHeads
+from homefeed.models.text.requests import Requests, of_events
+from homefeed.models.text.tasks import Task, Tasks
+from homefeed.models.text.text_model import TextModel
+from homefeed.models.text.texts import Texts, Tokens
+from tests.models.text.worlds import KINDS, NEW, NUM_ITEMS, SETTINGS, VOCABULARY, make_world
+
+
+def _fit() -> tuple[Fit, Tasks]:
+    berts.keras_seed(0)
+    catalogue, train = make_world()
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    fit = fitting.fit(catalogue, train, train, VOCABULARY, bert, None, SETTINGS)
+    return fit, Tasks.of(catalogue, train, train, SETTINGS)
+
+
+def _asked(tasks: Tasks, history: list[int], query: int = 0) -> Task:
+    """One request, told apart among the new items."""
+    row = int(np.flatnonzero(tasks.queries[:, 0] == query)[0])
+    request = Requests(np.array([history], np.int32), tasks.queries[row : row + 1], np.array([NEW[0]], np.int32))
+    return Task(request, np.array([row], np.int32), np.array(NEW), np.zeros(NUM_ITEMS + 1, np.float32))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Fit, Tasks]:
+    return _fit()
+
+
+def test_items_that_nobody_had_follow_as_their_texts_say(fitted: tuple[Fit, Tasks]) -> None:
+    fit, tasks = fitted
+    for last in (1, 2, 3):
+        scores = training.scores(fit.model.heads, fit.texts, _asked(tasks, [last, 0, 0, 0]))[0]
+        assert KINDS[NEW[int(scores.argmax())]] == (KINDS[last] + 1) % 3
+
+
+def test_a_query_finds_items_that_nobody_had(fitted: tuple[Fit, Tasks]) -> None:
+    fit, tasks = fitted
+    for kind in range(3):
+        scores = training.scores(fit.model.heads, fit.texts, _asked(tasks, [0, 0, 0, 0], query=5 + kind))[0]
+        assert KINDS[NEW[int(scores.argmax())]] == kind
+
+
+def test_texts_earn_what_they_are_worth_and_shuffled_nothing(fitted: tuple[Fit, Tasks]) -> None:
+    fit, tasks = fitted
+    num_hidden = len(tasks.judged.rows)
+    nothing = np.log(num_hidden)
+    assert num_hidden == 6  # A fifth of 30.
+    assert fit.arms[FROZEN].nats < nothing - 0.5, "one kind in three is possible: log(3) = 1.1 nats"
+    assert fit.arms[FINE_TUNED].nats < nothing - 0.5
+    assert fit.arms[SHUFFLED].nats > nothing - 0.3
+    assert fit.arms[FINE_TUNED].ndcg.mean() > fit.arms[SHUFFLED].ndcg.mean() + 0.1
+
+
+def test_the_same_seed_gives_the_same_model(fitted: tuple[Fit, Tasks]) -> None:
+    again, _ = _fit()
+    for ours, theirs in zip(fitted[0].model.heads.get_weights(), again.model.heads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_fine_tuning_changes_bert_through_candidates_texts_alone() -> None:
+    catalogue, train = make_world()
+    tasks = Tasks.of(catalogue, train, train, SETTINGS)
+    berts.keras_seed(0)
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(VOCABULARY, 16))
+    before = {weight.path: np.array(weight) for weight in bert.weights}
+    heads = training.fit_heads(tokens.read(reading.Reader(bert)), tasks.fitted, tasks.judged, SETTINGS).heads
+    training.fine_tune(bert, heads, tokens, tasks.fitted, 4, SETTINGS)
+    moved = {weight.path for weight in bert.weights if not np.array_equal(before[weight.path], np.array(weight))}
+    assert any("self_attention" in path for path in moved) and any("feedforward" in path for path in moved)
+    assert not any("pooled" in path for path in moved)
+
+
+def test_what_is_hidden_is_in_no_request_and_no_history() -> None:
+    catalogue, train = make_world()
+    tasks = Tasks.of(catalogue, train, train, SETTINGS)
+    hidden = tasks.judged.rows
+    assert len(hidden) and set(tasks.judged.requests.target) <= set(hidden)
+    for rows in (tasks.fitted.rows, tasks.fitted.requests.target, tasks.fitted.requests.history):
+        assert not np.isin(rows, hidden).any()
+    assert np.isin(tasks.train.requests.history, hidden).any()
+
+
+def test_popularity_of_texts_is_a_ridge_regression() -> None:
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(9, 2)).astype(np.float32)
+    counts = rng.normal(size=9).astype(np.float32)
+    rows = np.array([1, 2, 4, 5, 7])
+    nothing = Requests(np.zeros((0, 1), np.int32), np.zeros((0, 1), np.int32), np.zeros(0, np.int32))
+    task = Task(nothing, np.zeros(0, np.int32), rows, counts)
+    heads = TextHeads(2, 1)
+    texts = Texts(items, items[:1], reading.Scale.of(items))
+    training.fit_popularity(heads, texts, task, 3.0)
+    x, y = items[rows] - items[rows].mean(axis=0), counts[rows] - counts[rows].mean()
+    expected = np.linalg.solve(x.T @ x + 3 * np.eye(2), x.T @ y)
+    np.testing.assert_allclose(heads.popularity(items).numpy(), items @ expected, atol=1e-5)
+
+
+def test_a_repeated_item_counts_each_time() -> None:
+    request = Requests(np.array([[3, 3, 5]], np.int32), np.zeros((1, 1), np.int32), np.array([5], np.int32))
+    task = Task(request, np.zeros(1, np.int32), np.array([5]), np.zeros(6, np.float32))
+    batch = training.assemble(task, task.rows, np.zeros(6, np.int64))
+    assert batch["history_rows"].tolist() == [3, 5]
+    weights = np.exp(-np.arange(3) / 3.0)
+    np.testing.assert_allclose(
+        batch["lately"], [np.array([weights[0] + weights[1], weights[2]]) / weights.sum()], rtol=1e-5
+    )
+
+
+def test_requests_are_drawn_where_there_are_too_many() -> None:
+    _, train = make_world()
+    few = of_events(train, np.arange(1, 31), dataclasses.replace(SETTINGS, max_requests=50))
+    assert len(few) == 50
+
+
+def test_what_is_saved_reads_and_judges_the_same(fitted: tuple[Fit, Tasks], tmp_path: pathlib.Path) -> None:
+    model = fitted[0].model
+    model.save(tmp_path)
+    again = TextModel.load(tmp_path)
+    catalogue, _ = make_world()
+    np.testing.assert_allclose(again.read(tf.constant(catalogue.token_ids)), model.items, atol=1e-4)
+    np.testing.assert_array_equal(again.items, model.items)
+    for ours, theirs in zip(model.heads.get_weights(), again.heads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_sentence_encoder_is_read_beside_and_stays(tmp_path: pathlib.Path) -> None:
+    catalogue, train = make_world()
+    berts.keras_seed(0)
+    bert, preset = (
+        berts.new_bert(len(VOCABULARY), layers=1, width=width, length=16, dropout=0.0) for width in (16, 8)
+    )
+    before = preset.get_weights()
+    fit = fitting.fit(catalogue, train, train, VOCABULARY, bert, preset, SETTINGS)
+    assert fit.model.width == 16 + 8
+    assert fitting.PRESET in fit.arms
+    for weight, kept in zip(preset.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+    fit.model.save(tmp_path)
+    again = TextModel.load(tmp_path).read(tf.constant(catalogue.token_ids))
+    np.testing.assert_allclose(again, fit.model.items, atol=1e-4)
