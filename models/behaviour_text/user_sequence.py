@@ -19,10 +19,10 @@ from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.behaviour_text.templates import user_text
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS
 
 MAX_NUMBERS = 100  # How many different numbers of one feature are told apart in text.
 _FEATURE_TOKENS = 8  # The longest text of one feature's name, or of one value.
-_QUERY_TOKENS = 32  # The longest query that is read.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class UserSequence:
         sep = tf.fill([batch, 1], self._sep)
         pieces = [tf.fill([batch, 1], self._cls), *self._user(request, batch), sep]
         if "query_token_ids" in request:
-            query = request["query_token_ids"][:, :_QUERY_TOKENS]
+            query = request["query_token_ids"][:, :MAX_QUERY_TOKENS]
             pieces += [query, tf.where(tf.reduce_any(query > 0, 1, keepdims=True), sep, 0)]
         pieces.append(self._events(items, request))
         everything = tf.concat(pieces, axis=1)

@@ -15,7 +15,7 @@ from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.request_reader import RequestReader
-from homefeed.models.shared.request_specs import OF_EVENTS, RequestFeatures
+from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS, OF_EVENTS, RequestFeatures
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -66,6 +66,8 @@ class RankingModule(tf.Module):
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
         inputs |= {name: self._known(request[name]) for name in request if name.endswith("_token_ids")}
+        if "query_token_ids" in inputs:
+            inputs["query_token_ids"] = inputs["query_token_ids"][:, :MAX_QUERY_TOKENS]
         outputs = ranker(inputs, with_text=self._trained.with_text)
         present = candidates != ""
         retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
@@ -98,7 +100,10 @@ class RankingModule(tf.Module):
         places = tf.where(places < num_events[:, None], num_events[:, None] - 1 - places, places)
         names = {"item": "recent_items", "timestamp": "recent_timestamps"}
         names |= {name: f"{RECENT}{name.removeprefix(OF_EVENTS)}" for name in events if name.startswith(OF_EVENTS)}
-        return {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
+        recent = {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
+        if self._trained.ranker.has_ratings:
+            recent["recent_value"] = self._trained.ranker.scale.clipped(recent["recent_value"])
+        return recent
 
 
 def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
