@@ -9,23 +9,20 @@ ROOT is that of a finished `homefeed run`. The models are served from a copy by 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks import _load, results
+from benchmarks._server import Server, serving
 from homefeed.models.requests import Request
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.serving import process
 from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender, num_candidates_of
@@ -84,40 +81,6 @@ def prepare(root: pathlib.Path, folder: pathlib.Path) -> Setting:
         warm.write(name, path)
     inputs = {signature: asked.inputs_of(model) for signature, model in CALLS.items()}
     return Setting(models, local, requests, inputs, warmup)
-
-
-@dataclasses.dataclass
-class Server:
-    """A model server of ours as a process."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-    started: float
-
-    def cpu_seconds(self) -> float:
-        """CPU time that it took since its start."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def megabytes(self) -> float:
-        """Its resident memory."""
-        pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-@contextlib.contextmanager
-def serving(releases: Releases) -> Iterator[Server]:
-    """Runs `homefeed serve`'s server; its log goes beside the models."""
-    port = process.free_port()
-    command = process.server_command("homefeed", process.server_flags(releases.root, port))
-    with (pathlib.Path(releases.root) / "server.log").open("wb") as log:
-        started = time.perf_counter()
-        child = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield Server(child, f"127.0.0.1:{port}", started)
-    finally:
-        child.terminate()
-        child.wait(60)
 
 
 def publish(setting: Setting, releases: Releases) -> int:

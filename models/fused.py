@@ -13,6 +13,8 @@ import tensorflow as tf
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.string_table import StringTable
 
+# The longest list; each of its items has to be ranked.
+MAX_K = 1000
 _OF_CANDIDATES = ("candidates", "retrieval_scores", "candidate_token_ids")
 
 
@@ -56,19 +58,22 @@ class Fused(tf.Module):
         """Retrieves, ranks, and keeps the best.
 
         Args:
-            request: as `specs` says; `k` [batch] int32, of which the largest counts.
+            request: as `specs` says; `k` [batch] int32, of which the largest counts, up to `MAX_K`.
 
         Returns:
             `item_ids`, `titles`, `retrieval_scores` and each output of `rank`, all [batch, k], best first; and
             retrieval's `source` [batch].
         """
-        k = tf.maximum(tf.reduce_max(request["k"]), 0)
-        wide = tf.fill(tf.shape(request["k"]), tf.maximum(k, self.num_candidates))
+        k = tf.clip_by_value(request["k"], 0, MAX_K)
+        wide = tf.maximum(k, self.num_candidates)
         found = self._retrieve(**{name: request[name] for name in _inputs(self._retrieve)} | {"k": wide})
+        # Who asks for less ranks no more for the sake of others in the batch.
+        own = tf.sequence_mask(wide, tf.shape(found["item_ids"])[1])
+        found |= {name: tf.where(own, found[name], "") for name in ("item_ids", "titles")}
         of_candidates = found["item_ids"], found["scores"], self._texts(found["item_ids"])
         inputs = request | dict(zip(_OF_CANDIDATES, of_candidates, strict=True))
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
-        _, best = tf.math.top_k(ranked["scores"], tf.minimum(k, tf.shape(found["item_ids"])[1]))
+        _, best = tf.math.top_k(ranked["scores"], tf.minimum(tf.reduce_max(k), tf.shape(found["item_ids"])[1]))
         columns = {name: found[name] for name in ("item_ids", "titles")} | {"retrieval_scores": found["scores"]}
         page = {name: tf.gather(column, best, batch_dims=1) for name, column in (columns | ranked).items()}
         return page | {name: column for name, column in found.items() if name == "source"}

@@ -14,7 +14,7 @@ from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_reader import RequestReader
-from homefeed.models.shared.request_specs import OF_EVENTS, RequestFeatures
+from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS, OF_EVENTS, RequestFeatures
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -68,6 +68,8 @@ class RankingModule(tf.Module):
         inputs |= {
             name: ranker.text.with_ids_in_range(request[name]) for name in request if name.endswith("_token_ids")
         }
+        if "query_token_ids" in inputs:
+            inputs["query_token_ids"] = inputs["query_token_ids"][:, :MAX_QUERY_TOKENS]
         outputs = ranker(inputs)
         present = candidates != ""
         retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
@@ -94,7 +96,10 @@ class RankingModule(tf.Module):
         places = tf.where(places < num_events[:, None], num_events[:, None] - 1 - places, places)
         names = {"item": "recent_items", "timestamp": "recent_timestamps"}
         names |= {name: f"{RECENT}{name.removeprefix(OF_EVENTS)}" for name in events if name.startswith(OF_EVENTS)}
-        return {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
+        recent = {names[name]: tf.gather(column, places, batch_dims=1) for name, column in events.items()}
+        if self._trained.ranker.has_ratings:
+            recent["recent_value"] = self._trained.ranker.scale.clipped(recent["recent_value"])
+        return recent
 
 
 def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:

@@ -18,8 +18,11 @@ from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
+from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS
 from homefeed.models.shared.string_table import vocabulary_table
 
+# Scores and rows.
+Found = tuple[tf.Tensor, ...]
 # How far above others an item goes that has every word of a query, in standard deviations of the scores.
 QUERY_WEIGHT = 6.0
 MAX_EXACT_ROWS = 100_000  # Up to here `index: auto` scores every candidate.
@@ -104,14 +107,25 @@ class Retriever(tf.Module):
         request = self._reader.in_seconds(request)
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
-        words = self._text.read(request["query_token_ids"])
+        words = self._text.read(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
         has_query = tf.reduce_any(words > 0, axis=1)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
-        # A partition may hold nothing of what was asked for, so that then every item is looked at.
+        asks = tf.reduce_any(tf.stack(asked), axis=0)
+
+        def search() -> Found:
+            return self._index.search(queries, rows, _largest(k), request["timestamp"])
+
+        def search_all() -> Found:
+            return self._search_all(queries, rows, words, request, _largest(k))
+
+        def search_both() -> Found:
+            pairs = zip(search_all(), search(), strict=True)
+            return tuple(tf.where(asks[:, None], everywhere, probed) for everywhere, probed in pairs)
+
+        # A partition may hold nothing of what was asked for: those who ask for something search every item, and only
+        # they, since who else is in the batch must make no difference.
         scores, found = tf.cond(
-            tf.reduce_any(tf.stack(asked)),
-            lambda: self._search_all(queries, rows, words, request, _largest(k)),
-            lambda: self._index.search(queries, rows, _largest(k), request["timestamp"]),
+            tf.reduce_all(asks), search_all, lambda: tf.cond(tf.reduce_any(asks), search_both, search)
         )
         return self._describe(scores, found) | {"source": self._source(rows, has_query, request)}
 

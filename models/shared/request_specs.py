@@ -12,6 +12,8 @@ from homefeed.schemas.features import Input
 
 OF_EVENTS, OF_CONTEXT, OF_USERS = "history_", "context_", "user_"
 """What the names of inputs begin with, by what they describe."""
+MAX_QUERY_TOKENS = 32
+"""The longest query that is read; what follows is cut off."""
 
 
 @dataclasses.dataclass(frozen=True)

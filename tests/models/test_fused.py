@@ -36,6 +36,15 @@ def test_more_than_candidates_are_asked_for(recommend: Any, toy_models: dict[str
     np.testing.assert_array_equal(result["item_ids"], _retrieve(toy_models, 5)["item_ids"][:, ::-1])
 
 
+def test_who_asks_for_more_changes_nothing_for_others(recommend: Any) -> None:
+    # Retrieval's three best, turned round, whoever else has seven ranked.
+    alone = recommend(history=tf.constant([["i2"]]), k=tf.constant([2]))
+    both = recommend(history=tf.constant([["i2"], ["i2"]]), k=tf.constant([2, 7]))
+    for name in ("item_ids", "titles", "scores"):
+        np.testing.assert_array_equal(both[name][:1, :2], alone[name])
+    assert both["item_ids"][0, 3:].tolist() == [b""] * 4
+
+
 @pytest.mark.parametrize("k", [2**31 - 1, 0, -5])
 def test_k_is_cut_to_what_there_is(recommend: Any, k: int) -> None:
     found = recommend(history=tf.constant([["i2"]]), k=tf.constant([k]))

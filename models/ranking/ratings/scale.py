@@ -45,6 +45,11 @@ class RatingScale:
         """Whether events have values that tell one from another."""
         return self.deviation > 0
 
+    def clipped(self, values: tf.Tensor) -> tf.Tensor:
+        """float32 values, NaN for unknown; those beyond all that was ever seen count as the nearest that was."""
+        known = tf.math.is_finite(values)
+        return tf.where(known, tf.clip_by_value(tf.where(known, values, 0.0), self.lowest, self.highest), np.nan)
+
     def standardised(self, values: tf.Tensor) -> tf.Tensor:
         """float32 values, NaN for unknown → deviations from the mean, 0 for unknown."""
         return tf.where(tf.math.is_finite(values), (values - self.mean) / max(self.deviation, 1e-6), 0.0)

@@ -35,7 +35,10 @@ class TextMatch(tf.Module):
         """[batch, n] int32 token ids, 0-padded → [batch, num_tokens] float32 weights that add up to 1, or are 0."""
         size = self._weights.shape[0]
         token_ids = tf.where((token_ids < 0) | (token_ids >= size), size - 1, token_ids)
-        asked = tf.reduce_max(tf.one_hot(token_ids, size), axis=1) * self._weights
+        asked = tf.math.bincount(
+            token_ids, minlength=size, maxlength=size, dtype=tf.float32, axis=-1, binary_output=True
+        )
+        asked *= self._weights
         return tf.math.divide_no_nan(asked, tf.reduce_sum(asked, axis=1, keepdims=True))
 
     def shares(self, weights: tf.Tensor) -> tf.Tensor:

@@ -1,10 +1,9 @@
 """tf.Examples as the REST API's classify and regress write them: objects of feature values."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from homefeed.serving.model_server.api.json_parsing import from_base64
 from homefeed.serving.model_server.errors import StatusError, invalid_argument
 from homefeed.serving.model_server.messages import Input
 
@@ -77,10 +76,10 @@ def _kind(value: Any) -> str:
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode(errors="surrogatepass")
+        return value.encode()
     if value.keys() != {"b64"} or not isinstance(value["b64"], str):
         raise invalid_argument(f"an object must hold b64 and nothing else, but got the keys {sorted(value)}.")
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
+        return from_base64(value["b64"])
+    except ValueError as error:
         raise invalid_argument(f"not a valid base64 string: {error}") from error

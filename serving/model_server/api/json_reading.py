@@ -1,52 +1,27 @@
 """The REST API's JSON as tensors: row and column form, b64 strings."""
 
-import base64
-import binascii
 import itertools
-import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from homefeed_client import tensors
 
+from homefeed.serving.model_server.api.json_parsing import describe, from_base64
 from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
 from homefeed.serving.model_server.loading.servable import Array, Signature
 
 # Element types that JSON values can stand for; the reference knows no others here.
 _INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"})
-_FLOATS = frozenset({"float", "double"})
-_SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def parse_object(body: bytes | bytearray) -> dict[str, Any]:
-    """Reads a request's body: one JSON object. What follows it is ignored.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, with the place where reading stopped.
-    """
-    if not body:
-        raise invalid_argument("JSON Parse error: The document is empty")
-    try:
-        text = body.decode()
-        value, _ = json.JSONDecoder().raw_decode(text, _space_end(text))
-    except UnicodeDecodeError as error:
-        raise invalid_argument(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from error
-    except json.JSONDecodeError as error:
-        offset = len(text[: error.pos].encode())
-        raise invalid_argument(f"JSON Parse error: {error.msg} at offset: {offset}") from error
-    except (RecursionError, ValueError) as error:
-        raise invalid_argument("JSON Parse error: nested too deep or a number too long.") from error
-    if not isinstance(value, dict):
-        raise invalid_argument(f"JSON Parse error: {_describe(value)} Is not object")
-    return value
-
-
-def _space_end(text: str) -> int:
-    found = _SPACE.match(text)
-    return found.end() if found else 0
+# The largest integer below which a float holds each, and the largest float.
+_FLOATS = {
+    "float": (2**24 - 1, float(np.finfo(np.float32).max)),
+    "double": (2**53 - 1, float(np.finfo(np.float64).max)),
+}
+_MAX_UINT64 = 2**64 - 1
+# With the axis of the instances, as many as NumPy has.
+_MAX_RANK = 31
 
 
 def parse_predict_inputs(request: Mapping[str, Any], signature: Signature) -> tuple[dict[str, Array], bool]:
@@ -169,6 +144,8 @@ def _shape_of(value: Any) -> tuple[int, ...]:
         if not value:
             break
         value = value[0]
+    if len(shape) > _MAX_RANK:
+        raise invalid_argument(f"A list is nested {len(shape)} deep; at most {_MAX_RANK} levels are taken.")
     return tuple(shape)
 
 
@@ -179,7 +156,7 @@ def _flatten(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
         for item in level:
             if not isinstance(item, list):
                 raise invalid_argument(
-                    f"{_describe(item)} found at incorrect level: {depth + 1} in the JSON DOM. Expected at level: "
+                    f"{describe(item)} found at incorrect level: {depth + 1} in the JSON DOM. Expected at level: "
                     f"{len(shape) + 1}"
                 )
             if len(item) != size:
@@ -197,7 +174,7 @@ def _converter(dtype: int) -> Any:
     if name == "bool":
         accepts = _is_bool
     elif name in _FLOATS:
-        accepts = _is_number
+        return _to_float(name)
     elif name in _INTEGERS:
         limits = np.iinfo(tensors.dtype_of_number(dtype).numpy)
         low, high = int(limits.min), int(limits.max)
@@ -209,7 +186,7 @@ def _converter(dtype: int) -> Any:
 
     def convert(value: Any) -> Any:
         if not accepts(value):
-            raise invalid_argument(f"{_describe(value)} is not of expected type: {name}")
+            raise invalid_argument(f"{describe(value)} is not of expected type: {name}")
         return value
 
     return convert
@@ -219,20 +196,32 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _to_float(name: str) -> Callable[[Any], float]:
+    largest_integer, largest = _FLOATS[name]
+
+    def convert(value: Any) -> float:
+        if value is None:  # Not in the reference: how else would JSON say that a number is unknown?
+            return math.nan
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise invalid_argument(f"{describe(value)} is not of expected type: {name}")
+        is_exact = isinstance(value, int) and abs(value) <= _MAX_UINT64
+        # NaN is not larger.
+        if math.inf != abs(value) > (largest_integer if is_exact else largest):
+            raise invalid_argument(f"Cannot convert {describe(value)} to {name} without loss of precision.")
+        return value
+
+    return convert
 
 
 def _to_bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        # A lone surrogate (JSON's \ud800) has no UTF-8; it travels as the three bytes that it would have.
-        return value.encode(errors="surrogatepass")
+        return value.encode()
     if _is_b64(value) and isinstance(value["b64"], str):
         try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise invalid_argument(f"{_describe(value)} is not a valid base64 string: {error}") from error
-    raise invalid_argument(f"{_describe(value)} is not of expected type: string")
+            return from_base64(value["b64"])
+        except ValueError as error:
+            raise invalid_argument(f"{describe(value)} is not a valid base64 string: {error}") from error
+    raise invalid_argument(f"{describe(value)} is not of expected type: string")
 
 
 def _to_array(flat: list[Any], shape: Sequence[int], dtype: int) -> Array:
@@ -246,20 +235,6 @@ def _to_array(flat: list[Any], shape: Sequence[int], dtype: int) -> Array:
             return np.array(flat, numpy_dtype).reshape(shape)
     except OverflowError as error:
         raise invalid_argument(f"A number is too large for {numpy_dtype}: {error}") from error
-
-
-def _describe(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return f"JSON Value: {text if len(text) <= 256 else text[:256] + '...'} Type: {_json_type(value)}"
-
-
-def _json_type(value: Any) -> str:
-    if value is None:
-        return "Null"
-    if isinstance(value, bool):
-        return str(value)
-    names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
-    return names.get(type(value), "Number")
 
 
 def _names(signature: Signature) -> str:

@@ -11,6 +11,7 @@ from homefeed.serving.model_server.api import (
     inference,
     json_answers,
     json_examples,
+    json_parsing,
     json_reading,
     json_writing,
     model_service,
@@ -32,6 +33,7 @@ _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<model>[^/:]+){_VERSION}(?P<metadata>/metadata)?)?", re.IGNORECASE)
 _MAX_INT64 = 2**63 - 1
+_MAX_DIGITS = 19
 
 _HTTP_STATUS = {
     Code.OK: 200,
@@ -142,7 +144,7 @@ class RestApi:
         # The order of the reference: the model first, then the body.
         with self._core.lend(spec) as lent:
             servable = self._observer.timed(lent, method)
-            request = json_reading.parse_object(body)
+            request = json_parsing.parse_object(body)
             signature_name = request.get("signature_name", "")
             if not isinstance(signature_name, str):
                 raise invalid_argument("Malformed request: 'signature_name' key must be a string value.")
@@ -185,9 +187,10 @@ class RestApi:
 def _model_spec(match: re.Match[str]) -> Any:
     spec = ModelSpec(name=_decoded(match["model"]))
     if match["version"] is not None:
-        if int(match["version"]) > _MAX_INT64:
-            raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = int(match["version"])
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > _MAX_DIGITS or int(digits) > _MAX_INT64:
+            raise invalid_argument(f"Failed to convert version: {match['version'][:100]} to numeric.")
+        spec.version.value = int(digits)
     elif match["label"] is not None:
         spec.version_label = _decoded(match["label"])
     return spec

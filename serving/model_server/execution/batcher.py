@@ -6,7 +6,7 @@ import threading
 from homefeed.serving.model_server.config import read_text_proto
 from homefeed.serving.model_server.execution.batching import BatchingRunner, Scheduler
 from homefeed.serving.model_server.execution.batching_parameters import Parameters
-from homefeed.serving.model_server.loading.servable import Runner
+from homefeed.serving.model_server.loading.servable import Runner, Shapes
 from homefeed.serving.model_server.messages import BatchingParameters
 from homefeed.serving.model_server.metrics import Metrics
 
@@ -36,19 +36,24 @@ class Batcher:
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
 
-    def wrap(self, runner: Runner, version_path: pathlib.Path) -> Runner:
+    def wrap(self, runner: Runner, version_path: pathlib.Path, shapes: Shapes) -> Runner:
         """The runner of a version that is being loaded.
+
+        Args:
+            runner: its session.
+            version_path: its folder.
+            shapes: what its signatures say of the inputs.
 
         Raises:
             StatusError: INVALID_ARGUMENT, its parameters do not fit together.
         """
         if not self._per_model:
-            return BatchingRunner(runner, self._shared_scheduler())
+            return BatchingRunner(runner, self._shared_scheduler(), shapes)
         own_file = version_path / PARAMETERS_FILE
         if not own_file.is_file():
             return runner
         parameters = Parameters.from_proto(read_text_proto(str(own_file), BatchingParameters))
-        return BatchingRunner(runner, Scheduler(parameters, self._metrics))
+        return BatchingRunner(runner, Scheduler(parameters, self._metrics), shapes)
 
     def _shared_scheduler(self) -> Scheduler:
         with self._lock:

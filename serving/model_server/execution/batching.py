@@ -1,9 +1,9 @@
 """Runs concurrent requests as one batch.
 
-Requests for the same inputs and outputs of a version are joined along dimension 0. The thread of the first request of
-a batch leads it: it waits until the batch is full or old enough and a slot is free, runs it, and hands each of the
-others its rows. So a lone request runs in its own thread without a detour, and under load every batch collects what
-arrives while the slots are taken.
+Requests of one kind (see `batch_rows.kind`) are joined along dimension 0. The thread of the first request of a batch
+leads it: it waits until the batch is full or old enough and a slot is free, runs it, and hands each of the others its
+rows. So a lone request runs in its own thread without a detour, and under load every batch collects what arrives
+while the slots are taken. When a joined run fails, its halves run apart, until whoever is at fault fails alone.
 """
 
 import contextlib
@@ -17,9 +17,12 @@ import numpy as np
 from homefeed.serving.model_server.errors import Code, StatusError, invalid_argument
 from homefeed.serving.model_server.execution import batch_rows
 from homefeed.serving.model_server.execution.batching_parameters import Parameters
-from homefeed.serving.model_server.loading.servable import Array, Runner
+from homefeed.serving.model_server.loading.servable import Array, Runner, Shapes
 from homefeed.serving.model_server.metrics import Metrics
 from homefeed.serving.model_server.observation import micros_since
+
+# With these the run was stopped, whatever was in it.
+_STOPPED = frozenset({Code.DEADLINE_EXCEEDED, Code.CANCELLED})
 
 
 class Scheduler:
@@ -35,23 +38,34 @@ class Scheduler:
         self.metrics = metrics
         self.changed = threading.Condition()
         self._free_slots = parameters.num_batch_threads
+        self._waiting: list[_Batch] = []
 
     @contextlib.contextmanager
     def slot(self, batch: "_Batch") -> Iterator[None]:
         """Waits until a batch may run, closes it, and holds a slot for the time of a `with`."""
-        parameters = self.parameters
         with self.changed:
-            while not (self._free_slots and (batch.is_full or batch.age() >= parameters.batch_timeout_seconds)):
-                waits_for_age = self._free_slots and not batch.is_full
-                self.changed.wait(parameters.batch_timeout_seconds - batch.age() if waits_for_age else None)
+            self._waiting.append(batch)
+            while not (self._free_slots and self._is_next(batch)):
+                waits_for_age = self._free_slots and self._seconds_until_ready(batch)
+                self.changed.wait(waits_for_age or None)
+            self._waiting.remove(batch)
             self._free_slots -= 1
             batch.close()
+            # It may have been in the way of another, for which there is a slot as well.
+            self.changed.notify_all()
         try:
             yield
         finally:
             with self.changed:
                 self._free_slots += 1
                 self.changed.notify_all()
+
+    def _is_next(self, batch: "_Batch") -> bool:
+        """Whether it is ready, and none that waits for longer is."""
+        return next((first for first in self._waiting if not self._seconds_until_ready(first)), None) is batch
+
+    def _seconds_until_ready(self, batch: "_Batch") -> float:
+        return 0.0 if batch.is_full else max(0.0, self.parameters.batch_timeout_seconds - batch.age())
 
 
 class _Task:
@@ -104,28 +118,30 @@ class BatchingRunner:
     Args:
         runner: the session.
         scheduler: limits how many batches run.
+        shapes: what the signatures say of the inputs.
     """
 
-    def __init__(self, runner: Runner, scheduler: Scheduler):
+    def __init__(self, runner: Runner, scheduler: Scheduler, shapes: Shapes):
         self._runner = runner
         self._scheduler = scheduler
+        self._shapes = shapes
         self._queues: dict[Any, _Queue] = {}
 
     def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_seconds: float | None = None
     ) -> list[Array]:
-        """See `Session.run`; the errors of a joined run go to every request in it.
+        """See `Session.run`.
 
         Raises:
             StatusError: also INVALID_ARGUMENT (cannot be batched), UNAVAILABLE (queue full), RESOURCE_EXHAUSTED
-                (deadline over while it waited), FAILED_PRECONDITION (shapes do not join, outputs do not split).
+                (deadline over while it waited), FAILED_PRECONDITION (outputs do not split).
         """
         task = _Task(feeds, self._size(feeds), timeout_seconds)
         batch, leads = self._enqueue(task, fetches)
         if leads:
             self._lead(batch, fetches)
-        else:
-            task.done.wait()
+        elif not task.done.wait(timeout_seconds):
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
         if task.error:
             raise task.error
         return task.outputs
@@ -150,9 +166,9 @@ class BatchingRunner:
 
     def _enqueue(self, task: _Task, fetches: Sequence[str]) -> tuple[_Batch, bool]:
         """Puts a task into the open batch, or opens one, which the task then leads."""
-        # A wrong element type fails alone: it never meets requests of the right one.
-        key = (tuple(sorted((name, value.dtype.str) for name, value in task.feeds.items())), tuple(fetches))
         parameters = self._scheduler.parameters
+        pads = parameters.pad_variable_length_inputs
+        key = (batch_rows.kind(task.feeds, self._shapes, pads=pads), tuple(fetches))
         with self._scheduler.changed:
             # Requests choose the outputs: what was asked for only once must not stay in memory.
             self._queues = {known: queue for known, queue in self._queues.items() if queue}
@@ -179,42 +195,57 @@ class BatchingRunner:
             return batch, True
 
     def _lead(self, batch: _Batch, fetches: Sequence[str]) -> None:
-        error: StatusError | None = None
         try:
             with self._scheduler.slot(batch):
-                self._run_batch(batch.tasks, fetches)
-        except StatusError as failure:
-            error = failure
+                for task in batch.tasks:
+                    queued = micros_since(task.start)
+                    self._scheduler.metrics.queuing_latency.observe(
+                        queued, self._scheduler.parameters.thread_pool_name
+                    )
+                self._run_tasks(batch.tasks, fetches)
         except Exception as failure:
-            error = StatusError(Code.INTERNAL, f"The batch broke down with {type(failure).__name__}: {failure}")
+            broken = StatusError(Code.INTERNAL, f"The batch broke down with {type(failure).__name__}: {failure}")
+            for task in batch.tasks:
+                task.error = task.error or broken
         finally:
             for task in batch.tasks:
-                task.error = error
                 task.done.set()
 
-    def _run_batch(self, tasks: list[_Task], fetches: Sequence[str]) -> None:
-        parameters, metrics = self._scheduler.parameters, self._scheduler.metrics
+    def _run_tasks(self, tasks: list[_Task], fetches: Sequence[str]) -> None:
+        """Runs them together, or else each half by itself."""
+        try:
+            outputs = self._run_joined(tasks, fetches)
+        except StatusError as error:
+            if len(tasks) == 1 or error.code in _STOPPED:
+                for task in tasks:
+                    task.error = error
+                return
+            middle = len(tasks) // 2
+            self._run_tasks(tasks[:middle], fetches)
+            self._run_tasks(tasks[middle:], fetches)
+            return
+        start = 0
         for task in tasks:
-            metrics.queuing_latency.observe(micros_since(task.start), parameters.thread_pool_name)
+            task.outputs = [output[start : start + task.size] for output in outputs]
+            start += task.size
+
+    def _run_joined(self, tasks: list[_Task], fetches: Sequence[str]) -> list[Array]:
+        """The outputs of all rows."""
+        parameters = self._scheduler.parameters
         timeout_seconds = _longest_time_left(tasks)
-        parts = {name: [task.feeds[name] for task in tasks] for name in tasks[0].feeds}
-        feeds = {name: batch_rows.join(name, arrays, parameters) for name, arrays in parts.items()}
+        feeds = batch_rows.join([task.feeds for task in tasks])
         total = sum(task.size for task in tasks)
         chunks = []
         for start in range(0, max(total, 1), parameters.max_execution_batch_size):
             size = min(parameters.max_execution_batch_size, total - start)
-            chunk = {
-                name: batch_rows.fill_up(value[start : start + size], parameters) for name, value in feeds.items()
-            }
-            metrics.wrapped_run_count.add()
-            outputs = self._runner.run(chunk, fetches, timeout_seconds)
+            rows = {name: value[start : start + size] for name, value in feeds.items()}
+            self._scheduler.metrics.wrapped_run_count.add()
+            outputs = self._runner.run(
+                batch_rows.fill_up(rows, parameters.padded_size(size)), fetches, timeout_seconds
+            )
             batch_rows.check_outputs(outputs, parameters.padded_size(size))
             chunks.append([output[:size] for output in outputs])
-        joined = chunks[0] if len(chunks) == 1 else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-        start = 0
-        for task in tasks:
-            task.outputs = [output[start : start + task.size] for output in joined]
-            start += task.size
+        return chunks[0] if len(chunks) == 1 else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
 
 def _longest_time_left(tasks: list[_Task]) -> float | None:

@@ -13,6 +13,8 @@ from homefeed.serving.model_server.loading.graph_safety import INIT_SIGNATURE
 from homefeed.serving.model_server.messages import ConfigProto, SignatureDefMap
 
 Array = np.ndarray[Any, Any]
+# Sizes of the inputs' axes by tensor name, None for any size; None as a whole for an unknown rank.
+Shapes = Mapping[str, Sequence[int | None] | None]
 
 
 class Runner(Protocol):
@@ -87,7 +89,7 @@ def load(
     *,
     tags: Sequence[str] = ("serve",),
     session_config: Any = None,
-    wrap_runner: Callable[[Runner, pathlib.Path], Runner] | None = None,
+    wrap_runner: Callable[[Runner, pathlib.Path, Shapes], Runner] | None = None,
 ) -> Servable:
     """Loads a SavedModel.
 
@@ -102,8 +104,8 @@ def load(
     """
     session = Session(path, tags, session_config or ConfigProto())
     try:
-        runner = wrap_runner(session, path) if wrap_runner else session
         signature_def = _signature_def(session)
+        runner = wrap_runner(session, path, _input_shapes(signature_def)) if wrap_runner else session
         # What fills tables at the load is no request's to run.
         signatures = {
             key: Signature.from_proto(proto)
@@ -123,3 +125,14 @@ def _signature_def(session: Session) -> Any:
         signature_def.signature_def[signature_name].CopyFrom(proto)
     del session.meta_graph
     return signature_def
+
+
+def _input_shapes(signature_def: Any) -> Shapes:
+    """What the signatures say of the tensors that are fed."""
+    infos = [info for signature in signature_def.signature_def.values() for info in signature.inputs.values()]
+    return {
+        info.name: None
+        if info.tensor_shape.unknown_rank
+        else [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
+        for info in infos
+    }

@@ -57,6 +57,7 @@ def _call(
     k: Any = 3,
     histories: Any = ((),),
     query: Any = (),
+    queries: Any = None,
     filters: Any = None,
     now: Any = 0,
     **features: Any,
@@ -75,10 +76,10 @@ def _call(
             [requests.Event(item, 4.0, "view", 1_000_000) for item in history],
             features,
             now,
-            query,
+            own_query,
             filters or {},
         )
-        for history in histories
+        for history, own_query in zip(histories, queries or [query] * len(histories), strict=True)
     ]
     inputs = requests.batch_inputs(asked, specs)
     if "k" in specs:
@@ -313,6 +314,29 @@ def test_a_partitioned_index_answers_alike(saved: Any, tmp_path: pathlib.Path) -
     ids, k = tf.constant(["item-4", "zz"]), tf.constant([3, 3])
     similar = [model.signatures["similar_items"](item_ids=ids, k=k)["scores"] for model in (loaded, exact)]
     np.testing.assert_allclose(*similar, rtol=1e-5)
+
+
+def test_a_query_beside_it_does_not_widen_a_search(saved: Any, tmp_path: pathlib.Path) -> None:
+    trained, _ = saved
+    config = dataclasses.replace(TINY, index="partitioned")
+    model = retriever.Retriever(Snapshot.of(trained, DATED, toy.sequences(), config, WORDPIECE), DATED)
+    model._index._num_probes.assign(1)  # Of several partitions: what is in the others is not found.
+    model.save(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    alone = _call(loaded, k=7)
+    assert "" in alone["item_ids"][0].astype(str)
+    asking = _call(loaded, k=7, query=[7])
+    assert "" not in asking["item_ids"][0, :6].astype(str)
+    both = _call(loaded, k=7, histories=((), ()), queries=[(), [7]])
+    for row, own in enumerate((alone, asking)):
+        np.testing.assert_array_equal(both["item_ids"][row], own["item_ids"][0])
+        np.testing.assert_allclose(both["scores"][row], own["scores"][0], rtol=1e-6)
+
+
+def test_a_query_is_read_up_to_its_limit(saved: Any) -> None:
+    _, loaded = saved
+    cut = _call(loaded, query=[7] * 32)
+    np.testing.assert_array_equal(_call(loaded, query=[7] * 32 + [8] * 1000)["scores"], cut["scores"])
 
 
 def test_similar_items_are_the_nearest_by_angle(saved: Any) -> None:

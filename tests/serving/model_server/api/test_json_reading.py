@@ -1,7 +1,9 @@
 """How JSON becomes tensors: row and column form, types, and the errors."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.serving.model_server.api.rest_client import HALF, TYPES, Rest
@@ -98,6 +100,78 @@ def test_each_type_comes_back_as_it_went(rest: Rest, name: str, value: Any) -> N
 def test_values_of_another_type_are_refused(rest: Rest, name: str, value: Any) -> None:
     error = rest.error(400, "POST", TYPES, {"signature_name": name, "inputs": [value]})
     assert f"is not of expected type: {name}" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"[NaN, Infinity, -Infinity]", [math.nan, math.inf, -math.inf]),
+        (b"[-NaN, Inf, -Inf]", [math.nan, math.inf, -math.inf]),
+        (b"[null, 1]", [math.nan, 1.0]),
+        (b"[1, 2.5, 3e2, 16777215]", [1.0, 2.5, 300.0, 16777215.0]),
+        # Beyond 64 bits an integer is read as a decimal.
+        (b"[36893488147419103232]", [2.0**65]),
+    ],
+)
+def test_numbers_that_a_float_takes(rest: Rest, text: bytes, value: Any) -> None:
+    answer = rest.post(TYPES, b'{"signature_name": "float32", "inputs": ' + text + b"}")
+    np.testing.assert_array_equal(np.array(answer["outputs"], np.float32), value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        # 2^24 is the first whole number of which a float does not hold the next.
+        (b"16777216", "to float without loss of precision"),
+        (b"1e39", "to float without loss of precision"),
+        (b"1" + b"0" * 400, "to float without loss of precision"),
+        (b"1e400", "JSON Parse error: "),
+        (b"1" + b"0" * 400 + b".5", "JSON Parse error: "),
+        (b"1" + b"0" * 5000, "JSON Parse error: "),
+        (b"true", "is not of expected type: float"),
+        (b"[" * 40 + b"1" + b"]" * 40, "A list is nested 40 deep; at most 31 levels are taken."),
+    ],
+)
+def test_numbers_that_a_float_does_not_take(rest: Rest, text: bytes, words: str) -> None:
+    body = b'{"signature_name": "float32", "inputs": ' + text + b"}"
+    assert words in rest.error(400, "POST", TYPES, body)
+
+
+@pytest.mark.parametrize("packed", ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=", " aGVs\r\n bG8 ", "aGVsbG8\n="])
+def test_base64_with_and_without_padding_and_breaks(rest: Rest, packed: str) -> None:
+    answer = rest.post(TYPES, {"signature_name": "string", "inputs": [{"b64": packed}]})
+    assert answer == {"outputs": ["hello"]}
+    examples = {"signature_name": "classify_x_to_y", "examples": [{"x": 2.0, "s": {"b64": packed}}]}
+    assert rest.post("/v1/models/tf1:classify", examples) == {"results": [[["", 3.0]]]}
+
+
+@pytest.mark.parametrize("packed", ["aGVsbG8==", "a", "aGVsbG8-", "=", "a=GVsbG8", "\u00e4GVs"])
+def test_what_is_no_base64(rest: Rest, packed: str) -> None:
+    body = {"signature_name": "string", "inputs": [{"b64": packed}]}
+    assert "not a valid base64" in rest.error(400, "POST", TYPES, body)
+
+
+def test_of_equal_keys_the_first_counts(rest: Rest) -> None:
+    assert rest.post(HALF, b'{"instances": [[2]], "instances": [[4]], "inputs2": 1}') == {"predictions": [[3.0]]}
+    assert rest.post(HALF, b'{"instances": [{"x": [2], "x": [4]}]}') == {"predictions": [[3.0]]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"signature_name": "\ud800", "inputs": [1]}',
+        rb'{"signature_name": "string", "inputs": ["\udc00\ud800"]}',
+        rb'{"signature_name": "string", "inputs": ["\\\uD83D\u0041"]}',
+        rb'{"\ud800": 1, "signature_name": "string", "inputs": ["a"]}',
+    ],
+)
+def test_half_a_character_is_none(rest: Rest, body: bytes) -> None:
+    assert "The surrogate pair in string is invalid." in rest.error(400, "POST", TYPES, body)
+
+
+def test_whole_characters_may_be_written_in_halves(rest: Rest) -> None:
+    answer = rest.post(TYPES, rb'{"signature_name": "string", "inputs": ["\uD83D\uDE00", "\\ud800"]}')
+    assert answer == {"outputs": ["\N{GRINNING FACE}", "\\ud800"]}
 
 
 @pytest.mark.parametrize("name", ["half", "uint16", "complex64"])

@@ -60,6 +60,18 @@ def test_faulty_examples_are_told(rest: Rest, body: Any, words: str) -> None:
     assert words in rest.error(400, "POST", "/v1/models/tf1:regress", body)
 
 
+@pytest.mark.parametrize("key", [r"\ud800", r"\udfff"])
+def test_half_a_character_in_an_example(rest: Rest, key: str) -> None:
+    body = f'{{"signature_name": "regress_x_to_y", "examples": [{{"{key}": 1}}]}}'.encode()
+    assert "surrogate" in rest.error(400, "POST", "/v1/models/tf1:regress", body)
+
+
+def test_a_version_of_endless_digits(rest: Rest) -> None:
+    error = rest.error(400, "GET", f"/v1/models/half/versions/{'9' * 5000}")
+    assert error.startswith("Failed to convert version: 999")
+    assert rest.send("GET", f"/v1/models/half/versions/{'0' * 5000}1")[0] == 200
+
+
 def test_status(rest: Rest) -> None:
     available = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     for path in ("/v1/models/half", "/v1/models/half/versions/1"):

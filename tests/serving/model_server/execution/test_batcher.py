@@ -30,8 +30,8 @@ def test_sizes_that_do_not_fit_fail_the_load(models: Models, tmp_path: pathlib.P
 
 def test_parameters_of_each_version(tmp_path: pathlib.Path) -> None:
     batcher, recorder = Batcher("", True, Metrics()), Recorder()
-    assert batcher.wrap(recorder, tmp_path) is recorder
+    assert batcher.wrap(recorder, tmp_path, {}) is recorder
     (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
-    runner = batcher.wrap(recorder, tmp_path)
+    runner = batcher.wrap(recorder, tmp_path, {})
     with pytest.raises(StatusError, match="maximum input batch size 2"):
         runner.run({"x": column(1, 2, 3)}, ["y"])

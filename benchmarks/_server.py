@@ -1,0 +1,66 @@
+"""A model server as a process, with what the system says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+from homefeed.serving import process
+from homefeed.serving.releases import Releases
+
+
+@dataclasses.dataclass
+class Server:
+    """A model server of ours as a process."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    rest_port: int
+    started: float
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it took since its start."""
+        fields = self._read("stat").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def megabytes(self) -> float:
+        """Its resident memory."""
+        return int(self._read("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def peak_megabytes(self) -> float:
+        """The most since its start, or since `forget_peak`."""
+        found = re.search(r"VmHWM:\s+(\d+)", self._read("status"))
+        assert found
+        return int(found[1]) / 1024
+
+    def forget_peak(self) -> None:
+        """Begins to look for the most memory anew."""
+        (self._folder / "clear_refs").write_text("5", encoding="ascii")
+
+    @property
+    def _folder(self) -> pathlib.Path:
+        return pathlib.Path(f"/proc/{self.process.pid}")
+
+    def _read(self, name: str) -> str:
+        return (self._folder / name).read_text(encoding="ascii")
+
+
+@contextlib.contextmanager
+def serving(releases: Releases, *flags: str) -> Iterator[Server]:
+    """Runs `homefeed serve`'s server, with more flags; its log goes beside the models."""
+    port, rest_port = process.free_port(), process.free_port()
+    command = process.server_command("homefeed", [*process.server_flags(releases.root, port, rest_port), *flags])
+    with (pathlib.Path(releases.root) / f"server-{port}.log").open("wb") as log:
+        started = time.perf_counter()
+        child = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield Server(child, f"127.0.0.1:{port}", rest_port, started)
+    finally:
+        child.terminate()
+        child.wait(60)
