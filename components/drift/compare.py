@@ -9,6 +9,10 @@ Every column is judged by a distance that fits it, and every figure is reported,
 | number, events per user | Kolmogorov-Smirnov | `MIN_KS`, or its 0.1% critical value |
 | missing values | change of the rate | `MIN_MISSING`, or 4 standard errors |
 | ids and words that the baseline lacks | their share | Good and Turing's estimate + `MIN_UNSEEN`, or 4 s.e. |
+| text of an item that both sides have | the share of these items with another text | `MIN_CHANGED`, or one item |
+
+A limit that no change can exceed is an error where it was asked for; where chance makes it, of very few values, the
+verdict is that they are too few.
 
 *Chance* is what two samples of these sizes from one population would show: for ids, the mean over random
 re-partings of both samples together. Standard errors come from random groups of users, because the events of
@@ -26,7 +30,7 @@ from collections.abc import Mapping
 
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.components.drift.comparators import comparator_kind, read_comparators
-from homefeed.components.drift.findings import Finding
+from homefeed.components.drift.findings import LARGEST, Finding
 from homefeed.components.drift.judge import judge, judge_events_per_user
 from homefeed.components.drift.report import DriftReport
 from homefeed.components.drift.sources.load import load, split_spans
@@ -107,11 +111,21 @@ def compare(
         raise DatasetError(
             f"Thresholds for {', '.join(unknown)} cannot be evaluated. What can: {', '.join(sorted(findings))}."
         )
+    _check_limits({key: limit for key, limit in wanted.items() if key in asked} | dict(thresholds or {}))
     judged = (
         dataclasses.replace(found, threshold=(thresholds or {}).get(key, found.threshold))
         for key, found in findings.items()
     )
     return DriftReport(baseline, current, tuple(judged), tuple(apart))
+
+
+def _check_limits(limits: Mapping[str, float]) -> None:
+    """Refuses limits that say nothing: no distance is larger than LARGEST, and none is over what is no number."""
+    idle = [f"{key}={limit:g}" for key, limit in sorted(limits.items()) if not limit < LARGEST]
+    if idle:
+        raise DatasetError(
+            f"The limits {', '.join(idle)} can never be exceeded: a distance is at most {LARGEST:g}. Lower them."
+        )
 
 
 def _is_empty(key: str, *sides: Summary) -> bool:

@@ -8,8 +8,15 @@ from typing import Literal
 
 USER_ID = "interactions.user_id"  # Whose values name people, and so stay out of reports.
 Measure = Literal[
-    "l_infinity", "jensen_shannon", "kolmogorov_smirnov", "missing_rate", "unseen_share", "events_per_user"
+    "l_infinity",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
+    "missing_rate",
+    "unseen_share",
+    "changed_share",
+    "events_per_user",
 ]
+LARGEST = 1.0  # That any of these can be.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +32,18 @@ class Finding:
 
     @property
     def drifted(self) -> bool:
-        """The verdict. A value that is not a number is drift, never a pass."""
+        """Whether it is drift. A value that is not a number is, never a pass."""
         return not self.value <= self.threshold
+
+    @property
+    def can_fire(self) -> bool:
+        """Whether any change could be drift: of very few values, chance makes what there is."""
+        return self.threshold < LARGEST
+
+    @property
+    def verdict(self) -> str:
+        """For people."""
+        return "DRIFT" if self.drifted else "quiet" if self.can_fire else "too few values"
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

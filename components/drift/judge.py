@@ -31,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 MIN_KS = 0.04
 MIN_MISSING = 0.005
 MIN_UNSEEN = 0.02
+MIN_CHANGED = 0.1
 NUM_ERRORS = 4  # Standard errors: one false alarm in 30,000.
 NUM_BUCKETS = 20  # Of numbers, where a comparator wants their Jensen-Shannon divergence.
 
@@ -55,6 +56,8 @@ def judge(name: str, before: Column, after: Column, matters: Mapping[str, float]
         findings.append(_ids(name, before.values, after.values, matters.get("jensen_shannon", MIN_DIVERGENCE)))
     if not are_categories:
         findings.append(_unseen(name, before.values, after.values))
+    if before.by_key.keys() & after.by_key.keys():
+        findings.append(_changed(name, before.by_key, after.by_key))
     return findings
 
 
@@ -146,6 +149,15 @@ def _unseen(name: str, before: Counts, after: Counts) -> Finding:
     top = sorted(new, key=lambda value: (-new[value], str(value)))[:3] if name != USER_ID else []
     detail = f"{len(new):,} new" + (f", as {', '.join(map(str, top))}" if top else "")
     return Finding(name, "unseen_share", share, expected, limit, detail)
+
+
+def _changed(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> Finding:
+    shared = sorted(before.keys() & after.keys())
+    changed = [key for key in shared if before[key] != after[key]]
+    some = f", as of {', '.join(changed[:3])}" if changed else ""
+    detail = f"{len(changed):,} of {len(shared):,} that both have{some}"
+    limit = max(MIN_CHANGED, 1 / len(shared))
+    return Finding(name, "changed_share", len(changed) / len(shared), 0.0, limit, detail)
 
 
 def _mean(counts: Counter[int]) -> float:

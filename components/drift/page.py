@@ -26,6 +26,8 @@ def page(baseline: Summary, current: Summary, findings: Sequence[Finding]) -> st
         if drifted
         else f"<p>Quiet: all {len(findings)} figures are within their limits.</p>"
     )
+    if undecided := sum(not found.drifted and not found.can_fire for found in findings):
+        verdict += f"<p>{undecided} figures are of too few values to tell drift from chance.</p>"
     sides = "".join(
         f'<li><span class="key" style="background:{colour}"></span> {label}: {html.escape(side.name)} '
         f"({', '.join(f'{count:,} {table}' for table, count in side.num_rows.items())})</li>"
@@ -49,7 +51,7 @@ def _row(found: Finding) -> str:
     numbers = "".join(f'<td class="n">{value:.4f}' for value in (found.value, found.chance, found.threshold))
     return (
         f"<tr{' class=drift' if found.drifted else ''}><td>{html.escape(found.feature)}"
-        f"<td>{found.measure.replace('_', ' ')}{numbers}<td>{'drift' if found.drifted else 'quiet'}"
+        f"<td>{found.measure.replace('_', ' ')}{numbers}<td>{found.verdict.lower()}"
         f"<td><small>{html.escape(found.detail)}</small></tr>"
     )
 

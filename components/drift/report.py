@@ -28,6 +28,11 @@ class DriftReport:
         """Those over their threshold."""
         return [finding for finding in self.findings if finding.drifted]
 
+    @property
+    def undecided(self) -> list[Finding]:
+        """Those that no change could bring over their threshold, because there are too few values."""
+        return [finding for finding in self.findings if not finding.drifted and not finding.can_fire]
+
     def reasons(self, allowed: Collection[str] = ()) -> list[str]:
         """Each drift in a sentence, but of the columns (`table.column`) where it is allowed."""
         return [
@@ -43,7 +48,7 @@ class DriftReport:
         for found in worst_first(self.findings):
             lines.append(
                 f"{found.feature:32}{found.measure:20}{found.value:9.4f}{found.chance:9.4f}{found.threshold:9.4f}"
-                f"  {'DRIFT' if found.drifted else 'quiet'}{'  ' + found.detail if found.drifted else ''}"
+                f"  {found.verdict}{'  ' + found.detail if found.drifted else ''}"
             )
         if self.not_compared:
             lines.append(f"not compared, being on one side only: {', '.join(self.not_compared)}")
@@ -59,7 +64,9 @@ class DriftReport:
             "findings": [
                 {
                     name: None if isinstance(value, float) and not math.isfinite(value) else value
-                    for name, value in (dataclasses.asdict(found) | {"drifted": found.drifted}).items()
+                    for name, value in (
+                        dataclasses.asdict(found) | {"drifted": found.drifted, "verdict": found.verdict}
+                    ).items()
                 }
                 for found in self.findings
             ],

@@ -39,6 +39,7 @@ class Column:
     values: collections.Counter[Any]  # Value, word, or bin of a number → how often.
     grouped: dict[str, npt.NDArray[np.int64]]  # Category → [NUM_GROUPS].
     sums: npt.NDArray[np.float64]  # [3, NUM_GROUPS] of a number: how many, their sum, the sum of their squares.
+    by_key: dict[str, int] = dataclasses.field(default_factory=dict)  # Of an item's text: id → its checksum.
     coarseness: float = 0.0  # Of a number: the largest share of values whose place among others is not known.
 
     @classmethod
@@ -84,6 +85,8 @@ def summarize_batches(
                 if kind and place >= 0:
                     found = summary.columns.setdefault(f"{table}.{column}", Column.empty(kind))
                     _add(found, rows.column(place), groups)
+                    if table == "items" and kind == "text":
+                        _add_keyed(found, rows.column(place), rows["item_id"])
     if "interactions.user_id" in summary.columns:
         users = summary.columns["interactions.user_id"].values
         summary.events_per_user = collections.Counter(users.values())
@@ -152,6 +155,11 @@ def _add(column: Column, values: pa.Array, groups: Groups) -> None:
         matrix = np.bincount(codes * NUM_GROUPS + groups, minlength=len(names) * NUM_GROUPS)
         for name, row in zip(names, matrix.reshape(-1, NUM_GROUPS), strict=True):
             column.grouped[name] = column.grouped.get(name, 0) + row
+
+
+def _add_keyed(column: Column, texts: pa.Array, keys: pa.Array) -> None:
+    for key, text in zip(keys.to_pylist(), texts.to_pylist(), strict=True):
+        column.by_key[key] = zlib.crc32((text or "").encode())
 
 
 def bins(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -106,7 +106,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         outputs.anomalies.write_json(DRIFT_FILE.replace(".", f"{name}."), report.to_json())
         report.write(html_path=outputs.anomalies.path / DRIFT_PAGE.replace(".", f"{name}."))
         reasons += report.reasons((*config.allowed, *comparisons.new_by_design(title)))
-        lines.append(f"{title}: {len(report.drifted)} of {len(report.findings)} distances over their limits")
+        few = f", {len(report.undecided)} of too few values to tell" if report.undecided else ""
+        lines.append(f"{title}: {len(report.drifted)} of {len(report.findings)} distances over their limits{few}")
     if comparisons.DRIFT not in sides:
         lines.append("drift not judged: no earlier span, no baseline")
     page = outputs.anomalies.path / DATASET_PAGE
