@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
 import pathlib
 import tempfile
 import time
@@ -27,13 +28,14 @@ from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
+from homefeed.serving.server_config import STABLE
 from homefeed.serving.warmup_requests import Recorder
 
 CALLS = {"retrieve": RETRIEVAL, "rank": RANKING, "recommend": FUSED}
 NUM_CLIENTS = (1, 8, 32)
 NUM_USERS = 200
 NUM_WARMUP_REQUESTS = 5
-NUM_PUSHES, NUM_ROLLBACKS, NUM_RELOAD_CLIENTS = 20, 3, 16
+PUSHES_A_BURST, BURSTS_A_ROLLBACK, NUM_RELOAD_CLIENTS = 3, 3, 16
 
 Figures = dict[str, float]
 
@@ -88,8 +90,8 @@ def publish(setting: Setting, releases: Releases) -> int:
     return releases.push(setting.models, extras={name: {WARMUP_FILE: path} for name, path in setting.warmup.items()})
 
 
-def messages(setting: Setting, signature: str) -> list[bytes]:
-    """The requests of a signature, ready to be sent."""
+def messages(setting: Setting, signature: str, label: str = "") -> list[bytes]:
+    """The requests of a signature, ready to be sent; without a label they mean the newest version."""
     from homefeed_client import tensors
 
     from homefeed.serving.model_server.messages import PredictRequest
@@ -98,6 +100,8 @@ def messages(setting: Setting, signature: str) -> list[bytes]:
     for inputs in setting.inputs[signature]:
         request = PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = CALLS[signature], signature
+        if label:
+            request.model_spec.version_label = label
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tensors.to_proto(value))
         serialized.append(request.SerializeToString())
@@ -180,19 +184,20 @@ def batches(setting: Setting) -> Figures:
 
 
 def reload(setting: Setting, folder: pathlib.Path, seconds: float) -> Figures:
-    """Clients that never stop asking while versions are pushed and rolled back."""
+    """Clients that ask for `stable` all the time, while pushes come faster than loads, with some rollbacks."""
     releases = Releases(folder)
     publish(setting, releases)
     publish(setting, releases)
-    requests = messages(setting, "recommend")
+    requests = messages(setting, "recommend", STABLE)
     with serving(releases) as server:
         cold_start(setting, server)
         _load.run(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, 3))
         _wait_until_settled(server)
         rest = _load.run(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, seconds / 3))
         memory = server.megabytes()
+        load_seconds = _load_seconds(setting, releases, server)
         clients = _load.start(_load.Job(server.address, requests, NUM_RELOAD_CLIENTS, seconds))
-        _change_versions(setting, releases, seconds)
+        num_pushes = _change_versions(setting, releases, seconds, load_seconds)
         changing = _load.result(clients)
         _wait_until_settled(server)
         memory_after = server.megabytes()
@@ -202,6 +207,9 @@ def reload(setting: Setting, folder: pathlib.Path, seconds: float) -> Figures:
     return {
         "reload.requests": len(changing.latencies),
         "reload.failed": sum(changing.errors.values()) + sum(rest.errors.values()),
+        "reload.load_seconds": load_seconds,
+        "reload.push_seconds": load_seconds / PUSHES_A_BURST,
+        "reload.pushes": num_pushes,
         "reload.versions_seen": len(changing.versions),
         "reload.rest.p99_ms": p99_rest,
         "reload.p99_ms": p99,
@@ -223,17 +231,30 @@ def _wait_until_settled(server: Server) -> None:
             time.sleep(1)
 
 
-def _change_versions(setting: Setting, releases: Releases, seconds: float) -> None:
-    """Evenly over the time; each rollback comes after some pushes."""
-    num_steps = NUM_PUSHES + NUM_ROLLBACKS
-    rollbacks = {num_steps * (number + 1) // (NUM_ROLLBACKS + 1) for number in range(NUM_ROLLBACKS)}
-    begin = time.monotonic()
-    for step in range(num_steps):
-        if step in rollbacks:
-            releases.rollback(settle_seconds=1.0)
-        else:
+def _load_seconds(setting: Setting, releases: Releases, server: Server) -> float:
+    """From a push until its last model is there."""
+    import homefeed_client
+
+    with homefeed_client.PredictionClient(server.address) as client:
+        begin, version = time.monotonic(), publish(setting, releases)
+        for model in CALLS.values():
+            client.wait_until_available(model, version=version)
+        return time.monotonic() - begin
+
+
+def _change_versions(setting: Setting, releases: Releases, seconds: float, load_seconds: float) -> int:
+    """Bursts of pushes within one load, each with time to settle, and now and then a rollback. Gives the pushes."""
+    end = time.monotonic() + seconds - 2
+    for burst in itertools.count(1):
+        for _ in range(PUSHES_A_BURST):
             publish(setting, releases)
-        time.sleep(max(0.0, begin + (step + 1) * (seconds - 2) / num_steps - time.monotonic()))
+            time.sleep(load_seconds / PUSHES_A_BURST)
+        if burst % BURSTS_A_ROLLBACK == 0:
+            releases.rollback(settle_seconds=1.0)
+        if time.monotonic() >= end:
+            return burst * PUSHES_A_BURST
+        time.sleep(2 * load_seconds)
+    raise AssertionError("counting has no end")
 
 
 def timed(call: Any, inputs: Sequence[Mapping[str, Any]], seconds: float) -> list[float]:

@@ -82,8 +82,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         canary=config.canary,
         extras={name: {at: file for at, file in files.items() if file.is_file()} for name, files in extras.items()},
     )
-    paths = [releases.path(name, version) for name in models]
-    outputs.pushed.write_json(PushedModel.FILE, {"version": version, "paths": [*paths, published]})
+    outputs.pushed.write(version, [*(releases.path(name, version) for name in models), published])
     return f"version {version} in {config.serving_dir}"
 
 

@@ -113,21 +113,22 @@ def tune(
     Raises:
         ConfigError: a range names what does not exist, or a value is of the wrong kind.
     """
+    place = RunRoot(root)
     ranges = [_typed(dag, searched, file, settings, defaults) for searched in ranges]
     study = _study(root, (name, *map(str, ranges), *settings, file.read_text("utf-8") if file else ""), seed)
-    while len(_finished(study)) < num_trials:
+    while len(_finished(study, place)) < num_trials:
         trial = study.ask()
         chosen = {searched.name: searched.suggest(trial) for searched in ranges}
         given = [*settings, *(f"{field}={value}" for field, value in chosen.items())]
         configs = load_config(dag, file, given, defaults)
         evaluation = _evaluate(dag, configs, root, name, metadata)
         value = _objective(evaluation)
-        trial.set_user_attr("evaluation", str(evaluation))
+        trial.set_user_attr("evaluation", place.portable(str(evaluation)))
         result = Trial(trial.number, chosen, value, str(evaluation))
-        _record(metadata or str(RunRoot(root).metadata), name, study.study_name, result)
+        _record(MetadataStore(place, metadata), name, study.study_name, result)
         study.tell(trial, value)
         finished(result)
-    return sorted(_finished(study), key=lambda trial: -trial.value)
+    return sorted(_finished(study, place), key=lambda trial: -trial.value)
 
 
 def _typed(dag: Dag, searched: Range, file: Any, settings: Iterable[str], defaults: Any) -> Range:
@@ -161,9 +162,10 @@ def _study(root: pathlib.Path, identity: Iterable[str], seed: int) -> optuna.Stu
     return study
 
 
-def _finished(study: optuna.Study) -> list[Trial]:
+def _finished(study: optuna.Study, root: RunRoot) -> list[Trial]:
     done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    return [Trial(t.number, t.params, float(t.value or 0), t.user_attrs.get("evaluation", "")) for t in done]
+    evaluations = [root.placed(trial.user_attrs.get("evaluation", "")) for trial in done]
+    return [Trial(t.number, t.params, float(t.value or 0), place) for t, place in zip(done, evaluations, strict=True)]
 
 
 def _evaluate(dag: Dag, configs: dict[str, Any], root: pathlib.Path, name: str, metadata: str | None) -> pathlib.Path:
@@ -189,7 +191,7 @@ def _objective(evaluation: pathlib.Path) -> float:
     return float(next(methods[method] for method in METHODS if method in methods)["ndcg@10"])
 
 
-def _record(metadata: str, name: str, study: str, trial: Trial) -> None:
+def _record(store: MetadataStore, name: str, study: str, trial: Trial) -> None:
     properties = {
         "trial": str(trial.number),
         "study": study,
@@ -199,7 +201,7 @@ def _record(metadata: str, name: str, study: str, trial: Trial) -> None:
     }
     evaluation = ModelEvaluation(pathlib.Path(trial.evaluation))
     inputs = {"evaluation": (evaluation, evaluation.digest())}
-    MetadataStore(metadata).record(Run("Tuner", f"{study}.{trial.number}", properties), name, inputs, {})
+    store.record(Run("Tuner", f"{study}.{trial.number}", properties), name, inputs, {})
 
 
 def _number(text: str) -> int | float | None:

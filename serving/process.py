@@ -4,41 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import homefeed_client
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
-
-if TYPE_CHECKING:
-    import homefeed_client
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
 
 class ServerError(HomefeedError, RuntimeError):
-    """The model server did not come up."""
+    """The model server did not come up or went away: it says nothing of the models."""
 
 
-def server_flags(serving_dir: str, port: int, rest_port: int = 0) -> list[str]:
+class ModelsRefusedError(ServerError):
+    """The server says that it cannot serve these models, as any server would."""
+
+
+_OF_THE_MODEL = (
+    "INVALID_ARGUMENT|NOT_FOUND|PERMISSION_DENIED|FAILED_PRECONDITION|OUT_OF_RANGE|UNIMPLEMENTED|DATA_LOSS"
+)
+_REFUSED = (homefeed_client.InvalidInputsError, homefeed_client.InvalidRequestError, homefeed_client.UnsupportedError)
+_REFUSAL = re.compile(rf"did not become available: .* due to error: ({_OF_THE_MODEL}): ")
+
+
+THREADS = "--tensorflow_intra_op_parallelism=1"
+"""Requests share the cores, and a request its graph's branches: cutting small matrices up does not pay."""
+SERVER_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+"""What TensorFlow's server needs beside its flags; ours sets it itself. oneDNN's kernels corrupt the heap (AMX)."""
+
+
+def server_flags(serving_dir: str, port: int, rest_port: int = 0, config_file: str = CONFIG_FILE) -> list[str]:
     """The flags with which a model server serves what `releases` publishes and follows each change."""
     return [
         f"--port={port}",
         f"--rest_api_port={rest_port}",
-        f"--model_config_file={serving_dir}/{CONFIG_FILE}",
+        f"--model_config_file={serving_dir}/{config_file}",
         "--model_config_file_poll_wait_seconds=1",
         "--file_system_poll_wait_seconds=1",
         # A label may be on a version that loads together with it.
         "--allow_version_labels_for_unavailable_models",
         "--enable_grpc_healthcheck_service",
-        # Requests share the cores, and a request its graph's branches: cutting small matrices up as well costs more
-        # than it gives.
-        "--tensorflow_intra_op_parallelism=1",
+        THREADS,
         "--enable_batching",
         f"--batching_parameters_file={serving_dir}/{BATCHING_FILE}",
     ]
@@ -88,24 +102,26 @@ def model_server(
 
     Raises:
         ServerError: the server ended, or did not serve every model in time; with the end of its log.
+        ModelsRefusedError: it cannot load them, or refused a request within the block as wrong.
     """
-    import homefeed_client
-
     config_file, log_file = work_dir / CONFIG_FILE, work_dir / "server.log"
     config_file.write_text(model_config({name: path.resolve() for name, path in models.items()}), encoding="utf-8")
     port = free_port()
-    command = server_command("homefeed", [f"--port={port}", f"--model_config_file={config_file.resolve()}"])
+    flags = [f"--port={port}", f"--model_config_file={config_file.resolve()}", "--max_num_load_retries=0"]
+    command = server_command("homefeed", flags)
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        with homefeed_client.PredictionClient(f"127.0.0.1:{port}") as client:
-            for name in models:
-                _wait_until_available(client, name, process, time.monotonic() + start_seconds)
+        client = homefeed_client.PredictionClient(f"127.0.0.1:{port}")
+        deadline = time.monotonic() + start_seconds
+        for name in models:
+            _wait(client, name, process, deadline)
         yield f"127.0.0.1:{port}"
     except homefeed_client.PredictionError as error:
-        tail = log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
-        state = "is running" if process.poll() is None else f"ended with status {process.returncode}"
-        raise ServerError(f"the model server {state}: {error}\nThe end of its log:\n{tail}") from error
+        said = log_file.read_text(encoding="utf-8", errors="replace")
+        is_of_the_models = isinstance(error, _REFUSED) or _REFUSAL.search(said)
+        kind = ModelsRefusedError if is_of_the_models else ServerError
+        raise kind(f"the model server failed: {error}\nThe end of its log:\n{said[-2000:]}") from error
     finally:
         process.terminate()
         try:
@@ -115,16 +131,14 @@ def model_server(
             process.wait()
 
 
-def _wait_until_available(
-    client: homefeed_client.PredictionClient, model: str, server: subprocess.Popen[bytes], deadline: float
+def _wait(
+    client: homefeed_client.PredictionClient, model: str, process: subprocess.Popen[bytes], deadline: float
 ) -> None:
-    """Waits as long as there is something to wait for."""
-    import homefeed_client
-
+    """Until the model is available; a server that has ended is not waited for."""
     while True:
         try:
-            client.wait_until_available(model, timeout_seconds=1.0)
+            client.wait_until_available(model, timeout_seconds=min(1.0, deadline - time.monotonic()))
             return
-        except homefeed_client.PredictionError:
-            if server.poll() is not None or time.monotonic() > deadline:
+        except homefeed_client.ServerError:
+            if process.poll() is not None or time.monotonic() >= deadline:
                 raise

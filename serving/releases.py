@@ -3,7 +3,12 @@
     <serving_dir>/<model>/<version>/    one SavedModel; all models of a release have the same version
     <serving_dir>/<model>/4.retired/    a version that was taken back: servers pass over it, `promote` brings it back
     <serving_dir>/model.config          ModelServerConfig: every model with its labels `stable` and `canary`
+    <serving_dir>/mounted.config        the same, for containers that see the folder at another place (`mount`)
     <serving_dir>/batching.config       BatchingParameters
+
+A push copies all its models under hidden names and renames them last. What a push that died has left, the next change
+takes away: hidden copies, and versions above every label, which nobody released. One process at a time may change
+a local folder; a lock file holds off the others.
 
 Servers keep the two newest versions loaded, so a rollback costs no load. A label is moved in `model.config` at once
 and takes effect when the version is loaded: a server refuses it until then, goes on with the old labels, and asks
@@ -12,23 +17,35 @@ again at its next poll. A request without a label gets the newest version, the c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import pathlib
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.server_config import BATCHING, BATCHING_FILE, CANARY, CONFIG_FILE, STABLE, model_config
+from homefeed.serving.server_config import (
+    BATCHING,
+    BATCHING_FILE,
+    CANARY,
+    CONFIG_FILE,
+    MODELS_DIR,
+    MOUNTED_FILE,
+    STABLE,
+    model_config,
+)
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
-_RETIRED = ".retired"
+_RETIRED, _HIDDEN = ".retired", ".tmp"
 _SAVED_MODEL = "saved_model.pb"
+_LOCK = ".lock"
 
 
 class ReleaseError(HomefeedError, ValueError):
@@ -109,7 +126,19 @@ class Releases:
         Raises:
             ReleaseError: nothing was pushed yet.
         """
-        self._write_config(self.models(), self.stable(), self._labelled(CANARY))
+        self.stable()
+        with self._changing():
+            self._write_config(self.models(), self.stable(), self._labelled(CANARY))
+
+    def mount(self, models_dir: str) -> None:
+        """Says where containers see this folder, and writes the servers' files anew.
+
+        Raises:
+            ReleaseError: nothing was pushed yet.
+        """
+        self.stable()
+        self._write(MOUNTED_FILE, model_config({"": models_dir}).encode())
+        self.configure()
 
     def push(
         self,
@@ -120,8 +149,8 @@ class Releases:
     ) -> int:
         """Publishes SavedModels under one new version; a reader sees nothing of it before it is whole.
 
-        On an object store, which cannot rename a folder, `saved_model.pb` is written last: a version without it is
-        none, and a server that tries one too early tries again.
+        On an object store, which cannot rename a folder, every `saved_model.pb` is written last: a version without it
+        is none, and a server that tries one too early tries again.
 
         Args:
             models: model name → SavedModel folder, in the order in which they appear.
@@ -131,17 +160,23 @@ class Releases:
         Returns:
             The version.
         """
-        known = [release.version for release in self.versions()]
-        stable, version = self._labelled(STABLE), max(known, default=0) + 1
-        if (waiting := self._labelled(CANARY)) is not None:
-            # Servers hold two versions: the new one and `stable`.
-            self._write_config(self.models(), stable, None)
-            self._retire([waiting])
-        for name, saved_model in models.items():
-            self._publish(saved_model, name, version, (extras or {}).get(name, {}))
-        is_canary = canary and stable is not None
-        names = sorted({*self.models(), *models})
-        self._write_config(names, stable if is_canary else version, version if is_canary else None)
+        with self._changing():
+            self._sweep()
+            known = [release.version for release in self.versions()]
+            stable, version = self._labelled(STABLE), max(known, default=0) + 1
+            publish = self._publish if self._is_local else self._upload
+            with tempfile.TemporaryDirectory() as folder:
+                hidden = {name: self._hidden(name, pathlib.Path(folder)) for name in models}
+                for name, saved_model in models.items():
+                    _assemble(hidden[name], saved_model, (extras or {}).get(name, {}))
+                if (waiting := self._labelled(CANARY)) is not None:
+                    # Servers hold two versions: the new one and `stable`.
+                    self._write_config(self.models(), stable, None)
+                    self._retire([waiting])
+                publish(hidden, version)
+            is_canary = canary and stable is not None
+            names = sorted({*self.models(), *models})
+            self._write_config(names, stable if is_canary else version, version if is_canary else None)
         return version
 
     def promote(self, version: int | None = None, *, settle_seconds: float = 0.0) -> int:
@@ -155,6 +190,10 @@ class Releases:
         Raises:
             ReleaseError: there is no canary, or no such version.
         """
+        with self._changing():
+            return self._promote(version, settle_seconds)
+
+    def _promote(self, version: int | None, settle_seconds: float) -> int:
         chosen = self._labelled(CANARY) if version is None else version
         known = {release.version: release for release in self.versions()}
         there_are = f"there are {_listed(known.values())}"
@@ -209,24 +248,53 @@ class Releases:
         if not self._fs.isfile(f"{self._root}/{CONFIG_FILE}"):
             versions = [v for name in self.models() for v, retired in self._numbers(name).items() if not retired]
             return max(versions, default=None) if label == STABLE else None
-        for entry in self._read_config().model_config_list.config:
+        for entry in self._read_config(CONFIG_FILE).model_config_list.config:
             if label in entry.version_labels:
                 return int(entry.version_labels[label])
         return None
 
-    def _read_config(self) -> Any:
+    def _read_config(self, name: str) -> Any:
         from google.protobuf import text_format
 
         from homefeed.serving.model_server.messages import ModelServerConfig
 
-        text = self._fs.cat_file(f"{self._root}/{CONFIG_FILE}").decode()
+        text = self._fs.cat_file(f"{self._root}/{name}").decode()
         return text_format.Parse(text, ModelServerConfig())
 
     def _write_config(self, models: Sequence[str], stable: int | None, canary: int | None) -> None:
         labels = {name: version for name, version in ((STABLE, stable), (CANARY, canary)) if version is not None}
         config = model_config({name: f"{self.root}/{name}" for name in models}, labels)
+        mounted = model_config({name: f"{self._mounted_at()}/{name}" for name in models}, labels)
         self._write(BATCHING_FILE, BATCHING.encode())
+        self._write(MOUNTED_FILE, mounted.encode())
         self._write(CONFIG_FILE, config.encode())
+
+    def _mounted_at(self) -> str:
+        """Where containers see this folder: as the file says that they read."""
+        if not self._fs.isfile(f"{self._root}/{MOUNTED_FILE}"):
+            return MODELS_DIR
+        entry = self._read_config(MOUNTED_FILE).model_config_list.config[0]
+        return str(entry.base_path).removesuffix(f"/{entry.name}")
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One change of a local folder at a time, after what an earlier one that died has left was taken away."""
+        self._fs.makedirs(self._root, exist_ok=True)
+        if not self._is_local:
+            yield
+            return
+        with (pathlib.Path(self._root) / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in pathlib.Path(self._root).glob(f"*/.*{_HIDDEN}"):
+                shutil.rmtree(left)
+            self._sweep()
+            yield
+
+    def _sweep(self) -> None:
+        """Takes back what a push that died has left: versions above every label."""
+        labelled = [version for version in (self._labelled(STABLE), self._labelled(CANARY)) if version is not None]
+        offered = [release.version for release in self.versions() if release.state != "retired"]
+        self._retire([version for version in offered if labelled and version > max(labelled)])
 
     def _write(self, name: str, data: bytes) -> None:
         self._fs.makedirs(self._root, exist_ok=True)
@@ -237,23 +305,21 @@ class Releases:
         else:
             self._fs.pipe_file(f"{self._root}/{name}", data)
 
-    def _publish(
-        self, saved_model: pathlib.Path, model: str, version: int, extras: Mapping[str, pathlib.Path]
-    ) -> None:
-        base_path = f"{self._root}/{model}"
-        self._fs.makedirs(base_path, exist_ok=True)
-        if self._is_local:
-            # Not a number: servers pass over it.
-            staging = pathlib.Path(base_path) / f".{uuid.uuid4().hex}.tmp"
-            _assemble(staging, saved_model, extras)
-            staging.rename(pathlib.Path(base_path) / str(version))
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            staging = pathlib.Path(folder) / str(version)
-            _assemble(staging, saved_model, extras)
-            files = sorted(path for path in staging.rglob("*") if path.is_file())
-            for path in sorted(files, key=lambda path: path.name == _SAVED_MODEL):
-                target = f"{base_path}/{version}/{path.relative_to(staging).as_posix()}"
+    def _hidden(self, model: str, folder: pathlib.Path) -> pathlib.Path:
+        """Where a version is put together: not a number, so that servers pass over it."""
+        base_path = pathlib.Path(self._root) / model if self._is_local else folder / model
+        base_path.mkdir(parents=True, exist_ok=True)
+        return base_path / f".{uuid.uuid4().hex}{_HIDDEN}"
+
+    def _publish(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
+        for folder in hidden.values():
+            folder.rename(folder.with_name(str(version)))
+
+    def _upload(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
+        files = [(name, folder, path) for name, folder in hidden.items() for path in sorted(folder.rglob("*"))]
+        for name, folder, path in sorted(files, key=lambda file: file[2].name == _SAVED_MODEL):
+            target = f"{self._root}/{name}/{version}/{path.relative_to(folder).as_posix()}"
+            if path.is_file():
                 self._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
                 self._fs.put_file(str(path), target)
 

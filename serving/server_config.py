@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Mapping
 
 CONFIG_FILE = "model.config"
+MOUNTED_FILE = "mounted.config"
+MODELS_DIR = "/models"  # Where containers see what was pushed, unless told otherwise.
 BATCHING_FILE = "batching.config"
 STABLE, CANARY = "stable", "canary"
 

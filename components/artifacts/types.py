@@ -14,6 +14,7 @@ from homefeed.schemas.errors import HomefeedError
 
 SPLITS = ("train", "eval", "test")  # Of interactions, in the order of time.
 ALL = "all"  # The one split of items and users.
+ARTIFACTS, STAGING = "artifacts", ".staging"  # In a root: `<Component>/<key>/<output>`, whole or being written.
 
 
 class ArtifactError(HomefeedError, ValueError):
@@ -37,6 +38,12 @@ class Artifact:
 
     path: pathlib.Path
 
+    @property
+    def root(self) -> pathlib.Path | None:
+        """The root that holds it; None: no run of a pipeline made it."""
+        parents = self.path.absolute().parents
+        return parents[3] if len(parents) > 3 and parents[2].name in (ARTIFACTS, STAGING) else None
+
     def digest(self) -> str:
         """Hex digest of every file below the folder, by name and content."""
         return digest_files(self.path, sorted(p for p in self.path.rglob("*") if p.is_file()))
@@ -48,6 +55,11 @@ class Artifact:
     def read_json(self, name: str) -> Any:
         """Reads one of the artifact's JSON files."""
         path = self.path / name
+        if not self.path.is_dir():
+            raise ArtifactError(
+                f"{type(self).__name__} is not at {self.path}: it was removed, or moved since an earlier homefeed "
+                "recorded its absolute path; `homefeed run` makes it again"
+            )
         if not path.is_file():
             present = ", ".join(sorted(p.name for p in self.path.glob("*"))) or "nothing"
             raise ArtifactError(f"{type(self).__name__} at {self.path} has no {name}; it holds {present}")
@@ -230,25 +242,31 @@ class InfraBlessing(Gate):
 
 
 class PushedModel(Artifact):
-    """`pushed.json`: where the models and profiles were published and under which versions."""
+    """`pushed.json`: the version, and where models and profiles were published: below the root, relative to it."""
 
     FILE: ClassVar[str] = "pushed.json"
 
+    def write(self, version: int, paths: Sequence[str]) -> None:
+        """Records a push: folders, files or URLs."""
+        start = f"{self.root or self.path}/"
+        self.write_json(self.FILE, {"version": version, "paths": [path.removeprefix(start) for path in paths]})
+
     def is_intact(self) -> bool:
         """Whether everything that was pushed is still there."""
-        # What lies on an object store is believed.
-        published = [_offered_or_retired(path) for path in self.read_json(self.FILE)["paths"] if "://" not in path]
-        return super().is_intact() and all(path.exists() for path in published)
+        return (self.path / self.FILE).is_file() and all(path.exists() for path in self._places())
 
     def models(self) -> dict[str, pathlib.Path]:
         """Model name → SavedModel, of a version that was retired since too."""
-        places = map(_offered_or_retired, self.read_json(self.FILE)["paths"])
-        return {path.parent.name: path for path in places if path.is_dir()}
+        return {path.parent.name: path for path in self._places() if path.is_dir()}
+
+    def _places(self) -> list[pathlib.Path]:
+        """What lies on an object store is believed, and left out."""
+        local = [path for path in self.read_json(self.FILE)["paths"] if "://" not in path]
+        return [_offered_or_retired((self.root or self.path) / path) for path in local]
 
 
-def _offered_or_retired(path: str) -> pathlib.Path:
+def _offered_or_retired(offered: pathlib.Path) -> pathlib.Path:
     """Where a version lies that was pushed to a path and may have been taken back since."""
-    offered = pathlib.Path(path)
     return offered if offered.exists() else offered.with_name(f"{offered.name}.retired")
 
 

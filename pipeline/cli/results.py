@@ -18,7 +18,7 @@ from homefeed.pipeline.runner.root import RunRoot
 
 def evaluate(root: Root, as_json: Json = False) -> None:
     """Print the figures of the last evaluation and the verdict on its models."""
-    store = MetadataStore(str(RunRoot(root).recorded()))
+    store = MetadataStore(RunRoot(root).recorded())
     evaluation, blessing = store.latest("ModelEvaluation"), store.latest("ModelBlessing")
     if evaluation is None or blessing is None:
         raise RunError(f"{root} holds no evaluation yet: `homefeed run --root {root}` makes one")
@@ -42,7 +42,7 @@ def lineage(
     as_json: Json = False,
 ) -> None:
     """Show what pushed models, or any artifact, were made from: data, spans, code, configuration, parents."""
-    found = trace(str(RunRoot(root).recorded()), artifact)
+    found = trace(RunRoot(root).recorded(), artifact)
     if found["type"] == "PushedModel":
         found |= {"summary": summarize(found)}
     if as_json:

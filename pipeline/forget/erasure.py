@@ -53,6 +53,7 @@ def forget(
     """
     if root is not None and not root.is_dir():
         raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
+    root = RunRoot(root).path if root is not None else None
     keys = {user_key, *_keys_of_runs(root)} - {""}
     person = Person({user_id, *(pseudonym(user_id, load_key(reference)) for reference in keys)})
     removed: dict[str, int] = {}
@@ -67,9 +68,9 @@ def forget(
     for path in sorted(_files(root), key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)
     removed = {path: count for path, count in removed.items() if count}
-    store = metadata or (str(RunRoot(root).metadata) if root else "")
     touched = {str(pathlib.Path(path).parents[1]) for path in removed if "Split-" in path}
-    models = _trained_with(store, touched) if touched and (metadata or pathlib.Path(store).is_file()) else []
+    recorded = root is not None and (metadata or RunRoot(root).metadata.is_file())
+    models = _trained_with(MetadataStore(RunRoot(root), metadata), touched) if root and recorded and touched else []
     left = [path for path in [*_files(root), *_files(data_dir)] if person.is_in_bytes(content(path))]
     return Forgotten(removed, models, list(map(str, left)))
 
@@ -83,9 +84,8 @@ def _files(folder: pathlib.Path | None) -> list[pathlib.Path]:
     return [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _trained_with(metadata: str, examples: Collection[str]) -> list[str]:
+def _trained_with(store: MetadataStore, examples: Collection[str]) -> list[str]:
     """The models whose lineage goes back to one of the artifacts, by path."""
-    store = MetadataStore(metadata)
 
     def comes_from(artifact: Record) -> bool:
         if str(artifact.path) in examples:

@@ -27,8 +27,9 @@ class Ledger:
     """
 
     def __init__(self, root: pathlib.Path) -> None:
-        self._file = RunRoot(root).ledger
-        self._content = _read(self._file)
+        self._root = RunRoot(root)
+        self._file = self._root.ledger
+        self._content = self._root.placed(_read(self._file))
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -63,7 +64,7 @@ class Ledger:
         """In one step: a crash leaves the old one or the new one."""
         folder, prefix = self._file.parent, f".{self._file.name}."
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=prefix, delete=False, encoding="utf-8") as file:
-            json.dump(self._content, file, ensure_ascii=False, indent=2)
+            json.dump(self._root.portable(self._content), file, ensure_ascii=False, indent=2)
         os.replace(file.name, self._file)
 
 

@@ -68,7 +68,8 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
 
 def _pushed_model(root: pathlib.Path, metadata: str | None) -> Model:
     """The retrieval model that was pushed last, as RetrievalTrainer left it."""
-    store = MetadataStore(metadata or str(RunRoot(root).recorded()))
+    place = RunRoot(root)
+    store = MetadataStore(place, metadata) if metadata else MetadataStore(place.recorded())
     pushed = store.latest("PushedModel")
     made = store.producer(pushed) if pushed else None
     if made is None:

@@ -160,7 +160,7 @@ class _Retraining:
     def _warm_start(self, base: str) -> dict[str, Any]:
         """The trainers that can go on from an earlier model are given the one in service."""
         version = PushedModel(pathlib.Path(base)).read_json(PushedModel.FILE)["version"]
-        models = trace(self._metadata, str(version))["made_by"]["inputs"]
+        models = trace(self._place, str(version), self.metadata)["made_by"]["inputs"]
         trainers = {retrieval_trainer: "retrieval_model", ranking_trainer: "ranking_model"}
         paths = {trainer: pathlib.Path(models[name]["path"]) for trainer, name in trainers.items()}
         return {
@@ -177,32 +177,37 @@ class _Retraining:
         nodes = recommender(DatasetDir(self.data)).nodes
         code = {node.name: node.component.code_version for node in nodes}
         digests = [(span, verdicts[span].digest) for span in chosen]
-        text = json.dumps([digests, code, _plain(self._configs()), self.options.refit], sort_keys=True)
+        text = json.dumps([digests, code, self._recorded_configs(), self.options.refit], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _made_by_first_run(self, run: Mapping[str, Any], all_spans: list[str]) -> dict[str, Any]:
         """The end of this retraining, if `homefeed run` has made what is in service from just this; else nothing."""
         if not run["base"]:
             return {}
-        traced = trace(self._metadata, str(self._version()))
+        traced = trace(self._place, str(self._version()), self.metadata)
         made = summarize(traced)
-        same_data = made["dataset"] == [{"path": str(self.data), "digest": DatasetDir(self.data).digest()}]
+        same_data = [place["digest"] for place in made["dataset"]] == [DatasetDir(self.data).digest()]
         same_spans = (made["spans"] or all_spans) == run["spans"]
         titles = {node.name: node.component.title for node in recommender(DatasetDir(self.data)).nodes}
-        mine = {titles[name]: config for name, config in _plain(self._configs()).items()}
+        mine = {titles[name]: config for name, config in self._recorded_configs().items()}
         mine["ExampleGen"]["spans"] = made["config"]["ExampleGen"]["spans"]
         if not (same_data and same_spans and all(mine.get(name) == made["config"][name] for name in made["config"])):
             return {}
         return {"outcome": "pushed", "pushed": run["base"], "finished_at": traced["made_by"]["finished_at"]}
 
+    def _recorded_configs(self) -> dict[str, Any]:
+        plain = {name: dataclasses.asdict(config) for name, config in self._configs().items()}
+        recorded: dict[str, Any] = self._place.portable(plain)
+        return recorded
+
     @property
-    def _metadata(self) -> str:
-        return self.metadata or str(RunRoot(self.root).metadata)
+    def _place(self) -> RunRoot:
+        return RunRoot(self.root)
 
     def _in_service(self) -> str:
         """The PushedModel that is the stable version, as its folder; empty before the first."""
         version = self._version()
-        store = MetadataStore(self._metadata)
+        store = MetadataStore(self._place, self.metadata)
         for record in sorted(store.all("PushedModel"), key=lambda record: -record.id):
             pushed = PushedModel(record.path)
             if pushed.is_intact() and pushed.read_json(PushedModel.FILE)["version"] == version:
@@ -226,14 +231,6 @@ def choose(good: Sequence[str], window: int, replay: int) -> list[str]:
     older = good[: len(good) - len(newest)]
     step = max(len(older) / replay, 1.0) if replay else 1.0
     return [older[int(place * step)] for place in range(min(replay, len(older)))] + newest
-
-
-def _plain(configs: Mapping[str, Any]) -> dict[str, Any]:
-    """As they are recorded."""
-    plain: dict[str, Any] = json.loads(
-        json.dumps({n: dataclasses.asdict(c) for n, c in configs.items()}, default=str)
-    )
-    return plain
 
 
 def _known(module: ModuleType, fields: dict[str, Any]) -> dict[str, Any]:

@@ -10,20 +10,22 @@ from typing import Any
 from homefeed.components.artifacts.types import ModelEvaluation, PushedModel
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
+from homefeed.pipeline.runner.root import RunRoot
 
 
-def trace(metadata: str, type_name: str) -> dict[str, Any]:
+def trace(root: RunRoot, type_name: str, metadata: str | None = None) -> dict[str, Any]:
     """The newest artifact of a type, or the pushed models of a version, as a nested dict: its own facts, and
     `made_by` with `inputs` of that form. Pushed models among the inputs are named and not followed.
 
     Args:
-        metadata: where ML Metadata lies (see MetadataStore).
+        root: of the runs.
         type_name: such as `PushedModel`; or a version: `3`, `ranking/3`, or the folder of a pushed model.
+        metadata: where ML Metadata lies (see MetadataStore).
 
     Raises:
         RunError: nothing of that type, or no such version, was ever made.
     """
-    store = MetadataStore(metadata)
+    store = MetadataStore(root, metadata)
     leaf = type_name.rstrip("/").rpartition("/")[2]
     if leaf.isdecimal():
         return _trace(store, _version(store, int(leaf)))

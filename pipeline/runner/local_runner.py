@@ -11,7 +11,6 @@ import json
 import pathlib
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -78,7 +77,7 @@ def run_pipeline(
     place = RunRoot(root)
     root.mkdir(parents=True, exist_ok=True)
     with locked(place.lock, f"another run is using {root}; wait for it, or choose another --root"):
-        store = MetadataStore(metadata or str(place.metadata))
+        store = MetadataStore(place, metadata)
         shutil.rmtree(place.staging, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
         steps = []
@@ -112,7 +111,8 @@ def _run_node(
 ) -> tuple[Step, dict[str, _Produced]]:
     sources = node.inputs | node.component.config_inputs(config)
     inputs = {name: _resolve(source, produced) for name, source in sources.items()}
-    key = _cache_key(node, config, inputs)
+    settings = root.portable(dataclasses.asdict(config))
+    key = _cache_key(node, settings, inputs)
     cached = _from_cache(node, key, store)
     if cached is not None:
         return Step(node.component.title, True, 0.0, "", _paths(cached)), cached
@@ -121,9 +121,9 @@ def _run_node(
     step = Step(node.component.title, False, time.monotonic() - started, summary, _paths(outputs))
     properties = {
         "code_version": node.component.code_version,
-        "config": json.dumps(dataclasses.asdict(config), sort_keys=True, default=str),
+        "config": json.dumps(settings, sort_keys=True),
         "seconds": f"{step.seconds:.1f}",
-        "summary": summary,
+        "summary": summary.replace(f"{root.path}/", ""),
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     store.record(Run(step.component, key, properties), pipeline, _pairs(inputs), _pairs(outputs))
@@ -144,14 +144,14 @@ def _pairs(values: Mapping[str, _Produced]) -> dict[str, tuple[Artifact, str]]:
     return {name: (value.artifact, value.digest) for name, value in values.items()}
 
 
-def _cache_key(node: Node, config: Any, inputs: Mapping[str, _Produced]) -> str:
+def _cache_key(node: Node, settings: Mapping[str, Any], inputs: Mapping[str, _Produced]) -> str:
     parts = {
         "component": node.name,
         "code": node.component.code_version,
-        "config": dataclasses.asdict(config),
+        "config": settings,
         "inputs": {name: value.digest for name, value in inputs.items()},
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _from_cache(node: Node, key: str, store: MetadataStore) -> dict[str, _Produced] | None:
@@ -167,7 +167,7 @@ def _execute(
     node: Node, config: Any, inputs: Mapping[str, _Produced], root: RunRoot, key: str
 ) -> tuple[str, dict[str, _Produced]]:
     component = node.component
-    staging = root.staging / uuid.uuid4().hex
+    staging, final = (folder / component.title / key for folder in (root.staging, root.artifacts))
     staging.mkdir(parents=True)
     types = component.output_types
     outputs = component.outputs(**{name: type_(staging / name) for name, type_ in types.items()})
@@ -176,7 +176,6 @@ def _execute(
     missing = [name for name in types if not (staging / name).is_dir()]
     if missing:
         raise RunError(f"{component.title} finished without writing its outputs {missing}")
-    final = root.artifacts / component.title / key
     _publish(staging, final)
     artifacts = {name: type_(final / name) for name, type_ in types.items()}
     return summary, {name: _Produced(artifact, artifact.digest()) for name, artifact in artifacts.items()}

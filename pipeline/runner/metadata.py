@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from homefeed.components.artifacts.types import Artifact
 from homefeed.pipeline.runner.errors import RunError
+from homefeed.pipeline.runner.root import RunRoot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +44,19 @@ class Record:
 
 
 class MetadataStore:
-    """ML Metadata with TFX's type names.
+    """ML Metadata with TFX's type names. What lies below the root is recorded relative to it.
 
     Args:
-        connection: a path of a SQLite file, or `mysql://user:password@host:port/database`.
+        root: of the runs.
+        connection: a path of a SQLite file, or `mysql://user:password@host:port/database`; default: in the root.
 
     Raises:
         RunError: it cannot be opened.
     """
 
-    def __init__(self, connection: str):
-        self._store = _open(connection)
+    def __init__(self, root: RunRoot, connection: str | None = None):
+        self._root = root.path
+        self._store = _open(connection or str(root.metadata))
         self._types: dict[str, int] = {}
 
     def find(self, component: str, key: str) -> dict[str, Record] | None:
@@ -91,11 +94,11 @@ class MetadataStore:
     def latest(self, type_name: str) -> Record | None:
         """The newest artifact of a type."""
         artifacts = self._store.get_artifacts_by_type(type_name)
-        return _record(max(artifacts, key=lambda a: a.last_update_time_since_epoch)) if artifacts else None
+        return self._record(max(artifacts, key=lambda a: a.last_update_time_since_epoch)) if artifacts else None
 
     def all(self, type_name: str) -> list[Record]:
         """All artifacts of a type."""
-        return [_record(artifact) for artifact in self._store.get_artifacts_by_type(type_name)]
+        return [self._record(artifact) for artifact in self._store.get_artifacts_by_type(type_name)]
 
     def producer(self, artifact: Record) -> tuple[Run, dict[str, Record]] | None:
         """The execution that made an artifact and its inputs by name; None for what came from outside."""
@@ -112,18 +115,20 @@ class MetadataStore:
         events = [e for e in self._store.get_events_by_execution_ids([execution_id]) if e.type == direction]
         artifacts = {a.id: a for a in self._store.get_artifacts_by_id([e.artifact_id for e in events])}
         for event in events:
-            yield event.path.steps[0].key, _record(artifacts[event.artifact_id])
+            yield event.path.steps[0].key, self._record(artifacts[event.artifact_id])
 
     def _pair(
         self, name: str, artifact_and_digest: tuple[Artifact, str], direction: Any
     ) -> tuple[mlmd.Artifact, mlmd.Event]:
         artifact, digest = artifact_and_digest
         type_name = type(artifact).__name__
+        path = artifact.path.absolute()
+        uri = str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
         proto = mlmd.Artifact(
             type_id=self._artifact_type(type_name),
-            uri=str(artifact.path),
+            uri=uri,
             # Unique for a type. An output's path holds its cache key; a path outside may change its content.
-            name=f"{artifact.path}@{digest}" if artifact.EXTERNAL else str(artifact.path),
+            name=f"{uri}@{digest}" if artifact.EXTERNAL else uri,
             state=mlmd.Artifact.LIVE,
         )
         proto.custom_properties["digest"].string_value = digest
@@ -133,6 +138,10 @@ class MetadataStore:
         event = mlmd.Event(type=direction)
         event.path.steps.add().key = name
         return proto, event
+
+    def _record(self, artifact: mlmd.Artifact) -> Record:
+        digest = artifact.custom_properties["digest"].string_value
+        return Record(artifact.id, artifact.type, self._root / artifact.uri, digest)
 
     def _context(self, type_name: str, name: str) -> mlmd.Context:
         type_id = self._type(type_name, mlmd.ContextType, self._store.put_context_type)
@@ -148,11 +157,6 @@ class MetadataStore:
         if name not in self._types:
             self._types[name] = put(proto(name=name))
         return self._types[name]
-
-
-def _record(artifact: mlmd.Artifact) -> Record:
-    digest = artifact.custom_properties["digest"].string_value
-    return Record(artifact.id, artifact.type, pathlib.Path(artifact.uri), digest)
 
 
 def _open(connection: str) -> Any:

@@ -6,14 +6,17 @@ import dataclasses
 import json
 import pathlib
 import stat
-from collections.abc import Iterator
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.process import SERVER_ENVIRONMENT, server_flags
+from homefeed.serving.releases import Releases
+from homefeed.serving.server_config import MODELS_DIR, MOUNTED_FILE
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUFFIX = ".j2"
 MEBIBYTE = 2**20
+GRPC_PORT, REST_PORT = 8500, 8501
 
 
 class RenderError(HomefeedError, ValueError):
@@ -28,7 +31,7 @@ class Options:
     namespace: str = "homefeed"
     image: str = "homefeed-serving:latest"  # Built from serving.Dockerfile.
     serving_base: str = "tensorflow/serving:2.16.1"  # Unmodified.
-    models_dir: str = "/models"  # Where containers see the pushed models.
+    models_dir: str = MODELS_DIR  # Where containers see the pushed models.
     claim: str = "homefeed-models"  # The volume with the pushed models, which the Pusher writes.
     cpus: int = 2  # Of each replica.
     min_replicas: int = 2
@@ -64,12 +67,15 @@ def pushed_models(serving_dir: pathlib.Path) -> list[PushedModel]:
 
 
 def memory_mebibytes(models: list[PushedModel]) -> int:
-    """What one replica asks for: the server, and in a reload two versions of every model, each twice its files."""
-    return 1024 + sum(4 * model.num_bytes for model in models) // MEBIBYTE
+    """What one replica asks for: the server, and in a reload three versions of every model, each twice its files."""
+    return 1024 + sum(6 * model.num_bytes for model in models) // MEBIBYTE
 
 
 def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> list[pathlib.Path]:
     """Writes every deploy file and gives their paths, relative to `out`.
+
+    Containers read models, labels and versions from the pushed folder itself, and so follow pushes, promotions and
+    rollbacks as `homefeed serve` does.
 
     Args:
         serving_dir: where the Pusher published.
@@ -93,26 +99,22 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
         variable_end_string=">>",
     )
     environment.filters["json"] = json.dumps
+    Releases(serving_dir).mount(options.models_dir)
+    flags = server_flags(options.models_dir, GRPC_PORT, REST_PORT, MOUNTED_FILE)
     values = {
         **dataclasses.asdict(options),
         "models": models,
         "memory_mebibytes": memory_mebibytes(models),
         "source_dir": str(serving_dir.resolve()),
-        "config": dict(_configs(environment, options, models)),
+        "flags": [*flags, "--monitoring_config_file=/config/monitoring.config"],
+        "environment": SERVER_ENVIRONMENT,
+        "monitoring": (TEMPLATES / "config" / f"monitoring.config{SUFFIX}").read_text(encoding="utf-8"),
     }
     return [_write(environment, name, out, values) for name in _names()]
 
 
 def _names() -> list[str]:
     return sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob(f"*{SUFFIX}"))
-
-
-def _configs(environment: Any, options: Options, models: list[PushedModel]) -> Iterator[tuple[str, str]]:
-    """The server's own files, which Kubernetes gets inside a ConfigMap."""
-    for name in _names():
-        if name.startswith("config/"):
-            text = environment.get_template(name).render(models=models, **dataclasses.asdict(options))
-            yield pathlib.PurePosixPath(name).name.removesuffix(SUFFIX), text
 
 
 def _write(environment: Any, name: str, out: pathlib.Path, values: dict[str, Any]) -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import pathlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -43,6 +44,8 @@ class ServerCore:
         self._reloading = threading.Lock()
         # Held while versions are looked for, so that a poll never undoes what a reload just set.
         self._polling = threading.Lock()
+        # Held while a label is followed to its version, so that it cannot move and the version go in between.
+        self._labelling = threading.Lock()
         self._stopped = stopped
         self._threads: list[threading.Thread] = []
 
@@ -84,7 +87,8 @@ class ServerCore:
             with self._polling:
                 dropped = self._models.keys() - models.keys()
                 self._models = models
-                self._labels = {name: model.labels for name, model in models.items()}
+                with self._labelling:
+                    self._labels = {name: model.labels for name, model in models.items()}
                 for name in dropped:
                     self._manager.set_aspired_versions(name, {})
             self._poll_once()
@@ -126,12 +130,21 @@ class ServerCore:
         """One look at the disk; what cannot be read leaves everything as it is."""
         with self._polling:
             try:
-                found = {name: sources.aspired_versions(model) for name, model in self._models.items()}
+                found = {
+                    name: self._in_force(model) | sources.aspired_versions(model)
+                    for name, model in self._models.items()
+                }
             except StatusError as error:
                 _logger.error("FileSystemStoragePathSource encountered a filesystem access error: %s", error.message)
                 return
             for name, versions in found.items():
                 self._manager.set_aspired_versions(name, versions)
+
+    def _in_force(self, model: ModelConfig) -> dict[int, pathlib.Path]:
+        """The versions that a label names and that are served: they stay, whatever the disk and the policy say."""
+        labelled = self._labels.get(model.name, {}).values()
+        served = [version for version in labelled if self._manager.is_available(model.name, version)]
+        return {version: model.base_path / str(version) for version in served}
 
     def _poll_config_file(self, wait_seconds: float) -> None:
         while not self._stopped.wait(wait_seconds):
@@ -150,7 +163,9 @@ class ServerCore:
         """
         if not model_spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
-        with self._manager.lend(model_spec.name, self._version(model_spec)) as servable:
+        with contextlib.ExitStack() as stack:
+            with self._labelling:
+                servable = stack.enter_context(self._manager.lend(model_spec.name, self._version(model_spec)))
             yield servable
 
     def _version(self, model_spec: Any) -> int | None:

@@ -1,5 +1,9 @@
 import dataclasses
 import pathlib
+import socket
+import subprocess
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +12,10 @@ from homefeed.components import infra_validator
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, InfraBlessing, Model, PretrainedBert, TransformGraph
 from homefeed.models.requests import Event, Request
+from homefeed.serving import process
 from homefeed.serving.model_server.loading.warmup import read_records
 from homefeed.serving.model_server.messages import PredictionLog
+from homefeed.serving.predictors import GrpcPredictor
 from homefeed.serving.recommender import Candidates, Recommendation
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -34,8 +40,35 @@ def test_two_items_of_one_retrieval_score_may_change_places_and_keep_their_own()
     assert infra_validator.judge([REQUEST], swapped, local) == []
     mixed_up = dataclasses.replace(local, item_ids=swapped.item_ids)
     assert infra_validator.judge([REQUEST], mixed_up, local) == [
-        "scores over gRPC differ from those in process by 1.0e+00"
+        "scores over gRPC differ from those in process by 3.3e-01 of the largest"  # 1 of 3.
     ]
+
+
+@pytest.mark.parametrize(
+    ("largest", "difference", "passes"),
+    [
+        (0.2, 1.1e-5, True),  # Of numbers below 1, 2^-15 = 3.05e-5.
+        (0.2, 4e-5, False),
+        (20.0, 5e-4, True),  # 20 / 2^15 = 6.1e-4: as many ulps, which are 32 times as large from 16 on.
+        (20.0, 7e-4, False),
+    ],
+)
+def test_scores_may_differ_by_what_float32_holds_of_the_largest(
+    largest: float, difference: float, passes: bool
+) -> None:
+    nothing = np.finfo(np.float32).min  # The score of a place without an item says nothing of the scale.
+    scores = np.array([[largest, 0.1, nothing]], np.float32)
+    ids = np.array([[b"i2", b"i3", b""]], object)
+    local = Candidates(ids, ids, scores, scores, np.full((1, 3), 0.5, np.float32))
+    for name in ("retrieval_scores", "scores"):
+        other = scores + np.array([[0, difference, 0]], np.float32)
+        served = dataclasses.replace(local, **{name: other})
+        assert (infra_validator.judge([REQUEST], served, local) == []) is passes
+    pages = (
+        [Recommendation(i, i, score, 0.5) for i, score in (("i2", largest), ("i3", 0.1 + d))] for d in (0, difference)
+    )
+    expected, page = pages
+    assert (infra_validator.judge_pages([REQUEST], [page], [expected]) == []) is passes
 
 
 def test_other_items_are_a_reason_unless_they_stand_at_the_end() -> None:
@@ -45,7 +78,7 @@ def test_other_items_are_a_reason_unless_they_stand_at_the_end() -> None:
     assert infra_validator.judge([REQUEST], other_end, local) == []
     other_first = dataclasses.replace(local, item_ids=np.array([[b"i9", b"i3"]], object))
     (reason,) = infra_validator.judge([REQUEST], other_first, local)
-    assert "retrieval_scores over gRPC differ from those in process by 1.0e+00" in reason
+    assert "retrieval_scores over gRPC differ from those in process by 5.0e-01 of the largest" in reason  # 1 of 2.
 
 
 @pytest.mark.parametrize(
@@ -134,6 +167,39 @@ def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inpu
     (broken.serving_dir / "assets.extra").mkdir()
     (broken.serving_dir / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord")
     blessing = InfraBlessing(tmp_path / "blessing")
-    config = infra_validator.Config(start_seconds=15)
-    infra_validator.run(local, infra_validator.Outputs(blessing), config)
-    assert "the model server is running: " in blessing.reasons()[0]
+    infra_validator.run(local, infra_validator.Outputs(blessing), infra_validator.Config())
+    assert "the model server failed" in blessing.reasons()[0]
+
+
+class Killed(GrpcPredictor):
+    """Whose server is killed before it is asked, as one without enough memory is."""
+
+    server: subprocess.Popen[bytes]
+
+    def predict(self, *asked: Any) -> dict[str, Any]:
+        self.server.kill()
+        return super().predict(*asked)
+
+
+@pytest.mark.parametrize("fault", ["slow start", "killed at its start", "killed when asked", "a taken port"])
+def test_what_befalls_the_server_is_no_verdict_on_the_models(
+    fault: str, inputs: infra_validator.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*command: Any, **options: Any) -> subprocess.Popen[bytes]:
+        Killed.server = subprocess.Popen(*command, **options)
+        if fault == "killed at its start":
+            Killed.server.kill()
+        return Killed.server
+
+    config = infra_validator.Config(start_seconds=0.1 if fault == "slow start" else 120)
+    monkeypatch.setattr(process, "subprocess", types.SimpleNamespace(**vars(subprocess) | {"Popen": started}))
+    if fault == "killed when asked":
+        monkeypatch.setattr(infra_validator, "GrpcPredictor", Killed)
+    blessing = InfraBlessing(tmp_path / "blessing")
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        if fault == "a taken port":
+            monkeypatch.setattr(process, "free_port", lambda: stranger.getsockname()[1])
+        with pytest.raises(process.ServerError) as raised:
+            infra_validator.run(inputs, infra_validator.Outputs(blessing), config)
+    assert type(raised.value) is process.ServerError, raised.value
+    assert not blessing.path.exists()

@@ -10,6 +10,7 @@ from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.metadata import MetadataStore
+from homefeed.pipeline.runner.root import RunRoot
 from tests.runs import SMALL
 
 RANGE = "ranking_trainer.learning_rate=1e-4..1e-2"
@@ -68,7 +69,7 @@ def test_trials_are_recorded_and_a_search_goes_on_where_it_stopped(
     rates = [trial.settings["ranking_trainer.learning_rate"] for trial in found]
     assert float(interrupted) in rates and len(set(rates)) == 6
     assert search(sample_data, tmp_path, 6) == found, "nothing is left to do"
-    recorded = MetadataStore(str(tmp_path / "metadata.sqlite")).all("ModelEvaluation")
+    recorded = MetadataStore(RunRoot(tmp_path)).all("ModelEvaluation")
     assert {str(record.path) for record in recorded} == {trial.evaluation for trial in found}
 
 

@@ -1,13 +1,17 @@
 """Push, promote and roll back, as a reader of the folder and as a client of a running server see them."""
 
+import concurrent.futures
 import pathlib
+import shutil
 import threading
+import time
 
+import grpc
 import pytest
 
 from homefeed.serving import process
 from homefeed.serving.releases import ReleaseError, Releases
-from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE
+from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
 from tests.serving.conftest import Models
 from tests.serving.servers import Stubs, column, eventually, running_server
 
@@ -105,6 +109,120 @@ def test_a_concurrent_reader_never_sees_half_a_version(half: dict[str, pathlib.P
         stopping.set()
         reader.join()
     assert all(seen)
+
+
+class Died(Exception):  # noqa: N818  No error: a kill.
+    """Where a process was killed."""
+
+
+@pytest.mark.parametrize("step", ["assembling", "renaming", "labelling"])
+def test_a_push_that_died_is_cleaned_up_and_never_seen(
+    step: str, models: Models, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = dict.fromkeys(("first", "second"), models.root / "half_plus_two")
+    releases = Releases(tmp_path)
+    assert releases.push(two) == 1
+    with monkeypatch.context() as patch:
+        calls: list[str] = []
+
+        def dies(*arguments: object, **options: object) -> None:
+            calls.append(step)
+            if len(calls) == 2 or step == "labelling":
+                raise Died
+
+        places = {"assembling": (shutil, "copytree"), "renaming": (pathlib.Path, "rename")}
+        place, name = places.get(step, (Releases, "_write_config"))
+        real = getattr(place, name)
+        patch.setattr(place, name, lambda *a, **o: (dies(*a, **o), real(*a, **o)))
+        with pytest.raises(Died):
+            releases.push(two)
+    seen = {path.parent.name: path.name for path in tmp_path.glob("*/[0-9]*") if path.name != "1"}
+    assert seen == {"assembling": {}, "renaming": {"first": "2"}, "labelling": {"first": "2", "second": "2"}}[step]
+    assert releases.stable() == 1
+    number = releases.push(two)
+    assert states(releases)[number] == "stable" and releases.stable() == number > 1
+    assert not list(tmp_path.glob("*/.*")), "a hidden copy was left"
+    offered = {path.name for path in tmp_path.glob("*/[0-9]*") if path.name.isdecimal()}
+    assert offered == {"1", str(number)}
+
+
+def test_an_upload_that_died_is_taken_back_by_the_next(
+    half: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = Releases(f"memory://{tmp_path.name}")
+    releases.push(half)
+    with monkeypatch.context() as patch:
+        patch.setattr(Releases, "_write_config", lambda *_: (_ for _ in ()).throw(Died))
+        with pytest.raises(Died):
+            releases.push(half)
+    assert states(releases) == {2: "previous", 1: "stable"}
+    assert releases.push(half) == 3
+    assert states(releases) == {3: "stable", 2: "retired", 1: "previous"}
+
+
+def test_two_at_once_push_one_after_the_other(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(lambda _: Releases(tmp_path).push(half), range(8)))
+    assert sorted(numbers) == list(range(1, 9))
+    assert Releases(tmp_path).stable() == 8
+
+
+def test_containers_read_the_same_labels_at_their_own_place(
+    half: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    releases = Releases(tmp_path / "serving")
+    releases.push(half)
+    assert labels_at(tmp_path / "serving" / MOUNTED_FILE) == {"/models/half": {"stable": 1}}
+    releases.mount("/mnt/shop models")
+    releases.push(half, canary=True)
+    assert labels_at(tmp_path / "serving" / MOUNTED_FILE) == {"/mnt/shop models/half": {"stable": 1, "canary": 2}}
+    moved = (tmp_path / "serving").rename(tmp_path / "moved")
+    Releases(moved).configure()
+    assert labels_at(moved / MOUNTED_FILE) == {"/mnt/shop models/half": {"stable": 1, "canary": 2}}
+    assert labels_at(moved / CONFIG_FILE) == {f"{moved}/half": {"stable": 1, "canary": 2}}
+
+
+def labels_at(file: pathlib.Path) -> dict[str, dict[str, int]]:
+    """Base path → labels."""
+    from homefeed.serving.model_server import config
+    from homefeed.serving.model_server.messages import ModelServerConfig
+
+    found = config.parse(config.read_text_proto(str(file), ModelServerConfig))
+    return {str(model.base_path): dict(model.labels) for model in found.values()}
+
+
+def test_a_label_is_answered_while_pushes_come_faster_than_loads(models: Models, tmp_path: pathlib.Path) -> None:
+    """A load takes 0.6 s and a push comes every 0.2 s; then the last one gets the label."""
+    two = {"half": models.root / "half_plus_two"}
+    releases = Releases(tmp_path)
+    releases.push(two)
+    quick = {"model_config_file_poll_wait_seconds": 0.1, "file_system_poll_wait_seconds": 0.05}
+    with running_server(**parsed(process.server_flags(str(tmp_path), process.free_port())) | quick) as server:
+        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+        manager = server._core._manager
+        load = manager._loader
+        manager._loader = lambda *version: (time.sleep(0.6), load(*version))[1]
+        stopping, answers, failures = threading.Event(), set[int](), list[str]()
+
+        def ask() -> None:
+            while not stopping.is_set():
+                try:
+                    answers.add(stubs.predict("half", {"x": column(2)}, label="stable").model_spec.version.value)
+                except grpc.RpcError as error:
+                    failures.append(f"{error.code()}: {error.details()}")
+
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for _ in range(10):
+            releases.push(two)
+            time.sleep(0.2)
+        eventually(lambda: 11 in answers)
+        eventually(lambda: list(stubs.states("half").values()).count("AVAILABLE") == 2)
+        stopping.set()
+        for client in clients:
+            client.join()
+    assert failures == []
 
 
 def test_a_running_server_follows_pushes_promotions_and_rollbacks(models: Models, tmp_path: pathlib.Path) -> None:

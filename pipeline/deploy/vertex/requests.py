@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homefeed.pipeline.deploy.errors import DeployUsageError
+from homefeed.serving.process import SERVER_ENVIRONMENT, THREADS
 
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own.
 
@@ -189,7 +190,9 @@ def _model(place: Place, serving: Serving, model: str, base_uri: str, version: i
             f"--rest_api_port={REST_PORT}",
             f"--model_name={model}",
             "--model_base_path=$(AIP_STORAGE_URI)",
+            THREADS,
         ],
+        env=[v1.EnvVar(name=name, value=value) for name, value in SERVER_ENVIRONMENT.items()],
         ports=[v1.Port(container_port=REST_PORT)],
         grpc_ports=[v1.Port(container_port=GRPC_PORT)],
         predict_route=f"/v1/models/{model}:predict",

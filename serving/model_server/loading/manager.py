@@ -5,6 +5,8 @@ The source says which versions are wanted; a thread of the manager brings the wo
 * of the wanted versions that are new, the highest is loaded first;
 * as long as no wanted version is ready, the last old one stays in service; only then is it unloaded;
 * an unload waits for the requests that still use the version.
+
+Who aspires to versions keeps those among them that a label in force names, so that none is unloaded under its label.
 """
 
 import collections

@@ -71,7 +71,10 @@ def test_json_has_equal_bytes_for_equal_values(tmp_path: pathlib.Path) -> None:
 def test_a_missing_file_is_named_with_those_that_are_there(folder: Artifact) -> None:
     with pytest.raises(ArtifactError, match=r"Artifact at .* has no x.json; it holds a, two.txt"):
         folder.read_json("x.json")
+    (folder.path / "empty").mkdir()
     with pytest.raises(ArtifactError, match="it holds nothing"):
+        Artifact(folder.path / "empty").read_json("x.json")
+    with pytest.raises(ArtifactError, match=r"Artifact is not at .*gone: .*`homefeed run` makes it again"):
         Artifact(folder.path / "gone").read_json("x.json")
 
 
@@ -141,6 +144,26 @@ def test_files_lie_where_tfx_has_them() -> None:
     assert ExampleAnomalies(root).split_file("items-all") == root / "Split-items-all" / "SchemaDiff.pb"
     assert Model(root).serving_dir == root / "Format-Serving" and Model(root).snapshot_dir == root / "Snapshot"
     assert InfraBlessing(root).warmup_file("ranking") == root / "warmup" / "ranking"
+
+
+def test_what_was_pushed_moves_with_the_root_and_stays_where_it_lies_outside(tmp_path: pathlib.Path) -> None:
+    root, outside = tmp_path / "old root", tmp_path / "elsewhere" / "ranking" / "3"
+    inside = root / "serving" / "fused" / "3"
+    for place in (inside, outside):
+        place.mkdir(parents=True)
+    PushedModel(root / ".staging" / "Pusher" / "key" / "pushed").write(3, [str(inside), str(outside), "s3://a/b/3"])
+    (root / ".staging").rename(root / "artifacts")  # As a run publishes what has finished.
+    pushed = PushedModel(root / "artifacts" / "Pusher" / "key" / "pushed")
+    assert pushed.read_json(PushedModel.FILE)["paths"] == ["serving/fused/3", str(outside), "s3://a/b/3"]
+    assert pushed.is_intact() and pushed.models() == {"fused": inside, "ranking": outside}
+    digest = pushed.digest()
+    root.rename(tmp_path / "new")
+    moved = PushedModel(tmp_path / "new" / "artifacts" / "Pusher" / "key" / "pushed")
+    assert moved.models() == {"fused": tmp_path / "new" / "serving" / "fused" / "3", "ranking": outside}
+    assert moved.is_intact() and moved.digest() == digest
+    assert not pushed.is_intact()
+    moved.path.rename(tmp_path / "alone")
+    assert not PushedModel(tmp_path / "alone").is_intact()
 
 
 def test_what_was_pushed_is_found_where_it_is_now(tmp_path: pathlib.Path) -> None:

@@ -13,6 +13,7 @@ from homefeed.models.requests import Event, Request
 from homefeed.pipeline.forget import forget
 from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import TABLES
 from homefeed.serving.profiles import LiveEvent, LiveStore, ProfileStore, write_profiles
 from homefeed.serving.profiles.store import Exposure
@@ -102,7 +103,7 @@ def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> Non
     from homefeed.components.artifacts.types import Model
 
     data, root = everything_about("zebra-user", tmp_path)
-    store = MetadataStore(str(root / "metadata.sqlite"))
+    store = MetadataStore(RunRoot(root))
     examples = Examples(root / "examples" / "interactions")
     for name, source in (("with", examples), ("without", Examples(tmp_path / "elsewhere"))):
         run = Run("Trainer", name, {"summary": "", "finished_at": ""})

@@ -21,6 +21,7 @@ from homefeed.pipeline.loop.retrain import Outcome, choose, retrain
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.lineage import summarize, trace
 from homefeed.pipeline.runner.local_runner import Step, locked
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.releases import Releases
 from tests.runs import SMALL, executed
 
@@ -94,16 +95,16 @@ def test_the_same_spans_again_push_nothing(shop: Shop) -> None:
 
 @pytest.mark.slow
 def test_lineage_names_spans_parents_metrics_code_and_config(shop: Shop, store: pathlib.Path) -> None:
-    found = summarize(trace(str(shop.root / "metadata.sqlite"), "2"))
+    found = summarize(trace(RunRoot(shop.root), "2"))
     assert (found["version"], found["parents"]) == (2, [1])
     assert found["spans"] == spans(store)[1:3]
     assert 0 < found["metrics"]["eval"]["retrieval + ranking"] < 1
     assert found["metrics"]["eval"].keys() >= {"in service", "popularity"}
     assert found["config"]["RetrievalTrainer"]["width"] == 8 and len(found["code_version"]["Evaluator"]) == 32
-    first = summarize(trace(str(shop.root / "metadata.sqlite"), "ranking/1"))
+    first = summarize(trace(RunRoot(shop.root), "ranking/1"))
     assert (first["parents"], first["spans"]) == ([], spans(store)[:2])
     with pytest.raises(RunError, match="version 7 was not pushed from here; there are 1, 2"):
-        trace(str(shop.root / "metadata.sqlite"), "7")
+        trace(RunRoot(shop.root), "7")
 
 
 @pytest.mark.slow
@@ -174,7 +175,9 @@ def test_a_second_retraining_says_so_and_exits_1(sample_data: pathlib.Path, tmp_
 def test_the_ledger_says_when_and_what(shop: Shop) -> None:
     first = shop.ledger()["runs"][0]
     assert first["outcome"] == "pushed" and first["base"] == ""
-    assert PushedModel(pathlib.Path(first["pushed"])).read_json("pushed.json")["version"] == 1
+    assert (
+        PushedModel(pathlib.Path(RunRoot(shop.root).placed(first["pushed"]))).read_json("pushed.json")["version"] == 1
+    )
     assert datetime.datetime.fromisoformat(first["finished_at"]).tzinfo is not None
 
 

@@ -7,7 +7,7 @@ import pytest
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.root import RunRoot
 
-ROOT = RunRoot(pathlib.Path("root"))
+ROOT = RunRoot(pathlib.Path("/nowhere/root"))
 
 
 def test_places() -> None:
@@ -23,8 +23,29 @@ def test_places() -> None:
         "tune.sqlite": ROOT.studies,
         "spans/2025-01-08.drift.html": ROOT.drift_page("2025-01-08"),
     }
-    assert {name: str(path) for name, path in places.items()} == {name: f"root/{name}" for name in places}
-    assert ROOT.defaults() == {"pusher": {"serving_dir": "root/serving"}}
+    assert {name: str(path) for name, path in places.items()} == {name: f"/nowhere/root/{name}" for name in places}
+    assert ROOT.defaults() == {"pusher": {"serving_dir": "/nowhere/root/serving"}}
+
+
+def test_paths_in_the_root_are_those_of_the_place_where_it_lies_now(tmp_path: pathlib.Path) -> None:
+    old, new = RunRoot(tmp_path / 'an "old" root 灯'), RunRoot(tmp_path / "new")
+    value = {
+        "inside": f"{old.path}/serving",
+        "several": [f"{old.path}/a b", 3, None],
+        "beside": f"{old.path}-2/serving",
+        "said": f"no file at {old.path}/x",
+    }
+    portable = old.portable(value)
+    assert portable == value | {"inside": "{root}/serving", "several": ["{root}/a b", 3, None]}
+    assert old.placed(portable) == value
+    assert new.placed(portable)["inside"] == f"{new.path}/serving"
+
+
+def test_a_root_is_absolute_and_without_links(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    assert RunRoot(pathlib.Path("link")).path == (tmp_path / "real").resolve()
 
 
 def test_what_is_not_there_yet_says_which_command_makes_it(tmp_path: pathlib.Path) -> None:
@@ -35,7 +56,7 @@ def test_what_is_not_there_yet_says_which_command_makes_it(tmp_path: pathlib.Pat
         root.recorded()
     root.serving.mkdir()
     root.metadata.touch()
-    assert root.pushed() == root.serving.resolve() and root.recorded() == root.metadata
+    assert root.pushed() == root.serving.resolve() and root.recorded() is root
 
 
 def test_nothing_else_in_the_house_spells_a_place_out() -> None:
@@ -47,7 +68,7 @@ def test_nothing_else_in_the_house_spells_a_place_out() -> None:
     found = [
         f"{path.relative_to(house)}: {name}"
         for path in sources
-        if path.name != "root.py"
+        if path.name not in ("root.py", "types.py")  # An artifact knows where in a root it lies.
         for name in names
         if name in path.read_text(encoding="utf-8")
     ]

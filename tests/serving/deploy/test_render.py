@@ -1,5 +1,6 @@
 """The deploy files: read by the published schemas, and by our own server."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -7,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import numpy as np
 import promql_parser
 import pytest
 import yaml
@@ -17,7 +20,9 @@ from homefeed.serving.deploy.render import Options, RenderError, memory_mebibyte
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.flags import parse as parse_flags
 from homefeed.serving.model_server.metrics import Metrics
-from tests.serving.servers import Stubs, running_server
+from homefeed.serving.process import server_flags
+from homefeed.serving.releases import Releases
+from tests.serving.servers import Stubs, eventually, free_port, running_server
 
 KINDS = {
     "ConfigMap": "V1ConfigMap",
@@ -133,31 +138,77 @@ def test_everything_selects_the_pods_of_the_deployment(out: pathlib.Path) -> Non
     assert (target["kind"], target["name"]) == ("Deployment", kubernetes(out, "Deployment")["metadata"]["name"])
 
 
-def test_the_mounted_configuration_serves_the_pushed_models(
-    out: pathlib.Path, root: pathlib.Path, tmp_path: pathlib.Path
+def arguments_of(out: pathlib.Path, kind: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments and the environment of the model server's container."""
+    if kind == "docker":
+        dockerfile = (out / "serving.Dockerfile").read_text()
+        environment = dict(re.findall(r"^ENV (\w+)=(\S+)$", dockerfile, re.MULTILINE))
+        return json.loads(dockerfile.partition("\nCMD ")[2].replace("\\\n", "")), environment
+    spec = kubernetes(out, "Deployment")["spec"]["template"]["spec"]
+    if kind == "kserve":
+        (service,) = documents(out / "kubernetes" / "inference-service.yaml")
+        spec = service["spec"]["predictor"]
+    (container,) = spec["containers"]
+    assert container["command"] == ["tensorflow_model_server"]
+    assert list(faults(container, "V1Container", kind)) == []
+    return container["args"], {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes", "kserve"])
+def test_a_container_serves_as_homefeed_serve_does(kind: str, out: pathlib.Path, root: pathlib.Path) -> None:
+    arguments, environment = arguments_of(out, kind)
+    assert environment == {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    ours, theirs = (
+        {**vars(parse_flags(given)[0])} for given in (server_flags(str(root / "serving"), 8500), arguments)
+    )
+    different = {name: value for name, value in theirs.items() if value != ours[name]}
+    assert different == {
+        "rest_api_port": 8501,
+        "model_config_file": str(root / "serving" / "mounted.config"),
+        "monitoring_config_file": "/config/monitoring.config",
+    }
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes", "kserve"])
+def test_a_container_follows_canary_promotion_and_rollback(
+    kind: str, toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    """With the very arguments of the container, but for the ports and the place of the ConfigMap."""
-    for name, text in kubernetes(out, "ConfigMap")["data"].items():
-        (tmp_path / name).write_text(text)
-        assert text == (out / "config" / name).read_text()
-    (container,) = kubernetes(out, "Deployment")["spec"]["template"]["spec"]["containers"]
-    arguments = [argument.replace("/config/", f"{tmp_path}/") for argument in container["args"]]
-    flags, unknown = parse_flags(arguments)
+    """With its very arguments, but for the ports and the place of the ConfigMap, and with quick looks at the disk."""
+    models = {name: folder / "Format-Serving" for name, folder in toy_models.items()}
+    releases = Releases(tmp_path / "serving")
+    releases.push(models)
+    render(tmp_path / "serving", tmp_path / "out", Options(models_dir=str(tmp_path / "serving")))
+    given, _ = arguments_of(tmp_path / "out", kind)
+    flags, unknown = parse_flags([argument.replace("/config/", f"{tmp_path}/out/config/") for argument in given])
     assert unknown == []
-    given = {name: value for name, value in vars(flags).items() if value != getattr(Flags(), name)}
-    shutil.rmtree(root / "serving" / "retrieval" / "6")  # An empty version would be tried too.
-    with running_server(**{name: value for name, value in given.items() if "port" not in name}) as server:
+    chosen = {name: value for name, value in vars(flags).items() if value != getattr(Flags(), name)}
+    ports = {"port": free_port(), "rest_api_port": free_port()}
+    quick = {"model_config_file_poll_wait_seconds": 0.1, "file_system_poll_wait_seconds": 0.1}
+    with running_server(**chosen | ports | quick) as server:
         stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
-        for model in pushed_models(root / "serving"):
-            (version,) = stubs.status(model.name).model_version_status
-            assert (version.version, version.state) == (7, 30)  # AVAILABLE
+
+        def version(label: str) -> int:
+            inputs = {"history": [["i1"]], "k": np.array([2], np.int32)}
+            with contextlib.suppress(grpc.RpcError):
+                answer = stubs.predict("retrieval", inputs, signature="retrieve", label=label)
+                return int(answer.model_spec.version.value)
+            return 0
+
+        assert (version("stable"), version("canary")) == (1, 0)
+        releases.push(models, canary=True)
+        eventually(lambda: version("canary") == 2)
+        assert version("stable") == 1
+        releases.promote()
+        eventually(lambda: (version("stable"), version("canary")) == (2, 0))
+        assert stubs.states("retrieval") == {2: "AVAILABLE", 1: "AVAILABLE"}
+        releases.rollback(settle_seconds=0.5)
+        assert version("stable") == 1
 
 
-def test_the_serving_image_starts_the_server_as_kubernetes_does(out: pathlib.Path) -> None:
+def test_the_config_map_holds_what_the_image_does(out: pathlib.Path) -> None:
+    data = kubernetes(out, "ConfigMap")["data"]
+    assert data == {file.name: file.read_text() for file in (out / "config").iterdir()}
     dockerfile = (out / "serving.Dockerfile").read_text()
-    (container,) = kubernetes(out, "Deployment")["spec"]["template"]["spec"]["containers"]
-    command = json.loads(dockerfile.partition("\nCMD ")[2].replace("\\\n", ""))
-    assert command == container["args"]
     assert f"FROM {Options.serving_base}\n" in dockerfile and "USER 65532" in dockerfile
 
 
@@ -180,18 +231,14 @@ def test_compose_mounts_the_models_where_the_configuration_looks(out: pathlib.Pa
                 assert (out / mounted.partition(":")[0]).exists()
 
 
-def test_each_model_is_an_inference_service(out: pathlib.Path) -> None:
-    found = documents(out / "kubernetes" / "inference-service.yaml")
-    assert [d["metadata"]["name"] for d in found] == ["homefeed-fused", "homefeed-ranking", "homefeed-retrieval"]
-    for document in found:
-        assert (document["apiVersion"], document["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
-        predictor = document["spec"]["predictor"]
-        model = predictor["model"]
-        assert (
-            model["storageUri"] == f"pvc://homefeed-models/{document['metadata']['name'].removeprefix('homefeed-')}"
-        )
-        assert list(faults(model["resources"], "V1ResourceRequirements", "resources")) == []
-        assert list(faults(predictor["securityContext"], "V1PodSecurityContext", "securityContext")) == []
+def test_kserve_gets_the_volumes_of_the_deployment(out: pathlib.Path) -> None:
+    (service,) = documents(out / "kubernetes" / "inference-service.yaml")
+    assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
+    predictor, pod = service["spec"]["predictor"], kubernetes(out, "Deployment")["spec"]["template"]["spec"]
+    assert [volume for volume in pod["volumes"] if volume["name"] != "tmp"] == predictor["volumes"]
+    (container,), (other,) = predictor["containers"], pod["containers"]
+    assert container["resources"] == other["resources"]
+    assert list(faults(predictor["securityContext"], "V1PodSecurityContext", "securityContext")) == []
 
 
 def exported() -> set[str]:
@@ -256,8 +303,8 @@ def _lost(given: Any, understood: Any, path: str) -> Iterator[str]:
 def test_memory_grows_with_the_models(root: pathlib.Path) -> None:
     models = pushed_models(root / "serving")
     assert [(model.name, model.version) for model in models] == [("fused", 7), ("ranking", 7), ("retrieval", 7)]
-    # 1024 MiB for the server, and four times the files.
-    assert memory_mebibytes(models) == 1024 + 4 * sum(model.num_bytes for model in models) // 2**20
+    # 1024 MiB for the server, and three versions of twice the files.
+    assert memory_mebibytes(models) == 1024 + 6 * sum(model.num_bytes for model in models) // 2**20
     assert all(model.num_bytes > 1000 for model in models)
 
 

@@ -97,6 +97,8 @@ def test_a_first_model_gets_its_endpoint_and_all_the_traffic(capsys: pytest.Capt
     assert upload.model.artifact_uri == "gs://shop/serving/ranking"
     assert container.image_uri == "europe-docker.pkg.dev/shop/tf/serving:2.16"
     assert "--model_base_path=$(AIP_STORAGE_URI)" in container.args and "--model_name=ranking" in container.args
+    assert "--tensorflow_intra_op_parallelism=1" in container.args
+    assert {entry.name: entry.value for entry in container.env} == {"TF_ENABLE_ONEDNN_OPTS": "0"}
     assert (container.predict_route, container.health_route) == ("/v1/models/ranking:predict", "/v1/models/ranking")
     assert container.ports[0].container_port == 8501
     deployed = deployment.deployed_model
