@@ -10,11 +10,11 @@ import pathlib
 import sqlite3
 import time
 import types
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 from homefeed.models.requests import Event, Request
 from homefeed.schemas.privacy import load_key, pseudonym
+from homefeed.schemas.scratch import staged
 
 FILE_NAME = "profiles.sqlite"
 
@@ -30,15 +30,15 @@ def write_profiles(
         titles: item id → title.
         user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
     """
-    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with contextlib.closing(sqlite3.connect(staging)) as database, database:
-        database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
-        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT)")
-        database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
-        database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
-        database.executemany("INSERT INTO users VALUES (?, ?, ?)", map(_row, profiles))
-        database.executemany("INSERT INTO items VALUES (?, ?)", titles.items())
-    os.replace(staging, path)
+    with staged(path.parent) as staging:
+        with contextlib.closing(sqlite3.connect(staging)) as database, database:
+            database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
+            database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT)")
+            database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
+            database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
+            database.executemany("INSERT INTO users VALUES (?, ?, ?)", map(_row, profiles))
+            database.executemany("INSERT INTO items VALUES (?, ?)", titles.items())
+        os.replace(staging, path)
 
 
 class ProfileStore:
@@ -104,12 +104,12 @@ def _event(
 
 def update_titles(path: pathlib.Path, titles: Mapping[str, str]) -> None:
     """Adds and replaces titles in a store; who reads it at this moment keeps what was there."""
-    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with (
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
-        contextlib.closing(sqlite3.connect(staging)) as new,
-    ):
-        old.backup(new)
-        with new:
-            new.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", titles.items())
-    os.replace(staging, path)
+    with staged(path.parent) as staging:
+        with (
+            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+            contextlib.closing(sqlite3.connect(staging)) as new,
+        ):
+            old.backup(new)
+            with new:
+                new.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", titles.items())
+        os.replace(staging, path)

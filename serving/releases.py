@@ -16,13 +16,12 @@ import dataclasses
 import os
 import pathlib
 import shutil
-import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.scratch import scratch, staged
 from homefeed.serving.server_config import BATCHING, BATCHING_FILE, CANARY, CONFIG_FILE, STABLE, model_config
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -228,9 +227,9 @@ class Releases:
     def _write(self, name: str, data: bytes) -> None:
         self._fs.makedirs(self._root, exist_ok=True)
         if self._is_local:
-            staging = f"{self._root}/.{uuid.uuid4().hex}.tmp"
-            pathlib.Path(staging).write_bytes(data)
-            os.replace(staging, f"{self._root}/{name}")
+            with staged(pathlib.Path(self._root)) as staging:
+                staging.write_bytes(data)
+                os.replace(staging, f"{self._root}/{name}")
         else:
             self._fs.pipe_file(f"{self._root}/{name}", data)
 
@@ -241,12 +240,12 @@ class Releases:
         self._fs.makedirs(base_path, exist_ok=True)
         if self._is_local:
             # Not a number: servers pass over it.
-            staging = pathlib.Path(base_path) / f".{uuid.uuid4().hex}.tmp"
-            _assemble(staging, saved_model, extras)
-            staging.rename(pathlib.Path(base_path) / str(version))
+            with staged(pathlib.Path(base_path)) as staging:
+                _assemble(staging, saved_model, extras)
+                staging.rename(pathlib.Path(base_path) / str(version))
             return
-        with tempfile.TemporaryDirectory() as folder:
-            staging = pathlib.Path(folder) / str(version)
+        with scratch() as folder:
+            staging = folder / str(version)
             _assemble(staging, saved_model, extras)
             files = sorted(path for path in staging.rglob("*") if path.is_file())
             for path in sorted(files, key=lambda path: path.name == _SAVED_MODEL):
