@@ -47,6 +47,7 @@ def recommend(
     ] = None,
     query: Annotated[str, typer.Option(help="Text to search for; needs --root, for the vocabulary.")] = "",
     k: Annotated[int, typer.Option("-k", min=1)] = 10,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is starting.")] = 5.0,
     at: At = "",
     as_json: Json = False,
 ) -> None:
@@ -63,7 +64,7 @@ def recommend(
         request = dataclasses.replace(request, history=events)
     if query and root:
         request = dataclasses.replace(request, query_token_ids=_tokenizer(root)(query))
-    (page,) = Recommender(_predictor(root, server)).recommend([request], k)
+    (page,) = Recommender(_predictor(root, server, wait)).recommend([request], k)
     if as_json:
         print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
         return
@@ -80,7 +81,7 @@ def batch_recommend(
     as_json: Json = False,
 ) -> None:
     """Recommend for every user of a file."""
-    recommender = Recommender(_predictor(root, None))
+    recommender = Recommender(_predictor(root))
     profiles = ProfileStore(RunRoot(root).profiles)
     staging = out.with_name(f".{out.name}.tmp")
     count = 0
@@ -92,10 +93,10 @@ def batch_recommend(
     print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")
 
 
-def _predictor(root: pathlib.Path | None, server: str | None) -> Any:
+def _predictor(root: pathlib.Path | None, server: str | None = None, wait_seconds: float = 0.0) -> Any:
     if server is not None:
         predictor = GrpcPredictor(server)
-        predictor.client.wait_until_available(FUSED, timeout_seconds=60)
+        predictor.client.wait_until_available(FUSED, timeout_seconds=wait_seconds)
         return predictor
     assert root is not None
     releases = Releases(RunRoot(root).pushed())

@@ -59,7 +59,7 @@ def forget(
         return _forget(user_id, data_dir, {user_key}, None, Places(), [])
     root = root.resolve()
     if not root.is_dir():
-        raise RunError(f"--root: there is no folder {root}")
+        raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
     local = metadata or str(RunRoot(root).metadata)
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
         store = MetadataStore(local) if metadata or pathlib.Path(local).is_file() else None

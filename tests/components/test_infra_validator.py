@@ -83,7 +83,12 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra
     return infra_validator.Inputs(graph, examples, *models)
 
 
-def test_models_are_served_and_asked_over_grpc(inputs: infra_validator.Inputs, tmp_path: pathlib.Path) -> None:
+def test_models_are_served_and_asked_over_grpc(
+    inputs: infra_validator.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A proxy that leads nowhere is none of the gate's business: its server is on this machine.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
     blessing = InfraBlessing(tmp_path / "blessing")
     summary = infra_validator.run(inputs, infra_validator.Outputs(blessing), infra_validator.Config())
     assert blessing.reasons() == []
@@ -129,4 +134,4 @@ def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inpu
     blessing = InfraBlessing(tmp_path / "blessing")
     config = infra_validator.Config(start_seconds=15)
     infra_validator.run(local, infra_validator.Outputs(blessing), config)
-    assert "the model server failed" in blessing.reasons()[0]
+    assert "the model server is running: " in blessing.reasons()[0]

@@ -167,8 +167,6 @@ def test_both_files_are_ones_that_a_server_reads(half: dict[str, pathlib.Path], 
 def test_a_push_on_a_full_disk_leaves_nothing(
     place: str, half: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from homefeed.serving import releases as pushing
-
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     releases = Releases(tmp_path / "served" if place == "folder" else f"memory://{tmp_path.name}-full")
@@ -181,7 +179,7 @@ def test_a_push_on_a_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
-        full.setattr(pushing.shutil, "copytree", copy_half)
+        full.setattr("shutil.copytree", copy_half)
         releases.push(half)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert states(releases) == {1: "stable"} and releases.push(half) == 2

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from homefeed.components import example_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, DatasetDir, Examples, Quarantine
-from homefeed.components.example_gen import component as example_gen
 from homefeed.components.example_gen.items_table import read_items
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import histories
@@ -37,7 +37,7 @@ USERS = pd.DataFrame({"user_id": [f"u{n:02d}" for n in range(NUM_USERS)], "age":
 class Shop:
     """A data folder, and what ExampleGen makes of it."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.tables: dict[str, Any] = {name: {"path": f"{name}.csv"} for name in ("interactions", "items", "users")}
         for name, table in (("interactions", EVENTS), ("items", ITEMS), ("users", USERS)):
@@ -133,7 +133,7 @@ def test_a_column_that_one_of_many_json_files_has_at_its_end(shop: Shop) -> None
     for part in range(3):
         found = rows[part * 40 : part * 40 + 40]
         if part == 1:
-            found[-1]["value"] = 3  # type: ignore[index]
+            found[-1]["value"] = 3
         (shop.folder / "log" / f"{part}.jsonl").write_text("\n".join(map(json.dumps, found)))
     shop.tables["interactions"] = {"path": "log"}
     assert [event["value"] for event in events_of(shop.ingest()) if event["value"] == event["value"]] == [3]

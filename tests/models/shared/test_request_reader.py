@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,7 +45,7 @@ def _request(history: list[list[str]]) -> dict[str, tf.Tensor]:
     }
 
 
-def _events(reader: RequestReader, request: dict[str, tf.Tensor], most: int):  # type: ignore[no-untyped-def]
+def _events(reader: RequestReader, request: dict[str, tf.Tensor], most: int) -> Any:
     events, num_events = reader.last_events(reader.items.lookup(request["history"]), request, most)
     return {name: column.numpy().tolist() for name, column in events.items()}, num_events.numpy().tolist()
 
