@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.models.requests import Event, Request, requests_from_sequences
+from homefeed.schemas.scratch import scratch
 from homefeed.schemas.settings import Count, CountOrNone, Seconds
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import ModelsRefusedError, model_server
@@ -140,10 +140,10 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     num_candidates = num_candidates_of(inputs.fused_model.serving_dir)
     parts = {name: path for name, path in models.items() if name != FUSED}
     local = Recommender(LocalPredictor(parts), num_candidates).candidates(requests)
-    with tempfile.TemporaryDirectory() as work_dir:
-        base_paths = _lay_out(models, pathlib.Path(work_dir))
+    with scratch() as work_dir:
+        base_paths = _lay_out(models, work_dir)
         try:
-            with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
+            with model_server(base_paths, work_dir, config.start_seconds) as address:
                 predictor = GrpcPredictor(address, timeout_seconds=CALL_SECONDS)
                 served = Recommender(predictor, num_candidates)
                 reasons = judge(requests, served.candidates_in_two_steps(requests), local)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import tempfile
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.table_rows import item_cards
@@ -19,6 +18,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.schemas.scratch import scratch
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
 from homefeed.serving.releases import WARMUP_FILE, ReleaseError, Releases
@@ -69,8 +69,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     for gate in (inputs.blessing, inputs.infra_blessing):
         gate.require_open()
     releases = Releases(config.serving_dir)
-    with tempfile.TemporaryDirectory() as folder:
-        profiles = pathlib.Path(folder) / FILE_NAME
+    with scratch() as folder:
+        profiles = folder / FILE_NAME
         _publish_profiles(inputs, profiles)
         published = releases.put_file(profiles, FILE_NAME)
     # The fused model comes last: who finds its version finds that of its parts too.

@@ -23,13 +23,13 @@ import fcntl
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.scratch import scratch, staged
 from homefeed.serving.server_config import (
     BATCHING,
     BATCHING_FILE,
@@ -165,8 +165,8 @@ class Releases:
             known = [release.version for release in self.versions()]
             stable, version = self._labelled(STABLE), max(known, default=0) + 1
             publish = self._publish if self._is_local else self._upload
-            with tempfile.TemporaryDirectory() as folder:
-                hidden = {name: self._hidden(name, pathlib.Path(folder)) for name in models}
+            with scratch() as folder:
+                hidden = {name: self._hidden(name, folder) for name in models}
                 for name, saved_model in models.items():
                     _assemble(hidden[name], saved_model, (extras or {}).get(name, {}))
                 if (waiting := self._labelled(CANARY)) is not None:
@@ -299,9 +299,9 @@ class Releases:
     def _write(self, name: str, data: bytes) -> None:
         self._fs.makedirs(self._root, exist_ok=True)
         if self._is_local:
-            staging = f"{self._root}/.{uuid.uuid4().hex}.tmp"
-            pathlib.Path(staging).write_bytes(data)
-            os.replace(staging, f"{self._root}/{name}")
+            with staged(pathlib.Path(self._root)) as staging:
+                staging.write_bytes(data)
+                os.replace(staging, f"{self._root}/{name}")
         else:
             self._fs.pipe_file(f"{self._root}/{name}", data)
 

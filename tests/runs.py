@@ -28,11 +28,14 @@ SMALL = (
 )
 
 
-def run_small(data: pathlib.Path, root: pathlib.Path, *settings: str, until: str | None = None) -> list[Step]:
+def run_small(
+    data: pathlib.Path, root: pathlib.Path, *settings: str, until: str | None = None, metadata: str | None = None
+) -> list[Step]:
     """Runs the recommender with SMALL and then `settings`."""
     dag = recommender(DatasetDir(data.resolve()))
     configs = load_config(dag, settings=(*SMALL, *settings), defaults=RunRoot(root.resolve()).defaults())
-    return run_pipeline(dag, configs, root.resolve(), name="small", observer=_silent, until=until)
+    place = root.resolve()
+    return run_pipeline(dag, configs, place, name="small", observer=_silent, until=until, metadata=metadata)
 
 
 def _silent(title: str) -> Any:

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
@@ -25,6 +24,7 @@ from homefeed.components.example_gen import ids
 from homefeed.components.example_gen.rows import join_batches
 from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName
+from homefeed.schemas.scratch import PREFIX, scratch
 
 PLAIN = CompressionTypes.UNCOMPRESSED
 AnyArtifact = TypeVar("AnyArtifact", Examples, Quarantine)
@@ -104,10 +104,10 @@ def read_ids(tables_read: Iterable[TableName], folder: str) -> dict[tuple[TableN
 def between_steps(temp_dir: str) -> Iterator[str]:
     """A folder for rows between the steps, below that path or URI or in the system's place; gone at the end."""
     if not temp_dir:
-        with tempfile.TemporaryDirectory(prefix="homefeed-") as local:
-            yield local
+        with scratch() as local:
+            yield str(local)
         return
-    folder = f"{temp_dir.rstrip('/')}/homefeed-{uuid.uuid4().hex}"
+    folder = f"{temp_dir.rstrip('/')}/{PREFIX}{uuid.uuid4().hex}"
     try:
         yield folder
     finally:
@@ -121,8 +121,7 @@ def delivered(artifact: AnyArtifact, name: str, delivery: str) -> Iterator[AnyAr
     if not delivery:
         yield artifact
         return
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as scratch:
-        root = pathlib.Path(scratch)
+    with scratch() as root:
         yield dataclasses.replace(artifact, path=root)
         for file in (path for path in root.rglob("*") if path.is_file()):
             copy(str(file), f"{delivery}/{name}/{file.relative_to(root).as_posix()}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import pathlib
-import tempfile
 from collections.abc import Collection
 
 from google.protobuf import text_format
@@ -22,6 +21,7 @@ from homefeed.components.schema_gen import inference
 from homefeed.components.schema_gen.component import CURATED_DIR, SPLITS_SEEN, Config
 from homefeed.schemas.dataset import TABLES, DatasetError, TableName, load_dataset
 from homefeed.schemas.features import read_schema
+from homefeed.schemas.scratch import scratch
 
 Statistics = dict[TableName, dict[str, statistics_pb2.DatasetFeatureStatisticsList]]
 
@@ -98,8 +98,7 @@ def accept(
 
 def _describe(data_dir: pathlib.Path) -> Statistics:
     """Statistics of each table's splits."""
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
-        out = pathlib.Path(folder)
+    with scratch() as out:
         examples = {table: Examples(out / "examples" / table) for table in TABLES}
         statistics = {table: ExampleStatistics(out / "statistics" / table) for table in TABLES}
         dataset = DatasetDir(data_dir)

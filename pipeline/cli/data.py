@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from homefeed.pipeline import forget as forgetting
-from homefeed.pipeline.cli.terminal import Json, console, print_json
+from homefeed.pipeline.cli.terminal import Json, Metadata, console, print_json
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 
@@ -101,14 +101,15 @@ def _parse_threshold(text: str) -> tuple[str, float]:
 def forget(
     user: Annotated[str, typer.Argument(help="User id, as it is in the tables.")],
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder whose tables are rewritten.")] = None,
-    root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs: artifacts and profiles.")] = None,
+    root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs; where they pushed to is known.")] = None,
+    metadata: Metadata = None,
     user_key: Annotated[str, typer.Option(help="env:NAME or file:PATH of a key, besides those that runs used.")] = "",
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""
     if data is None and root is None:
         raise typer.BadParameter("give --data, --root or both")
-    done = forgetting.forget(user, data, root, user_key)
+    done = forgetting.forget(user, data, root, user_key, metadata)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, content, from_file
 from homefeed.pipeline.forget.person import Person
+from homefeed.pipeline.forget.places import Places, find_places
 from homefeed.pipeline.forget.tables import from_table
 from homefeed.pipeline.runner.errors import RunError
+from homefeed.pipeline.runner.local_runner import locked
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
+from homefeed.schemas.scratch import remove
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -24,9 +28,9 @@ MODEL_TYPES = ("Model", "PretrainedBert")
 class Forgotten:
     """What was done."""
 
-    removed: dict[str, int]  # File → rows, Examples, values or lines taken out of it (1: the file itself).
+    removed: dict[str, int]  # File → rows, Examples, values or lines taken out of it (1: it is gone, or broke off).
     models: list[str]  # Models that were trained with this person, by path: they know patterns, not the id.
-    traces: list[str]  # Files that still hold the id, which should be none; short ids are not searched for.
+    traces: list[str]  # Files that still hold the id or cannot be searched: should be none; not of short ids.
 
 
 def forget(
@@ -43,52 +47,78 @@ def forget(
     Args:
         user_id: as it is in the tables.
         data_dir: folder of `dataset.yaml`; its local tables are rewritten.
-        root: root of the runs, with artifacts and served profiles.
+        root: root of the runs, with artifacts; where these pushed to, elsewhere too, is known from them.
         user_key: where a key of pseudonyms is, besides those that the runs below the root say they used.
         metadata: ML Metadata; None: `metadata.sqlite` in the root.
 
     Raises:
         DatasetError: the data folder or a key cannot be read.
-        RunError: there is no such root.
+        RunError: there is no such root, another run is using it, or the metadata cannot be opened.
     """
-    if root is not None and not root.is_dir():
+    if root is None:
+        return _forget(user_id, data_dir, {user_key}, None, Places(), [])
+    root = root.resolve()
+    if not root.is_dir():
         raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
-    root = RunRoot(root).path if root is not None else None
-    keys = {user_key, *_keys_of_runs(root)} - {""}
-    person = Person({user_id, *(pseudonym(user_id, load_key(reference)) for reference in keys)})
-    removed: dict[str, int] = {}
+    local = metadata or str(RunRoot(root).metadata)
+    with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
+        store = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
+        searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
+        keys = {user_key, *_keys_of_runs(root)}
+        return _forget(user_id, data_dir, keys, store, find_places(root, store), searched)
+
+
+def _forget(
+    user_id: str,
+    data_dir: pathlib.Path | None,
+    keys: Collection[str],
+    store: MetadataStore | None,
+    places: Places,
+    searched: Sequence[pathlib.Path],
+) -> Forgotten:
+    known = map(load_key, filter(None, keys))
+    person = Person({user_id, *(pseudonym(user_id, key) for key in known)})
+    removed = {str(path): 1 for path in places.leftovers}
+    for path in places.leftovers:
+        remove(path)
     if data_dir is not None:
-        dataset = load_dataset(data_dir)
-        names: tuple[TableName, ...] = ("interactions", "users")
-        for table in names:
-            for file in tables.find_files(data_dir, dataset.table(table), table).files:
-                if not tables.is_uri(file.path):
-                    removed[file.path] = removed.get(file.path, 0) + from_table(file, dataset.table(table), person)
+        removed |= _from_tables(data_dir.resolve(), person)
     # Reports last: by then it is known who else has an id like this one.
-    for path in sorted(_files(root), key=lambda path: (path.suffix in REPORTS, path)):
+    for path in sorted(_files(*places.folders), key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)
     removed = {path: count for path, count in removed.items() if count}
     touched = {str(pathlib.Path(path).parents[1]) for path in removed if "Split-" in path}
-    recorded = root is not None and (metadata or RunRoot(root).metadata.is_file())
-    models = _trained_with(MetadataStore(RunRoot(root), metadata), touched) if root and recorded and touched else []
-    left = [path for path in [*_files(root), *_files(data_dir)] if person.is_in_bytes(content(path))]
-    return Forgotten(removed, models, list(map(str, left)))
+    models = _trained_with(store, touched) if touched and store else []
+    files = [*_files(*places.folders, *([data_dir] if data_dir else ())), *searched]
+    left = [str(path) for path in dict.fromkeys(files) if person.is_in_bytes(content(path))]
+    left += [str(path) for path in places.leftovers if path.exists()]
+    return Forgotten(removed, models, left + [f"{url} (not searched)" for url in places.remote])
 
 
-def _keys_of_runs(root: pathlib.Path | None) -> set[str]:
-    files = root.rglob(Examples.USER_KEY_FILE) if root else ()
-    return {Examples(file.parent).user_key() for file in files}
+def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
+    dataset = load_dataset(data_dir)
+    names: tuple[TableName, ...] = ("interactions", "users")
+    removed: Counter[str] = Counter()
+    for table in names:
+        for file in tables.find_files(data_dir, dataset.table(table), table).files:
+            if not tables.is_uri(file.path):
+                removed[file.path] += from_table(file, dataset.table(table), person)
+    return removed
 
 
-def _files(folder: pathlib.Path | None) -> list[pathlib.Path]:
-    return [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
+def _keys_of_runs(root: pathlib.Path) -> set[str]:
+    return {Examples(file.parent).user_key() for file in root.rglob(Examples.USER_KEY_FILE)}
+
+
+def _files(*folders: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def _trained_with(store: MetadataStore, examples: Collection[str]) -> list[str]:
     """The models whose lineage goes back to one of the artifacts, by path."""
 
     def comes_from(artifact: Record) -> bool:
-        if str(artifact.path) in examples:
+        if str(artifact.path.resolve()) in examples:
             return True
         made = store.producer(artifact)
         return made is not None and any(map(comes_from, made[1].values()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import tempfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,6 +19,7 @@ from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.scratch import scratch
 from homefeed.serving.profiles import update_items
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
@@ -53,8 +53,8 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
     model = _pushed_model(root, metadata)
     snapshot = Snapshot.load(model.snapshot_dir)
     catalogue = catalogue_for(snapshot, data_dir)
-    with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
-        saved_model, fused = pathlib.Path(folder) / "retrieval", pathlib.Path(folder) / "fused"
+    with scratch() as folder:
+        saved_model, fused = folder / "retrieval", folder / "fused"
         Retriever(snapshot, catalogue).save(saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import re
 import urllib.parse
@@ -99,6 +100,11 @@ class MetadataStore:
     def all(self, type_name: str) -> list[Record]:
         """All artifacts of a type."""
         return [self._record(artifact) for artifact in self._store.get_artifacts_by_type(type_name)]
+
+    def configs(self, component: str) -> list[dict[str, Any]]:
+        """The configuration of every execution of a component."""
+        runs = self._store.get_executions_by_type(component)
+        return [json.loads(run.custom_properties["config"].string_value or "{}") for run in runs]
 
     def producer(self, artifact: Record) -> tuple[Run, dict[str, Record]] | None:
         """The execution that made an artifact and its inputs by name; None for what came from outside."""

@@ -10,7 +10,6 @@ import pathlib
 import sqlite3
 import time
 import types
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from homefeed.models.requests import Event, Request
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.privacy import load_key, pseudonym
+from homefeed.schemas.scratch import staged
 
 FILE_NAME = "profiles.sqlite"
 
@@ -52,17 +52,19 @@ def write_profiles(
         user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
         cards: item id → column → value, of items that can be shown.
     """
-    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    popularity: Counter[str] = Counter()
-    with contextlib.closing(sqlite3.connect(staging)) as database, database:
-        database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
-        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)")
-        database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
-        database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
-        database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
-        items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
-        database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
-    os.replace(staging, path)
+    with staged(path.parent) as staging:
+        popularity: Counter[str] = Counter()
+        with contextlib.closing(sqlite3.connect(staging)) as database, database:
+            database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
+            database.execute(
+                "CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)"
+            )
+            database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
+            database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
+            database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
+            items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
+            database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
+        os.replace(staging, path)
 
 
 def _item_row(
@@ -155,22 +157,22 @@ def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[s
 
     Items that are gone keep their titles, for histories, and lose their cards.
     """
-    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with (
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
-        contextlib.closing(sqlite3.connect(staging)) as new,
-    ):
-        _require_cards(old)
-        old.backup(new)
-        with new:
-            new.execute("UPDATE items SET card = NULL")
-            rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
-            new.executemany(
-                "INSERT INTO items VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
-                rows,
-            )
-    os.replace(staging, path)
+    with staged(path.parent) as staging:
+        with (
+            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+            contextlib.closing(sqlite3.connect(staging)) as new,
+        ):
+            _require_cards(old)
+            old.backup(new)
+            with new:
+                new.execute("UPDATE items SET card = NULL")
+                rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
+                new.executemany(
+                    "INSERT INTO items VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
+                    rows,
+                )
+        os.replace(staging, path)
 
 
 def _require_cards(database: sqlite3.Connection) -> None:

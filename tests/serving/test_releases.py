@@ -3,6 +3,7 @@
 import concurrent.futures
 import pathlib
 import shutil
+import tempfile
 import threading
 import time
 
@@ -278,3 +279,25 @@ def test_both_files_are_ones_that_a_server_reads(half: dict[str, pathlib.Path], 
     assert parameters.pad_variable_length_inputs and parameters.batch_timeout_seconds == 0
     (model,) = config.parse(config.read_text_proto(str(tmp_path / CONFIG_FILE), ModelServerConfig)).values()
     assert model.labels == {"stable": 1} and str(model.base_path) == str(tmp_path / "half")
+
+
+@pytest.mark.parametrize("place", ["folder", "object store"])
+def test_a_push_on_a_full_disk_leaves_nothing(
+    place: str, half: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    releases = Releases(tmp_path / "served" if place == "folder" else f"memory://{tmp_path.name}-full")
+    assert releases.push(half) == 1
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def copy_half(source: pathlib.Path, target: pathlib.Path) -> None:
+        target.mkdir()
+        (target / "variables").write_bytes(b"half of them")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
+        full.setattr("shutil.copytree", copy_half)
+        releases.push(half)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert states(releases) == {1: "stable"} and releases.push(half) == 2
