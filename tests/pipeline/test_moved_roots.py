@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,11 @@ SETS = [word for setting in SMALL for word in ("--set", setting)]
 Printed = pytest.CaptureFixture[str]
 
 
-def answer(printed: Printed, *arguments: str) -> dict[str, object]:
+def answer(printed: Printed, *arguments: str) -> dict[str, Any]:
     """What a verb prints as JSON; it must end well."""
     printed.readouterr()
     assert homefeed(*arguments, "--json") == 0, printed.readouterr().err
-    found: dict[str, object] = json.loads(printed.readouterr().out)
+    found: dict[str, Any] = json.loads(printed.readouterr().out)
     return found
 
 
@@ -60,12 +61,12 @@ def root(
 
 def test_nothing_runs_again_and_every_verb_works(root: str, sample_data: pathlib.Path, capsys: Printed) -> None:
     steps = answer(capsys, "run", "--data", str(sample_data), "--root", root, *SETS)
-    assert len(steps) == 13 and all(step["cached"] for step in steps), steps  # type: ignore[index]
+    assert len(steps) == 13 and all(step["cached"] for step in steps), steps
     place = str(pathlib.Path(root).resolve())
     assert str(answer(capsys, "evaluate", "--root", root)["report"]).startswith(f"{place}/artifacts/Evaluator/")
-    assert len(answer(capsys, "recommend", "--root", root, "--user", "user-0001")["recommendations"]) == 10  # type: ignore[arg-type]
+    assert len(answer(capsys, "recommend", "--root", root, "--user", "user-0001")["recommendations"]) == 10
     traced = answer(capsys, "lineage", "--root", root)
-    assert traced["version"] == 1 and traced["summary"]["metrics"]  # type: ignore[index]
+    assert traced["version"] == 1 and traced["summary"]["metrics"]
     again = answer(capsys, "retrain", "--data", str(sample_data), "--root", root, *SETS)
     assert (again["status"], again["version"]) == ("unchanged", 1)
     assert served_from(root) == {1: "AVAILABLE"}
@@ -109,7 +110,7 @@ def test_a_moved_root_learns_from_new_data(
     lenient = ["--set", "evaluator.base_margin=1.0", "--set", "evaluator.slice_margin=1.0"]
     outcome = answer(capsys, "retrain", "--data", str(data), "--root", str(root), *SETS, *lenient)
     assert (outcome["status"], outcome["version"]) == ("pushed", 2)
-    config = answer(capsys, "lineage", "--root", str(root))["summary"]["config"]  # type: ignore[index]
+    config = answer(capsys, "lineage", "--root", str(root))["summary"]["config"]
     assert config["Evaluator"]["base_models"].startswith("{root}/artifacts/Pusher/")
     assert config["RetrievalTrainer"]["base_model"].startswith("{root}/artifacts/RetrievalTrainer/")
     moved = root.rename(tmp_path / "moved again")
@@ -124,7 +125,8 @@ def test_a_root_of_an_earlier_release_is_read_where_it_was_made(tmp_path: pathli
     (tmp_path / "data" / "numbers.txt").write_text("1 2 4")
     run_toy(tmp_path / "data", old)
     with_absolute_paths(old)
-    assert MetadataStore(RunRoot(old)).latest("ModelEvaluation").path.is_dir()  # type: ignore[union-attr]
+    evaluation = MetadataStore(RunRoot(old)).latest("ModelEvaluation")
+    assert evaluation is not None and evaluation.path.is_dir()
     assert all(step.cached for step in run_toy(tmp_path / "data", old))
     moved = old.rename(tmp_path / "new")
     steps = run_toy(tmp_path / "data", moved)
