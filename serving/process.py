@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-
-import homefeed_client
+from typing import TYPE_CHECKING
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
+
+if TYPE_CHECKING:
+    import homefeed_client
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
@@ -31,9 +33,7 @@ class ModelsRefusedError(ServerError):
 _OF_THE_MODEL = (
     "INVALID_ARGUMENT|NOT_FOUND|PERMISSION_DENIED|FAILED_PRECONDITION|OUT_OF_RANGE|UNIMPLEMENTED|DATA_LOSS"
 )
-_REFUSED = (homefeed_client.InvalidInputsError, homefeed_client.InvalidRequestError, homefeed_client.UnsupportedError)
 _REFUSAL = re.compile(rf"did not become available: .* due to error: ({_OF_THE_MODEL}): ")
-
 
 THREADS = "--tensorflow_intra_op_parallelism=1"
 """Requests share the cores, and a request its graph's branches: cutting small matrices up does not pay."""
@@ -104,6 +104,8 @@ def model_server(
         ServerError: the server ended, or did not serve every model in time; with the end of its log.
         ModelsRefusedError: it cannot load them, or refused a request within the block as wrong.
     """
+    import homefeed_client
+
     config_file, log_file = work_dir / CONFIG_FILE, work_dir / "server.log"
     config_file.write_text(model_config({name: path.resolve() for name, path in models.items()}), encoding="utf-8")
     port = free_port()
@@ -112,16 +114,16 @@ def model_server(
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        client = homefeed_client.PredictionClient(f"127.0.0.1:{port}")
-        deadline = time.monotonic() + start_seconds
-        for name in models:
-            _wait(client, name, process, deadline)
+        with homefeed_client.PredictionClient(f"127.0.0.1:{port}") as client:
+            deadline = time.monotonic() + start_seconds
+            for name in models:
+                _wait_until_available(client, name, process, deadline)
         yield f"127.0.0.1:{port}"
     except homefeed_client.PredictionError as error:
         said = log_file.read_text(encoding="utf-8", errors="replace")
-        is_of_the_models = isinstance(error, _REFUSED) or _REFUSAL.search(said)
-        kind = ModelsRefusedError if is_of_the_models else ServerError
-        raise kind(f"the model server failed: {error}\nThe end of its log:\n{said[-2000:]}") from error
+        state = "is running" if process.poll() is None else f"ended with status {process.returncode}"
+        kind = ModelsRefusedError if _are_refused(error, said) else ServerError
+        raise kind(f"the model server {state}: {error}\nThe end of its log:\n{said[-2000:]}") from error
     finally:
         process.terminate()
         try:
@@ -131,14 +133,24 @@ def model_server(
             process.wait()
 
 
-def _wait(
-    client: homefeed_client.PredictionClient, model: str, process: subprocess.Popen[bytes], deadline: float
+def _are_refused(error: homefeed_client.PredictionError, said: str) -> bool:
+    """Whether the server speaks of the models, in its log or to the client."""
+    import homefeed_client
+
+    wrong = homefeed_client.InvalidInputsError, homefeed_client.InvalidRequestError, homefeed_client.UnsupportedError
+    return isinstance(error, wrong) or _REFUSAL.search(said) is not None
+
+
+def _wait_until_available(
+    client: homefeed_client.PredictionClient, model: str, server: subprocess.Popen[bytes], deadline: float
 ) -> None:
-    """Until the model is available; a server that has ended is not waited for."""
+    """Waits as long as there is something to wait for."""
+    import homefeed_client
+
     while True:
         try:
             client.wait_until_available(model, timeout_seconds=min(1.0, deadline - time.monotonic()))
             return
         except homefeed_client.ServerError:
-            if process.poll() is not None or time.monotonic() >= deadline:
+            if server.poll() is not None or time.monotonic() >= deadline:
                 raise

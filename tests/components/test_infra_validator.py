@@ -168,7 +168,7 @@ def test_a_model_that_no_server_can_load_is_refused(inputs: infra_validator.Inpu
     (broken.serving_dir / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord")
     blessing = InfraBlessing(tmp_path / "blessing")
     infra_validator.run(local, infra_validator.Outputs(blessing), infra_validator.Config())
-    assert "the model server failed" in blessing.reasons()[0]
+    assert "the model server ended with status 255: " in blessing.reasons()[0]
 
 
 class Killed(GrpcPredictor):

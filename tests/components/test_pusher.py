@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_profiles_have_features_from_the_table_and_the_whole_history(
     assert list(store.user_ids()) == ["lurker", "u0", "u1", "u2"]
     assert store.get("u0").features == {"age": 31.0}
     assert [len(store.get(user).history) for user in ("u0", "u1", "u2")] == [3, 4, 5]
-    assert store.get("lurker", now=0) == Request("lurker", history=[])
+    lurker = dataclasses.replace(store.get("lurker"), timestamp=0)  # Of when it was asked for.
+    assert lurker == Request("lurker", history=[])
     assert store.titles(["i3"]) == ["Title 3 片3"]
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,11 @@ SETS = [word for setting in SMALL for word in ("--set", setting)]
 Printed = pytest.CaptureFixture[str]
 
 
-def answer(printed: Printed, *arguments: str) -> dict[str, object]:
+def answer(printed: Printed, *arguments: str) -> dict[str, Any]:
     """What a verb prints as JSON; it must end well."""
     printed.readouterr()
     assert homefeed(*arguments, "--json") == 0, printed.readouterr().err
-    found: dict[str, object] = json.loads(printed.readouterr().out)
+    found: dict[str, Any] = json.loads(printed.readouterr().out)
     return found
 
 
@@ -124,7 +125,8 @@ def test_a_root_of_an_earlier_release_is_read_where_it_was_made(tmp_path: pathli
     (tmp_path / "data" / "numbers.txt").write_text("1 2 4")
     run_toy(tmp_path / "data", old)
     with_absolute_paths(old)
-    assert MetadataStore(RunRoot(old)).latest("ModelEvaluation").path.is_dir()
+    evaluation = MetadataStore(RunRoot(old)).latest("ModelEvaluation")
+    assert evaluation is not None and evaluation.path.is_dir()
     assert all(step.cached for step in run_toy(tmp_path / "data", old))
     moved = old.rename(tmp_path / "new")
     steps = run_toy(tmp_path / "data", moved)
