@@ -14,7 +14,7 @@ ROOT ?= var/$(notdir $(DATA))/root
 USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all coverage mutants golden check format docs bench serve clean
+.PHONY: help run test test-all strangers coverage mutants golden check format docs bench serve clean
 
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
@@ -31,7 +31,10 @@ test: $(READY)  ## Run the tests (about ten minutes).
 	$(BIN)/python -m pytest
 
 test-all: $(READY)  ## Run the slow tests as well.
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -m 'not strangers'
+
+strangers: $(READY)  ## Try clients and checkers of other people on ours; needs Go, Java with Maven, and Node.
+	$(BIN)/python -m pytest -m strangers tests/serving/strangers
 
 coverage: $(READY)  ## Run the tests and print how much of each room they reach.
 	$(BIN)/python -m pytest --cov=homefeed --cov=homefeed_client --cov-report=term:skip-covered

@@ -202,7 +202,7 @@ def _adapt(value: npt.ArrayLike, spec: TensorSpec) -> np.ndarray[Any, Any]:
 
 
 def _to_strings(value: npt.ArrayLike) -> np.ndarray[Any, Any]:
-    array = _array(value).astype(object)
+    array = np.array(value, dtype=object)
     flat = array.ravel().tolist()
     _refuse_lists(flat, '""')
     for element in flat:

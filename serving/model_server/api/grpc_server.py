@@ -156,10 +156,23 @@ def _deadline(context: grpc.ServicerContext) -> float | None:
     return None if seconds is None or seconds > _NO_DEADLINE_SECONDS else time.monotonic() + seconds
 
 
+class _Pool:
+    """protobuf's pool of files, where a method is found too: that is what some clients ask for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(protos.POOL, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802  As protobuf has it.
+        try:
+            return protos.POOL.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return protos.POOL.FindFileContainingSymbol(symbol.rpartition(".")[0])
+
+
 def _add_reflection(server: grpc.Server, services: list[str]) -> None:
     from grpc_reflection.v1alpha import reflection
 
-    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server, pool=protos.POOL)
+    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server, pool=_Pool())
 
 
 def _options(flags: Flags) -> list[tuple[str, Any]]:
