@@ -72,7 +72,7 @@ def generate(folder: pathlib.Path, num_rows: int, seed: int = 0) -> int:
 def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] = COMPONENTS) -> dict[str, float]:
     """Runs the four components, or the first of them, in this process."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from homefeed.components import statistics_gen
+    from homefeed.components import example_gen, example_validator, schema_gen, statistics_gen
     from homefeed.components.artifacts.types import (
         DatasetDir,
         ExampleAnomalies,
@@ -81,9 +81,6 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
         Quarantine,
         Schema,
     )
-    from homefeed.components.example_gen import component as example_gen
-    from homefeed.components.example_validator import component as example_validator
-    from homefeed.components.schema_gen import component as schema_gen
 
     found = {"imports_cpu_seconds": _cpu_of(_import_libraries), "imports_rss_mb": _peak_mb()}
     tables = ("interactions", "items", "users")

@@ -68,15 +68,14 @@ def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
 
 def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_preset: str = "") -> Data:
     """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others."""
+    from homefeed.components import example_gen, transform
     from homefeed.components.artifacts import transformed
-    from homefeed.components.example_gen import component as example_gen
-    from homefeed.components.transform import component as transform
 
     tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
     example_gen.run(
         example_gen.Inputs(dataset),
         example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),
-        example_gen.Config(split=split),  # type: ignore[arg-type]
+        example_gen.Config(split=split),
     )
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     config = transform.Config(bert_preset=bert_preset)

@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A share that is never the whole."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
-Margin = Annotated[float, Field(ge=-1, le=1)]
+Margin = Annotated[float, Field(le=1, allow_inf_nan=False)]
 """A relative loss that is borne; a negative one asks for a gain."""
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -60,7 +60,10 @@ class Releases:
         import fsspec
 
         text = str(serving_dir)
-        self._fs, self._root = fsspec.url_to_fs(text if "://" in text else str(pathlib.Path(text).resolve()))
+        try:
+            self._fs, self._root = fsspec.url_to_fs(text if "://" in text else str(pathlib.Path(text).resolve()))
+        except (ImportError, ValueError) as error:  # No such scheme, or no package for it.
+            raise ReleaseError(f"{text} cannot be opened: {error}") from error
         self._is_local = "file" in self._fs.protocol
         # What servers see as base_path; fsspec's own form of it may lack the scheme.
         self.root = self._root if self._is_local else text.rstrip("/")

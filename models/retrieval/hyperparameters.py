@@ -29,10 +29,10 @@ class Hyperparameters(RetrievalRun):
     id_dropout: Share = 0.1  # Share of items that are known by their features alone, drawn anew each step.
     text_dropout: Share = 0.5  # Share of those whose title and description are hidden as well.
     cold_start_share: Share = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
-    cold_start_span: Share = 1.0  # How late those came, as a share of the time that the training data spans; 1: all.
+    cold_start_span: Share = 0.1  # How late those came, as a share of the time that the training data spans.
     non_positive_weight: Weight = 1.0  # Weight of a target that does not count as liked, beside 1.
     cold_start_price: Share = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
-    linear_rank: Count = 128  # Of the linear item-to-item model beside the towers.
+    linear_rank: CountOrNone = 128  # Of the linear item-to-item model beside the towers; 0: no such model.
     max_linear_events: Count = 256  # The most recent events that it reads.
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.
     max_softmax_items: CountOrNone = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.

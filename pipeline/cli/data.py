@@ -106,6 +106,8 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""
+    if data is None and root is None:
+        raise typer.BadParameter("give --data, --root or both")
     done = forgetting.forget(user, data, root, user_key)
     if as_json:
         print_json(dataclasses.asdict(done))

@@ -53,6 +53,7 @@ def tell(error: BaseException) -> Told | None:
     if isinstance(error, UnicodeDecodeError):
         found = error.object[error.start : error.start + 1].hex()
         return Told(title, f"a file is not UTF-8 text: byte 0x{found} at {error.start}; save it as UTF-8", 1)
-    if isinstance(error, OSError) and (error.errno in MENDABLE or isinstance(error, FileNotFoundError)):
+    # Libraries that read files raise an OSError of words alone.
+    if isinstance(error, OSError) and (error.errno is None or error.errno in MENDABLE):
         return Told(title, f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     return None

@@ -10,6 +10,7 @@ from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, content, from_file
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.tables import from_table
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import tables
@@ -48,7 +49,10 @@ def forget(
 
     Raises:
         DatasetError: the data folder or a key cannot be read.
+        RunError: there is no such root.
     """
+    if root is not None and not root.is_dir():
+        raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
     keys = {user_key, *_keys_of_runs(root)} - {""}
     person = Person({user_id, *(pseudonym(user_id, load_key(reference)) for reference in keys)})
     removed: dict[str, int] = {}

@@ -45,13 +45,12 @@ def run_component(
         RunError: an output is there already, or the component did not write it.
     """
     component = load_component(name)
-    mistakes = [
-        *_wrong_names(component.title, "input", inputs, component.input_types),
-        *_wrong_names(component.title, "output", outputs, component.output_types),
-    ]
+    values, mistakes = _read(component, name, config)
+    mistakes += _wrong_names(component.title, "input", inputs, component.input_types)
+    mistakes += _wrong_names(component.title, "output", outputs, component.output_types)
+    mistakes += [f"--input {name}: {path} is not there" for name, path in inputs.items() if not path.exists()]
     if mistakes:
         raise ConfigError(*mistakes)
-    values = load_fields({name: component.config}, defaults={name: _given(config)})[name]
     for path in outputs.values():
         _make_way(path, overwrite)
     written = _artifacts(component.output_types, outputs)
@@ -102,12 +101,15 @@ def config_types(component: Component) -> dict[str, str]:
     }
 
 
-def _given(settings: Sequence[str]) -> dict[str, str]:
+def _read(component: Component, name: str, settings: Sequence[str]) -> tuple[Any, list[str]]:
+    """The component's Config, and what is wrong with it."""
     split = [(setting, *setting.partition("=")) for setting in settings]
     wrong = [f"--config {setting!r} should read field=value" for setting, _, equals, _ in split if not equals]
-    if wrong:
-        raise ConfigError(*wrong)
-    return {field: text for _, field, _, text in split}
+    given = {field: text for _, field, equals, text in split if equals}
+    try:
+        return load_fields({name: component.config}, defaults={name: given})[name], wrong
+    except ConfigError as error:
+        return None, [*wrong, *error.mistakes]
 
 
 def _wrong_names(

@@ -85,3 +85,61 @@ def test_a_query_is_that_of_the_coming_event_and_padded() -> None:
     asked = list(requests_from_sequences(sequences, toy_catalogue(), rows, ends))
     inputs = batch_inputs(asked, {"query_token_ids": TensorSpec(np.int32, (-1, -1))})
     np.testing.assert_array_equal(inputs["query_token_ids"], [[7, 8], [0, 0], [0, 0]])
+
+
+def test_a_request_behind_the_last_event_has_no_time_and_all_of_the_history() -> None:
+    sequences, catalogue = toy_sequences(3), toy_catalogue()
+    rows = np.array([0, 2])
+    first, last = requests_from_sequences(sequences, catalogue, rows, sequences.row_splits[rows + 1])
+    assert (first.timestamp, last.timestamp) == (0, 0), "not that of the next user's first event"
+    assert len(first.history) == 3 and len(last.history) == 5
+
+
+def test_events_carry_what_happened() -> None:
+    sequences, catalogue = toy_sequences(3), toy_catalogue()
+    sequences.item_index[4] = 0  # An item that is not in the catalogue: left out.
+    (request,) = requests_from_sequences(sequences, catalogue, np.array([1]), np.array([6]))
+    names = ["", "[UNK]", "view", "buy"]
+    for event, at in zip(request.history, (3, 5), strict=True):
+        assert event.item_id == catalogue.item_ids[sequences.item_index[at]].decode()
+        assert event.timestamp == sequences.timestamp[at]
+        assert event.event_type == names[sequences.event_categorical["event_type"][at]]
+        np.testing.assert_equal(event.value, float(sequences.value[at]))
+
+
+def test_unknown_numbers_are_no_feature() -> None:
+    sequences = toy_sequences(2)
+    sequences.numeric["age"][1] = np.nan
+    known, unknown = requests_from_sequences(sequences, toy_catalogue(), np.array([0, 1]), np.array([0, 3]))
+    assert known.features["age"] == [float(sequences.numeric["age"][0, 0])] and "age" not in unknown.features
+
+
+def test_filters_are_read_and_refused() -> None:
+    specs = {"filter_language": TensorSpec(STRING, (-1, -1)), "k": SPECS["k"]}
+    asked = [Request("u", filters={"language": ["en", "中文"]}), Request("v")]
+    found = batch_inputs(asked, specs)["filter_language"]
+    assert found.tolist() == [[b"en", "中文".encode()], [b"", b""]]
+    with pytest.raises(ValueError, match="has no filter colour; it has language"):
+        batch_inputs([Request("u", filters={"colour": ["red"]})], specs)
+    with pytest.raises(ValueError, match="it has none"):
+        batch_inputs([Request("u", filters={"colour": ["red"]})], {"k": SPECS["k"]})
+    assert batch_inputs([Request("u", filters={"colour": ["red"]})], {"history": SPECS["history"]}), "it only ranks"
+
+
+def test_no_candidate_is_new_to_the_model() -> None:
+    found = batch_inputs([Request("u"), Request("v")], {"candidate_token_ids": TensorSpec(np.int32, (-1, -1, -1))})
+    assert found["candidate_token_ids"].shape == (2, 1, 1) and not found["candidate_token_ids"].any()
+
+
+def test_more_values_than_a_signature_takes_are_cut() -> None:
+    request = Request("u", features={"gender": ["F", "M"], "face_embedding": [1.0, 2.0, 3.0]})
+    found = batch_inputs([request], SPECS)
+    assert found["user_gender"].tolist() == [b"F"] and found["user_face_embedding"].tolist() == [[1.0, 2.0]]
+
+
+def test_a_context_that_the_model_lacks_is_refused_whatever_it_is_asked() -> None:
+    specs = {"context_device": TensorSpec(STRING, (-1,)), "history": SPECS["history"]}
+    found = batch_inputs([Request("u", context={"device": "phone"}), Request("v")], specs)
+    assert found["context_device"].tolist() == [b"phone", b""]
+    with pytest.raises(ValueError, match="has no context place; it has device"):
+        batch_inputs([Request("u", context={"place": "home"})], specs)

@@ -11,10 +11,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from homefeed.components import statistics_gen
+from homefeed.components import schema_gen, statistics_gen
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, ExampleStatistics, Schema
-from homefeed.components.schema_gen import component as schema_gen
 from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.schemas import features as spec
 from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Dataset, Feature, TableName, load_dataset

@@ -14,8 +14,12 @@ def report(
     """Log how a run ended, as one line of JSON that alerts can match: what the exit handler does."""
     try:
         found: dict[str, Any] = json.loads(status)
-    except json.JSONDecodeError as fault:
-        raise typer.BadParameter(f"--status is not JSON: {status!r}") from fault
+        if not isinstance(found, dict):
+            raise ValueError("it is no mapping")
+    except ValueError as fault:
+        raise typer.BadParameter(
+            f"--status is not a PipelineTaskFinalStatus in JSON ({fault}): {status!r}"
+        ) from fault
     state = found.get("state", "UNKNOWN")
     reason = (found.get("error") or {}).get("message")
     line = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from homefeed.components.artifacts.types import Artifact
 from homefeed.pipeline.dag import Channel, Dag
+from homefeed.pipeline.deploy.errors import DeployUsageError
 from homefeed.pipeline.deploy.kubeflow.containers import (
     artifact_class,
     as_container,
@@ -75,9 +76,15 @@ def compile_pipeline(
 
 
 def write_package(pipeline: Any, path: pathlib.Path) -> None:
-    """Writes the package that Kubeflow and Vertex AI take: YAML, equal for equal pipelines."""
+    """Writes the package that Kubeflow and Vertex AI take: YAML, equal for equal pipelines.
+
+    Raises:
+        DeployUsageError: the path is none of a YAML file.
+    """
     from kfp import compiler
 
+    if path.suffix not in (".yaml", ".yml"):
+        raise DeployUsageError(f"the package should be a file such as homefeed.yaml, got {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(pipeline, str(path))
 

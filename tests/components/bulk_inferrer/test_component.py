@@ -5,8 +5,9 @@ import pathlib
 import pyarrow.parquet as pq
 import pytest
 
+from homefeed.components import bulk_inferrer
 from homefeed.components.artifacts.types import GateClosed, InferenceResult, Model
-from homefeed.components.bulk_inferrer import component as bulk_inferrer
+from homefeed.components.bulk_inferrer.component import work_folder
 from tests.toy_artifacts import open_gates, transformed_examples
 from tests.toy_data import toy_catalogue
 from tests.toy_models import counts_order
@@ -21,7 +22,7 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_
 
 def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object) -> tuple[pathlib.Path, str]:
     out = tmp_path / "out"
-    chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)  # type: ignore[arg-type]
+    chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)
     summary = bulk_inferrer.run(inputs, bulk_inferrer.Outputs(InferenceResult(out)), chosen)
     return out, summary
 
@@ -53,12 +54,12 @@ def test_another_model_or_k_does_not_go_on_with_what_lies_there(
     config = bulk_inferrer.Config(work_dir=str(tmp_path))
     other = dataclasses.replace(inputs, fused_model=Model(toy_models["ranking"]))
     folders = [
-        bulk_inferrer.work_folder(inputs, config),
-        bulk_inferrer.work_folder(inputs, dataclasses.replace(config, k=3)),
-        bulk_inferrer.work_folder(other, config),
+        work_folder(inputs, config),
+        work_folder(inputs, dataclasses.replace(config, k=3)),
+        work_folder(other, config),
     ]
     assert len(set(folders)) == 3
-    assert bulk_inferrer.work_folder(inputs, config) == folders[0]
+    assert work_folder(inputs, config) == folders[0]
 
 
 def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:

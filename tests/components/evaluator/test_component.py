@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -34,7 +35,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
 def run(inputs: evaluator.Inputs, out: pathlib.Path, **config: object) -> tuple[evaluator.Outputs, str]:
     outputs = evaluator.Outputs(ModelEvaluation(out / "evaluation"), ModelBlessing(out / "blessing"))
     lax = {"popularity_margin": 1.0, "ranking_margin": 1.0, "base_margin": 1.0}
-    return outputs, evaluator.run(inputs, outputs, evaluator.Config(**lax | config))  # type: ignore[arg-type]
+    return outputs, evaluator.run(inputs, outputs, evaluator.Config(**lax | config))
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,6 @@ def test_a_worse_model_is_refused_with_its_reasons(inputs: evaluator.Inputs, tmp
 def test_models_in_service_are_asked_the_same(
     inputs: evaluator.Inputs, toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    import shutil
-
     pushed = PushedModel(tmp_path / "pushed")
     places = []
     for name in ("retrieval", "ranking", "fused"):

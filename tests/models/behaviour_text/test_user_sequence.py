@@ -81,10 +81,10 @@ def test_query_stands_between_features_and_events(tables: TextTables) -> None:
 
 
 def test_a_number_is_written_as_the_nearest_that_has_a_text(tables: TextTables) -> None:
-    assert _read(tables, recent_items=[[0], [0]], user_age=[[27], [1e9]]) == [
-        ["[CLS]", "age", "24", "[SEP]"],
-        ["[CLS]", "age", "31", "[SEP]"],
-    ]
+    # Halfway between 24 and 31 lies 27.5.
+    ages = {-1e9: "24", 24: "24", 27.4: "24", 27.6: "31", 1e9: "31"}
+    read = _read(tables, recent_items=[[0]] * 5, user_age=[[age] for age in ages])
+    assert read == [["[CLS]", "age", text, "[SEP]"] for text in ages.values()]
 
 
 def test_the_same_tokens_as_the_text(tables: TextTables) -> None:

@@ -43,3 +43,29 @@ def test_nothing_shown_and_nothing_predicted() -> None:
     assert beyond_accuracy.coverage(nothing, 2) == beyond_accuracy.novelty(nothing, counts) == 0
     assert beyond_accuracy.gini(nothing, 2) == beyond_accuracy.popularity_lift(nothing, [], counts) == 0
     assert beyond_accuracy.reliability(np.array([np.nan]), np.array([True]))["bins"] == []
+
+
+def test_a_probability_of_one_is_in_the_last_bin() -> None:
+    found = beyond_accuracy.reliability(np.array([0.0, 0.5, 1.0]), np.array([False, True, True]), num_bins=2)
+    assert [bin_["events"] for bin_ in found["bins"]] == [1, 2]
+    assert found["bins"][1] == {"events": 2, "predicted": 0.75, "happened": 1.0}
+    assert found["ece"] == pytest.approx(2 / 3 * 0.25)
+
+
+def test_all_alike_is_equal_and_one_alone_is_not() -> None:
+    assert beyond_accuracy.gini(np.array([[1, 2, 3]]), 4) == pytest.approx(0)
+    # One of four is always shown: (2 · 4 - 4 - 1) · 3 / (4 · 3).
+    assert beyond_accuracy.gini(np.array([[2], [2], [2]]), 5) == pytest.approx(3 / 4)
+
+
+def test_items_without_a_category_share_none() -> None:
+    assert beyond_accuracy.diversity(np.array([[1, 2]]), np.zeros((3, 2), int)) == 1.0
+    assert beyond_accuracy.diversity(np.array([[1, 0]]), np.ones((3, 1), int)) == 0.0
+
+
+def test_lift_is_the_mean_of_each_readers_ratio() -> None:
+    counts = np.array([0, 8, 2, 4])
+    pages = np.array([[1, 2], [3, 3], [1, 0]])
+    histories = [np.array([2]), np.array([1, 0]), np.array([0])]
+    # (8 + 2) / 2 over 2, 4 over 8; the third reader has no history of items.
+    assert beyond_accuracy.popularity_lift(pages, histories, counts) == pytest.approx((2.5 + 0.5) / 2)

@@ -33,13 +33,13 @@ def ranker() -> Ranker:
 
 
 @pytest.fixture(scope="module")
-def served(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def served(ranker: Ranker) -> dict[str, np.ndarray]:
     """What `rank` says of user 2 after five events."""
     trained = Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ())
     return _ask(RankingModule(trained, CATALOGUE, TRAIN))
 
 
-def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:
     start, stop = TRAIN.row_splits[2], TRAIN.row_splits[2] + 4
     types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     genders = ["", "[UNK]", *TRAIN.vocabularies["gender"]]
@@ -61,7 +61,7 @@ def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # typ
 
 
 @pytest.fixture(scope="module")
-def trained_outputs(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def trained_outputs(ranker: Ranker) -> dict[str, np.ndarray]:
     """What training would make of the same candidates at the same point."""
     point = PredictionPoints(np.array([2]), TRAIN.row_splits[[2]] + 4)
     asked = unlisted(TRAIN, point, 1, False)
@@ -97,15 +97,12 @@ def test_gaps_and_unknown_ids_in_a_history_change_nothing(ranker: Ranker) -> Non
     start = TRAIN.row_splits[2]
     ids = [CATALOGUE.item_ids[item].decode() for item in TRAIN.item_index[start : start + 4]]
     types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
+    kinds = [types[at] for at in TRAIN.event_categorical["event_type"][start : start + 4]]
     gaps = {
         "history": [["zz", ids[0], "", ids[1], ids[2], "zz", ids[3], ""]],
         "history_value": [np.insert(TRAIN.value[start : start + 4], [0, 1, 3, 4], 9.0).tolist()],
         "history_timestamp": [np.insert(TRAIN.timestamp[start : start + 4], [0, 1, 3, 4], 5).tolist()],
-        "history_event_type": [
-            np.insert(
-                [types[i] for i in TRAIN.event_categorical["event_type"][start : start + 4]], [0, 1, 3, 4], "buy"
-            ).tolist()
-        ],
+        "history_event_type": [np.insert(kinds, [0, 1, 3, 4], "buy").tolist()],
     }
     for name, value in _ask(module, **gaps).items():
         np.testing.assert_allclose(value, plain[name], rtol=1e-4, atol=1e-5)

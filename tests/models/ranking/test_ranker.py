@@ -3,10 +3,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
+from homefeed.models.ranking import ranker as rankers
 from homefeed.models.ranking.export import RankingModule, rank_specs
 from homefeed.models.ranking.hyperparameters import Hyperparameters
+from homefeed.models.ranking.layers.event_features import event_features, user_statistics
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.blend import Blend, Calibration
 from homefeed.models.ranking.training.trained import Trained
@@ -23,7 +26,7 @@ def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     ranker.read_items()
     request = make_request(train, 3)
 
-    def logits(with_text: bool) -> np.ndarray:  # type: ignore[type-arg]
+    def logits(with_text: bool) -> np.ndarray:
         return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
 
     np.testing.assert_array_equal(logits(True), logits(False))
@@ -44,7 +47,7 @@ def _text_ranker(train: Sequences) -> Ranker:
     return ranker
 
 
-def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:  # type: ignore[type-arg]
+def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:
     """Scores that `rank` gives where nothing but texts decides."""
     module = RankingModule(Trained(ranker, Blend(0.0, 0.0, 1.0), Calibration(), ()), toy_catalogue(), train)
     rank = module.signatures()["rank"]
@@ -110,3 +113,126 @@ def test_new_items_stand_on_a_par_with_the_others_and_in_the_rankers_order() -> 
     np.testing.assert_allclose(logits[[0, 2]].mean(), logits[[1, 3]].mean(), rtol=1e-4)
     assert abs(logits[0] - logits[2]) > 1e-4
     np.testing.assert_allclose(logits[[1, 3]], alone.ravel()[[1, 3]], rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def loud() -> Ranker:
+    """Every part of it says something."""
+    ranker = make_ranker(toy_catalogue(), toy_sequences())
+    ranker.read_items()
+    for variable in (*ranker.trainable_variables, *ranker.text_affinity.kernels):
+        variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
+    return ranker
+
+
+def _dense(layer: Any, x: Any) -> Any:
+    y = x @ np.array(layer.kernel)
+    return y + np.array(layer.bias) if layer.use_bias else y
+
+
+def _parts(ranker: Ranker, request: dict[str, tf.Tensor]) -> tuple[Any, Any, Any, list[Any]]:
+    """Candidates, what they see in the events, what BERT says, and the rest, by the layers that make them."""
+    items = np.asarray(ranker.items(tf.range(8)))
+    candidates = items[request["candidates"].numpy()]
+    rows = request["recent_items"].numpy()[:, :3]
+    values, types = request["recent_value"].numpy()[:, :3], request["recent_event_type"].numpy()[:, :3]
+    train = toy_sequences()
+    known = np.isfinite(values)
+    value = np.where(known, (values - np.nanmean(train.value)) / np.nanstd(train.value), 0)
+    vectors = items[rows]
+    extras = [vectors, value[..., None], known[..., None], vectors * value[..., None]]
+    extras += [_event_types(ranker, types), np.asarray(event_features(request, 3))]
+    memory = vectors + _dense(ranker._event, np.concatenate(extras, axis=-1))
+    recency = np.tile(np.array(ranker._recency)[None, :3], [len(rows), 1])
+    tensors = [tf.constant(x, tf.float32) for x in (candidates, memory, recency)]
+    events = np.asarray(ranker._look_at_events((tensors[0], tensors[1], tf.constant(rows > 0), tensors[2])))
+    reading, present = ranker._reader.read(ranker.text(request))
+    words = np.array(ranker._words_gate) * np.asarray(
+        ranker._look_at_words((tensors[0], tf.convert_to_tensor(reading), present, None))
+    )
+    user = np.asarray(ranker._users({"gender": request["user_gender"], "age": request["user_age"]}))
+    of_user = candidates * user[:, None]
+    statistics = np.repeat(np.asarray(user_statistics(request))[:, None], candidates.shape[1], axis=1)
+    return candidates, events, words, [of_user, statistics]
+
+
+def _event_types(ranker: Ranker, types: Any) -> Any:
+    table = np.array(ranker._event_features.tables["event_type"])
+    return table[types] * (types > 0)[..., None]
+
+
+def test_outputs_in_numpy(loud: Ranker) -> None:
+    request = make_request(toy_sequences(), 6) | {"candidates": tf.constant([[1, 2, 7]] * 6)}
+    candidates, events, words, rest = _parts(loud, request)
+    mean, deviation = loud._estimate(request)
+    rating, deviation = np.asarray(mean), np.asarray(deviation)
+    parts = [candidates, events, candidates * events, words, candidates * words, *rest]
+    joined = np.concatenate([*parts, rating[..., None], deviation[..., None]], axis=-1)
+    crossed = joined + joined * _dense(loud._cross, _dense(loud._narrow, joined))
+    hidden = _dense(loud._hidden, crossed)
+    logits = _dense(loud._heads, hidden * scipy.stats.norm.cdf(hidden))
+    found = {name: np.asarray(value) for name, value in loud(request).items()}
+    np.testing.assert_allclose(found["ratings"], rating + logits[..., 2], rtol=1e-3, atol=1e-4)
+    above = rating - float(loud._threshold)
+    slopes = np.array(loud._slopes)
+    positive = logits[..., 1] + slopes[0] * above / deviation + slopes[1] * above
+    np.testing.assert_allclose(found["positive_logits"], positive, rtol=1e-3, atol=1e-4)
+    order = logits[..., 0] + (candidates * events).sum(axis=-1)
+    # Item 7 has no interactions: it is lifted to the mean of the other two.
+    np.testing.assert_allclose(found["list_logits"][:, :2], order[:, :2], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found["list_logits"][:, 2], order[:, :2].mean(axis=1), rtol=1e-3, atol=1e-4)
+
+
+def test_ratings_are_estimated_in_deviations_from_the_mean(loud: Ranker) -> None:
+    request = make_request(toy_sequences(), 4)
+    design = loud._user_design.in_graph(
+        {"gender": request["user_gender"], "age": request["user_age"]}, request["fit"]
+    )
+    mean, deviation = loud._taste(
+        request["fit"], request["recent_items"], request["recent_value"], design, request["candidates"]
+    )
+    found = loud._estimate(request)
+    values = toy_sequences().value
+    np.testing.assert_allclose(found[0], (mean - np.nanmean(values)) / np.nanstd(values), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1], deviation / np.nanstd(values), rtol=1e-4)
+
+
+def test_without_text_bert_is_not_heard(loud: Ranker) -> None:
+    request = make_request(toy_sequences(), 3)
+    plain = np.asarray(loud(request, with_text=False)["positive_logits"])
+    gate = np.array(loud._words_gate)
+    loud._words_gate.assign(np.zeros_like(gate))
+    np.testing.assert_allclose(loud(request)["positive_logits"], plain, rtol=1e-4, atol=1e-5)
+    loud._words_gate.assign(gate)
+    assert np.abs(np.asarray(loud(request)["positive_logits"]) - plain).max() > 1e-3
+
+
+def test_a_query_is_the_mean_of_its_words_scaled_to_the_width() -> None:
+    ranker = _text_ranker(_with_queries())
+    request = {"recent_items": tf.zeros([1, 1], tf.int32), "query_token_ids": tf.constant([[5, 7, 0]])}
+    texts = ranker.items.texts(tf.constant([[1, 2]]))
+    words = np.array(ranker.bert.token_embedding.embeddings)[[5, 7]].mean(axis=0)
+    words *= np.sqrt(8) / np.linalg.norm(words)
+    kernels = dict(zip([*ranker.text_affinity.contexts, "candidates"], ranker.text_affinity.kernels, strict=True))
+    expected = np.asarray(texts)[0] @ np.array(kernels["candidates"]) @ (words @ np.array(kernels["query"]))
+    np.testing.assert_allclose(ranker.affinity(request, texts)[0], expected, rtol=1e-3)
+
+
+def test_a_frozen_ranker_says_the_same(loud: Ranker) -> None:
+    request = make_request(toy_sequences(), 3)
+    before = {name: np.asarray(value) for name, value in loud(request | {"fit": tf.zeros(3, tf.int32)}).items()}
+    loud.freeze()
+    after = {
+        name: np.asarray(value) for name, value in loud({k: v for k, v in request.items() if k != "fit"}).items()
+    }
+    for name, value in before.items():
+        np.testing.assert_allclose(after[name], value, rtol=1e-3, atol=1e-4)
+    assert loud.frozen is not None and loud.constants
+
+
+def test_a_large_catalogue_is_encoded_where_it_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker = make_ranker(toy_catalogue(), toy_sequences())
+    request = make_request(toy_sequences(), 3)
+    whole = np.asarray(ranker(request)["positive_logits"])
+    monkeypatch.setattr(rankers, "_MAX_TABLE", 3)
+    np.testing.assert_allclose(ranker(request)["positive_logits"], whole, rtol=1e-4, atol=1e-5)

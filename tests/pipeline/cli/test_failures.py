@@ -101,3 +101,32 @@ main.main()
         said = process.stderr.read()
     assert process.returncode == 130
     assert said.startswith("Interrupted: ") and said.count("\n") == 1
+
+
+FUSER = "--input retrieval_model=PATH --input ranking_model=PATH --output model={tmp}/m"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (f"component fuser {FUSER.replace('PATH', '{tmp}/no')}", 2, "is not there"),
+        (f"component fuser {FUSER.replace('PATH', '{tmp}')}", 1, "SavedModel"),
+        ("models list --serving-dir nope://shop/x", 1, "nope://shop/x cannot be opened"),
+        ("deploy compile --out {tmp}", 2, "the package should be a file such as homefeed.yaml"),
+        ("deploy compile --out {tmp}/p.yaml --set-task fuser.cpu=many", 2, "expected cores such as 4 or 500m"),
+        ("deploy report --status [1]", 2, "is not a PipelineTaskFinalStatus"),
+        ("forget u", 2, "give --data, --root or both"),
+        ("forget u --root {tmp}/no", 1, "there is no root {tmp}/no"),
+        ("tune --data {tmp} --root {tmp} --set-range x=1", 2, "should read component.field=low..high"),
+        ("serve --root {tmp} --port 99999", 2, "65535"),
+        ("lineage --root {tmp}", 1, "holds no run yet"),
+        ("batch-recommend --root {tmp} --users {tmp}/no --out {tmp}/o", 1, "holds no pushed models yet"),
+        ("drift --baseline {tmp} --current {tmp}", 1, "neither a data folder"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_wrongly_ends_without_a_traceback(
+    arguments: str, code: int, said: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert homefeed(*arguments.format(tmp=tmp_path).split()) == code
+    err = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert said.format(tmp=tmp_path) in err and "Traceback" not in err

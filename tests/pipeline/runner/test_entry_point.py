@@ -24,7 +24,7 @@ def numbers(tmp_path: pathlib.Path) -> pathlib.Path:
 def total(folder: pathlib.Path, *config: str, **options: object) -> str:
     run_component(f"{TOYS}.count_gen", {"dataset": folder}, {"examples": folder / "examples"}, overwrite=True)
     outputs = {"evaluation": folder / "evaluation", "blessing": folder / "blessing"}
-    return run_component(f"{TOYS}.sum_gate", {"examples": folder / "examples"}, outputs, config, **options)  # type: ignore[arg-type]
+    return run_component(f"{TOYS}.sum_gate", {"examples": folder / "examples"}, outputs, config, **options)
 
 
 def test_components_work_on_folders_given_by_hand(numbers: pathlib.Path) -> None:
@@ -50,11 +50,18 @@ def test_what_lies_in_an_output_goes_only_when_told(numbers: pathlib.Path) -> No
 
 def test_every_mistake_is_named_at_once(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        run_component("statistics_gen", {"interactionz": tmp_path, "items": tmp_path}, {"users": tmp_path})
+        run_component(
+            "statistics_gen",
+            {"interactionz": tmp_path, "items": tmp_path},
+            {"users": tmp_path},
+            ["num_top_values=0", "num_top"],
+        )
     said = str(caught.value)
     assert "has no input 'interactionz'; it has interactions, items, users" in said
     assert "lacks its input 'users': give --input users=PATH of Examples" in said
     assert "lacks its output 'items'" in said
+    assert "statistics_gen.num_top_values: expected a whole number from 1, got '0'" in said
+    assert "--config 'num_top' should read field=value" in said
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,8 @@ def test_columns_of_recent_events_in_full() -> None:
     at = sequences.row_splits[2]
     np.testing.assert_array_equal(arrays["recent_items"], [sequences.item_index[[at + 3, at + 2]], [1, 0]])
     np.testing.assert_array_equal(arrays["recent_value"][0], sequences.value[[at + 3, at + 2]])
-    np.testing.assert_array_equal(
-        arrays["recent_event_type"][0], sequences.event_categorical["event_type"][[at + 3, at + 2]]
-    )
+    kinds = sequences.event_categorical["event_type"]
+    np.testing.assert_array_equal(arrays["recent_event_type"][0], kinds[[at + 3, at + 2]])
     assert arrays["recent_event_type"][1, 1] == arrays["recent_timestamps"][1, 1] == 0
     assert {name: array.dtype for name, array in arrays.items() if name.startswith("recent")} == {
         "recent_items": np.int32,

@@ -56,9 +56,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> RetrievalClient:
 def _expected(sequences: Any, row: int, at: int, cut: int) -> float:
     value = sequences.value[at]
     score = 0 if np.isnan(value) else value
-    score += 10 * (sequences.event_categorical["event_type"][at] == 3) + 100 * (
-        sequences.categorical["gender"][row, 0] == 2
-    )
+    score += 10 * (sequences.event_categorical["event_type"][at] == 3)
+    score += 100 * (sequences.categorical["gender"][row, 0] == 2)
     if sequences.query_token_ids is not None:
         score += 1000 * sequences.query_token_ids[cut].sum()
     score += (sequences.timestamp[cut] - sequences.timestamp[at]) * 1e-3

@@ -108,3 +108,60 @@ def test_no_ratings_no_fits() -> None:
     train.value[:] = np.nan
     design = rating_fits.FeatureDesign({}, {}, {})
     assert rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, seed=0) == []
+
+
+def _uncertain() -> rating_factors.RatingFactors:
+    """Factors of four items that are far from sure, biases least of all."""
+    rng = np.random.default_rng(0)
+    roots = rng.normal(size=(4, 3, 3))
+    return rating_factors.RatingFactors(
+        mean=3.2,
+        noise=0.7,
+        items=rng.normal(size=(4, 3)),
+        covariances=roots @ roots.transpose(0, 2, 1) / 2,
+        user_precision=np.array([1.5, 0.8, 2.0]),
+        user_weights=rng.normal(size=(2, 3)),
+    )
+
+
+def test_mean_and_deviation_in_numpy_where_factors_are_uncertain() -> None:
+    """One regression by its normal equations, items' uncertainty and its covariance with their biases counted."""
+    fit = _uncertain()
+    rows, ratings, user = [1, 3, 0, 2], [4.0, 1.5, np.nan, 5.0], np.array([0.3, -1.0])
+    precision, right = np.diag(fit.user_precision), fit.user_precision * (user @ fit.user_weights)
+    for row, rating in ((1, 4.0), (3, 1.5), (2, 5.0)):
+        z = np.concatenate([[1.0], fit.items[row, 1:]])
+        second = np.outer(z, z)
+        second[1:, 1:] += fit.covariances[row, 1:, 1:]
+        with_bias = np.concatenate([[0.0], fit.covariances[row, 0, 1:]])
+        precision = precision + second / fit.noise
+        right = right + (z * (rating - fit.mean - fit.items[row, 0]) - with_bias) / fit.noise
+    taste, covariance = np.linalg.solve(precision, right), np.linalg.inv(precision)
+    found = rating_taste.RatingTaste([fit])(
+        tf.constant([0]),
+        tf.constant([rows], tf.int32),
+        tf.constant([ratings], tf.float32),
+        tf.constant(user[None], tf.float32),
+        tf.constant([[2, 3]]),
+    )
+    for place, row in enumerate((2, 3)):
+        z = np.concatenate([[1.0], fit.items[row, 1:]])
+        mean = fit.mean + fit.items[row, 0] + z @ taste
+        variance = fit.noise + z @ covariance @ z + fit.covariances[row, 0, 0]
+        assert float(found[0][0, place]) == pytest.approx(mean, rel=1e-3)
+        assert float(found[1][0, place]) == pytest.approx(np.sqrt(variance), rel=1e-3)
+
+
+def test_each_user_has_the_fit_that_was_named_and_serving_keeps_the_first() -> None:
+    first, second = _uncertain(), dataclasses.replace(_uncertain(), mean=-2.0, noise=0.1)
+    taste = rating_taste.RatingTaste([first, second])
+    asked = (tf.constant([[1]] * 2), tf.constant([[4.0]] * 2), tf.zeros([2, 2]), tf.constant([[2, 3]] * 2))
+    both = taste(tf.constant([0, 1]), *asked)
+    for which, fit in enumerate((first, second)):
+        alone = rating_taste.RatingTaste([fit])(tf.constant([0]), *(column[:1] for column in asked))
+        np.testing.assert_allclose(both[0][which], alone[0][0], rtol=1e-4)
+        np.testing.assert_allclose(both[1][which], alone[1][0], rtol=1e-4)
+    sizes = [int(tf.size(constant)) for constant in taste.constants]
+    taste.keep_serving_fit()
+    assert [2 * int(tf.size(constant)) for constant in taste.constants] == sizes
+    np.testing.assert_allclose(taste(tf.constant([0, 0]), *asked)[0][0], both[0][0], rtol=1e-5)

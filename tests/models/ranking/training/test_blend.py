@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.special
 import tensorflow as tf
 
@@ -103,15 +106,30 @@ def test_no_weight_is_negative() -> None:
 
 
 def test_the_rankers_weight_is_scaled_by_what_the_first_places_want() -> None:
-    """In the middle of a long list the ranker helps; in its first ten places it spoils."""
+    """The most likely weights by another optimiser, then NDCG@10 of each scale by hand."""
     rng = np.random.default_rng(1)
-    retrieval = np.tile(-np.arange(60.0) / 20, (400, 1))
-    target = np.where(rng.random(400) < 0.5, 0, 40)
-    logits = np.where(np.arange(60) == target[:, None], 0.0, rng.normal(0, 1, (400, 60)))
-    logits[target == 40, 40] = 5.0
-    fitted = blend.fit_blend(retrieval, logits, np.zeros((400, 60)), target, np.ones((400, 60), bool))
-    candidates = [blend.Blend(), fitted]
-    assert fitted in candidates and fitted.ranker > 0
+    retrieval, texts = np.tile(-np.arange(60.0) / 20, (300, 1)), np.zeros((300, 60))
+    target = np.where(rng.random(300) < 0.5, 0, 40)
+    logits = rng.normal(0, 1, (300, 60))
+    logits[np.arange(300), target] += np.where(target == 40, 4.0, -0.5)
+
+    def loss(weights: Any) -> Any:
+        scores = retrieval * weights[0] + logits * weights[1]
+        likelihood = scores[np.arange(300), target] - scipy.special.logsumexp(scores, axis=1)
+        return -likelihood.mean() + 1e-4 * ((weights[0] - 1) ** 2 + (weights[1] - 0.1) ** 2)
+
+    likely = scipy.optimize.minimize(loss, [1.0, 0.5], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).x
+
+    def quality(weights: Any) -> Any:
+        scores = retrieval * weights[0] + logits * weights[1]
+        rank = (scores > scores[np.arange(300), target][:, None]).sum(axis=1) + 1
+        return np.where(rank <= 10, 1 / np.log2(1 + rank), 0).mean()
+
+    tried = [likely * [1, scale] for scale in blend.SCALES]
+    best = max([np.array([1.0, 0.0]), *tried], key=quality)
+    fitted = blend.fit_blend(retrieval, logits, texts, target, np.ones((300, 60), bool))
+    assert [fitted.retrieval, fitted.ranker] == pytest.approx(best, rel=0.02, abs=1e-3)
+    assert abs(best[1] - likely[1]) > 0.05, "another scale than 1 is best here"
 
 
 def test_standardise_of_nothing() -> None:
@@ -133,3 +151,26 @@ def test_calibration_is_where_the_gradient_is_nothing() -> None:
 def test_data_that_can_be_told_apart_keep_a_finite_slope() -> None:
     fitted = blend.fit_calibration(np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
     assert 1 < fitted.slope < 100
+
+
+def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> None:
+    """Of two candidates the chosen one always has the better text: the likelihood alone wants an endless weight."""
+    texts = np.tile([1.0, 0.0], (50, 1))
+    nothing, present = np.zeros((50, 2)), np.ones((50, 2), bool)
+    fitted = blend.fit_blend(nothing, nothing, texts, np.zeros(50, int), present)
+    best = scipy.optimize.minimize_scalar(
+        lambda weight: np.logaddexp(0, -weight) + 1e-4 * (weight - 1) ** 2, bounds=(0, 50), method="bounded"
+    )
+    assert fitted.text == pytest.approx(best.x, rel=0.02)
+    assert fitted.retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
+
+
+def test_the_slope_is_pulled_towards_one() -> None:
+    logits, positive = np.array([-1.0, 1.0, -1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    fitted = blend.fit_calibration(logits, positive)
+    best = scipy.optimize.minimize_scalar(
+        lambda slope: np.logaddexp(0, -slope) + 1e-4 * (slope - 1) ** 2, bounds=(0, 50), method="bounded"
+    )
+    assert fitted.slope == pytest.approx(best.x, rel=0.01)
+    still = blend.fit_calibration(np.zeros(4), positive)  # Logits that say nothing.
+    assert still.slope == pytest.approx(1.0, abs=1e-3)

@@ -47,7 +47,7 @@ def _fitted(catalogue: Catalogue, train: Sequences) -> tuple[Ranker, tuple[float
     return ranker, text_affinity.fit(ranker, catalogue, train, train, 0)
 
 
-def _of_all(ranker: Ranker, history: list[int], query: int = 0) -> np.ndarray:  # type: ignore[type-arg]
+def _of_all(ranker: Ranker, history: list[int], query: int = 0) -> np.ndarray:
     """[num_items + 1] affinity of each row."""
     request = {"recent_items": tf.constant([history]), "query_token_ids": tf.constant([[query, 0]])}
     return np.asarray(ranker.affinity(request, ranker.items.texts(tf.range(NUM_ITEMS + 1))[None]))[0]
@@ -110,3 +110,46 @@ def test_nothing_to_learn_from() -> None:
     for splits in ((train, empty), (empty, train)):
         assert text_affinity.fit(ranker, catalogue, *splits, 0) == ()
     assert not _of_all(ranker, [1, 0, 0]).any()
+
+
+def test_the_loss_in_numpy() -> None:
+    """The likelihood of what came next among the rows offered, each as likely beforehand as it is popular."""
+    catalogue, train = _world(num_users=4, num_events=6)
+    ranker = make_ranker(catalogue, train)
+    ranker.read_items()
+    for kernel in ranker.text_affinity.kernels:
+        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) / 4)
+    known = np.flatnonzero(catalogue.train_counts)
+    trainer = text_affinity.AffinityTrainer(ranker, catalogue, known, 1)
+    request, picked = trainer.inputs(train, prediction_points.every_target(train)[2:9])
+    affinity = np.asarray(ranker.affinity(request, ranker.items.texts(tf.range(NUM_ITEMS + 1))[None]))
+    logits = affinity + np.log(np.maximum(catalogue.train_counts, 1))
+    losses = []
+    for row, item in zip(logits, picked.numpy(), strict=True):
+        losses.append(np.log(np.exp(row[known]).sum()) - row[item])
+    found = trainer.evaluate(request, picked, *trainer.sample(np.random.default_rng(0)))
+    assert float(found) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert picked.numpy().tolist() == train.item_index[2:9].tolist()
+
+
+def test_the_pass_that_is_best_on_eval_is_kept() -> None:
+    catalogue, train = _world()
+    ranker, losses = _fitted(catalogue, train)
+    best = int(np.argmin(losses))
+    assert len(losses) - 1 - best <= text_affinity._PATIENCE and best > 0
+    known = np.flatnonzero(catalogue.train_counts)
+    trainer = text_affinity.AffinityTrainer(ranker, catalogue, known, 1)
+    points = text_affinity._usable(train, known)
+    rows = trainer.sample(np.random.default_rng(0))
+    parts = [points[at : at + 256] for at in range(0, len(points), 256)]
+    now = [float(trainer.evaluate(*trainer.inputs(train, part), *rows)) for part in parts]
+    sizes = [len(part) for part in parts]
+    assert np.average(now, weights=sizes) == pytest.approx(losses[best], rel=1e-3)
+
+
+def test_only_events_with_items_that_training_knows_are_learnt_from() -> None:
+    _, train = _world(num_users=3, num_events=5)
+    known = np.array([1, 2, 4])
+    points = text_affinity._usable(train, known)
+    assert set(train.item_index[points.cut]) <= set(known)
+    assert len(points) == np.isin(train.item_index, known).sum()

@@ -53,7 +53,7 @@ class Recorder:
 class Bench:
     """A batching runner over a recorder whose only slot can be kept busy."""
 
-    def __init__(self, shape: Sequence[int | None] | None = (None, 1), **parameters: Any):
+    def __init__(self, shape: Sequence[int | None] | None = (None, 1), **parameters: Any) -> None:
         self.recorder = Recorder()
         self.metrics = Metrics()
         scheduler = Scheduler(Parameters(**({"num_batch_threads": 1} | parameters)), self.metrics)

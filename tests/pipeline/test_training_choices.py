@@ -1,4 +1,4 @@
-"""Ways to train retrieval, taken through the pipeline as users do: training traces what a unit test may only call."""
+"""Ways to train, taken through the pipeline as users do: training traces what a unit test may only call."""
 
 import os
 import pathlib
@@ -10,6 +10,7 @@ import pytest
 
 from homefeed.components.artifacts.types import Model
 from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.shared import snapshot_files
 from tests import runs
 
 
@@ -33,14 +34,49 @@ def test_more_items_than_the_full_softmax_takes(sample_data: pathlib.Path, root:
     assert "NDCG@10 0." in made.stdout
 
 
+@pytest.mark.slow
+def test_a_large_catalogue_goes_to_the_end(sample_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Sampled softmax and partitioned index, ranked, evaluated, pushed."""
+    chosen = ("retrieval_trainer.max_softmax_items=10", "retrieval_trainer.index=partitioned")
+    steps = runs.run_small(sample_data, tmp_path, *chosen)
+    assert runs.executed(steps)[-1] == "BulkInferrer" or "Pusher" in runs.executed(steps)
+    assert (tmp_path / "serving" / "fused" / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("interaction=cross",),
+        ("fine_tune=last_n",),
+        ("fine_tune=lora",),
+        ("fine_tune=head",),
+        ("targets=any",),
+        ("distil_weight=0.5",),
+        ("adversarial=0.5", "accumulated_steps=2"),
+        ("balance_classes=true", "calibration=temperature"),
+        ("calibration=none", "list_weight=0"),
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_a_choice_of_ranking_trains(sample_data: pathlib.Path, root: pathlib.Path, settings: tuple[str, ...]) -> None:
+    chosen = [f"ranking_trainer.{setting}" for setting in settings]
+    steps = runs.run_small(sample_data, root, *chosen, until="RankingTrainer")
+    assert runs.executed(steps)[-1] == "RankingTrainer"
+    assert "2 epochs, loss " in steps[-1].summary
+    arrays = snapshot_files.load(Model(steps[-1].outputs["model"]).snapshot_dir, "ranking")[1]
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         ("max_softmax_items=10", "num_hard_negatives=4", "index=partitioned"),
         ("strategy=mirrored",),  # This machine may well have one device.
         ("strategy=mirrored", "max_softmax_items=10"),
+        ("linear_rank=0",),
     ],
-    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled"],
+    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled", "towers alone"],
 )
 def test_a_choice_trains(sample_data: pathlib.Path, root: pathlib.Path, settings: tuple[str, ...]) -> None:
     chosen = [f"retrieval_trainer.{setting}" for setting in settings]
