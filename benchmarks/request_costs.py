@@ -221,17 +221,18 @@ def main() -> None:
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("var/movielens-100k/root"))
     parser.add_argument("--dry-run", action="store_true", help="print only")
     options = parser.parse_args()
+    print("| request | bytes | answer | MB | CPU s | memory, bytes a byte | CPU, µs a byte |")
+    print("|---|--:|---|--:|--:|--:|--:|")
+    found = []
     source = Releases(RunRoot(options.root).serving)
     with tempfile.TemporaryDirectory() as folder:
         releases = Releases(folder)
         version = source.stable()
         releases.push({name: pathlib.Path(source.path(name, version)) for name in (FUSED, RANKING)})
         with serving(releases) as server:
-            found = list(costs(Attacker(server)))
-    print("| request | bytes | answer | MB | CPU s | memory, bytes a byte | CPU, µs a byte |")
-    print("|---|--:|---|--:|--:|--:|--:|")
-    for cost in found:
-        print(cost.row())
+            for cost in costs(Attacker(server)):
+                found.append(cost)
+                print(cost.row(), flush=True)
     large = [cost for cost in found if cost.size >= _MEGABYTE]
     figures = {
         "largest_memory_per_byte": max(cost.memory / cost.size for cost in large),

@@ -17,6 +17,8 @@ from homefeed.serving.model_server.intake import max_connections
 
 MAX_CONNECTIONS = 2000
 _IDLE_SECONDS = 60
+# How long a connection without a request stays open when the server stops.
+_LAST_SECONDS = 0.5
 _MAX_HEAD_BYTES = 64 * 1024
 _BACKLOG = 1024
 
@@ -114,6 +116,13 @@ class _Connection(H11Protocol):
         super().on_response_complete()
         if not self.transport.is_closing() and not self._is_answering():
             self._waiting[self] = None
+
+    def shutdown(self) -> None:
+        """Called when the server stops: a request may be on its way, and is still answered."""
+        if self._is_answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Who has said all may still wait for the answer."""
