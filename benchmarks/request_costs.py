@@ -73,6 +73,7 @@ class Attacker:
         options = [("grpc.max_receive_message_length", -1)]
         self._call = grpc.insecure_channel(server.address, options).unary_unary(_load.PREDICT)
         self._client = homefeed_client.PredictionClient(server.address)
+        self._client.wait_until_available(FUSED, timeout_seconds=120)
 
     def inputs(self, model: str, signature: str, rows: int = 1) -> dict[str, Any]:
         """An ordinary request: nothing is known of the user, and ten items are asked for."""
@@ -81,7 +82,7 @@ class Attacker:
             known = {"candidates": np.full([rows, 100], b"", object)}
             known["retrieval_scores"] = np.zeros([rows, 100], np.float32)
         specs = self._client.metadata(model).signatures[signature]
-        return dict(specs.complete({"history": [[""]] * rows} | known))
+        return dict(specs.complete({"history": np.full([rows, 1], b"", object)} | known))
 
     def grpc(self, name: str, model: str, signature: str, inputs: Mapping[str, Any]) -> Cost:
         """Costs of a PredictRequest; values of inputs are arrays or TensorProtos."""
@@ -220,17 +221,18 @@ def main() -> None:
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("var/movielens-100k/root"))
     parser.add_argument("--dry-run", action="store_true", help="print only")
     options = parser.parse_args()
+    print("| request | bytes | answer | MB | CPU s | memory, bytes a byte | CPU, µs a byte |")
+    print("|---|--:|---|--:|--:|--:|--:|")
+    found = []
     source = Releases(RunRoot(options.root).serving)
     with tempfile.TemporaryDirectory() as folder:
         releases = Releases(folder)
         version = source.stable()
         releases.push({name: pathlib.Path(source.path(name, version)) for name in (FUSED, RANKING)})
         with serving(releases) as server:
-            found = list(costs(Attacker(server)))
-    print("| request | bytes | answer | MB | CPU s | memory, bytes a byte | CPU, µs a byte |")
-    print("|---|--:|---|--:|--:|--:|--:|")
-    for cost in found:
-        print(cost.row())
+            for cost in costs(Attacker(server)):
+                found.append(cost)
+                print(cost.row(), flush=True)
     large = [cost for cost in found if cost.size >= _MEGABYTE]
     figures = {
         "largest_memory_per_byte": max(cost.memory / cost.size for cost in large),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from homefeed.serving.model_server import config
 from homefeed.serving.model_server.api import grpc_api, tls
@@ -17,6 +18,8 @@ from homefeed.serving.model_server.messages import MonitoringConfig
 from homefeed.serving.model_server.metrics import Metrics
 from homefeed.serving.model_server.observation import Observer
 
+# While it drains, the server still answers, and says to each client that it will stop.
+_DRAIN_SECONDS = 1.0
 _PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ class Network:
             cors=flags.rest_api_enable_cors_support,
         )
         context = tls.http_context(flags.ssl_config_file) if flags.ssl_config_file else None
-        return HttpServer(application, flags.host, flags.rest_api_port, context, self._grace_seconds)
+        return HttpServer(application, flags.host, flags.rest_api_port, context)
 
     def _metrics_path(self) -> str:
         if not self._flags.monitoring_config_file:
@@ -80,9 +83,11 @@ class Network:
         return (prometheus.path or _PROMETHEUS_PATH) if prometheus.enable else ""
 
     def stop(self) -> None:
-        """Takes no new request and finishes those in flight."""
-        stopped = self._grpc.stop(self._grace_seconds) if self._grpc else None
-        if self._rest:
-            self._rest.stop()
-        if stopped:
-            stopped.wait()
+        """Tells clients to go elsewhere, then takes no new request and finishes those in flight."""
+        ports = [port for port in (self._grpc, self._rest) if port]
+        for port in ports:
+            port.drain()
+        if self._rest or self._flags.enable_grpc_healthcheck_service:
+            time.sleep(_DRAIN_SECONDS)
+        for port in ports:
+            port.stop(self._grace_seconds)

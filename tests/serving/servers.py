@@ -91,6 +91,8 @@ def server_process(
     ready: bool = True,
     cwd: pathlib.Path | None = None,
     file_limit: int | None = None,
+    port: int = 0,
+    rest_port: int = 0,
 ) -> Iterator[ServerProcess]:
     """Runs a model server as a stranger meets it; it is killed at the end.
 
@@ -100,12 +102,13 @@ def server_process(
         ready: wait until it answers.
         cwd: its working directory.
         file_limit: how many files and connections the system lets it open.
+        port, rest_port: where it listens; 0: anywhere.
     """
     limited = ["prlimit", f"--nofile={file_limit}:{file_limit}"] if file_limit else []
-    port, rest_port = free_port(), free_port()
+    port, rest_port = port or free_port(), rest_port or free_port()
     flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--host=127.0.0.1", *arguments]
     log_file = folder / f"server-{port}.log"
-    with log_file.open("wb") as log:
+    with log_file.open("ab") as log:
         process = subprocess.Popen(
             [*limited, sys.executable, "-P", "-m", "homefeed.serving.model_server", *flags],
             stdout=log,

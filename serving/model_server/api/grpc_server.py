@@ -15,7 +15,7 @@ from homefeed_client import protos
 
 from homefeed.serving.model_server.api import tls
 from homefeed.serving.model_server.api.grpc_api import Call, Method
-from homefeed.serving.model_server.api.grpc_calls import CallWatch
+from homefeed.serving.model_server.api.grpc_calls import CallWatch, Gate
 from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.intake import MAX_RECEIVING, Intake, max_connections
@@ -62,6 +62,7 @@ class GrpcServer:
     def __init__(self, services: dict[str, dict[str, Method]], flags: Flags, intake: Intake):
         self._intake = intake
         self._calls = CallWatch()
+        self._gate = Gate()
         # Threads wait while TensorFlow computes, and a batch can only hold requests that have one.
         num_working = max(flags.grpc_max_threads, _MIN_WORKING)
         self._slots = threading.BoundedSemaphore(num_working)
@@ -93,12 +94,17 @@ class GrpcServer:
         """Begins to answer."""
         self._server.start()
 
-    def stop(self, grace_seconds: float) -> threading.Event:
-        """Takes no new call and finishes those that were begun; the event tells of the end."""
+    def drain(self) -> None:
+        """Says to those who ask after its health that it will stop; it still answers."""
         if self._health:
             self._health.enter_graceful_shutdown()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Takes no new call and finishes those that were begun."""
+        # gRPC's own stop answers CANCELLED to what is under way, which most clients do not take for "try again".
+        self._gate.close(grace_seconds)
         self._calls.stop()
-        return self._server.stop(grace_seconds)
+        self._server.stop(grace_seconds).wait()
 
     def _handlers(self, service_name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
         """Binds methods to a service of our descriptor pool."""
@@ -117,7 +123,7 @@ class GrpcServer:
                 call = Call(_deadline(context), context.is_active)
                 if data is None:
                     raise StatusError(Code.INTERNAL, "Unable to parse request")
-                with self._intake.working(len(data)), self._slots:
+                with self._gate.inside(), self._intake.working(len(data)), self._slots:
                     return _work(request_class, method, data, call)
             except StatusError as error:
                 context.abort(*to_grpc_status(error))

@@ -7,7 +7,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,9 +16,9 @@ from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.intake import max_connections
 
 MAX_CONNECTIONS = 2000
-# While it drains, it still answers, and tells each client to go elsewhere with its next request.
-_DRAIN_SECONDS = 1.0
 _IDLE_SECONDS = 60
+# How long a connection without a request stays open when the server stops.
+_LAST_SECONDS = 0.5
 _MAX_HEAD_BYTES = 64 * 1024
 _BACKLOG = 1024
 
@@ -31,15 +30,12 @@ class HttpServer:
         application: answers the requests.
         host, port: where to listen; `0.0.0.0` listens on IPv6 as well.
         tls: for HTTPS.
-        grace_seconds: how long requests may take that are under way when it stops.
 
     Raises:
         StatusError: the address cannot be had.
     """
 
-    def __init__(
-        self, application: AsgiApplication, host: str, port: int, tls: ssl.SSLContext | None, grace_seconds: float
-    ):
+    def __init__(self, application: AsgiApplication, host: str, port: int, tls: ssl.SSLContext | None):
         config = uvicorn.Config(
             application,
             http=_Connection,
@@ -51,7 +47,6 @@ class HttpServer:
             server_header=False,
             backlog=_BACKLOG,
             timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=int(grace_seconds),
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         )
         config.load()
@@ -73,10 +68,13 @@ class HttpServer:
         if not self._stopped:
             raise RuntimeError("The thread that serves REST ended.")
 
-    def stop(self) -> None:
-        """Tells clients to go elsewhere, takes no new connection, and finishes the requests in flight."""
+    def drain(self) -> None:
+        """Tells each client with its next answer to go elsewhere."""
         self._application.draining = True
-        time.sleep(_DRAIN_SECONDS)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Takes no new connection and finishes the requests in flight."""
+        self._server.config.timeout_graceful_shutdown = int(grace_seconds)
         self._stopped = True
         self._server.should_exit = True
         self._thread.join()
@@ -118,6 +116,13 @@ class _Connection(H11Protocol):
         super().on_response_complete()
         if not self.transport.is_closing() and not self._is_answering():
             self._waiting[self] = None
+
+    def shutdown(self) -> None:
+        """Called when the server stops: a request may be on its way, and is still answered."""
+        if self._is_answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Who has said all may still wait for the answer."""

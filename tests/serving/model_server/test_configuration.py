@@ -267,7 +267,7 @@ def stubs_version(port: int) -> int:
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "homefeed.serving.model_server", *arguments]
+    command = [sys.executable, "-P", "-m", "homefeed.serving.model_server", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -361,7 +361,7 @@ def test_the_process_serves_over_tcp_and_socket_and_finishes_what_it_began(
         "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb",
         "--model_name=half", f"--model_base_path={tmp_path / 'half'}",
     ]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "homefeed.serving.model_server", *arguments])
+    process = subprocess.Popen([sys.executable, "-P", "-m", "homefeed.serving.model_server", *arguments])
     try:
         stubs = Stubs(f"127.0.0.1:{port}")
         eventually(lambda: _predicts(stubs, "half"))
