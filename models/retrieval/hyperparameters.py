@@ -32,7 +32,7 @@ class Hyperparameters(RetrievalRun):
     cold_start_span: Share = 0.1  # How late those came, as a share of the time that the training data spans.
     non_positive_weight: Weight = 1.0  # Weight of a target that does not count as liked, beside 1.
     cold_start_price: Share = 0.015  # Share of NDCG@100 on eval given up at most to let cold-start items in.
-    linear_rank: Count = 128  # Of the linear item-to-item model beside the towers.
+    linear_rank: CountOrNone = 128  # Of the linear item-to-item model beside the towers; 0: no such model.
     max_linear_events: Count = 256  # The most recent events that it reads.
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.
     max_softmax_items: CountOrNone = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.

@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import sqlite3
+import time
 import types
 import uuid
 from collections import Counter
@@ -86,14 +87,20 @@ class ProfileStore:
         (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
         self._key = load_key(reference)
 
-    def get(self, user_id: str) -> Request:
-        """The user's profile; for an unknown user, one without features or history."""
+    def get(self, user_id: str, now: int | None = None) -> Request:
+        """What the user asks at a time, from their profile; an unknown one has no features and no history.
+
+        Args:
+            user_id: as the tables have it.
+            now: Unix seconds; None: this machine's clock.
+        """
+        now = int(time.time()) if now is None else now
         query = "SELECT features, history FROM users WHERE user_id = ?"
         row = self._database.execute(query, (pseudonym(user_id, self._key),)).fetchone()
         if row is None:
-            return Request(user_id)
+            return Request(user_id, timestamp=now)
         history = [_event(*fields) for fields in json.loads(row[1])]
-        return Request(user_id, history, json.loads(row[0]))
+        return Request(user_id, history, json.loads(row[0]), now)
 
     def user_ids(self) -> Iterator[str]:
         """All known users as they are stored (by pseudonyms, if there is a key), in order."""

@@ -74,8 +74,9 @@ def test_a_choice_of_ranking_trains(sample_data: pathlib.Path, root: pathlib.Pat
         ("max_softmax_items=10", "num_hard_negatives=4", "index=partitioned"),
         ("strategy=mirrored",),  # This machine may well have one device.
         ("strategy=mirrored", "max_softmax_items=10"),
+        ("linear_rank=0",),
     ],
-    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled"],
+    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled", "towers alone"],
 )
 def test_a_choice_trains(sample_data: pathlib.Path, root: pathlib.Path, settings: tuple[str, ...]) -> None:
     chosen = [f"retrieval_trainer.{setting}" for setting in settings]

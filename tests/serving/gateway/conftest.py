@@ -7,7 +7,7 @@ import pytest
 
 from homefeed.serving import process
 from tests.serving.gateway import toy
-from tests.serving.servers import running_server
+from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
 
 
@@ -30,5 +30,5 @@ def home(nearest: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFact
             root, "--picks", str(root / "picks.txt"), "--budget-ms", "5000", models=f"127.0.0.1:{port}"
         ) as gateway,
     ):
-        toy.eventually(lambda: gateway.http.get("/v1/ready").json()["models"])
+        eventually(lambda: gateway.http.get("/v1/ready").json()["models"])
         yield gateway

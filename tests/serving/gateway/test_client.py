@@ -12,6 +12,7 @@ from homefeed_client import AsyncHomePageClient, HomePageClient, HomePageError
 from homefeed.serving.process import free_port
 from homefeed.serving.profiles import LiveStore
 from tests.serving.gateway import toy
+from tests.serving.servers import eventually
 
 
 def test_pages_and_events(home: toy.Gateway) -> None:
@@ -64,7 +65,7 @@ def test_kill_9_under_load_loses_nothing_and_counts_nothing_twice(tmp_path: path
             if not life:
                 [thread.start() for thread in threads]
             count = len(acknowledged)
-            toy.eventually(lambda count=count: len(acknowledged) > count + 200)
+            eventually(lambda count=count: len(acknowledged) > count + 200)
             if life == 2:
                 stop.set()
                 [thread.join() for thread in threads]

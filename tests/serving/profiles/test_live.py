@@ -24,7 +24,7 @@ _ids = itertools.count()
 
 
 def event(kind: str, item: str = "", at: int = T, tags: tuple[str, ...] = (), **more: object) -> LiveEvent:
-    return LiveEvent(f"e{next(_ids)}", "u", kind, at, item_id=item, tags=tags, **more)  # type: ignore[arg-type]
+    return LiveEvent(f"e{next(_ids)}", "u", kind, at, item_id=item, tags=tags, **more)
 
 
 def test_interests_fade_by_half_in_a_half_life() -> None:

@@ -2,6 +2,7 @@ import contextlib
 import math
 import pathlib
 import sqlite3
+import time
 
 import pytest
 
@@ -30,7 +31,13 @@ def test_a_profile_comes_back_whole(store: ProfileStore) -> None:
 
 
 def test_an_unknown_user_has_an_empty_profile(store: ProfileStore) -> None:
-    assert store.get("nobody") == Request("nobody")
+    assert store.get("nobody", now=7) == Request("nobody", timestamp=7)
+
+
+def test_who_asks_asks_now_or_when_it_is_said(store: ProfileStore) -> None:
+    assert [store.get(user, now=7).timestamp for user in ("u1", "nobody")] == [7, 7]
+    before = int(time.time())
+    assert before <= store.get("u1").timestamp <= before + 60
 
 
 def test_users_are_listed(store: ProfileStore) -> None:
