@@ -157,7 +157,7 @@ class Home:
         user, items = self._name(who), published.items
         live, shown = self._live.profile(user), self._shown(ask.after, user)
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
-        reader = pages.reader(published.profile(who), live, self._live.seen(user), items, now, tokens)
+        reader = pages.reader(published.known(who), live, self._live.seen(user), now, tokens)
         version = self._models.version if self._models else None
         question = Question(user, live.version, published.mark, version, ask.query)
         # Models do not find what is in the history: only what else must not be shown costs places.

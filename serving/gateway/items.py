@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import re
@@ -45,15 +46,16 @@ class Items:
         dated = [item_id for item_id, card in self.cards.items() if card.get("available_from")]
         self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
         self.picks = [item_id for item_id in picks if item_id in self.cards]
-        self._segments: dict[str, list[str]] = {}
+        self._segments = {item_id: _segments(card) for item_id, card in self.cards.items()}
+        self._in_segment: dict[str, list[str]] = {}
         for item_id in self.popular:
-            for tag in _segments(self.cards[item_id]):
-                self._segments.setdefault(tag, []).append(item_id)
+            for tag in self._segments[item_id]:
+                self._in_segment.setdefault(tag, []).append(item_id)
 
     def tags(self, item_id: str) -> tuple[str, ...]:
         """The interests that an item stands for: categories, language and words of its title."""
         card = self.cards.get(item_id)
-        return (*_segments(card), *words(card["title"])) if card else ()
+        return (*self._segments[item_id], *words(card["title"])) if card else ()
 
     def is_available(self, item_id: str, now: float) -> bool:
         """Whether there is a card, and its `available_from` is not in the future."""
@@ -62,14 +64,15 @@ class Items:
 
     def near(self, taste: Mapping[str, float]) -> Iterator[str]:
         """Popular items of the categories and languages that somebody likes most, one of each in turn."""
-        liked = ((tag, weight) for tag, weight in taste.items() if weight > 0 and tag in self._segments)
+        liked = ((tag, weight) for tag, weight in taste.items() if weight > 0 and tag in self._in_segment)
         best = heapq.nsmallest(NUM_TASTES, liked, key=lambda tag: (-tag[1], tag[0]))
         disliked = {tag for tag, weight in taste.items() if weight < 0}
-        rounds = itertools.zip_longest(*(self._segments[tag] for tag, _ in best))
+        rounds = itertools.zip_longest(*(self._in_segment[tag] for tag, _ in best))
         found = (item_id for each in rounds for item_id in each if item_id is not None)
-        return (item_id for item_id in found if disliked.isdisjoint(_segments(self.cards[item_id])))
+        return (item_id for item_id in found if disliked.isdisjoint(self._segments[item_id]))
 
 
+@functools.lru_cache(50_000)
 def words(text: str) -> tuple[str, ...]:
     """Interests that a text speaks of.
 

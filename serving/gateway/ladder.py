@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -89,7 +90,7 @@ class Ladder:
                 return self._keep(await self._ask(model, question, reader, wanted))
         if last and last.question.query == question.query and time.time() - last.made_at < KEPT_SECONDS:
             return dataclasses.replace(last, served_by=LAST_PAGE)
-        return _without_models(question, reader, items)
+        return _without_models(question, reader, items, wanted)
 
     async def similar(self, item_id: str, k: int) -> list[str]:
         """Items that are like one, best first; empty where no model says."""
@@ -128,8 +129,9 @@ def _is_fresh(last: Listing, question: Question, wanted: int) -> bool:
     return last.question == question and time.time() - last.made_at < FRESH_SECONDS and len(last.places) >= wanted
 
 
-def _without_models(question: Question, reader: pages.Reader, items: Items) -> Listing:
+def _without_models(question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
     """What is popular near the reader's taste; without a catalogue's popularity, the editors' choice."""
     rung = POPULAR if items.has_popularity else EDITORS
     places = pages.popular(items, reader.taste) if items.has_popularity else pages.unscored(items.picks)
-    return Listing(list(places), rung, rung, None, question, time.time())
+    unseen = (place for place in places if place[0] not in reader.excluded)
+    return Listing(list(itertools.islice(unseen, wanted)), rung, rung, None, question, time.time())

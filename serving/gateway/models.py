@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import homefeed_client
@@ -21,6 +21,7 @@ OPEN_SECONDS = 0.5
 METADATA_SECONDS = 2.0
 MAX_SIMILAR = 10_000  # Lists that are kept.
 SIGNATURES = {FUSED: "recommend", RETRIEVAL: "retrieve"}
+USED = ("item_ids", "scores", "probabilities", "source")  # Of the outputs; the others need not travel.
 
 
 class Unavailable(Exception):  # noqa: N818  No fault: the rung below answers.
@@ -93,6 +94,7 @@ class Models:
         self._in_flight = 0
         self._breaker = Breaker()
         self._specs: dict[str, dict[str, TensorSpec]] = {}
+        self._outputs: dict[str, list[str]] = {}
         self._similar: dict[tuple[str, int], list[str]] = {}
         self._label: str | None = STABLE
         self.version: int | None = None  # Of the fused model, as far as is known.
@@ -125,6 +127,7 @@ class Models:
                 self.version = found.version
                 self._similar.clear()
             self._specs[model] = tensor_specs(found.signatures[signature])
+            self._outputs[model] = [name for name in USED if name in found.signatures[signature].outputs]
 
     async def find(self, model: str, request: Request, k: int, seconds: float) -> Found:
         """A list for a request, from the fused model or from retrieval alone.
@@ -139,7 +142,7 @@ class Models:
         except ValueError as error:  # Profiles of one push, a model of another.
             raise Unavailable(str(error)) from error
         inputs["k"] = np.array([k], np.int32)
-        answer = await self._predict(model, SIGNATURES[model], inputs, seconds)
+        answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
         columns = {name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()}
         probabilities = columns.get("probabilities")
         places = [
@@ -158,7 +161,7 @@ class Models:
         key = (item_id, k)
         if key not in self._similar:
             inputs = {"item_ids": np.array([item_id.encode()], object), "k": np.array([k], np.int32)}
-            answer = await self._predict(RETRIEVAL, "similar_items", inputs, seconds)
+            answer = await self._predict(RETRIEVAL, "similar_items", inputs, ["item_ids"], seconds)
             if len(self._similar) >= MAX_SIMILAR:
                 self._similar.clear()
             self._similar[key] = [found.decode() for found in answer.outputs["item_ids"][0, :k] if found]
@@ -168,11 +171,18 @@ class Models:
         """Closes the connection."""
         await self._client.close()
 
-    async def _predict(self, model: str, signature: str, inputs: Mapping[str, Any], seconds: float) -> Any:
+    async def _predict(
+        self, model: str, signature: str, inputs: Mapping[str, Any], outputs: Sequence[str], seconds: float
+    ) -> homefeed_client.Prediction:
         with self._room(model):
             try:
                 answer = await self._client.predict(
-                    model, inputs, signature=signature, label=self._label, timeout_seconds=seconds
+                    model,
+                    inputs,
+                    signature=signature,
+                    outputs=outputs,
+                    label=self._label,
+                    timeout_seconds=seconds,
                 )
             except homefeed_client.PredictionError as error:
                 self._breaker.tell(False, time.monotonic())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -48,29 +49,60 @@ class Reader:
     excluded: frozenset[str]
 
 
-def reader(
-    known: Request, live: LiveProfile, seen: Collection[str], items: Items, now: float, query: Sequence[int] = ()
-) -> Reader:
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What the data says of a user as of the last push; it stays the same until the next one.
+
+    Attributes:
+        profile: features and the whole history.
+        seen: items of the history.
+        taste: interest → weight at the time of the newest event.
+    """
+
+    profile: Request
+    seen: frozenset[str]
+    taste: Mapping[str, float]
+
+
+def known(profile: Request, items: Items) -> Known:
+    """What pages need of a profile.
+
+    An interest fades from the newest event on, not from now: who comes back after a year is still known.
+    """
+    weights: dict[str, float] = {}
+    newest = max((event.timestamp for event in profile.history), default=0)
+    for event in profile.history[-NUM_TASTE_EVENTS:]:
+        amount = weight(event.event_type) * decay(newest - event.timestamp)
+        for tag in items.tags(event.item_id):
+            weights[tag] = weights.get(tag, 0.0) + amount
+    return Known(profile, frozenset(event.item_id for event in profile.history), weights)
+
+
+def reader(known: Known, live: LiveProfile, seen: Collection[str], now: float, query: Sequence[int] = ()) -> Reader:
     """What is known of a user at this moment.
 
     Args:
-        known: the profile as of the last push.
+        known: as of the last push.
         live: what they did since.
         seen: items of live events.
-        items: names the interests.
         now: Unix seconds.
         query: token ids of a text that is searched for.
     """
-    excluded = frozenset([*(event.item_id for event in known.history), *seen, *live.hidden])
+    profile, excluded = known.profile, known.seen.union(seen, live.hidden)
     if live.settings.get("personalised", True) is False:
-        return Reader(Request(known.user_id, timestamp=int(now), query_token_ids=query), {}, excluded)
-    history = merged_history(known.history, live)
-    request = Request(known.user_id, history, known.features, int(now), query)
-    return Reader(request, taste(known.history, live, items, now), excluded)
+        return Reader(Request(profile.user_id, timestamp=int(now), query_token_ids=query), {}, excluded)
+    request = Request(profile.user_id, merged_history(profile.history, live), profile.features, int(now), query)
+    taste = dict(known.taste)
+    fading = decay(max(0.0, now - live.as_of))
+    for tag, value in live.tags.items():
+        taste[tag] = taste.get(tag, 0.0) + value * fading
+    return Reader(request, taste, excluded)
 
 
 def merged_history(known: Sequence[Event], live: LiveProfile) -> list[Event]:
     """The data's events, then the live ones that the data does not have yet, without what was hidden; the newest."""
+    if not live.recent:
+        return list(known[-MAX_HISTORY:])
     recorded = {(event.item_id, event.event_type, event.timestamp) for event in known[-MAX_HISTORY:]}
     hidden = set(live.hidden)
     fresh = [
@@ -80,20 +112,6 @@ def merged_history(known: Sequence[Event], live: LiveProfile) -> list[Event]:
     ]
     kept = [event for event in known[-MAX_HISTORY:] if event.item_id not in hidden]
     return [*kept, *fresh][-MAX_HISTORY:]
-
-
-def taste(known: Sequence[Event], live: LiveProfile, items: Items, now: float) -> dict[str, float]:
-    """Interest → weight now, of the data's newest events and of the live ones.
-
-    The data's fade from the newest of them on, not from now: who comes back after a year is still known.
-    """
-    weights = {tag: value * decay(max(0.0, now - live.as_of)) for tag, value in live.tags.items()}
-    newest = max((event.timestamp for event in known), default=0)
-    for event in known[-NUM_TASTE_EVENTS:]:
-        amount = weight(event.event_type) * decay(newest - event.timestamp)
-        for tag in items.tags(event.item_id):
-            weights[tag] = weights.get(tag, 0.0) + amount
-    return weights
 
 
 class Arrangement:
@@ -179,7 +197,7 @@ def unscored(item_ids: Iterable[str]) -> Iterator[Place]:
 def strongest(taste: Mapping[str, float], count: int = 3) -> list[str]:
     """The interests that weigh most, words left out."""
     liked = [(-value, tag) for tag, value in taste.items() if value > 0 and not tag.startswith("word:")]
-    return [tag.partition(":")[2] for _, tag in sorted(liked)[:count]]
+    return [tag.partition(":")[2] for _, tag in heapq.nsmallest(count, liked)]
 
 
 def anchor(history: Sequence[Event], is_known: Callable[[str], bool]) -> str | None:

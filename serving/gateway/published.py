@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from homefeed.models.requests import Request
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.page import Known, known
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.queries import Tokenize, query_tokenizer
 from homefeed.serving.recommender import RETRIEVAL
@@ -27,13 +28,13 @@ class Published:
 
     Attributes:
         items: the catalogue.
-        profile: user id → profile as of the push.
+        known: user id → what the data says of them.
         key: of pseudonyms; None: users are stored by their own ids.
         mark: of the file; that of another push is another.
     """
 
     items: Items
-    profile: Callable[[str], Request]
+    known: Callable[[str], Known]
     key: bytes | None
     mark: Mark
 
@@ -45,12 +46,14 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
         DatasetError: the store is from an earlier homefeed, or the key of its pseudonyms is not there.
     """
     mark = mark_of(serving_dir)
-    if mark == NOTHING:
-        return Published(Items([]), Request, None, mark)
-    profiles = ProfileStore(serving_dir / FILE_NAME)
-    return Published(
-        Items(profiles.items(), picks), functools.lru_cache(MAX_PROFILES)(profiles.get), profiles.key, mark
-    )
+    profiles = ProfileStore(serving_dir / FILE_NAME) if mark != NOTHING else None
+    items = Items(profiles.items(), picks) if profiles else Items([])
+
+    @functools.lru_cache(MAX_PROFILES)
+    def find(user_id: str) -> Known:
+        return known(profiles.get(user_id) if profiles else Request(user_id), items)
+
+    return Published(items, find, profiles.key if profiles else None, mark)
 
 
 def mark_of(serving_dir: pathlib.Path) -> Mark:

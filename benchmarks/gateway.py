@@ -1,0 +1,223 @@
+"""`make bench PART=gateway`: pages and events of the live home page, under load that does not wait for answers.
+
+A model server and a gateway are started on the pushed models of a root; the load comes from this process, on the same
+machine. Arrivals are drawn beforehand (Poisson), and a latency counts from the arrival, so that no stall is hidden.
+Writes `results.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks import results
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving import process
+from homefeed.serving.profiles import ProfileStore
+from homefeed.serving.releases import Releases
+
+PAGE_RATES = (50, 100, 140)  # A second.
+NUM_SENDERS, EVENTS_A_CALL = 32, 50
+MAX_CONNECTIONS = 256
+GATEWAY = (sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway")
+
+Figures = dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What is measured: a gateway before a model server."""
+
+    url: str
+    gateway: int  # Process ids.
+    models: int
+    users: list[str]
+    items: list[str]
+
+
+@contextlib.contextmanager
+def stage(root: pathlib.Path) -> Iterator[Stage]:
+    """Runs both servers on a copy of what was pushed to a root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name) / "serving"
+        shutil.copytree(RunRoot(root).serving, folder, ignore=shutil.ignore_patterns("live.sqlite*"))
+        Releases(folder).configure()
+        ports = process.free_port(), process.free_port()
+        flags = process.server_flags(str(folder), ports[0])
+        profiles = ProfileStore(folder / "profiles.sqlite")
+        with (
+            running(process.server_command("homefeed", flags)) as models,
+            running(
+                [*GATEWAY, "--root", name, "--models", f"127.0.0.1:{ports[0]}", "--port", str(ports[1])]
+            ) as gateway,
+        ):
+            url = f"http://127.0.0.1:{ports[1]}"
+            wait_until_ready(url)
+            items = [item.item_id for item in profiles.items() if item.card is not None]
+            yield Stage(url, gateway, models, list(profiles.user_ids()), items)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str]) -> Iterator[int]:
+    """A process until the block ends; gives its id."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield child.pid
+    finally:
+        child.terminate()
+        child.wait(60)
+
+
+def wait_until_ready(url: str, seconds: float = 120) -> None:
+    """Until a page comes from the top rung."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/v1/page", timeout=5).json()["served_by"] == "fused":
+                return
+        time.sleep(0.2)
+    raise TimeoutError(f"no page from the fused model at {url} within {seconds} seconds")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process took since its start."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def open_loop(
+    rate: float, seconds: float, call: Callable[[int], Awaitable[Any]]
+) -> tuple[list[float], list[Any]]:
+    """Calls at times that do not depend on the answers; gives seconds from arrival to answer, and the answers."""
+    draw = random.Random(1)
+    latencies, answers, at, arrivals = list[float](), list[Any](), 0.0, list[float]()
+    while (at := at + draw.expovariate(rate)) < seconds:
+        arrivals.append(at)
+    begin = time.perf_counter()
+
+    async def one(number: int, arrival: float) -> None:
+        await asyncio.sleep(max(0.0, begin + arrival - time.perf_counter()))
+        answers.append(await call(number))
+        latencies.append(time.perf_counter() - begin - arrival)
+
+    await asyncio.gather(*(one(number, arrival) for number, arrival in enumerate(arrivals)))
+    return latencies, answers
+
+
+async def pages(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures:
+    """Pages at several rates, each of another user; rungs and CPU beside."""
+    figures: Figures = {}
+    for rate in PAGE_RATES:
+
+        async def page(number: int, rate: int = rate) -> httpx.Response:
+            return await http.get("/v1/page", params={"user_id": stage.users[(number * 7 + rate) % len(stage.users)]})
+
+        before = cpu_seconds(stage.gateway), cpu_seconds(stage.models)
+        latencies, answers = await open_loop(rate, seconds, page)
+        name, count = f"page.{rate}_a_second", len(answers)
+        figures |= summary(name, latencies)
+        figures[f"{name}.gateway_cpu_ms"] = (cpu_seconds(stage.gateway) - before[0]) / count * 1000
+        figures[f"{name}.models_cpu_ms"] = (cpu_seconds(stage.models) - before[1]) / count * 1000
+        figures[f"{name}.failed"] = sum(answer.status_code != 200 for answer in answers)
+        rungs = collections.Counter(answer.json()["served_by"] for answer in answers if answer.status_code == 200)
+        figures |= {f"{name}.share.{rung}": share / count for rung, share in rungs.items()}
+    return figures
+
+
+async def loop(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures:
+    """An event, then a page that must know it, one pair after the other."""
+    taken, missed, number = list[float](), 0, 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        user, item = stage.users[number % len(stage.users)], stage.items[number * 13 % len(stage.items)]
+        event = {"event_id": f"loop-{number}", "user_id": user, "type": "view", "item_id": item}
+        answer = await http.post("/v1/events", json={"events": [event]})
+        acknowledged = time.perf_counter()
+        page = (await http.get("/v1/page", params={"user_id": user})).json()
+        taken.append(time.perf_counter() - acknowledged)
+        shown = {card["item_id"] for row in page["rows"] for card in row["cards"]}
+        missed += page["profile_version"] < answer.json()["events"][0]["version"] or item in shown
+        number += 1
+    return summary("event_to_page", taken) | {"event_to_page.tries": number, "event_to_page.missed": missed}
+
+
+async def events(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures:
+    """Senders that send the next events when the last are answered."""
+    latencies, accepted, end = list[float](), 0, time.monotonic() + seconds
+
+    async def send(sender: int) -> None:
+        nonlocal accepted
+        call = 0
+        while time.monotonic() < end:
+            batch = [
+                {
+                    "event_id": f"{sender}-{call}-{place}",
+                    "user_id": stage.users[(sender * 31 + call * EVENTS_A_CALL + place) % len(stage.users)],
+                    "type": "view",
+                    "item_id": stage.items[(call + place) % len(stage.items)],
+                }
+                for place in range(EVENTS_A_CALL)
+            ]
+            begin = time.perf_counter()
+            answer = await http.post("/v1/events", json={"events": batch})
+            latencies.append(time.perf_counter() - begin)
+            accepted += sum(told["status"] == "accepted" for told in answer.json()["events"])
+            call += 1
+
+    before, began = cpu_seconds(stage.gateway), time.monotonic()
+    await asyncio.gather(*map(send, range(NUM_SENDERS)))
+    taken = time.monotonic() - began
+    cpu = (cpu_seconds(stage.gateway) - before) / accepted * 1e6
+    return summary("events", latencies) | {"events.per_second": accepted / taken, "events.cpu_us": cpu}
+
+
+def summary(name: str, seconds: Sequence[float]) -> Figures:
+    """p50 and p99 in milliseconds."""
+    return {f"{name}.p{rank}_ms": float(np.percentile(seconds, rank)) * 1000 for rank in (50, 99)}
+
+
+async def measure(stage: Stage, seconds: float) -> Figures:
+    """Everything, after some pages that are not counted."""
+    limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+    async with httpx.AsyncClient(base_url=stage.url, limits=limits, timeout=30) as http:
+        for user in stage.users[:50]:
+            await http.get("/v1/page", params={"user_id": user})
+        figures = await pages(stage, http, seconds)
+        figures |= await loop(stage, http, seconds)
+        return figures | await events(stage, http, seconds)
+
+
+def main() -> None:
+    """Measures and merges `gateway.*` into the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("var/movielens-100k/root"))
+    parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    parser.add_argument("--dry-run", action="store_true", help="print only")
+    options = parser.parse_args()
+    with stage(options.root) as staged:
+        figures = asyncio.run(measure(staged, options.seconds))
+    rounded = {name: round(value, 3) for name, value in figures.items()}
+    for name, value in rounded.items():
+        print(f"gateway.{name:50} {value}")
+    if not options.dry_run:
+        results.merge("gateway", rounded)
+
+
+if __name__ == "__main__":
+    main()
