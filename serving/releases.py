@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.scratch import scratch, staged
+from homefeed.schemas.scratch import remove, scratch, staged
 from homefeed.serving.server_config import (
     BATCHING,
     BATCHING_FILE,
@@ -165,8 +165,10 @@ class Releases:
             known = [release.version for release in self.versions()]
             stable, version = self._labelled(STABLE), max(known, default=0) + 1
             publish = self._publish if self._is_local else self._upload
-            with scratch() as folder:
+            with scratch() as folder, contextlib.ExitStack() as cleanup:
                 hidden = {name: self._hidden(name, folder) for name in models}
+                for staging in hidden.values():
+                    cleanup.callback(remove, staging)  # What was published has another name by then.
                 for name, saved_model in models.items():
                     _assemble(hidden[name], saved_model, (extras or {}).get(name, {}))
                 if (waiting := self._labelled(CANARY)) is not None:

@@ -44,7 +44,7 @@ def test_the_table_holds_every_method_and_slice() -> None:
         "latency.p99_ms": 3.0,
         "pretraining.cpu_seconds": 4.0,
         "eval_list": 5.0,
-        "listens": 1.0,
+        "text_weight": 0.5,
     }
     run = ranking.Ranked(np.array([1.0, 0.5]), np.array([0.5, 0.5]), cost)
     lines, kept = ranking.report(
@@ -56,7 +56,7 @@ def test_the_table_holds_every_method_and_slice() -> None:
     assert [line for line in lines if line.startswith("| new items | 1 | 0.5000 | 1.0000 | +100.0%")]
     assert not [line for line in lines if line.startswith("| none")]
     columns = {line.count("|") for line in lines[: lines.index("")]}
-    assert len(columns) == 1 and " 2 of 2 " in lines[3]
+    assert len(columns) == 1
 
 
 def test_no_gain_over_nothing() -> None:

@@ -22,7 +22,7 @@ WRONG = [  # Field, value, what was expected.
     ("retrieval_trainer.dropout", "7", "a number from 0 and below 1"),
     ("retrieval_trainer.event_weights", "{click: -1}", "a mapping such as {x: 1}, of names to a number from 0"),
     ("ranking_trainer.batch_size", "0", "a whole number from 1"),
-    ("ranking_trainer.interaction", "lat", "one of late, cross"),
+    ("retrieval_trainer.index", "exakt", "one of auto, exact, partitioned"),
     ("example_gen.shard_megabytes", "0", "a whole number from 1"),
     ("example_gen.spans", "1:2:3", SPANS),
     ("example_gen.user_key", "no", "env:NAME or file:PATH of a key that is there"),
@@ -36,7 +36,6 @@ WRONG = [  # Field, value, what was expected.
 AGAINST_A_RULE = {
     "ranking_trainer.width=65": "ranking_trainer.width should be a multiple of num_heads (2), such as 64, got 65\n",
     "behavior_pretrainer.width=200": "behavior_pretrainer.width should be a multiple of 64, or smaller",
-    "ranking_trainer.num_tokens=512": "ranking_trainer.num_tokens (512) is more than behavior_pretrainer.max_tokens",
     "bulk_inferrer.beam_options=[a=b]": "bulk_inferrer.beam_options: expected --name or --name=value, got 'a=b'",
     "example_validator.allowed=[value]": "example_validator.allowed: expected table.feature, such as ",
     "retrieval_trainer.epoch=3": "retrieval_trainer has no field 'epoch'; did you mean 'epochs'?",
