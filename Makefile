@@ -13,8 +13,12 @@ DATA_DIR := $(if $(wildcard $(DATA)/dataset.yaml),$(DATA),var/$(DATA)/data)
 ROOT ?= var/$(notdir $(DATA))/root
 USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
 
+# The contract, the walk of TensorFlow Serving's own suite, the rendered files, the examples of the guide, the clients.
+REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_reference_suite.py deploy client/test_client.py \
+  client/test_aio.py test_process.py test_guide.py) -k 'not grpcurl'
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all strangers coverage mutants golden check format docs bench serve clean
+.PHONY: help run test test-all strangers reference coverage mutants golden check format docs bench serve clean
 
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
@@ -35,6 +39,9 @@ test-all: $(READY)  ## Run the slow tests as well.
 
 strangers: $(READY)  ## Try clients and checkers of other people on ours; needs Go, Java with Maven, and Node.
 	$(BIN)/python -m pytest -m strangers tests/serving/strangers
+
+reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.
+	PATH="$(CURDIR)/tests/serving/engine:$$PATH" MODEL_SERVER=tensorflow_model_server $(BIN)/python -m pytest $(REFERENCE)
 
 coverage: $(READY)  ## Run the tests and print how much of each room they reach.
 	$(BIN)/python -m pytest --cov=homefeed --cov=homefeed_client --cov-report=term:skip-covered

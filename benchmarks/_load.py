@@ -76,7 +76,7 @@ def main() -> None:
     job = Job(**pickle.loads(sys.stdin.buffer.read()))
     response_class = protos.message("tensorflow.serving.PredictResponse")
     channels = [
-        grpc.insecure_channel(job.address, [("grpc.use_local_subchannel_pool", 1)])
+        grpc.insecure_channel(job.address, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)])
         for _ in range(min(job.num_channels, job.num_clients))
     ]
     latencies: list[float] = []

@@ -139,7 +139,8 @@ def cold_start(setting: Setting, server: Server) -> Figures:
     import grpc
 
     first = messages(setting, "recommend")[0]
-    with grpc.insecure_channel(server.address, [("grpc.max_reconnect_backoff_ms", 100)]) as channel:
+    options = [("grpc.max_reconnect_backoff_ms", 100), ("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(server.address, options) as channel:
         grpc.channel_ready_future(channel).result(timeout=120)
         begin = time.perf_counter()
         channel.unary_unary(_load.PREDICT)(first, timeout=60)

@@ -150,7 +150,8 @@ class Models:
             for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
             if item_id
         ]
-        return Found(places, columns["source"].decode(), answer.model_version)
+        source: Any = columns["source"]
+        return Found(places, source.decode(), answer.model_version)
 
     async def similar(self, item_id: str, k: int, seconds: float) -> list[str]:
         """Items that are like one, best first; kept as long as the model is the same.

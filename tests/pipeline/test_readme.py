@@ -47,7 +47,7 @@ def test_python_of_the_readme_runs(
     sample_data: pathlib.Path, sample_root: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """Against models that were just pushed; the run is answered from the cache, because its settings are the same."""
-    program, first_call, from_profile = (b.text for b in documents.blocks("python") if b.page == README)
+    program, first_call, by_stubs, from_profile = (b.text for b in documents.blocks("python") if b.page == README)
     serving = sample_root / "serving"
     with model_server({name: serving / name for name in ("retrieval", "ranking", "fused")}, tmp_path) as address:
         places = {
@@ -58,9 +58,12 @@ def test_python_of_the_readme_runs(
             '"50", "181"': '"item-0003", "item-0011"',
             "127.0.0.1:8500": address,
         }
-        frame, (inputs, titles), page = (_printed(code, places) for code in (program, first_call, from_profile))
+        frame, (inputs, titles), (same_titles,), page = (
+            _printed(code, places) for code in (program, first_call, by_stubs, from_profile)
+        )
     assert frame[0].split() == ["item_id", "title", "score"] and len(frame) == 6
     assert "'history': 'string[?, ?]'" in inputs and len(ast.literal_eval(titles)) == 5
+    assert same_titles == titles
     assert len(page) == 10 and all(re.match(r" *-?\d+\.\d\d  \S", line) for line in page)
 
 

@@ -46,7 +46,7 @@ def at_ports(text: str, ports: tuple[int, int]) -> str:
 
 def test_python_then_curl(served: Any, tmp_path: pathlib.Path) -> None:
     ports, _ = served
-    example, _ = python_of(GUIDE)
+    example, *_ = python_of(GUIDE)
     command = [sys.executable, "-W", "error", "-c", at_ports(example, ports)]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
     assert len(shown.splitlines()) == 5
@@ -61,6 +61,16 @@ def test_python_then_curl(served: Any, tmp_path: pathlib.Path) -> None:
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
     assert "recommend" in metadata["metadata"]["signature_def"]["signature_def"]
     assert prediction["outputs"]["item_ids"][0] == [line.split()[0] for line in shown.splitlines()]
+
+
+def test_the_stubs_of_tensorflow_serving_get_the_same(served: Any, tmp_path: pathlib.Path) -> None:
+    ports, _ = served
+    example, by_stubs, _ = python_of(GUIDE)
+    command = [sys.executable, "-c", at_ports(example + by_stubs, ports)]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    rows = [(line.split()[0], float(line.split()[1])) for line in shown.splitlines()]
+    assert len(rows) == 10 and [row[0] for row in rows[:5]] == [row[0] for row in rows[5:]]
+    assert [row[1] for row in rows[:5]] == pytest.approx([row[1] for row in rows[5:]], rel=1e-6)
 
 
 @pytest.mark.parametrize("line", commands("grpcurl"))
@@ -100,7 +110,7 @@ def call_by_reflection(address: str, method: str, request: Any) -> Any:
 
 
 def test_tokens_of_a_query(sample_root: pathlib.Path) -> None:
-    _, example = python_of(GUIDE)
+    *_, example = python_of(GUIDE)
     names: dict[str, Any] = {}
     exec(example.replace("var/sample/root", str(sample_root)), names)  # The guide is ours.
     tokens = names["query_token_ids"]
