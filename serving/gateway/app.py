@@ -17,6 +17,7 @@ from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, readable, who
+from homefeed.serving.gateway.site import make_site
 from homefeed.serving.profiles import StoreError
 
 MAX_BODY_BYTES = 1 << 20
@@ -90,6 +91,7 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.include_router(_routes(home, metrics, keys))
+    app.include_router(make_site(home, may_name_users=not keys.scopes))
     return app
 
 

@@ -124,6 +124,14 @@ class Home:
         """The live profile of a user or guest."""
         return self._live.profile(self._name(user))
 
+    def events(self, user: str) -> list[LiveEvent]:
+        """All live events of a user or guest, in the order of arrival."""
+        return list(self._live.events(self._name(user)))
+
+    def title(self, item_id: str) -> str:
+        """What an item is called."""
+        return self._published.items.titles.get(item_id, item_id)
+
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
         moved: int = await asyncio.wrap_future(self._live.merge(self._name(guest), self._name(user_id)))

@@ -24,6 +24,8 @@ def test_without_any_model_server_everybody_gets_what_is_popular_near_their_tast
         gateway.did("0", "fan", "view", "i02")
         gateway.did("1", "fan", "hide", "i12")  # Dramas: 1 of the data + 1 - 1.
         assert row(gateway.page(user_id="fan", k=3), "for_you") == ["i11", "i01", "i03"]
+        found = gateway.page(user_id="fan", k=3, query="the TITLE i30!")
+        assert row(found, "search") == ["i30", "i25", "i11"]  # With both words; then the popular ones with one.
         for n in range(4):
             gateway.did(f"taste-{n}", "fan", "like", f"i{21 + n}")  # Comedies: 4 · 3.
         assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i25", "i11"]
