@@ -18,7 +18,7 @@ from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, readable, who
 from homefeed.serving.gateway.site import make_site
-from homefeed.serving.profiles import StoreError
+from homefeed.serving.profiles import StoreBusy, StoreError
 
 MAX_BODY_BYTES = 1 << 20
 MAX_PAGES = 256  # Under way; beyond it, callers are told to come back.
@@ -96,7 +96,7 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
 
 
 async def _not_stored(_: Request, error: Exception) -> Response:
-    return _refusal(503, "store", str(error))
+    return _refusal(429 if isinstance(error, StoreBusy) else 503, "store", str(error))
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:

@@ -22,8 +22,8 @@ from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
 from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
-from homefeed.serving.profiles import LiveEvent, LiveProfile, LiveStore, Outcome
-from homefeed.serving.profiles.store import LIVE_FILE_NAME, Exposure
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, LiveStore, Outcome
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 

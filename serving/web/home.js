@@ -1,35 +1,30 @@
-// The page works without this: forms are sent and links are followed. Here the same is done without a new page.
+// The page works without this: forms are sent and links are followed. Here a form is answered without a new page.
 const main = () => document.querySelector("main");
 
-async function show(answer, focusId) {
+async function show(request) {
+  const answer = await request;
+  if (!answer.ok) throw new Error(String(answer.status));
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
   main().replaceWith(next.querySelector("main"));
-  (focusId && document.getElementById(focusId) ? document.getElementById(focusId) : main()).focus();
-}
-
-async function load(request, focusId) {
-  main().setAttribute("aria-busy", "true");
-  try {
-    const answer = await request();
-    if (!answer.ok) throw new Error(String(answer.status));
-    await show(answer, focusId);
-    return true;
-  } catch {
-    main().removeAttribute("aria-busy");
-    return false;
-  }
+  // What is focused is read out.
+  (main().querySelector(".notice") ?? main()).focus();
 }
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.method !== "post") return;
   event.preventDefault();
-  const data = new URLSearchParams(new FormData(form, event.submitter));
-  // The same id on every try: what arrived twice counts once.
-  data.set("event_id", crypto.randomUUID());
-  const send = () => fetch(form.action, { method: "POST", body: data });
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  // The same id on every try: what arrives twice counts once.
+  body.set("event_id", crypto.randomUUID());
+  main().setAttribute("aria-busy", "true");
   for (const pause of [0, 500, 2000]) {
     await new Promise((resolve) => setTimeout(resolve, pause));
-    if (await load(send)) return;
+    try {
+      return await show(fetch(form.action, { method: "POST", body }));
+    } catch (error) {
+      console.warn(error);
+    }
   }
+  main().removeAttribute("aria-busy");
 });

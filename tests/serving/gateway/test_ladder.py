@@ -81,6 +81,20 @@ def test_a_push_is_taken_over_and_live_events_stay(tmp_path: pathlib.Path) -> No
         assert page["rows"][0]["cards"][0]["title"].startswith("New title")
 
 
+def test_two_gateways_on_one_root_know_each_other_s_events(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as one, toy.gateway(tmp_path) as two:
+        for n, item in enumerate(toy.IDS[:20]):
+            here, there = (one, two) if n % 2 else (two, one)
+            version = here.did(str(n), "u", "view", item)["version"]
+            page = there.page(user_id="u", k=50)
+            assert page["profile_version"] == version == n + 1 and item not in items(page)
+            assert there.did(str(n), "u", "view", item)["status"] == "duplicate"
+        page = one.page(user_id="u", k=3)
+        again = two.page(user_id="u", k=3, after=one.page(user_id="u", k=3)["impression_id"])
+        assert items(page) and not set(items(page)) & set(items(again))
+
+
 def test_users_are_stored_by_their_pseudonyms(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER_KEY", "0123456789abcdef")
     toy.publish(tmp_path / "serving", {}, "env:USER_KEY")
