@@ -93,10 +93,12 @@ def test_nothing_comes_from_elsewhere_and_no_script_is_inline(browser: httpx.Cli
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     page = Parsed(answer.text)
-    own = [tag.get("src") or tag.get("href") for name in ("script", "link") for tag in page.all(name)]
-    assert all(str(address).startswith(("/static/", "data:,")) for address in own)
+    own = sorted(str(tag.get("src") or tag.get("href")) for name in ("script", "link") for tag in page.all(name))
+    assert all(address.startswith(("/static/", "data:,")) for address in own)
     assert page.open == [] and not any(name.startswith("on") or name == "style" for _, t in page.tags for name in t)
     assert all(tag.get("src") for tag in page.all("script"))
+    for address in own[:2]:
+        assert browser.get(address).headers["content-type"].startswith(("text/css", "text/javascript"))
 
 
 def test_buttons_act_at_once_and_can_be_undone(browser: httpx.Client) -> None:
