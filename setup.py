@@ -12,7 +12,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",  # TFDV's wheels for glibc 2.36 end at 3.11.
     packages=find_packages(include=["homefeed", "homefeed.*"]),  # `homefeed/` holds links to the rooms.
-    package_data={"homefeed.schemas": ["*.pbtxt"], "homefeed.serving.deploy": ["templates/**/*.j2"]},
+    package_data={
+        "homefeed.schemas": ["*.pbtxt"],
+        "homefeed.serving.deploy": ["templates/**/*.j2"],
+        "homefeed.serving.web": ["*.j2", "*.css", "*.js"],
+    },
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.

@@ -17,7 +17,8 @@ from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, readable, who
-from homefeed.serving.profiles import StoreError
+from homefeed.serving.gateway.site import make_site
+from homefeed.serving.profiles import StoreBusy, StoreError
 
 MAX_BODY_BYTES = 1 << 20
 MAX_PAGES = 256  # Under way; beyond it, callers are told to come back.
@@ -90,11 +91,12 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.include_router(_routes(home, metrics, keys))
+    app.include_router(make_site(home, may_name_users=not keys.scopes))
     return app
 
 
 async def _not_stored(_: Request, error: Exception) -> Response:
-    return _refusal(503, "store", str(error))
+    return _refusal(429 if isinstance(error, StoreBusy) else 503, "store", str(error))
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:

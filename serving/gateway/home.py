@@ -22,8 +22,8 @@ from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
 from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
-from homefeed.serving.profiles import LiveEvent, LiveProfile, LiveStore, Outcome
-from homefeed.serving.profiles.store import LIVE_FILE_NAME, Exposure
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, LiveStore, Outcome
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 
@@ -123,6 +123,14 @@ class Home:
     def profile(self, user: str) -> LiveProfile:
         """The live profile of a user or guest."""
         return self._live.profile(self._name(user))
+
+    def events(self, user: str) -> list[LiveEvent]:
+        """All live events of a user or guest, in the order of arrival."""
+        return list(self._live.events(self._name(user)))
+
+    def title(self, item_id: str) -> str:
+        """What an item is called."""
+        return self._published.items.titles.get(item_id, item_id)
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""

@@ -6,6 +6,7 @@ import functools
 import heapq
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ MAX_WORDS = 6  # Of a title or a query that become interests.
 MAX_TAG_LENGTH = 48
 NUM_TASTES = 3
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_SEARCHED = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]{2,}")
 
 Card = Mapping[str, Any]
@@ -51,6 +53,10 @@ class Items:
         for item_id in self.popular:
             for tag in self._segments[item_id]:
                 self._in_segment.setdefault(tag, []).append(item_id)
+        self._with_word: dict[str, list[str]] = {}
+        for item_id in self.popular:
+            for word in _searched(self.cards[item_id]["title"]):
+                self._with_word.setdefault(word, []).append(item_id)
 
     def tags(self, item_id: str) -> tuple[str, ...]:
         """The interests that an item stands for: categories, language and words of its title."""
@@ -70,6 +76,17 @@ class Items:
         rounds = itertools.zip_longest(*(self._in_segment[tag] for tag, _ in best))
         found = (item_id for each in rounds for item_id in each if item_id is not None)
         return (item_id for item_id in found if disliked.isdisjoint(self._segments[item_id]))
+
+    def search(self, text: str) -> list[str]:
+        """Items with words of a text in their titles: those with more of them first, then the popular ones."""
+        found = Counter(item_id for word in _searched(text) for item_id in self._with_word.get(word, ()))
+        order = {item_id: place for place, item_id in enumerate(self.popular)} if found else {}
+        return sorted(found, key=lambda item_id: (-found[item_id], order[item_id]))
+
+
+def _searched(text: str) -> set[str]:
+    """The words of a text, and of Chinese the characters."""
+    return set(_SEARCHED.findall(text.lower()))
 
 
 @functools.lru_cache(50_000)

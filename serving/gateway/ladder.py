@@ -85,6 +85,8 @@ class Ladder:
         last = self._kept.get(question.user)
         if last and _is_fresh(last, question, wanted):
             return last
+        if question.query and not reader.request.query_token_ids:  # Models read no text without their vocabulary.
+            return _without_models(question, reader, items, wanted)
         for model in self._model_rungs(wanted):
             with contextlib.suppress(Unavailable):
                 return self._keep(await self._ask(model, question, reader, wanted))
@@ -130,8 +132,10 @@ def _is_fresh(last: Listing, question: Question, wanted: int) -> bool:
 
 
 def _without_models(question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
-    """What is popular near the reader's taste; without a catalogue's popularity, the editors' choice."""
+    """What is popular near the reader's taste, or with the words of a search; else the editors' choice."""
     rung = POPULAR if items.has_popularity else EDITORS
     places = pages.popular(items, reader.taste) if items.has_popularity else pages.unscored(items.picks)
+    if question.query:
+        places = pages.unscored(items.search(question.query))
     unseen = (place for place in places if place[0] not in reader.excluded)
     return Listing(list(itertools.islice(unseen, wanted)), rung, rung, None, question, time.time())

@@ -143,7 +143,9 @@ class Models:
             raise Unavailable(str(error)) from error
         inputs["k"] = np.array([k], np.int32)
         answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
-        columns = {name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()}
+        columns: dict[str, Any] = {
+            name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()
+        }
         probabilities = columns.get("probabilities")
         places = [
             (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))

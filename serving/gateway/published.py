@@ -12,7 +12,7 @@ from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Known, known
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
-from homefeed.serving.queries import Tokenize, query_tokenizer
+from homefeed.serving.queries import VOCABULARY_FILE, Tokenize, query_tokenizer
 from homefeed.serving.recommender import RETRIEVAL
 from homefeed.serving.releases import Releases
 
@@ -66,9 +66,10 @@ def mark_of(serving_dir: pathlib.Path) -> Mark:
 
 
 def read_tokenizer(serving_dir: pathlib.Path) -> Tokenize | None:
-    """Text → token ids of the stable retrieval model; None: nothing is published here."""
+    """Text → token ids of the stable retrieval model; None: it is not here, or knows no text."""
     releases = Releases(serving_dir)
     try:
-        return query_tokenizer(pathlib.Path(releases.path(RETRIEVAL, releases.stable())))
+        saved_model = pathlib.Path(releases.path(RETRIEVAL, releases.stable()))
     except HomefeedError:
         return None
+    return query_tokenizer(saved_model) if (saved_model / VOCABULARY_FILE).is_file() else None

@@ -2,15 +2,18 @@
 
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore, update_items, write_profiles
-from homefeed.serving.profiles.store import LiveStore, Outcome, StoreError
+from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
+from homefeed.serving.profiles.transaction import Exposure, Outcome
 
 __all__ = [
     "FILE_NAME",
+    "Exposure",
     "LiveEvent",
     "LiveProfile",
     "LiveStore",
     "Outcome",
     "ProfileStore",
+    "StoreBusy",
     "StoreError",
     "update_items",
     "write_profiles",

@@ -15,8 +15,7 @@ from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import TABLES
-from homefeed.serving.profiles import LiveEvent, LiveStore, ProfileStore, write_profiles
-from homefeed.serving.profiles.store import Exposure
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveStore, ProfileStore, write_profiles
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 
 USERS = "user_id\nzebra-user\nother-user\n"

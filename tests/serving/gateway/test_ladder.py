@@ -24,6 +24,8 @@ def test_without_any_model_server_everybody_gets_what_is_popular_near_their_tast
         gateway.did("0", "fan", "view", "i02")
         gateway.did("1", "fan", "hide", "i12")  # Dramas: 1 of the data + 1 - 1.
         assert row(gateway.page(user_id="fan", k=3), "for_you") == ["i11", "i01", "i03"]
+        found = gateway.page(user_id="fan", k=3, query="the TITLE i30!")
+        assert row(found, "search") == ["i30", "i25", "i11"]  # With both words; then the popular ones with one.
         for n in range(4):
             gateway.did(f"taste-{n}", "fan", "like", f"i{21 + n}")  # Comedies: 4 · 3.
         assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i25", "i11"]
@@ -77,6 +79,20 @@ def test_a_push_is_taken_over_and_live_events_stay(tmp_path: pathlib.Path) -> No
         page = gateway.page(user_id="fan", k=50)
         assert page["profile_version"] == 2 and not {"i21", "i25"} & set(items(page))
         assert page["rows"][0]["cards"][0]["title"].startswith("New title")
+
+
+def test_two_gateways_on_one_root_know_each_other_s_events(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as one, toy.gateway(tmp_path) as two:
+        for n, item in enumerate(toy.IDS[:20]):
+            here, there = (one, two) if n % 2 else (two, one)
+            version = here.did(str(n), "u", "view", item)["version"]
+            page = there.page(user_id="u", k=50)
+            assert page["profile_version"] == version == n + 1 and item not in items(page)
+            assert there.did(str(n), "u", "view", item)["status"] == "duplicate"
+        page = one.page(user_id="u", k=3)
+        again = two.page(user_id="u", k=3, after=one.page(user_id="u", k=3)["impression_id"])
+        assert items(page) and not set(items(page)) & set(items(again))
 
 
 def test_users_are_stored_by_their_pseudonyms(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

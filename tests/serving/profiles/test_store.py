@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.serving.profiles.live import LiveEvent
-from homefeed.serving.profiles.store import Exposure, LiveStore, StoreError
+from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
+from homefeed.serving.profiles.transaction import Exposure
 
 T = 1_700_000_000
 
@@ -96,6 +97,21 @@ def test_a_full_disk_stores_nothing_and_is_recovered_from(store: LiveStore, tmp_
     store._database.execute("PRAGMA max_page_count = 1000000")
     assert store.append([event("later")]).result()[0] == (True, 2)
     assert store.rebuild("u1").encode() == store.profile("u1").encode()
+
+
+def test_who_finds_no_room_in_the_queue_is_told_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homefeed.serving.profiles.store.MAX_WAITING", 8)
+    store = LiveStore(tmp_path / "live.sqlite")
+    with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # Nobody else can write.
+        futures = [store.append([event(str(n))]) for n in range(30)]
+        refused = [future for future in futures if future.done()]
+        assert len(refused) >= 30 - 8 - 9
+        for future in refused:
+            assert isinstance(future.exception(), StoreBusy)
+        other.execute("ROLLBACK")
+    assert sum(future.exception() is None for future in futures) == 30 - len(refused) == store.profile("u1").version
+    store.close()
 
 
 def test_one_that_cannot_be_stored_takes_no_other_with_it(store: LiveStore) -> None:

@@ -1,0 +1,140 @@
+"""What one commit holds: the tables of the live store, and the changes that are made to them together."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from homefeed.serving.profiles.live import LiveEvent, LiveProfile, apply
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
+    at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
+    tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
+    features TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_of_users ON events (user_id);
+CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS exposures (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, impression_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
+    after TEXT NOT NULL, at INTEGER NOT NULL, page TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS exposures_of_users ON exposures (user_id);
+"""
+_JSON = ("tags", "settings", "features")
+_COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
+_INSERT = (
+    f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
+)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? ORDER BY seq"
+
+
+class Outcome(NamedTuple):
+    """What became of an event."""
+
+    accepted: bool  # False: an event of this id was there before.
+    version: int  # Of the user's profile now.
+
+
+class Exposure(NamedTuple):
+    """A page that was served.
+
+    Attributes:
+        impression_id: of the page.
+        user_id: who asked.
+        after: the page before it, when somebody scrolls on; "": none.
+        at: Unix milliseconds.
+        page: rungs, versions, candidates and the items of the rows, as JSON.
+    """
+
+    impression_id: str
+    user_id: str
+    after: str
+    at: int
+    page: bytes
+
+
+class Transaction:
+    """Changes that are committed together; profiles are read and written once, however many events they get."""
+
+    def __init__(self, database: sqlite3.Connection):
+        self._database = database
+        self._profiles: dict[str, LiveProfile] = {}
+        self._erases = False
+
+    def __enter__(self) -> Transaction:
+        self._database.execute("BEGIN IMMEDIATE")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                rows = [(user, profile.version, profile.encode()) for user, profile in self._profiles.items()]
+                self._database.executemany("INSERT OR REPLACE INTO profiles VALUES (?, ?, ?)", rows)
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+        if kind is None and self._erases:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def append(self, event: LiveEvent) -> Outcome:
+        """Stores an event, if there is none of its id."""
+        accepted = self._database.execute(_INSERT, _row(event)).rowcount > 0
+        if accepted:
+            self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
+        return Outcome(accepted, self._profile(event.user_id).version)
+
+    def merge(self, guest: str, user_id: str) -> int:
+        """Moves a guest's events to a user, behind those that are there."""
+        events = [dataclasses.replace(event, user_id=user_id) for event in read_events(self._database, guest)]
+        self._database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
+        self._remove(guest, ("events", "profiles"))
+        return len([self.append(event) for event in events])
+
+    def forget(self, user_id: str) -> int:
+        """Removes all that is known of a user."""
+        self._erases = True
+        return self._remove(user_id, ("exposures", "profiles", "events"))
+
+    def record(self, exposure: Exposure) -> None:
+        """Stores a page that was served."""
+        query = "INSERT INTO exposures (impression_id, user_id, after, at, page) VALUES (?, ?, ?, ?, ?)"
+        self._database.execute(query, exposure)
+
+    def _profile(self, user_id: str) -> LiveProfile:
+        return self._profiles.get(user_id) or read_profile(self._database, user_id)
+
+    def _remove(self, user_id: str, tables: Sequence[str]) -> int:
+        self._profiles.pop(user_id, None)
+        counts = [
+            self._database.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,)).rowcount for table in tables
+        ]
+        return counts[-1]
+
+
+def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
+    """The stored profile; of an unknown user, an empty one."""
+    row = database.execute("SELECT version, state FROM profiles WHERE user_id = ?", (user_id,)).fetchone()
+    return LiveProfile.decode(*row) if row else LiveProfile()
+
+
+def read_events(database: sqlite3.Connection, user_id: str) -> Iterator[LiveEvent]:
+    """A user's events, in the order of arrival."""
+    return map(_event, database.execute(_SELECT, (user_id,)))
+
+
+def _row(event: LiveEvent) -> tuple[Any, ...]:
+    values = ((name, getattr(event, name)) for name in _COLUMNS)
+    return tuple(orjson.dumps(value).decode() if name in _JSON else value for name, value in values)
+
+
+def _event(row: Sequence[Any]) -> LiveEvent:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    tags, settings, features = (orjson.loads(values.pop(name)) for name in _JSON)
+    return LiveEvent(**values, tags=tuple(tags), settings=settings, features=features)
