@@ -51,16 +51,21 @@ class Server:
         return (self._folder / name).read_text(encoding="ascii")
 
 
-@contextlib.contextmanager
-def serving(releases: Releases, *flags: str) -> Iterator[Server]:
-    """Runs `homefeed serve`'s server, with more flags; its log goes beside the models."""
-    port, rest_port = process.free_port(), process.free_port()
+def start(releases: Releases, port: int, rest_port: int, *flags: str) -> Server:
+    """Starts `homefeed serve`'s server, with more flags; its log goes beside the models."""
     command = process.server_command("homefeed", [*process.server_flags(releases.root, port, rest_port), *flags])
-    with (pathlib.Path(releases.root) / f"server-{port}.log").open("wb") as log:
+    with (pathlib.Path(releases.root) / f"server-{port}.log").open("ab") as log:
         started = time.perf_counter()
         child = subprocess.Popen(command, stdout=log, stderr=log)
+    return Server(child, f"127.0.0.1:{port}", rest_port, started)
+
+
+@contextlib.contextmanager
+def serving(releases: Releases) -> Iterator[Server]:
+    """Runs `homefeed serve`'s server until the block ends."""
+    server = start(releases, process.free_port(), process.free_port())
     try:
-        yield Server(child, f"127.0.0.1:{port}", rest_port, started)
+        yield server
     finally:
-        child.terminate()
-        child.wait(60)
+        server.process.terminate()
+        server.process.wait(60)

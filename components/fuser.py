@@ -29,7 +29,7 @@ class Outputs:
 class Config:
     """How the two work together."""
 
-    num_candidates: Annotated[int, Field(ge=10)] = 100  # Of retrieval's items, ranked for a request, at least.
+    num_candidates: Annotated[int, Field(ge=10, le=2000)] = 100  # Of retrieval's items, how many are ranked at least.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:

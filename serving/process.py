@@ -71,7 +71,7 @@ def server_command(engine: str, flags: Sequence[str], host: str = "127.0.0.1") -
     """
     if engine == "homefeed":
         own = [f"--host={host}", "--enable_grpc_reflection"]
-        return [sys.executable, "-m", "homefeed.serving.model_server", *own, *flags]
+        return [sys.executable, "-P", "-m", "homefeed.serving.model_server", *own, *flags]
     binary = shutil.which(TENSORFLOW_SERVING)
     if binary is None:
         raise ServerError(

@@ -14,9 +14,10 @@ from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_reader import RequestReader
-from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS, OF_EVENTS, RequestFeatures
+from homefeed.models.shared.request_specs import MAX_CANDIDATES, MAX_QUERY_TOKENS, OF_EVENTS, RequestFeatures
 
 _LOWEST = np.finfo(np.float32).min
+_LARGEST = 1e15  # Of a retrieval score: its square is a float as well.
 
 
 class RankingModule(tf.Module):
@@ -62,6 +63,9 @@ class RankingModule(tf.Module):
             [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
         """
         request = self._reader.in_seconds(request)
+        tf.debugging.assert_less_equal(
+            tf.shape(candidates)[1], MAX_CANDIDATES, f"`candidates` holds at most {MAX_CANDIDATES} ids a request."
+        )
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
@@ -70,9 +74,12 @@ class RankingModule(tf.Module):
         }
         if "query_token_ids" in inputs:
             inputs["query_token_ids"] = inputs["query_token_ids"][:, :MAX_QUERY_TOKENS]
+        if "candidate_token_ids" in inputs:
+            inputs["candidate_token_ids"] = _at_least_one(inputs["candidate_token_ids"])
         outputs = ranker(inputs)
         present = candidates != ""
-        retrieval = standardise(retrieval_scores, present & (retrieval_scores > _LOWEST))
+        is_found = present & tf.math.is_finite(retrieval_scores) & (retrieval_scores > _LOWEST)
+        retrieval = standardise(tf.clip_by_value(retrieval_scores, -_LARGEST, _LARGEST), is_found)
         scores = blend.retrieval * retrieval + blend.ranker * outputs["list_logits"]
         scores += blend.text * outputs["text_logits"]
         probabilities = tf.sigmoid(calibration.slope * outputs["positive_logits"] + calibration.offset)
@@ -100,6 +107,12 @@ class RankingModule(tf.Module):
         if self._trained.ranker.has_ratings:
             recent["recent_value"] = self._trained.ranker.scale.clipped(recent["recent_value"])
         return recent
+
+
+def _at_least_one(texts: tf.Tensor) -> tf.Tensor:
+    """[batch, num_texts, tokens] → the same, or for no texts an empty one."""
+    is_missing = tf.cast(tf.shape(texts)[1] == 0, tf.int32)
+    return tf.pad(texts, [[0, 0], [0, is_missing], [0, 0]])
 
 
 def standardise(scores: tf.Tensor, present: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,8 @@ OF_EVENTS, OF_CONTEXT, OF_USERS = "history_", "context_", "user_"
 """What the names of inputs begin with, by what they describe."""
 MAX_QUERY_TOKENS = 32
 """The longest query that is read; what follows is cut off."""
+MAX_CANDIDATES = 2000
+"""The longest list that is ranked: each of its items costs kilobytes."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,12 +147,21 @@ class ServerCore:
         return {version: model.base_path / str(version) for version in served}
 
     def _poll_config_file(self, wait_seconds: float) -> None:
+        told = ""
         while not self._stopped.wait(wait_seconds):
             try:
                 # Without waiting: a model that never comes must not keep its correction from being read.
                 self.reload(config.from_flags(self._flags), waits=False)
+                told = ""
             except StatusError as error:
-                _logger.error("The model config file was not applied, what was served stays: %s", error.message)
+                # A label that waits for its version is no error, and what was said once is known.
+                waits = error.code is Code.FAILED_PRECONDITION
+                if error.message != told:
+                    level = logging.INFO if waits else logging.ERROR
+                    _logger.log(
+                        level, "The model config file is not applied, what was served stays: %s", error.message
+                    )
+                told = error.message
 
     @contextlib.contextmanager
     def lend(self, model_spec: Any) -> Iterator[Servable]:

@@ -97,6 +97,16 @@ def test_without_the_binary_the_error_says_so(monkeypatch: pytest.MonkeyPatch, t
         process.server_command("tensorflow-serving", [])
 
 
+def test_a_module_of_the_current_folder_is_not_run(tmp_path: pathlib.Path) -> None:
+    # Without -P, Python looks for every import in the working directory first.
+    (tmp_path / "signal.py").write_text("print('stranger')")
+    (tmp_path / "logging.py").write_text("print('stranger')")
+    command = process.server_command("homefeed", ["--version"])
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    assert shown.stdout.startswith("TensorFlow ModelServer: homefeed")
+    assert "stranger" not in shown.stdout + shown.stderr
+
+
 def test_a_server_that_ended_is_not_waited_for(
     toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,10 @@ class Filters(tf.Module):
 
     def _read(self, name: str, values: tf.Tensor) -> tf.Tensor:
         positions = self._strings[name].lookup(values)
-        known = tf.cast(positions > 1, tf.float32)[..., None]
-        accepted = tf.reduce_sum(tf.one_hot(positions, self._sizes[name]) * known, axis=1)
+        size = self._sizes[name]
+        accepted = tf.math.bincount(
+            positions, minlength=size, maxlength=size, dtype=tf.float32, axis=-1, binary_output=True
+        )
+        accepted *= tf.cast(tf.range(size) > 1, tf.float32)
         is_asked = tf.reduce_any(positions > 0, axis=1, keepdims=True)
         return tf.where(is_asked, accepted, tf.ones_like(accepted))

@@ -17,7 +17,7 @@ TensorProto = protos.message("tensorflow.TensorProto")
 
 # A TensorProto may state fewer values than its shape has elements and mean "repeat the last one". A few bytes
 # could so ask for any amount of memory; what is really carried is bounded by the size of a message already.
-MAX_EXPANDED_BYTES = 4 * 1024 * 1024
+MAX_EXPANDED_BYTES = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)

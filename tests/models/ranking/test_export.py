@@ -129,6 +129,34 @@ def test_tokens_of_another_vocabulary_are_unknown_words(ranker: Ranker) -> None:
     assert found == [[1, 0, 9, 1, 1]]  # Ten tokens; [UNK] is 1.
 
 
+def test_no_text_of_a_candidate_is_an_empty_one(ranker: Ranker, served: dict[str, np.ndarray]) -> None:
+    module = RankingModule(Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ()), CATALOGUE, TRAIN)
+    for nothing in (np.zeros([1, 0, 0]), np.zeros([1, 0, 3]), np.zeros([1, 1, 0])):
+        np.testing.assert_allclose(_ask(module, candidate_token_ids=nothing)["scores"], served["scores"], rtol=1e-6)
+
+
+def test_values_beyond_all_that_was_seen_count_as_the_nearest(ranker: Ranker) -> None:
+    module = RankingModule(Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ()), CATALOGUE, TRAIN)
+    lowest, highest = float(np.nanmin(TRAIN.value)), float(np.nanmax(TRAIN.value))
+    nearest = _ask(module, history_value=[[lowest, highest, np.nan, highest]])
+    beyond = _ask(module, history_value=[[-3e38, 3e38, np.inf, 1e30]])
+    for name, expected in nearest.items():
+        np.testing.assert_array_equal(beyond[name], expected)
+
+
+@pytest.mark.parametrize("large", [3e38, np.inf, np.nan])
+def test_scores_are_numbers_whatever_retrieval_says(ranker: Ranker, large: float) -> None:
+    module = RankingModule(Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ()), CATALOGUE, TRAIN)
+    for sign in (1, -1):
+        assert np.isfinite(_ask(module, retrieval_scores=[[1.0, sign * large, 3.0, 9.0, large]])["scores"]).all()
+
+
+def test_a_list_has_an_end(ranker: Ranker) -> None:
+    module = RankingModule(Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ()), CATALOGUE, TRAIN)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`candidates` holds at most 2000 ids a request"):
+        _ask(module, candidates=[[""] * 2001], retrieval_scores=np.zeros([1, 2001]))
+
+
 def test_inputs_are_declared() -> None:
     queries = dataclasses.replace(TRAIN, query_token_ids=np.zeros((len(TRAIN.item_index), 1), np.int32))
     assert "query_token_ids" in rank_specs(queries) and "query_token_ids" not in rank_specs(TRAIN)

@@ -109,6 +109,18 @@ def test_a_changed_config_file_is_applied_and_a_broken_one_is_not(
             stubs.predict("half", {"x": column(2)})
 
 
+def test_a_label_that_waits_for_its_version_is_said_once_and_is_no_error(
+    base_path: pathlib.Path, config_file: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with serving(config_file, config_text(entry(base_path)), model_config_file_poll_wait_seconds=0.05) as stubs:
+        config_file.write_text(config_text(entry(base_path, "version_labels { key: 'new' value: 9 }")))
+        threading.Event().wait(0.5)
+        assert available(stubs) == {3}
+    told = [record for record in caplog.records if "assign label to version 9" in record.getMessage()]
+    assert [record.levelname for record in told] == ["INFO"]
+
+
 def _predicts(stubs: Stubs, name: str) -> bool:
     try:
         stubs.predict(name, {"x": column(2)})
