@@ -37,6 +37,10 @@ class DatasetError(HomefeedError, ValueError):
     """The dataset cannot be used as described: a table, column or declaration is missing or wrong."""
 
 
+class UnreachableError(DatasetError):
+    """A file cannot be read now: the disk's fault, or the network's, which says nothing of the data."""
+
+
 class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 

@@ -19,7 +19,7 @@ from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import spans, tables
-from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, load_dataset
+from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, UnreachableError, load_dataset
 
 WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")
@@ -114,6 +114,8 @@ class Gate:
             drifted, reasons = self._drift(last_good, span) if last_good is not None else ([], [])
         except GateClosed as closed:
             return Verdict(digest, 0, list(closed.reasons), [], {})
+        except UnreachableError:
+            raise  # No verdict on the span, which would stay.
         except DatasetError as error:
             return Verdict(digest, 0, str(error).splitlines(), [], {})
         return Verdict(digest, 0 if reasons else _events(steps), reasons, drifted, _schemas(steps))

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
-from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.dataset import DatasetError, UnreachableError
 from homefeed.schemas.tables.files import File, is_uri
 
 CHUNK_BYTES = 1 << 20
@@ -118,7 +118,9 @@ def _telling(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DatasetError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        # A stream that is damaged, or not packed as it says, comes without a number.
+        kind = UnreachableError if isinstance(error, OSError) and error.errno is not None else DatasetError
+        raise kind(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def _chunks(stream: BinaryIO, path: str) -> Iterator[bytes]:

@@ -1,7 +1,9 @@
 import contextlib
 import dataclasses
+import errno
+import os
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -10,6 +12,8 @@ from homefeed.pipeline.config import load_config
 from homefeed.pipeline.datasets.sample import write_weeks
 from homefeed.pipeline.loop.spans_gate import Gate, Verdict, list_spans, read_verdicts, to_json
 from homefeed.pipeline.recommender import recommender
+from homefeed.schemas.dataset import UnreachableError
+from homefeed.schemas.tables import streams
 
 POISONED = {2: "schema", 3: "ids"}
 
@@ -52,6 +56,17 @@ def test_a_verdict_stays_until_the_files_change(gate: Gate, verdicts: dict[str, 
     second = "2025-01-08"
     stale = dataclasses.replace(verdicts[second], digest="of other files", reasons=[])
     assert gate.judge_all(verdicts | {second: stale})[second].reasons == verdicts[second].reasons
+
+
+def test_a_disk_that_fails_is_no_verdict_on_the_span(
+    gate: Gate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: str) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(streams, "_open", fails)
+    with pytest.raises(UnreachableError, match="cannot be read: Input/output error"):
+        dataclasses.replace(gate, root=tmp_path).judge_all({})
 
 
 def test_verdicts_survive_json(verdicts: dict[str, Verdict]) -> None:
