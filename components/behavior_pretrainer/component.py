@@ -1,4 +1,4 @@
-"""BehaviorPretrainer: a BERT that has read what people did, by masked-language modelling on behaviour text."""
+"""BehaviorPretrainer: masked-language modelling of a BERT on behaviour text."""
 
 from __future__ import annotations
 

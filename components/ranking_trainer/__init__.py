@@ -1,4 +1,4 @@
-"""RankingTrainer: orders what retrieval found, by a BERT that reads the user, and by ids, features and ratings."""
+"""RankingTrainer: trains the model that orders retrieval's candidates, by a BERT, ids, features and ratings."""
 
 from homefeed.components.ranking_trainer.component import Config, Inputs, Outputs, run
 

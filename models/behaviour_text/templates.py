@@ -1,4 +1,4 @@
-"""What of an item, and of a user, is written down, and in which order."""
+"""Templates of behaviour text: which columns of an item and of a user are written, in which order."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Ranker(keras.Model):
 
     @property
     def listens(self) -> bool:
-        """Whether what BERT says of the user changes any score: its gate starts shut and may have stayed so."""
+        """Whether BERT's reading of the user changes any score, that is, whether its gate has opened."""
         with tf.init_scope():  # A graph that is being traced asks too.
             return bool(np.any(self._words_gate.value.numpy()))
 

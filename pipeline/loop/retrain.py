@@ -139,7 +139,7 @@ class _Retraining:
         return "pushed"
 
     def _roll_back(self) -> str:
-        """Says where to."""
+        """Rolls back to the version before; returns what to tell the user."""
         try:
             return f"back to version {Releases(self._serving_dir()).rollback()}"
         except ReleaseError as error:
@@ -229,7 +229,7 @@ def choose(good: Sequence[str], window: int, replay: int) -> list[str]:
 
 
 def _plain(configs: Mapping[str, Any]) -> dict[str, Any]:
-    """As they are recorded."""
+    """Verdicts as they are written to `retraining.json`."""
     plain: dict[str, Any] = json.loads(
         json.dumps({n: dataclasses.asdict(c) for n, c in configs.items()}, default=str)
     )

@@ -1,4 +1,4 @@
-"""Which texts follow which: BERT's reading of an item beside that of what the user did and asks for."""
+"""Affinity of texts: inner products of what BERT reads in a candidate, in events and in a query."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class TextAffinity(keras.layers.Layer):
 
     @property
     def kernels(self) -> list[Any]:
-        """What is learnt."""
+        """The trained variables."""
         return [*self._contexts.values(), self._candidates]
 
     def call(self, inputs: tuple[Mapping[str, tf.Tensor], tf.Tensor], training: bool = False) -> tf.Tensor:
-        """How well candidates suit.
+        """Logits of the candidates.
 
         Args:
             inputs: each context [batch, width] float32, 0 where there is none; and BERT's readings of candidates

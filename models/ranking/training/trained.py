@@ -29,5 +29,5 @@ class Trained:
 
     @property
     def with_text(self) -> bool:
-        """Whether BERT needs to read the user: where text did not help on eval, nothing listens to it."""
+        """Whether BERT reads the user: not where text did not help on eval."""
         return self.ranker.listens
