@@ -105,7 +105,7 @@ class Among:
         return self._predictor.serves(model)
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
-        """What a signature takes."""
+        """Input name → spec of a signature."""
         return self._predictor.inputs(model, signature)
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""What makes a module of this room a component, and the version of its code."""
+"""The contract of a component, and the version of its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other people's programs call: run the pipeline, ask its models, compare data; answers are DataFrames."""
+"""The API for programs: `run`, `load` and `drift`, whose answers are DataFrames."""
 
 from __future__ import annotations
 

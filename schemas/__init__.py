@@ -1,1 +1,1 @@
-"""What the data looks like: the dataset description and the feature spec that every room derives from."""
+"""The dataset description, the feature spec and the readers of tables."""

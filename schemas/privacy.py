@@ -1,4 +1,4 @@
-"""Privacy at the door: user ids become pseudonyms before anything is stored."""
+"""Pseudonyms of user ids (HMAC-SHA256), made before anything is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the text of a cell means: from strings to typed Arrow columns, a column at a time."""
+"""Parsing of cells: from strings to typed Arrow columns, a column at a time."""
 
 from __future__ import annotations
 

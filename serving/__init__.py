@@ -1,1 +1,1 @@
-"""Serving: the model server, its client, and what stands around them."""
+"""Serving: model server, client, profiles, releases, batch recommendations, deploy files."""

@@ -1,4 +1,4 @@
-"""Where a prediction comes from: a SavedModel in this process, or a model server over gRPC."""
+"""Predictors: a SavedModel in this process, or a model server over gRPC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Predictor(Protocol):
         """Whether a model is there."""
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
-        """What a signature takes."""
+        """Input name → spec of a signature."""
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
         """Calls a signature; strings go in and come out as bytes in object arrays."""
@@ -47,7 +47,7 @@ class LocalPredictor:
         return model in self._loaded
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
-        """What a signature takes."""
+        """Input name → spec of a signature."""
         _, specs = self._loaded[model].signatures[signature].structured_input_signature
         return {name: _tensor_spec(spec) for name, spec in specs.items()}
 

@@ -1,4 +1,4 @@
-"""What turns a request into a list, wherever the models run: one call of the fused model, or retrieve, then rank."""
+"""From requests to lists: one call of the fused model, or `retrieve`, then `rank`."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Release:
 
 
 class Releases:
-    """What lies under a serving directory.
+    """The published versions below a serving directory.
 
     Args:
         serving_dir: a local folder, or a URL of an object store (`s3://…`, `gs://…`, with the fsspec package for it).
@@ -233,7 +233,7 @@ class Releases:
         return f"{self.root}/{name}"
 
     def path(self, model: str, version: int) -> str:
-        """Where a version lies."""
+        """Folder or URL of a version."""
         return f"{self.root}/{model}/{version}"
 
     def _numbers(self, model: str) -> dict[int, bool]:

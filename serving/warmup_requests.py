@@ -27,7 +27,7 @@ class Recorder:
         return self._predictor.serves(model)
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
-        """What a signature takes."""
+        """Input name → spec of a signature."""
         return self._predictor.inputs(model, signature)
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""TFDV without its remark, on stderr, that notebooks would need IPython."""
+"""Imports TFDV without its warning about IPython on stderr."""
 
 import contextlib
 import io

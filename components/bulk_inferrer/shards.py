@@ -19,7 +19,7 @@ JSON_LINES, PARQUET = ".jsonl", ".parquet"
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Users that share a file."""
+    """The users whose recommendations go into one file."""
 
     name: str
     requests: tuple[Request, ...]

@@ -1,4 +1,4 @@
-"""Drift and skew that can be believed: between spans, splits, or training data and serving logs.
+"""Drift and skew between spans, splits, or training data and serving logs, with limits beyond chance.
 
 Every column is judged by a distance that fits it, and every figure is reported, quiet or not:
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call"
-"""What drift is judged on: exact counts of every column of a dataset, batch by batch in little memory."""
+"""Summary of a dataset for drift: exact counts of every column, batch by batch in little memory."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Outputs:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is measured, and what a blessing takes. Every margin is a relative loss of NDCG@10."""
+    """What is measured, and the margins of a blessing. Every margin is a relative loss of NDCG@10."""
 
     max_queries: Count = 20_000  # A larger split is sampled, evenly over its queries.
     batch_size: Count = 128  # Queries in one call of a model.

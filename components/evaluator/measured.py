@@ -21,7 +21,7 @@ RETRIEVAL_ROW, RANKING_ROW, IN_SERVICE = "retrieval", "retrieval + ranking", "in
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One split, measured.
+    """What was measured on one split.
 
     Attributes:
         queries: what was asked.

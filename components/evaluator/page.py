@@ -53,11 +53,31 @@ def _comparison(compared: Mapping[str, Any] | None) -> str:
 
 
 def _split(name: str, found: Mapping[str, Any]) -> str:
+    return f"<h2>On {html.escape(name)}</h2>{_methods(found)}{_pages(found)}<div class=grid>{_drawings(found)}</div>"
+
+
+def _methods(found: Mapping[str, Any]) -> str:
     names = [metric for metric in next(iter(found["methods"].values())) if not metric.endswith("_interval")]
-    table = "".join(
+    rows = "".join(
         f"<tr><td>{html.escape(method)}{''.join(f'<td class=n>{figures[metric]:,.4g}' for metric in names)}</tr>"
         for method, figures in found["methods"].items()
     )
+    return f"<table><tr><th>method{''.join(f'<th>{metric}' for metric in names)}</tr>{rows}</table>"
+
+
+def _pages(found: Mapping[str, Any]) -> str:
+    diversity = found["diversity@10"]
+    return (
+        f"<ul><li>{found['coverage@10']:.1%} of the catalogue is on somebody's first ten (Gini of how often: "
+        f"{found['gini@10']:.2f}).</li>"
+        + (f"<li>{diversity:.1%} of the pairs on a page share no category.</li>" if diversity is not None else "")
+        + f"<li>An item shown carries {found['novelty@10_bits']:.1f} bits of surprise.</li>"
+        f"<li>What is shown is {found['popularity_lift@10']:.2f} times as popular as what its readers chose before."
+        "</li></ul>"
+    )
+
+
+def _drawings(found: Mapping[str, Any]) -> str:
     methods = [
         (method, figures["ndcg@10"], *figures["ndcg@10_interval"])
         for method, figures in found["methods"].items()
@@ -69,31 +89,11 @@ def _split(name: str, found: Mapping[str, Any]) -> str:
     ]
     calibration = found["calibration"]
     points = [(bin_["predicted"], bin_["happened"], bin_["events"]) for bin_ in calibration["bins"]]
-    diversity = found["diversity@10"]
-    pages = (
-        f"<ul><li>{found['coverage@10']:.1%} of the catalogue is on somebody's first ten (Gini of how often: "
-        f"{found['gini@10']:.2f}).</li>"
-        + (f"<li>{diversity:.1%} of the pairs on a page share no category.</li>" if diversity is not None else "")
-        + f"<li>An item shown carries {found['novelty@10_bits']:.1f} bits of surprise.</li>"
-        f"<li>What is shown is {found['popularity_lift@10']:.2f} times as popular as what its readers chose before."
-        "</li></ul>"
-    )
-    drawn = "".join(
-        (
-            html_page.figure("NDCG@10 of each method", svg.intervals(methods)),
-            html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups)),
-            html_page.figure(
-                "P(liked): predicted and happened",
-                svg.diagonal(points),
-                f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, "
-                f"Brier {calibration['brier']:.3f}",
-            ),
-        )
-    )
-    header = "".join(f"<th>{metric}" for metric in names)
+    gap = f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, Brier {calibration['brier']:.3f}"
     return (
-        f"<h2>On {html.escape(name)}</h2><table><tr><th>method{header}</tr>{table}</table>{pages}"
-        f"<div class=grid>{drawn}</div>"
+        html_page.figure("NDCG@10 of each method", svg.intervals(methods))
+        + html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups))
+        + html_page.figure("P(liked): predicted and happened", svg.diagonal(points), gap)
     )
 
 

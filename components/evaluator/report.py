@@ -1,4 +1,4 @@
-"""What an evaluation says: for a gate (JSON), for people (HTML), and for whoever gets the models (the model card)."""
+"""Reports of an evaluation: `evaluation.json`, `report.html` and the model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which queries of an evaluation belong together, and which of these groups a new model must not let down."""
+"""Slices of an evaluation, and which of them are guarded against losses of a new model."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class _MergeTimes(beam.CombineFn):
         return merge_times(accumulators)
 
     def extract_output(self, accumulator: Times) -> Times:
-        """As it is."""
+        """The accumulator is the output."""
         return accumulator
 
 

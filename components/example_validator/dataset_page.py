@@ -1,4 +1,4 @@
-"""A dataset as a picture: one HTML page, no script, that a person can read in a minute."""
+"""The page of a dataset: one HTML file without scripts."""
 
 from __future__ import annotations
 

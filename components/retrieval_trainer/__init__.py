@@ -1,4 +1,4 @@
-"""RetrievalTrainer: two towers that turn a user's recent history into items worth showing."""
+"""RetrievalTrainer: trains the two-tower model that finds candidates for a user's history."""
 
 from homefeed.components.retrieval_trainer.component import Config, Inputs, Outputs, run
 

@@ -1,4 +1,4 @@
-"""SchemaGen: what each table must look like from now on, as a TFMD schema."""
+"""SchemaGen: a TFMD schema for each table, which later data must keep to."""
 
 from homefeed.components.schema_gen.component import Config, Inputs, Outputs, run
 

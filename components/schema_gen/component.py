@@ -1,4 +1,4 @@
-"""SchemaGen: what each table must look like from now on, as a TFMD schema.
+"""SchemaGen: a TFMD schema for each table, which later data must keep to.
 
 The training split shows what is there; `dataset.yaml` overrules it where it declares something. A curated schema,
 in the data folder's `schema/<table>.pbtxt`, replaces both. Drift and skew comparators come along: ExampleValidator

@@ -1,4 +1,4 @@
-"""Schemas under review: what the data proposes to change in them, and what a person accepts of it.
+"""Review of curated schemas: proposals from data, and their acceptance.
 
 A new value or column is neither a crash nor silently taken: `diff` lists it, `accept` writes it into the curated
 `schema/<table>.pbtxt` of the data folder, which people keep under version control.

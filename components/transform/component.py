@@ -1,4 +1,4 @@
-"""Transform: raw ids and text to what models work on — vocabularies, the catalogue, histories, token ids."""
+"""Transform: from raw ids and text to vocabularies, catalogue, histories and token ids."""
 
 from __future__ import annotations
 

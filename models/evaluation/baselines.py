@@ -1,4 +1,4 @@
-"""What every retrieval model is measured against: popularity, ItemKNN, EASE and implicit ALS, in NumPy and SciPy.
+"""Baselines: popularity, ItemKNN, EASE and implicit ALS, in NumPy and SciPy.
 
 Each is fitted on the training split (every interaction counts once, whatever its value), knows users only by
 the history it is given, and scores every row of the catalogue: `Ease().fit(train, num_rows).scores(histories)`.

@@ -1,4 +1,4 @@
-"""What a page is like beside being right: how much of the catalogue is shown, how varied, how novel, how honest."""
+"""Metrics beside accuracy: coverage, Gini, diversity, novelty and popularity of lists; calibration."""
 
 from __future__ import annotations
 

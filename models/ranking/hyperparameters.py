@@ -1,4 +1,4 @@
-"""What can be set about ranking, in one place."""
+"""Hyperparameters of ranking."""
 
 from __future__ import annotations
 

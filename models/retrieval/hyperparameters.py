@@ -1,4 +1,4 @@
-"""What can be set about the retrieval model."""
+"""Hyperparameters of retrieval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RetrievalRun(TrainingRun):
 
 @dataclasses.dataclass(frozen=True)
 class Hyperparameters(RetrievalRun):
-    """One set of defaults for all data; nothing here depends on a dataset."""
+    """Hyperparameters with defaults that suit all data."""
 
     width: Count = 64  # Size of query and candidate embeddings.
     num_layers: Count = 2  # Transformer layers of the query tower.

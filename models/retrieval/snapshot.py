@@ -1,4 +1,5 @@
-"""A trained retrieval model without its catalogue: what re-embeds any items table, and what training goes on from."""
+"""The snapshot of a trained retrieval model: weights and vocabularies, from which any items table can be embedded
+and a warm start begins."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from homefeed.models.shared.request_specs import RequestFeatures
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What fits in JSON.
+    """The part of a snapshot that is written as JSON.
 
     Attributes:
         config: as it was trained with.

@@ -1,1 +1,1 @@
-"""What retrieval and ranking have in common."""
+"""Shared by retrieval and ranking: request specs, string tables, copies of weights, training log."""

@@ -1,4 +1,4 @@
-"""Weights of an earlier model in a new one: a table's rows by what they stand for, all else where shapes agree."""
+"""Copies weights of an earlier model: rows of tables by what they stand for, other weights where shapes agree."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def _silence_frameworks() -> None:
-    """What TensorFlow, Beam and their dependencies say of themselves is not for our users."""
+    """Turns off the log lines and warnings of TensorFlow, Beam and their dependencies."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GLOG_minloglevel", "3")

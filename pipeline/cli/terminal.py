@@ -1,4 +1,4 @@
-"""What every verb of the command line shares: where it prints, and how."""
+"""Consoles, shared options and progress of the command line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The same DAG and models elsewhere: Kubeflow Pipelines, Vertex AI and Beam's workers."""
+"""Deployment: Kubeflow Pipelines, Vertex AI, and the package for Beam's workers."""

@@ -1,1 +1,1 @@
-"""Keeps models fresh: the gate of new spans, retraining, and new items without training."""
+"""Retraining: the gate of new spans, the loop, and index refresh without training."""

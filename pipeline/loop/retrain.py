@@ -139,7 +139,7 @@ class _Retraining:
         return "pushed"
 
     def _roll_back(self) -> str:
-        """Says where to."""
+        """Rolls back to the version before; returns what to tell the user."""
         try:
             return f"back to version {Releases(self._serving_dir()).rollback()}"
         except ReleaseError as error:

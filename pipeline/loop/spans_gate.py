@@ -31,7 +31,7 @@ MAX_UNSEEN = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is known of a span.
+    """The verdict on a span.
 
     Attributes:
         digest: of its files, and the margin; a span where they change is judged anew.

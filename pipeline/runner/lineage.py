@@ -1,4 +1,4 @@
-"""What an artifact was made from."""
+"""Lineage: from which data, code, configuration and models an artifact was made."""
 
 from __future__ import annotations
 

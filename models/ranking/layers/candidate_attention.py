@@ -1,4 +1,4 @@
-"""From each candidate to what is known of the user."""
+"""Attention from candidates to memories: a user's events or words."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class CandidateAttention(keras.layers.Layer):
         )
 
     def build(self, shapes: Any) -> None:
-        """Projections."""
+        """Makes the projections of queries, keys and values."""
         candidates, memory = shapes[0], shapes[1]
         self._query.build(candidates)
         self._key.build(memory)
         self._value.build(memory)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]) -> tf.Tensor:
-        """Looks.
+        """Attends from each candidate to the memories.
 
         Args:
             inputs: candidates [batch, num_candidates, c]; memory [batch, num_slots, m]; [batch, num_slots] bool,

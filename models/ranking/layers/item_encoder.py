@@ -1,4 +1,4 @@
-"""An item as a vector: who it is, what its text says, and its features."""
+"""Item vectors from id, text and features (Keras 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homefeed.models.shared.feature_spec import bucket_edges, feature_spec
 
 
 class ItemEncoder(keras.layers.Layer):
-    """Looks items up. Its text vectors are written into it by whoever runs BERT over the catalogue.
+    """Looks up item vectors. The text vectors are set from outside, after BERT has read the catalogue.
 
     Args:
         catalogue: the items; they become part of the layer as weights that do not train.
@@ -43,7 +43,7 @@ class ItemEncoder(keras.layers.Layer):
         return self.catalogue.num_rows
 
     def build(self, _: Any = None) -> None:
-        """Identities, and the catalogue."""
+        """Makes the table of ids and the constants of the catalogue."""
         rows = self.catalogue.num_rows
         self._ids = self.add_weight(
             name="id_embedding",
@@ -68,7 +68,7 @@ class ItemEncoder(keras.layers.Layer):
         self._texts.assign(readings)
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Items as vectors.
+        """Rows of the catalogue to item vectors.
 
         Args:
             rows: [...] int32 rows of the catalogue.

@@ -39,7 +39,7 @@ class RatingTaste:
 
     @property
     def constants(self) -> list[tf.Variable]:
-        """What was fitted."""
+        """The fitted constants, which a SavedModel must reach."""
         return [value for value in vars(self).values() if isinstance(value, tf.Variable)]
 
     def keep_serving_fit(self) -> None:
@@ -52,7 +52,7 @@ class RatingTaste:
     def __call__(
         self, fit: tf.Tensor, items: tf.Tensor, ratings: tf.Tensor, user: tf.Tensor, candidates: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Estimates, then predicts.
+        """Estimates a user's factors from the history and predicts the ratings of the candidates.
 
         Args:
             fit: [batch] int32, which fit to use.

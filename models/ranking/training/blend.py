@@ -1,4 +1,4 @@
-"""The last few numbers, fitted on eval: how far to trust retrieval, and calibration of probabilities."""
+"""Weights of the three scores and calibration of probabilities, both fitted on the eval split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the three heads are trained with."""
+"""Losses of the three heads: order of a list, P(liked), rating."""
 
 from __future__ import annotations
 

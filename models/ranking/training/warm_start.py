@@ -1,4 +1,4 @@
-"""Training goes on from an earlier ranker, also where items, words and categories have come or gone since."""
+"""Warm start of ranking: rows of an earlier model's tables are matched by item, word and category."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-EXCLUDED = np.finfo(np.float32).min  # Score of what must not be shown.
-ALWAYS = np.iinfo(np.int64).min  # Available since ever.
+EXCLUDED = np.finfo(np.float32).min  # Score of a candidate that must not be returned.
+ALWAYS = np.iinfo(np.int64).min  # `available_from` of an item without one: always available.
 
 
 class ExactIndex(tf.Module):

@@ -1,4 +1,4 @@
-"""Which items a request asks for, by what they are."""
+"""Filters of a request: by categories and language of items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Top-k by scoring only the partitions that look promising, in stock TensorFlow ops."""
+"""Approximate top-k in TensorFlow's own ops: scores the candidates of the best-matching partitions only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CUT_OFF = 100
 
 
 class PartitionedIndex(tf.Module):
-    """An inverted file (Jégou et al. 2011, without the quantisation): the same answers as ExactIndex, mostly.
+    """An inverted file (Jégou et al. 2011, without the quantisation): approximately the answers of ExactIndex.
 
     Candidates lie side by side with those of their k-means partition, so that a probed list is read in one
     go. Nothing is padded or stored twice: the table takes 1.03 times what the plain one does.
@@ -62,7 +62,7 @@ class PartitionedIndex(tf.Module):
 
     @property
     def num_partitions(self) -> int:
-        """Lists that there are."""
+        """Number of lists that the candidates are divided into."""
         return int(self._centroids.shape[0])
 
     @property

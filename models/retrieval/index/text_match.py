@@ -1,4 +1,4 @@
-"""How much of a text query an item's own text holds."""
+"""Text match: the weighted share of a query's words that an item's text contains."""
 
 from __future__ import annotations
 

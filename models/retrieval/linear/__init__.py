@@ -1,1 +1,1 @@
-"""The linear item-to-item model beside the towers, and how much say it has."""
+"""The linear item-to-item model beside the towers, and its weight."""

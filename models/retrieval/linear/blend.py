@@ -1,4 +1,4 @@
-"""The last few numbers, decided on the eval split: the linear model's say beside the towers, new items' room."""
+"""Weights fitted on the eval split: of the linear part beside the towers, and of cold-start items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes with what, in closed form: a linear item-to-item model as a product of two small tables."""
+"""EASE of low rank: a linear item-to-item model in closed form, as a product of two small tables."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LinearFactors:
 
 @dataclasses.dataclass(frozen=True)
 class ContentMaps:
-    """From an item's content, with a 1 appended, to the factors that one expects of it.
+    """Linear maps from an item's content, with a 1 appended, to its predicted factors.
 
     Attributes:
         encode, decode: [width + 1, rank] float64.
@@ -91,7 +91,7 @@ class ContentMaps:
 
 @dataclasses.dataclass(frozen=True)
 class Decomposition:
-    """Truncated singular value decomposition of the matrix of who had what.
+    """Truncated singular value decomposition of the user-item matrix.
 
     Attributes:
         singular_values: [rank] float64.

@@ -1,4 +1,4 @@
-"""What the towers are made of, apart from their weights: learnt from the training data once, and kept."""
+"""Sizes, vocabularies and knots of the towers: derived once from the training data, kept with the weights."""
 
 from __future__ import annotations
 

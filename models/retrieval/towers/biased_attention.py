@@ -38,7 +38,7 @@ class BiasedAttention(tf.keras.layers.Layer):
         self._dropout = tf.keras.layers.Dropout(dropout)
 
     def build(self, _: object) -> None:
-        """Bias tables."""
+        """Makes the tables of biases, by distance and by elapsed time."""
         self.distance_bias = self.add_weight(
             name="distance_bias", shape=(self.max_distance + 1, self.num_heads), initializer="zeros"
         )

@@ -1,4 +1,4 @@
-"""Items as vectors: by who they are and by what they are."""
+"""The candidate tower: an item's embedding from its id, text and features."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CandidateTower(tf.keras.layers.Layer):
         self._features = feature_encoder.FeatureEncoder(spec, width, name="features") if spec.names else None
 
     def build(self, _: object) -> None:
-        """Id, token and bias tables."""
+        """Makes the tables of ids, tokens and biases."""
         normal = tf.keras.initializers.RandomNormal(stddev=0.1)
         self.ids = self.add_weight(name="ids", shape=(self.num_trained + 1, self.width), initializer=normal)
         self.tokens = self.add_weight(name="tokens", shape=(self.num_tokens, self.width), initializer="zeros")
@@ -60,7 +60,7 @@ class CandidateTower(tf.keras.layers.Layer):
         super().build(_)
 
     def call(self, rows: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Embeds items, each twice.
+        """Embeds each item twice: as a known item and as a cold-start item.
 
         Args:
             rows: `id` [num_rows] int32 (0: an item without an id of its own), `tokens` [num_rows, item_tokens]

@@ -1,4 +1,4 @@
-"""Users as vectors: by what they did, in order, and by who they are."""
+"""The query tower: an embedding of a user's history and features."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class QueryTower(tf.keras.layers.Layer):
         self._final_norm = norm(name="final_norm")
 
     def build(self, _: object) -> None:
-        """The vector that stands in front of every history."""
+        """Makes the vector of place 0, in front of every history."""
         self.start = self.add_weight(name="start", shape=(self.width,), initializer="zeros")
         super().build(_)
 

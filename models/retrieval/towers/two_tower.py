@@ -13,7 +13,7 @@ import tensorflow_recommenders as tfrs
 
 from homefeed.models.retrieval.towers import candidate_tower, query_tower
 
-CLOSED = -1e9  # Logit of what cannot be had.
+CLOSED = -1e9  # Logit of a masked candidate.
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -143,7 +143,7 @@ class TwoTower(tfrs.Model):
         return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
 
     def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is new, and what cannot be had.
+        """Masks of cold-start candidates and of excluded ones.
 
         Args:
             item: [batch, length] int32 candidates.

@@ -17,7 +17,7 @@ from homefeed.models.retrieval.training.windows import Batch, Windows
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """One row of the training curve."""
+    """Loss and quality after an epoch: one row of the training curve."""
 
     epoch: int  # From 0 on.
     loss: float
@@ -72,7 +72,7 @@ def score_queries(model: TwoTower, windows: Windows, targets: npt.NDArray[np.int
 
 
 def score_known(model: TwoTower, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The same with -inf for items that training has never seen.
+    """`score_queries` with -inf for cold-start items.
 
     Their scores have no scale yet, which `blend.fit_cold_start_boost` gives them in the end. In a catalogue with many
     of them, they would hide how well the others are ordered.

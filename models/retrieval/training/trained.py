@@ -15,7 +15,7 @@ from homefeed.models.retrieval.training.windows import Windows
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What training makes.
+    """A trained retrieval model.
 
     Attributes:
         towers: fitted; they embed queries.

@@ -29,7 +29,7 @@ Asked = tuple[str, int | None, str | None]
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model answered.
+    """The answer of a model.
 
     Attributes:
         outputs: value by output name; strings are object arrays of bytes.
@@ -54,7 +54,7 @@ def join_rows(parts: Sequence[Prediction]) -> Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class VersionStatus:
-    """What the server says of one version.
+    """The state of one version, as the server reports it.
 
     Attributes:
         state: START, LOADING, AVAILABLE, UNLOADING or END (unloaded, or failed to load).

@@ -1,4 +1,4 @@
-"""Which model folders are not loaded: those that reach beyond themselves, or lack their variables.
+"""Checks of a model folder before it is loaded: links and assets outside it, missing variables, file ops.
 
 A published model is data from somewhere else. What it may not do is lead the server, or the server's requests, to
 files that are none of its own.

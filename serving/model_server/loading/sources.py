@@ -1,4 +1,4 @@
-"""Which versions a model should have: what its folder holds, as far as its version policy wants it."""
+"""Wanted versions of a model: those in its folder that its version policy selects."""
 
 import logging
 import pathlib
