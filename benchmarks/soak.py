@@ -232,7 +232,7 @@ def soaking(root: pathlib.Path) -> Iterator[Soak]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         setting = prepare(root, folder)
-        releases = Releases(folder / "serving")
+        releases = Releases(folder / "served")
         publish(setting, releases)
         soak = Soak(setting, releases, [f"--num_request_iterations_for_warmup={warm_up_rounds(setting)}"])
         try:

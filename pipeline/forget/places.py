@@ -8,6 +8,7 @@ import tempfile
 
 from homefeed.components.artifacts.types import PushedModel
 from homefeed.pipeline.runner.metadata import MetadataStore
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import scratch, tables
 
 
@@ -35,7 +36,7 @@ def find_places(root: pathlib.Path, store: MetadataStore | None) -> Places:
     """
     published = [PushedModel(file.parent).read_json(file.name)["paths"][-1] for file in root.rglob(PushedModel.FILE)]
     folders = {root, *((root / path).parent for path in published if not tables.is_uri(path))}
-    broken_off = {root / ".staging", *scratch.abandoned()}
+    broken_off = {RunRoot(root).staging, *scratch.abandoned()}
     for folder, pattern in _work_folders(store):
         found = [path for path in folder.glob(f"{scratch.PREFIX}{pattern}") if path.is_dir()]
         (folders if pattern == BULK else broken_off).update(found)

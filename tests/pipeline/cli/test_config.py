@@ -10,7 +10,7 @@ from tests.pipeline.command import homefeed
 def test_a_component_is_shown_with_ranges_defaults_and_meanings(capsys: pytest.CaptureFixture[str]) -> None:
     assert homefeed("config", "fuser") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for part in ("num_candidates", "a whole number", "from 10", "100", "ranked for a"):
+    for part in ("num_candidates", "a whole number", "from 10", "2,000", "100", "how many are"):
         assert part in shown
     assert "learning_rate" not in shown
 

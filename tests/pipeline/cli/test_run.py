@@ -30,7 +30,7 @@ WRONG = [  # Field, value, what was expected.
     ("bulk_inferrer.beam_options", "project", "a list such as [x, y], each text"),
     ("bulk_inferrer.runner", "Nope", f"one of {', '.join(RUNNERS)}, or module.Class"),
     ("evaluator.base_models", "/nowhere", "a folder that is there, or nothing"),
-    ("fuser.num_candidates", "5", "a whole number from 10"),
+    ("fuser.num_candidates", "5", "a whole number from 10 and up to 2,000"),
     ("pusher.canary", "maybe", "true or false"),
 ]
 AGAINST_A_RULE = {
