@@ -21,7 +21,7 @@ from homefeed.serving.gateway.site import make_site
 from homefeed.serving.profiles import StoreBusy, StoreError
 
 MAX_BODY_BYTES = 1 << 20
-MAX_PAGES = 256  # Under way; beyond it, callers are told to come back.
+MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 RETRY_SECONDS = 1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -126,19 +126,18 @@ def _may(keys: Keys, scope: str) -> Any:
 
 def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     router = fastapi.APIRouter(default_response_class=Answers)
-    room = _Room(metrics)
     page, events, admin = (_may(keys, scope) for scope in ("page", "events", "admin"))
 
     @router.get("/v1/page", dependencies=[page])
     async def get_page(ask: Annotated[Ask, Query()]) -> Response:
         """A whole page: rows of complete cards. `after` goes on from an earlier page, without a repeat."""
-        if not room.is_left():
-            return _refusal(429, "page", "too many pages are being made: come back")
-        with room:
-            try:
-                return Answers(await home.page(ask))
-            except LookupError as error:
-                return _refusal(404, "after", str(error.args[0]))
+        if home.pulse.lag_seconds > MAX_LAG_SECONDS:
+            metrics.refused("page")
+            return _refusal(429, "page", "more pages are asked for than can be made: come back")
+        try:
+            return Answers(await home.page(ask))
+        except LookupError as error:
+            return _refusal(404, "after", str(error.args[0]))
 
     @router.post("/v1/events", dependencies=[events])
     async def post_events(batch: Batch) -> Answers:
@@ -189,23 +188,3 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
 
 def _answered(answers: list[EventAnswer]) -> Answers:
     return Answers({"events": [answer.model_dump(exclude_none=True) for answer in answers]})
-
-
-class _Room:
-    """How many pages may be under way."""
-
-    def __init__(self, metrics: Metrics):
-        self._metrics, self._taken = metrics, 0
-
-    def is_left(self) -> bool:
-        """Whether another may begin; one that may not is counted."""
-        if self._taken < MAX_PAGES:
-            return True
-        self._metrics.refused("page")
-        return False
-
-    def __enter__(self) -> None:
-        self._taken += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._taken -= 1

@@ -21,6 +21,7 @@ from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
+from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, LiveStore, Outcome
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -57,6 +58,9 @@ class Home:
         config: how the page is made.
         metrics: where it is counted.
 
+    Attributes:
+        pulse: how late the event loop is.
+
     Raises:
         DatasetError: the profiles cannot be read.
     """
@@ -67,19 +71,20 @@ class Home:
         self._live = LiveStore(config.serving_dir / LIVE_FILE_NAME, metrics.committed)
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self._models = Models(config.models, limits) if config.models else None
-        self._ladder = Ladder(self._models, config.budget_seconds, metrics)
+        self.pulse = Pulse()
+        self._ladder = Ladder(self._models, config.budget_seconds, self.pulse, metrics)
         self._tokenize: Tokenize | None = None
-        self._follower: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begins to follow pushes and the model server."""
         await self._look()
-        self._follower = asyncio.create_task(self._follow())
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.pulse.beat())]
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
-        if self._follower:
-            self._follower.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._models:
             await self._models.close()
         await asyncio.to_thread(self._live.close)

@@ -14,6 +14,7 @@ from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
+from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 LAST_PAGE, POPULAR, EDITORS = "last_page", "popular", "editors"
@@ -24,6 +25,7 @@ MAX_FOUND = 1_000  # The longest list that a model is asked for; who scrolls fur
 MAX_KEPT = 5_000  # Users whose last list is remembered.
 FRESH_SECONDS = 10.0  # So long the same question gets the same list.
 KEPT_SECONDS = 3_600.0  # Longer ago, what is popular near a taste now is better.
+MAX_LAG_SECONDS = 0.1  # Of the event loop: later, pages are made without models, which costs a third.
 FUSED_SHARE = 2 / 3  # Of the time for models; the rest is left to the quicker retrieval.
 
 
@@ -73,11 +75,13 @@ class Ladder:
     Args:
         models: the model server; None: there is none.
         budget_seconds: how long models may take for a list, all tries together.
+        pulse: how late the event loop is.
         metrics: where calls are counted.
     """
 
-    def __init__(self, models: Models | None, budget_seconds: float, metrics: Metrics):
-        self._models, self._budget_seconds, self._metrics = models, budget_seconds, metrics
+    def __init__(self, models: Models | None, budget_seconds: float, pulse: Pulse, metrics: Metrics):
+        self._models, self._budget_seconds = models, budget_seconds
+        self._pulse, self._metrics = pulse, metrics
         self._kept: collections.OrderedDict[str, Listing] = collections.OrderedDict()
 
     async def find(self, question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
@@ -96,7 +100,7 @@ class Ladder:
 
     async def similar(self, item_id: str, k: int) -> list[str]:
         """Items that are like one, best first; empty where no model says."""
-        if self._models is None:
+        if self._models is None or self._pulse.lag_seconds > MAX_LAG_SECONDS:
             return []
         try:
             return await self._models.similar(item_id, k, self._budget_seconds * (1 - FUSED_SHARE))
@@ -108,7 +112,7 @@ class Ladder:
         self._kept.pop(user, None)
 
     def _model_rungs(self, wanted: int) -> tuple[str, ...]:
-        if self._models is None or wanted > MAX_FOUND:
+        if self._models is None or wanted > MAX_FOUND or self._pulse.lag_seconds > MAX_LAG_SECONDS:
             return ()
         return (FUSED, RETRIEVAL) if wanted <= MAX_RANKED else (RETRIEVAL,)
 

@@ -1,0 +1,49 @@
+"""Load: the lag of the loop is measured, and a burst loses quality and not pages."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+
+import httpx
+
+from homefeed.serving.gateway.pulse import Pulse
+from tests.serving.gateway.toy import Gateway
+from tests.serving.servers import eventually
+
+
+def test_the_lag_is_how_long_the_loop_was_held_up() -> None:
+    async def hold_up() -> tuple[float, float]:
+        pulse = Pulse()
+        beating = asyncio.create_task(pulse.beat())
+        await asyncio.sleep(0.05)
+        time.sleep(0.4)
+        await asyncio.sleep(0.005)
+        held_up = pulse.lag_seconds
+        for _ in range(50):
+            await asyncio.sleep(0.03)
+        beating.cancel()
+        return held_up, pulse.lag_seconds
+
+    held_up, later = asyncio.run(hold_up())
+    assert held_up >= 0.35  # 0.4 of the sleep less what was left of the beat.
+    assert later < held_up
+
+
+def test_a_burst_gets_pages_or_is_told_to_come_back(home: Gateway) -> None:
+    async def burst() -> collections.Counter[tuple[int, str]]:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{home.port}", limits=limits, timeout=200) as http:
+            asked = (http.get("/v1/page", params={"user_id": f"burst-{n}"}) for n in range(300))
+            answers = await asyncio.gather(*asked)
+        return collections.Counter(
+            (answer.status_code, answer.json().get("served_by", answer.headers.get("retry-after")))
+            for answer in answers
+        )
+
+    told = asyncio.run(burst())
+    assert told.total() == 300 and {status for status, _ in told} <= {200, 429}, told
+    assert sum(count for (status, _), count in told.items() if status == 200) > 50, told
+    assert all(said == "1" for status, said in told if status == 429)
+    eventually(lambda: home.page(user_id="after-the-burst")["served_by"] == "fused", 5)
