@@ -27,11 +27,11 @@ import numpy as np
 
 from benchmarks import _load, results
 from benchmarks._server import Server, start
-from benchmarks.serving import Setting, prepare, publish
+from benchmarks.serving import Setting, prepare
 from homefeed.serving import process
 from homefeed.serving.model_server.intake import raise_file_limit
 from homefeed.serving.recommender import FUSED
-from homefeed.serving.releases import Releases
+from homefeed.serving.releases import WARMUP_FILE, Releases
 
 NUM_IDLE, NUM_DRIPPING, NUM_CLIENTS = 2000, 1000, 8
 PUSH_SECONDS, LOAD_SECONDS = 5.0, 10.0
@@ -218,6 +218,11 @@ def hold_connections(soak: Soak) -> None:
     asyncio.run(hold_all())
 
 
+def push(setting: Setting, releases: Releases) -> None:
+    """Publishes the fused model anew."""
+    releases.push({FUSED: setting.models[FUSED]}, extras={FUSED: {WARMUP_FILE: setting.warmup[FUSED]}})
+
+
 def warm_up_rounds(setting: Setting) -> int:
     """How often the warm-up records have to run for a load of LOAD_SECONDS."""
     begin = time.monotonic()
@@ -227,14 +232,15 @@ def warm_up_rounds(setting: Setting) -> int:
 
 
 @contextlib.contextmanager
-def soaking(root: pathlib.Path) -> Iterator[Soak]:
+def soaking(root: pathlib.Path, rounds: int) -> Iterator[Soak]:
     """Two servers at rest, which have answered some requests."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         setting = prepare(root, folder)
         releases = Releases(folder / "served")
-        publish(setting, releases)
-        soak = Soak(setting, releases, [f"--num_request_iterations_for_warmup={warm_up_rounds(setting)}"])
+        push(setting, releases)
+        rounds = rounds or warm_up_rounds(setting)
+        soak = Soak(setting, releases, [f"--num_request_iterations_for_warmup={rounds}"])
         try:
             wait_until_served(soak.addresses)
             yield soak
@@ -253,7 +259,7 @@ def soak_for(soak: Soak, seconds: float) -> dict[str, float]:
         at_rest = max(server.megabytes() for server in soak.servers)
         begin = time.monotonic()
         threading.Thread(target=hold_connections, args=[soak], daemon=True).start()
-        soak.run("push", lambda: publish(soak.setting, soak.releases), PUSH_SECONDS)
+        soak.run("push", lambda: push(soak.setting, soak.releases), PUSH_SECONDS)
         soak.run("REST", soak.rest_lives, 1.0)
         soak.run("gzip bomb", bomb(soak), 0.5)
         soak.run("huge k", hostile(soak, {"k": np.array([2**31 - 1], np.int32)}, "OK"), 0.5)
@@ -285,10 +291,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("var/movielens-100k/root"))
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--rounds", type=int, default=0, help="of warm-up at a load; 0: as many as take 10 seconds")
     parser.add_argument("--dry-run", action="store_true", help="print only")
     options = parser.parse_args()
     raise_file_limit()
-    with soaking(options.root) as soak:
+    with soaking(options.root, options.rounds) as soak:
         figures = soak_for(soak, options.seconds)
     for name, value in sorted(soak.seen.items()):
         print(f"{name:30} {value}")

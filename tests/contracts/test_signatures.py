@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from homefeed.models.requests import Request, batch_inputs
 from homefeed.serving.predictors import LocalPredictor
 from tests import documents
 
@@ -94,6 +95,27 @@ def test_unknown_ids_empty_histories_and_duplicates_are_served(sample_root: path
     assert np.isfinite(found.scores).all() and (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
     assert (found.item_ids[:, 0] != b"").all()
     np.testing.assert_array_equal(found.item_ids[0], found.item_ids[1])
+
+
+def test_a_width_of_nothing_says_nothing(model: tuple[str, pathlib.Path]) -> None:
+    """`[[]]` is what a new user's history looks like; so may every input that has an axis of any size."""
+    name, path = model
+    predictor = LocalPredictor({name: path})
+    specs = predictor.inputs(name, MODELS[name])
+    inputs = batch_inputs([Request("new"), Request("new", features={"age": 30.0})], specs)
+    if name == "ranking":
+        inputs["candidates"] = np.array([[b"item-0001", b"item-0002"]] * 2, object)
+        inputs["retrieval_scores"] = np.array([[1.0, 2.0]] * 2, np.float32)
+    else:
+        inputs["k"] = np.array([5, 5], np.int32)
+    expected = predictor.predict(name, MODELS[name], inputs)
+    fixed = ("candidates", "retrieval_scores")
+    of_any_width = [n for n, spec in specs.items() if -1 in spec.shape[1:] and n not in fixed]
+    events = [n for n in of_any_width if n.startswith("history")]
+    for group in (events, of_any_width, *([n] for n in of_any_width if n not in events)):
+        found = predictor.predict(name, MODELS[name], inputs | {n: inputs[n][:, :0] for n in group})
+        for output, value in expected.items():
+            np.testing.assert_array_equal(found[output], value, err_msg=f"{output} without {group}")
 
 
 def test_a_query_in_chinese_finds_what_it_names(sample_root: pathlib.Path) -> None:

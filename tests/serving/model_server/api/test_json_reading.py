@@ -137,6 +137,19 @@ def test_numbers_that_a_float_does_not_take(rest: Rest, text: bytes, words: str)
     assert words in rest.error(400, "POST", TYPES, body)
 
 
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b'{"inputs": [[]]}', {"outputs": [[]]}),
+        (b'{"inputs": []}', {"outputs": []}),
+        (b'{"instances": [[], []]}', {"predictions": [[], []]}),
+        (b'{"instances": [{"v": [[]]}]}', {"predictions": [[[]]]}),
+    ],
+)
+def test_lists_of_nothing(rest: Rest, body: bytes, answer: Any) -> None:
+    assert rest.post(TYPES, body[:1] + b'"signature_name": "string", ' + body[1:]) == answer
+
+
 @pytest.mark.parametrize("packed", ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=", " aGVs\r\n bG8 ", "aGVsbG8\n="])
 def test_base64_with_and_without_padding_and_breaks(rest: Rest, packed: str) -> None:
     answer = rest.post(TYPES, {"signature_name": "string", "inputs": [{"b64": packed}]})
