@@ -56,7 +56,7 @@ def is_direct(target: str) -> bool:
     gRPC would give to a proxy as one name."""
     host = _HOST.fullmatch(target)
     assert host, target  # Every text fits.
-    return "," in target or target.startswith("unix") or _is_this_machine(host[1])
+    return "," in target or target.startswith(("unix:", "unix-abstract:", "vsock:")) or _is_this_machine(host[1])
 
 
 def _is_this_machine(host: str) -> bool:

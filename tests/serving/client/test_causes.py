@@ -226,7 +226,8 @@ def test_this_machine_is_reached_without_the_proxy(target: str, models: Models, 
         ("dns:///localhost:1", True), ("dns://8.8.8.8/localhost:1", True), ("unix:/run/socket", True),
         ("ipv4:10.0.0.1:1,10.0.0.2:1", True), ("localhost", True),
         ("10.0.0.1:8500", False), ("models.example:8500", False), ("localhost.example:8500", False),
-        ("dns:///models:8500", False), ("[2001:db8::1]:8500", False), ("ipv4:10.0.0.1:1", False), ("xds:///a", False),
+        ("dns:///models:8500", False), ("unixbox:8500", False),
+        ("unix-abstract:name", True), ("[2001:db8::1]:8500", False), ("ipv4:10.0.0.1:1", False), ("xds:///a", False),
     ],
 )  # fmt: skip
 def test_what_is_reached_without_a_proxy(target: str, expected: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shlex
 import subprocess
 import urllib.request
@@ -40,7 +41,7 @@ def test_grpcurl_lists_and_describes_what_is_served(served: Any) -> None:  # noq
 def test_promtool_takes_the_rules_and_the_configuration(out: pathlib.Path) -> None:  # noqa: F811
     promtool, folder = workshop.go_tool("promtool"), out / "prometheus"
     said = workshop.run(promtool, "check", "rules", folder / "rules.yaml")
-    assert "SUCCESS: 10 rules found" in said
+    assert re.search(r"SUCCESS: [1-9]\d* rules found", said)
     said = workshop.run(promtool, "check", "config", "--syntax-only", folder / "prometheus.yml")
     assert "is valid prometheus config file syntax" in said
 
