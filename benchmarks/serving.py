@@ -239,7 +239,7 @@ def _load_seconds(setting: Setting, releases: Releases, server: Server) -> float
     with homefeed_client.PredictionClient(server.address) as client:
         begin, version = time.monotonic(), publish(setting, releases)
         for model in CALLS.values():
-            client.wait_until_available(model, version=version)
+            client.wait_until_available(model, version=version, timeout_seconds=300)
         return time.monotonic() - begin
 
 

@@ -12,24 +12,21 @@ a local folder; a lock file holds off the others.
 
 Servers keep the two newest versions loaded, so a rollback costs no load. A label is moved in `model.config` at once
 and takes effect when the version is loaded: a server refuses it until then, goes on with the old labels, and asks
-again at its next poll. A request without a label gets the newest version, the canary included.
+again at its next poll; while pushes come faster than a load, it stays where it is. A request without a label gets
+the newest version, the canary included.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import os
 import pathlib
-import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.scratch import remove, scratch, staged
+from homefeed.serving.release_folder import ReleaseFolder
 from homefeed.serving.server_config import (
     BATCHING,
     BATCHING_FILE,
@@ -42,10 +39,6 @@ from homefeed.serving.server_config import (
 )
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-
-_RETIRED, _HIDDEN = ".retired", ".tmp"
-_SAVED_MODEL = "saved_model.pb"
-_LOCK = ".lock"
 
 
 class ReleaseError(HomefeedError, ValueError):
@@ -67,31 +60,23 @@ class Release:
 
 
 class Releases:
-    """The published versions below a serving directory.
+    """What lies under a serving directory.
 
     Args:
         serving_dir: a local folder, or a URL of an object store (`s3://…`, `gs://…`, with the fsspec package for it).
     """
 
     def __init__(self, serving_dir: str | pathlib.Path):
-        import fsspec
-
         text = str(serving_dir)
         try:
-            self._fs, self._root = fsspec.url_to_fs(text if "://" in text else str(pathlib.Path(text).resolve()))
+            self._folder = ReleaseFolder(text if "://" in text else str(pathlib.Path(text).resolve()))
         except (ImportError, ValueError) as error:  # No such scheme, or no package for it.
             raise ReleaseError(f"{text} cannot be opened: {error}") from error
-        self._is_local = "file" in self._fs.protocol
-        # What servers see as base_path; fsspec's own form of it may lack the scheme.
-        self.root = self._root if self._is_local else text.rstrip("/")
+        self.root = self._folder.root
 
     def models(self) -> list[str]:
         """Names of the models that have any version."""
-        if not self._fs.isdir(self._root):
-            return []
-        folders = (entry for entry in self._fs.ls(self._root, detail=True) if entry["type"] == "directory")
-        names = sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in folders)
-        return [name for name in names if self._numbers(name)]
+        return self._folder.models()
 
     def versions(self) -> list[Release]:
         """All versions, newest first."""
@@ -99,7 +84,7 @@ class Releases:
         models: dict[int, list[str]] = {}
         retired = set()
         for name in self.models():
-            for version, is_retired in self._numbers(name).items():
+            for version, is_retired in self._folder.numbers(name).items():
                 models.setdefault(version, []).append(name)
                 if is_retired:
                     retired.add(version)
@@ -137,7 +122,7 @@ class Releases:
             ReleaseError: nothing was pushed yet.
         """
         self.stable()
-        self._write(MOUNTED_FILE, model_config({"": models_dir}).encode())
+        self._folder.write(MOUNTED_FILE, model_config({"": models_dir}).encode())
         self.configure()
 
     def push(
@@ -164,18 +149,12 @@ class Releases:
             self._sweep()
             known = [release.version for release in self.versions()]
             stable, version = self._labelled(STABLE), max(known, default=0) + 1
-            publish = self._publish if self._is_local else self._upload
-            with scratch() as folder, contextlib.ExitStack() as cleanup:
-                hidden = {name: self._hidden(name, folder) for name in models}
-                for staging in hidden.values():
-                    cleanup.callback(remove, staging)  # What was published has another name by then.
-                for name, saved_model in models.items():
-                    _assemble(hidden[name], saved_model, (extras or {}).get(name, {}))
+            with self._folder.assembled(models, extras or {}) as show:
                 if (waiting := self._labelled(CANARY)) is not None:
                     # Servers hold two versions: the new one and `stable`.
                     self._write_config(self.models(), stable, None)
-                    self._retire([waiting])
-                publish(hidden, version)
+                    self._folder.retire([waiting])
+                show(version)
             is_canary = canary and stable is not None
             names = sorted({*self.models(), *models})
             self._write_config(names, stable if is_canary else version, version if is_canary else None)
@@ -204,12 +183,12 @@ class Releases:
         if chosen not in known:
             raise ReleaseError(f"version {chosen} does not exist in {self.root}; {there_are}")
         if known[chosen].state == "retired":
-            self._restore(chosen)
+            self._folder.restore(chosen)
         self._write_config(self.models(), chosen, None)
         newer = [number for number, release in known.items() if number > chosen and release.state != "retired"]
         if newer:
             time.sleep(settle_seconds)
-            self._retire(newer)
+            self._folder.retire(newer)
         return chosen
 
     def rollback(self, *, settle_seconds: float = 0.0) -> int:
@@ -229,28 +208,22 @@ class Releases:
 
     def put_file(self, path: pathlib.Path, name: str) -> str:
         """Publishes a file beside the models, in one step; gives its place."""
-        self._write(name, path.read_bytes())
+        with self._changing():
+            self._folder.write(name, path.read_bytes())
         return f"{self.root}/{name}"
 
     def path(self, model: str, version: int) -> str:
-        """Folder or URL of a version."""
+        """Where a version lies."""
         return f"{self.root}/{model}/{version}"
-
-    def _numbers(self, model: str) -> dict[int, bool]:
-        """Version → whether it is retired."""
-        folder = f"{self._root}/{model}"
-        if not self._fs.isdir(folder):
-            return {}
-        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(folder, detail=False))
-        numbers = {name.removesuffix(_RETIRED): name.endswith(_RETIRED) for name in names}
-        return {int(number): retired for number, retired in numbers.items() if number.isdecimal()}
 
     def _labelled(self, label: str) -> int | None:
         """Which version has a label; without a configuration the newest version is the stable one."""
-        if not self._fs.isfile(f"{self._root}/{CONFIG_FILE}"):
-            versions = [v for name in self.models() for v, retired in self._numbers(name).items() if not retired]
+        config = self._read_config(CONFIG_FILE)
+        if config is None:
+            numbers = (self._folder.numbers(name) for name in self.models())
+            versions = [v for of_model in numbers for v, retired in of_model.items() if not retired]
             return max(versions, default=None) if label == STABLE else None
-        for entry in self._read_config(CONFIG_FILE).model_config_list.config:
+        for entry in config.model_config_list.config:
             if label in entry.version_labels:
                 return int(entry.version_labels[label])
         return None
@@ -260,90 +233,38 @@ class Releases:
 
         from homefeed.serving.model_server.messages import ModelServerConfig
 
-        text = self._fs.cat_file(f"{self._root}/{name}").decode()
-        return text_format.Parse(text, ModelServerConfig())
+        text = self._folder.read(name)
+        return None if text is None else text_format.Parse(text, ModelServerConfig())
 
     def _write_config(self, models: Sequence[str], stable: int | None, canary: int | None) -> None:
         labels = {name: version for name, version in ((STABLE, stable), (CANARY, canary)) if version is not None}
         config = model_config({name: f"{self.root}/{name}" for name in models}, labels)
         mounted = model_config({name: f"{self._mounted_at()}/{name}" for name in models}, labels)
-        self._write(BATCHING_FILE, BATCHING.encode())
-        self._write(MOUNTED_FILE, mounted.encode())
-        self._write(CONFIG_FILE, config.encode())
+        self._folder.write(BATCHING_FILE, BATCHING.encode())
+        self._folder.write(MOUNTED_FILE, mounted.encode())
+        self._folder.write(CONFIG_FILE, config.encode())
 
     def _mounted_at(self) -> str:
         """Where containers see this folder: as the file says that they read."""
-        if not self._fs.isfile(f"{self._root}/{MOUNTED_FILE}"):
+        config = self._read_config(MOUNTED_FILE)
+        if config is None:
             return MODELS_DIR
-        entry = self._read_config(MOUNTED_FILE).model_config_list.config[0]
+        entry = config.model_config_list.config[0]
         return str(entry.base_path).removesuffix(f"/{entry.name}")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         """One change of a local folder at a time, after what an earlier one that died has left was taken away."""
-        self._fs.makedirs(self._root, exist_ok=True)
-        if not self._is_local:
-            yield
-            return
-        with (pathlib.Path(self._root) / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in pathlib.Path(self._root).glob(f"*/.*{_HIDDEN}"):
-                shutil.rmtree(left)
-            self._sweep()
+        with self._folder.locked():
+            if self._folder.is_local:  # An object store has no lock: another push may be under way.
+                self._sweep()
             yield
 
     def _sweep(self) -> None:
         """Takes back what a push that died has left: versions above every label."""
         labelled = [version for version in (self._labelled(STABLE), self._labelled(CANARY)) if version is not None]
         offered = [release.version for release in self.versions() if release.state != "retired"]
-        self._retire([version for version in offered if labelled and version > max(labelled)])
-
-    def _write(self, name: str, data: bytes) -> None:
-        self._fs.makedirs(self._root, exist_ok=True)
-        if self._is_local:
-            with staged(pathlib.Path(self._root)) as staging:
-                staging.write_bytes(data)
-                os.replace(staging, f"{self._root}/{name}")
-        else:
-            self._fs.pipe_file(f"{self._root}/{name}", data)
-
-    def _hidden(self, model: str, folder: pathlib.Path) -> pathlib.Path:
-        """Where a version is put together: not a number, so that servers pass over it."""
-        base_path = pathlib.Path(self._root) / model if self._is_local else folder / model
-        base_path.mkdir(parents=True, exist_ok=True)
-        return base_path / f".{uuid.uuid4().hex}{_HIDDEN}"
-
-    def _publish(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
-        for folder in hidden.values():
-            folder.rename(folder.with_name(str(version)))
-
-    def _upload(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
-        files = [(name, folder, path) for name, folder in hidden.items() for path in sorted(folder.rglob("*"))]
-        for name, folder, path in sorted(files, key=lambda file: file[2].name == _SAVED_MODEL):
-            target = f"{self._root}/{name}/{version}/{path.relative_to(folder).as_posix()}"
-            if path.is_file():
-                self._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-                self._fs.put_file(str(path), target)
-
-    def _retire(self, versions: Sequence[int]) -> None:
-        self._rename({str(version): f"{version}{_RETIRED}" for version in versions})
-
-    def _restore(self, version: int) -> None:
-        self._rename({f"{version}{_RETIRED}": str(version)})
-
-    def _rename(self, names: Mapping[str, str]) -> None:
-        for model in self.models():
-            for old, new in names.items():
-                folder = f"{self._root}/{model}"
-                if self._fs.isdir(f"{folder}/{old}"):
-                    self._fs.mv(f"{folder}/{old}", f"{folder}/{new}", recursive=True)
-
-
-def _assemble(folder: pathlib.Path, saved_model: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
-    shutil.copytree(saved_model, folder)
-    for name, source in extras.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / name)
+        self._folder.retire([version for version in offered if labelled and version > max(labelled)])
 
 
 def _listed(releases: Iterable[Release]) -> str:

@@ -137,12 +137,18 @@ def test_a_push_that_died_is_cleaned_up_and_never_seen(
         patch.setattr(place, name, lambda *a, **o: (dies(*a, **o), real(*a, **o)))
         with pytest.raises(Died):
             releases.push(two)
+    for left in (
+        tmp_path / ".profiles.tmp",
+        tmp_path / "first" / ".half.tmp" / "saved_model.pb",
+    ):  # Of one that was killed.
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.touch()
     seen = {path.parent.name: path.name for path in tmp_path.glob("*/[0-9]*") if path.name != "1"}
     assert seen == {"assembling": {}, "renaming": {"first": "2"}, "labelling": {"first": "2", "second": "2"}}[step]
     assert releases.stable() == 1
     number = releases.push(two)
     assert states(releases)[number] == "stable" and releases.stable() == number > 1
-    assert not list(tmp_path.glob("*/.*")), "a hidden copy was left"
+    assert not [*tmp_path.glob("*/.*"), *tmp_path.glob(".*.tmp")], "a hidden copy was left"
     offered = {path.name for path in tmp_path.glob("*/[0-9]*") if path.name.isdecimal()}
     assert offered == {"1", str(number)}
 
