@@ -62,10 +62,17 @@ class TextModel:
         return tf.where(known, token_ids, self.vocabulary.index(wordpiece.UNK))
 
     def read(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for no text."""
-        parts = [reading.read(bert, ends(token_ids)) for bert, ends in zip(self.berts, self.ends, strict=True)]
-        standard = (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation
-        return standard * tf.cast(tf.reduce_any(token_ids > 0, axis=1), tf.float32)[:, None]
+        """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for what says nothing.
+
+        A text of words alone that a BERT does not read says nothing to this BERT, as in training.
+        """
+        given = [ends(token_ids) for ends in self.ends]
+        parts = [reading.read(bert, ended) for bert, ended in zip(self.berts, given, strict=True)]
+        speaks = [
+            tf.ones_like(part) * tf.cast(tf.reduce_any(ended > 0, axis=1), tf.float32)[:, None]
+            for part, ended in zip(parts, given, strict=True)
+        ]
+        return (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation * tf.concat(speaks, axis=1)
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes it; the folder is a KerasNLP preset of the first BERT, too."""
