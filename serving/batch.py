@@ -34,9 +34,17 @@ def read_requests(
     Raises:
         LineError: a line is not of that form.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_decoded(lines), start=1):
         if line.strip():
             yield _parse(line, number, profiles, tokenize)
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        name = getattr(lines, "name", "the file")
+        raise LineError(f"{name} is not UTF-8 text ({error}); save it as UTF-8") from error
 
 
 def recommend_all(

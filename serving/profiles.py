@@ -13,9 +13,14 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 from homefeed.models.requests import Event, Request
+from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import load_key, pseudonym
 
 FILE_NAME = "profiles.sqlite"
+
+
+class ProfilesError(HomefeedError, ValueError):
+    """A file is no store of profiles."""
 
 
 def write_profiles(
@@ -45,14 +50,18 @@ class ProfileStore:
 
     Raises:
         FileNotFoundError: nothing has been published there yet.
+        ProfilesError: what lies there is no store.
         DatasetError: the store has pseudonyms, and their key is not where it says.
     """
 
     def __init__(self, path: pathlib.Path):
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: `homefeed run` publishes it with the models")
-        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-        (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        try:
+            self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        except (sqlite3.DatabaseError, TypeError) as error:
+            raise ProfilesError(f"{path} holds no profiles ({error}): `homefeed run` publishes them") from error
         self._key = load_key(reference)
 
     def get(self, user_id: str) -> Request:
@@ -99,7 +108,7 @@ def update_titles(path: pathlib.Path, titles: Mapping[str, str]) -> None:
     """Adds and replaces titles in a store; who reads it at this moment keeps what was there."""
     staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with (
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(staging)) as new,
     ):
         old.backup(new)

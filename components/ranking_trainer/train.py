@@ -68,7 +68,8 @@ def train(
     config: Hyperparameters,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    with TrainingLog[Epoch](model_run.path) as log:
+    num_epochs = config.epochs_without_text + config.epochs_with_text
+    with TrainingLog[Epoch](model_run.path, num_epochs) as log:
         trained = fit(data, preset, retrieval_model, config, log.write)
     Snapshot.of(trained.ranker, data.catalogue, data.train).save(model.snapshot_dir)
     RankingModule(trained, data.catalogue, data.train).save(model.serving_dir)

@@ -104,7 +104,7 @@ class Retriever(tf.Module):
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
         words = self._text.read(request["query_token_ids"])
-        has_query = tf.reduce_any(words > 0, axis=1)
+        has_query = self._text.finds(words)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
         # A partition may hold nothing of what was asked for, so that then every item is looked at.
         scores, found = tf.cond(

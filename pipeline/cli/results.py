@@ -81,8 +81,16 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 def _lineage_label(node: dict[str, Any]) -> str:
     made = node.get("made_by")
-    by = f" ← [bold]{made['component']}[/] {made['finished_at']} {made['summary']}" if made else " (from outside)"
-    return f"{node['type']} {node['digest'][:12]}{by}"
+    if made is None:
+        return f"{node['type']} {node['digest'][:12]} (from outside)"
+    by = f"[bold]{made['component']}[/] {made['finished_at']}{_took(made)} {made['summary']}"
+    return f"{node['type']} {node['digest'][:12]} ← {by}"
+
+
+def _took(made: dict[str, Any]) -> str:
+    if "cpu_seconds" not in made:  # Recorded by an earlier homefeed.
+        return ""
+    return f" ({made['cpu_seconds']:,.1f} CPU s, {made['peak_mebibytes']:,.0f} MiB)"
 
 
 def _grow(tree: rich.tree.Tree, node: dict[str, Any]) -> None:

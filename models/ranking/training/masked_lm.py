@@ -18,6 +18,7 @@ from homefeed.models.ranking.examples import prediction_points
 from homefeed.models.ranking.examples.prediction_points import PredictionPoints
 from homefeed.models.ranking.training import optimizers
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import progress
 
 Masked = tuple[dict[str, npt.NDArray[np.int32]], npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
@@ -141,6 +142,7 @@ def pretrain(
             callbacks=callbacks,
         )
         measure()
+        progress.report(epoch + 1, epochs, f"loss {curves['masked_loss'][-1]:.4f}")
     backbone.pooled_dense.trainable = True
     return curves
 
