@@ -99,7 +99,7 @@ class Among:
         item_ids: some of its items.
     """
 
-    def __init__(self, predictor: Predictor, item_ids: frozenset[bytes]):
+    def __init__(self, predictor: Predictor, item_ids: frozenset[bytes]) -> None:
         self._predictor = predictor
         self._is_in = np.vectorize(item_ids.__contains__, otypes=[bool])
 

@@ -75,7 +75,7 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_pr
     example_gen.run(
         example_gen.Inputs(dataset),
         example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),
-        example_gen.Config(split=split),  # type: ignore[arg-type]
+        example_gen.Config(split=split),
     )
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     config = transform.Config(bert_preset=bert_preset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -22,6 +23,7 @@ def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline
         runner: Beam's name of it; `FnApiRunner` and `DirectRunner` are in this process.
         options: passed to Beam, such as `--project=my-project`.
     """
+    _reach_this_machine_directly()
     # DirectRunner would choose FnApiRunner, but only after it has tried, without a time limit, to download another.
     chosen = FnApiRunner() if runner.lower().removesuffix("runner") in ("direct", "fnapi") else runner
     try:
@@ -39,6 +41,12 @@ def _cause(error: BaseException) -> BaseException:
             return wrapped
         wrapped = wrapped.__cause__ or wrapped.__context__
     return error
+
+
+def _reach_this_machine_directly() -> None:
+    """Local workers and job servers are asked over gRPC, which takes the environment's proxy even to them."""
+    excepted = os.environ.get("no_proxy", "").split(",")
+    os.environ["no_proxy"] = ",".join(dict.fromkeys(filter(None, [*excepted, "localhost", "127.0.0.1", "::1"])))
 
 
 @contextlib.contextmanager

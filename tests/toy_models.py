@@ -14,7 +14,7 @@ NOTHING = tf.float32.min
 class ToyRetrieval(tf.Module):
     """Retrieves by `train_counts`, without the history."""
 
-    def __init__(self, catalogue: Catalogue):
+    def __init__(self, catalogue: Catalogue) -> None:
         super().__init__()
         self._ids = tf.constant(catalogue.item_ids.astype("S"))
         self._titles = tf.constant(catalogue.titles.astype("S"))

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TextIO
 
@@ -17,6 +18,7 @@ from homefeed.models.requests import Event, Request
 from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_json
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas import times
 from homefeed.serving.batch import read_requests, recommend_all
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor, Predictor
 from homefeed.serving.profiles import ProfileStore
@@ -29,6 +31,20 @@ NUM_SHOWN = 10  # Events of the history that are printed.
 SORTED_BY = "sorted by score; P(liked): the chance that what is chosen is liked, too"
 
 
+def _check_time(text: str) -> str:
+    if text and times.moment(text) is None:
+        raise typer.BadParameter(f"expected a time such as 2024-01-31T18:00 or Unix seconds, got {text!r}")
+    return text
+
+
+At = Annotated[str, typer.Option(help="Time of the request, ISO 8601 or Unix; default: now.", callback=_check_time)]
+
+
+def _seconds(at: str) -> int:
+    found = times.moment(at) if at else None
+    return int(time.time()) if found is None else found
+
+
 def recommend(
     user: Annotated[str, typer.Option(help="User id; an unknown one is served too.")],
     root: Annotated[pathlib.Path | None, typer.Option(help="Root of a finished run: models, profiles.")] = None,
@@ -38,7 +54,8 @@ def recommend(
     ] = None,
     query: Annotated[str, typer.Option(help="Text to search for; needs --root, for the vocabulary.")] = "",
     k: Annotated[int, typer.Option("-k", min=1)] = 10,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds that a server may take to come up.")] = 3.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is starting.")] = 5.0,
+    at: At = "",
     as_json: Json = False,
 ) -> None:
     """Print the best items for a user, with the titles and the history they follow from."""
@@ -47,10 +64,11 @@ def recommend(
     if query and root is None:
         raise typer.BadParameter("--query needs --root, where the vocabulary is")
     profiles = ProfileStore(RunRoot(root).profiles) if root else None
-    request = profiles.get(user) if profiles else Request(user)
+    now = _seconds(at)
+    request = profiles.get(user, now) if profiles else Request(user, timestamp=now)
     if history is not None:
         events = [Event(item_id) for item_id in history.split(",") if item_id]
-        request = Request(user, events, request.features)
+        request = dataclasses.replace(request, history=events)
     if query and root:
         request = dataclasses.replace(request, query_token_ids=_tokenizer(root)(query))
     predictor = _predictor(root, server, wait)
@@ -72,9 +90,10 @@ def recommend(
 
 def batch_recommend(
     root: Root,
-    users: Annotated[pathlib.Path, typer.Option(help='JSON lines: {"user_id": …, "history": […]}.')],
+    users: Annotated[pathlib.Path, typer.Option(help='JSON lines: {"user_id": …, "history": [ids or events]}.')],
     out: Annotated[pathlib.Path, typer.Option(help="JSON lines: user_id, items, scores.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1)] = 10,
+    at: At = "",
     as_json: Json = False,
 ) -> None:
     """Recommend for every user of a file."""
@@ -82,7 +101,7 @@ def batch_recommend(
     profiles = ProfileStore(RunRoot(root).profiles)
     count = 0
     with users.open(encoding="utf-8") as lines, _written_whole(out) as file:
-        for row in recommend_all(recommender, read_requests(lines, profiles, _tokenizer(root)), k):
+        for row in recommend_all(recommender, read_requests(lines, profiles, _tokenizer(root), _seconds(at)), k):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")

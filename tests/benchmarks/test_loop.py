@@ -79,7 +79,7 @@ class Shelf:
 
 
 def test_old_items_are_compared_among_themselves() -> None:
-    among = loop.Among(Shelf(), frozenset({b"old-1", b"old-2"}))  # type: ignore[arg-type]
+    among = loop.Among(Shelf(), frozenset({b"old-1", b"old-2"}))
     found = among.predict("retrieval", "retrieve", {"k": np.array([3], np.int32)})
     assert found["item_ids"].tolist() == [[b"old-1", b"old-2", b""]]
     assert found["scores"][0, :2].tolist() == [3.0, 1.0]

@@ -39,5 +39,5 @@ def without(sequences: Sequences, *names: str) -> Sequences:
     lost = tuple(gone[name] for name in names if name in gone)
     inputs = {name: spec for name, spec in sequences.inputs.items() if not lost or not name.startswith(lost)}
     for name in names:
-        sequences = dataclasses.replace(sequences, **changes[name])  # type: ignore[arg-type]
+        sequences = dataclasses.replace(sequences, **changes[name])
     return dataclasses.replace(sequences, inputs=inputs)

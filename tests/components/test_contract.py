@@ -85,7 +85,7 @@ def test_sources_lie_where_the_package_is(mine: pathlib.Path) -> None:
 def version(module: types.ModuleType) -> str:
     _forget()
     nothing = object
-    return contract.Component("x", nothing, nothing, nothing, print, module).code_version  # type: ignore[arg-type]
+    return contract.Component("x", nothing, nothing, nothing, print, module).code_version
 
 
 @pytest.mark.parametrize(

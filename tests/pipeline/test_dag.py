@@ -9,7 +9,7 @@ from tests.pipeline.toys.pipeline import NumbersDir
 
 def test_outputs_are_channels_with_the_type_of_the_artifact(tmp_path: pathlib.Path) -> None:
     numbers = Dag().add(count_gen, dataset=NumbersDir(tmp_path))
-    assert numbers.examples == Channel("count_gen", "examples", count_gen.Examples)
+    assert numbers.examples == Channel("count_gen", "examples", count_gen.Examples)  # type: ignore[attr-defined]
 
 
 def test_a_missing_input_is_named(tmp_path: pathlib.Path) -> None:

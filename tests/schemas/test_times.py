@@ -14,7 +14,7 @@ from homefeed.schemas.dataset import Unit
 
 
 def utc(*parts: int) -> int:
-    return calendar.timegm(datetime.datetime(*parts).timetuple())  # type: ignore[arg-type]
+    return calendar.timegm(datetime.datetime(*parts).timetuple())
 
 
 def read(texts: list[str], unit: Unit | None = None) -> list[int | None]:

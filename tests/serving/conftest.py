@@ -24,7 +24,7 @@ def _affine_module(tf: Any) -> Any:
     class Affine(tf.Module):
         """y = slope * x + offset, over tensors of any rank that the graph allows."""
 
-        def __init__(self, slope: float, offset: float):
+        def __init__(self, slope: float, offset: float) -> None:
             super().__init__()
             self.slope = tf.Variable(slope)
             self.offset = tf.Variable(offset)

@@ -141,7 +141,7 @@ class Stubs:
         target: where the server is; or the channel to it.
     """
 
-    def __init__(self, target: str | grpc.Channel):
+    def __init__(self, target: str | grpc.Channel) -> None:
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         options = [

@@ -19,6 +19,7 @@ from homefeed.models.retrieval.towers import architecture, candidate_tower
 from homefeed.models.retrieval.towers.two_tower import ColdStart, TwoTower
 from homefeed.models.retrieval.training.evaluation import Epoch, evaluate, score_known
 from homefeed.models.retrieval.training.learner import Learner
+from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.targets import sample_targets, target_weights
 from homefeed.models.retrieval.training.trained import Trained
 from homefeed.models.retrieval.training.windows import Windows
@@ -91,7 +92,7 @@ def fit_towers(
     model = build(catalogue, train, config)
     eval_windows = Windows(evaluation, config.max_events)
     steps_per_epoch = sum(1 for _ in windows.epoch(np.random.default_rng(0), config.batch_size))
-    learner = Learner(model, config, steps_per_epoch * config.epochs, start)
+    learner = Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
     best, best_epoch, best_weights = -1.0, 0, None
     for epoch in range(config.epochs):
         losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]

@@ -11,7 +11,6 @@ from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
 from homefeed.models.retrieval.training.evaluation import tensors
-from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.weight_average import WeightAverage
 from homefeed.models.retrieval.training.windows import Batch
 
@@ -21,15 +20,21 @@ class Learner:
 
     Args:
         model: untrained.
-        config: batch size, rates, momentum.
-        num_steps: length of the training.
+        optimizer: applies the gradients; not built yet.
+        config: batch size, momentum of the mean.
         start: called with the model once its weights exist, which it may set.
 
     Raises:
         ValueError: the devices cannot share a batch evenly.
     """
 
-    def __init__(self, model: TwoTower, config: Hyperparameters, num_steps: int, start: Callable[[TwoTower], object]):
+    def __init__(
+        self,
+        model: TwoTower,
+        optimizer: tf.keras.optimizers.Optimizer,
+        config: Hyperparameters,
+        start: Callable[[TwoTower], object],
+    ):
         self._model = model
         self._config = config
         self._start = start
@@ -40,7 +45,7 @@ class Learner:
                 f"`batch_size` is {config.batch_size}, which {self._num_replicas} devices cannot share: choose "
                 "a multiple of their number, or `strategy: none`."
             )
-        self._optimizer = adamw(config, num_steps)
+        self._optimizer = optimizer
         self._average: WeightAverage | None = None
 
     def step(self, batch: Batch) -> tf.Tensor:

@@ -74,13 +74,13 @@ def test_a_shard_is_read_some_at_a_time(batch_size: int, tmp_path: pathlib.Path)
 
 
 def test_a_column_is_flat_values_and_row_splits() -> None:
-    values, row_splits = example_io.ragged(three_rows(), "item_id")  # type: ignore[misc]
+    values, row_splits = example_io.ragged(three_rows(), "item_id")
     assert values.tolist() == [b"A", b"B", "茶".encode()] and row_splits.tolist() == [0, 2, 2, 3]
     assert example_io.ragged(three_rows(), "nothing") is None
     nulls = pa.RecordBatch.from_arrays([pa.nulls(3)], ["empty"])
     assert example_io.ragged(nulls, "empty") is None
     with_null = pa.RecordBatch.from_arrays([pa.array([[1], None, [2, 3]])], ["a"])
-    values, row_splits = example_io.ragged(with_null, "a")  # type: ignore[misc]
+    values, row_splits = example_io.ragged(with_null, "a")
     assert (values.tolist(), row_splits.tolist()) == ([1, 2, 3], [0, 1, 1, 3])
 
 

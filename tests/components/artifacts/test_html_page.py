@@ -8,7 +8,7 @@ from homefeed.components.artifacts.html_page import STYLE, document, figure
 class Tags(HTMLParser):
     """The tags and the texts of a page."""
 
-    def __init__(self, page: str):
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.texts: list[str] = []

@@ -10,7 +10,7 @@ from tests.toy_data import toy_catalogue, toy_sequences
 
 
 def assert_equal(left: object, right: object) -> None:
-    for field in dataclasses.fields(left):  # type: ignore[arg-type]
+    for field in dataclasses.fields(left):
         a, b = getattr(left, field.name), getattr(right, field.name)
         if field.name in ("inputs", "time_zone"):
             assert a == b

@@ -19,30 +19,30 @@ def test_a_compact_bert_has_the_sizes_that_are_asked_for() -> None:
 
 
 def test_a_seed_decides_how_it_starts() -> None:
-    first, again, other = (make_backbone(VOCABULARY, "", **COMPACT, seed=seed) for seed in (3, 3, 4))  # type: ignore[arg-type]
+    first, again, other = (make_backbone(VOCABULARY, "", **COMPACT, seed=seed) for seed in (3, 3, 4))
     same = [np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights(), strict=True)]
     assert all(same)
     assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
 
 
 def test_a_preset_is_gone_on_with_whatever_the_sizes(tmp_path: pathlib.Path) -> None:
-    before = make_backbone(VOCABULARY, "", **COMPACT, seed=1)  # type: ignore[arg-type]
+    before = make_backbone(VOCABULARY, "", **COMPACT, seed=1)
     save_bert(before, VOCABULARY, tmp_path / "preset")
     large = {"num_layers": 3, "width": 128, "max_tokens": 99, "dropout": 0.5}
-    after = make_backbone(VOCABULARY, str(tmp_path / "preset"), **large, seed=2)  # type: ignore[arg-type]
+    after = make_backbone(VOCABULARY, str(tmp_path / "preset"), **large, seed=2)
     for one, other in zip(before.get_weights(), after.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_preset_of_another_vocabulary_is_refused(tmp_path: pathlib.Path) -> None:
-    save_bert(make_backbone(VOCABULARY, "", **COMPACT, seed=1), VOCABULARY, tmp_path / "preset")  # type: ignore[arg-type]
+    save_bert(make_backbone(VOCABULARY, "", **COMPACT, seed=1), VOCABULARY, tmp_path / "preset")
     with pytest.raises(bert.PresetError, match=f"has {len(VOCABULARY)} tokens, the data's vocabulary"):
-        make_backbone([*VOCABULARY, "more"], str(tmp_path / "preset"), **COMPACT, seed=1)  # type: ignore[arg-type]
+        make_backbone([*VOCABULARY, "more"], str(tmp_path / "preset"), **COMPACT, seed=1)
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_curves_begin_before_the_first_epoch(epochs: int, tmp_path: pathlib.Path) -> None:
-    backbone = make_backbone(VOCABULARY, "", **COMPACT, seed=0)  # type: ignore[arg-type]
+    backbone = make_backbone(VOCABULARY, "", **COMPACT, seed=0)
     before = [weight.copy() for weight in backbone.get_weights()]
     data = TrainingData(toy_catalogue(), toy_sequences(), toy_sequences(num_history=2), VOCABULARY)
     curves = pretrain(

@@ -22,7 +22,7 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_
 
 def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object) -> tuple[pathlib.Path, str]:
     out = tmp_path / "out"
-    chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)  # type: ignore[arg-type]
+    chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)
     summary = bulk_inferrer.run(inputs, bulk_inferrer.Outputs(InferenceResult(out)), chosen)
     return out, summary
 

@@ -126,13 +126,13 @@ def test_the_current_folders_curated_schema_comes_before_the_baselines(tmp_path:
         (data / "schema" / "interactions.pbtxt").write_text(SCHEMA.replace("LIMIT", str(limit)))
         folders.append(data)
 
-    def limit() -> float:
+    def threshold() -> float:
         report = run_drift(*folders)
         return next(found.threshold for found in report.findings if found.measure == "l_infinity")
 
-    assert limit() == 0.75
+    assert threshold() == 0.75
     (folders[1] / "schema" / "interactions.pbtxt").unlink()
-    assert limit() == 0.25
+    assert threshold() == 0.25
 
 
 COLUMNS = "user_id,item_id,timestamp,event_type"

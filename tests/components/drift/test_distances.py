@@ -112,7 +112,7 @@ def test_a_share_of_one_group_has_the_binomials_error() -> None:
 def test_values_that_come_in_clusters_say_less() -> None:
     rng = np.random.default_rng(0)
 
-    def sums(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def sums(values: np.ndarray) -> np.ndarray:
         """[64, size] values of 64 groups."""
         return np.stack([np.full(64, values.shape[1]), values.sum(axis=1), (values**2).sum(axis=1)]).astype(float)
 

@@ -11,7 +11,7 @@ from homefeed.serving.recommender import Recommender
 MISS = np.iinfo(np.int32).max
 
 
-def ids(*rows: str) -> np.ndarray:  # type: ignore[type-arg]
+def ids(*rows: str) -> np.ndarray:
     return np.array([[letter.encode() if letter != "_" else b"" for letter in row] for row in rows], object)
 
 

@@ -35,7 +35,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
 def run(inputs: evaluator.Inputs, out: pathlib.Path, **config: object) -> tuple[evaluator.Outputs, str]:
     outputs = evaluator.Outputs(ModelEvaluation(out / "evaluation"), ModelBlessing(out / "blessing"))
     lax = {"popularity_margin": 1.0, "ranking_margin": 1.0, "base_margin": 1.0}
-    return outputs, evaluator.run(inputs, outputs, evaluator.Config(**lax | config))  # type: ignore[arg-type]
+    return outputs, evaluator.run(inputs, outputs, evaluator.Config(**lax | config))
 
 
 @pytest.fixture(scope="module")

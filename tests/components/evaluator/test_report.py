@@ -81,7 +81,7 @@ def test_the_table_of_means_has_whole_counts_and_four_digits() -> None:
 def test_an_interval_holds_the_mean_and_narrows_with_more_values() -> None:
     assert interval(np.empty(0)) is None and interval(np.full(30, 0.25)) == [0.25, 0.25]
     values = np.tile([0.0, 1.0], 200)
-    low, high = interval(values)  # type: ignore[misc]
+    low, high = interval(values)
     # The mean's standard error is 0.5 / √400 = 0.025; 1.96 of them on either side.
     assert (low, high) == (pytest.approx(0.451, abs=0.008), pytest.approx(0.549, abs=0.008))
     few = interval(values[:40])

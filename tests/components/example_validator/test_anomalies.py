@@ -77,7 +77,7 @@ def test_every_split_of_every_table_has_its_anomalies(schema: schema_pb2.Schema,
         schemas[table].path.mkdir(parents=True)
         schemas[table].file.write_text(SCHEMA)
     anomalies = ExampleAnomalies(tmp_path / "out")
-    reasons, num_allowed = write_anomalies(found, schemas, anomalies, "TRAINING", ["items.size"])  # type: ignore[arg-type]
+    reasons, num_allowed = write_anomalies(found, schemas, anomalies, "TRAINING", ["items.size"])
     assert [reason.partition(":")[0] for reason in reasons] == ["interactions/eval"] and num_allowed == 1
     assert sorted(path.parent.name for path in anomalies.path.rglob("*.pb")) == [
         "Split-interactions-eval",

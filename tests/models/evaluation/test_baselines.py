@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ ALL = [
 
 
 @pytest.fixture
-def train():
+def train() -> Any:
     return toy.sequences(num_users=20)
 
 
 @pytest.mark.parametrize("baseline", ALL, ids=lambda b: type(b).__name__)
-def test_scores_every_row_for_any_history(baseline, train):
+def test_scores_every_row_for_any_history(baseline: Any, train: Any) -> None:
     histories = [np.array([1, 1, 2]), np.array([], np.int32), np.array([0, 7])]
     scores = baseline.fit(train, 8).scores(histories)
     assert scores.shape == (3, 8)
@@ -29,18 +30,18 @@ def test_scores_every_row_for_any_history(baseline, train):
 
 
 @pytest.mark.parametrize("baseline", ALL[1:], ids=lambda b: type(b).__name__)
-def test_prefers_what_goes_with_the_history(baseline, train):
+def test_prefers_what_goes_with_the_history(baseline: Any, train: Any) -> None:
     scores = baseline.fit(train, 8).scores([np.array([1]), np.array([4, 5])])
     assert scores[0, [2, 3]].min() > scores[0, 4:7].max()
     assert scores[1, 6] > scores[1, 1:4].max()
 
 
-def test_popularity_counts():
+def test_popularity_counts() -> None:
     train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 1, 3, 0, 1, 3], np.int32))
     assert baselines.Popularity().fit(train, 5).scores([np.array([2])])[0, 1:].tolist() == [3, 0, 2, 0]
 
 
-def test_ease_solves_its_ridge_regression():
+def test_ease_solves_its_ridge_regression() -> None:
     users = baselines.history_matrix([np.array([1, 2]), np.array([2, 3]), np.array([2, 3])], 4)[:, 1:]
     weights = baselines.ease_weights(users, regularization=0.7)
     dense = users.toarray()
@@ -53,7 +54,7 @@ def test_ease_solves_its_ridge_regression():
     assert np.diag(weights).tolist() == [0, 0, 0]
 
 
-def test_item_knn_similarity_is_a_shrunk_cosine():
+def test_item_knn_similarity_is_a_shrunk_cosine() -> None:
     train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 2, 2, 2, 3, 3], np.int32))
     scores = baselines.ItemKNN(num_neighbours=5, shrinkage=3.0).fit(train, 4).scores([np.array([1])])
     # Items 1 and 2 share one user; they have 1 and 2 users.
@@ -61,31 +62,31 @@ def test_item_knn_similarity_is_a_shrunk_cosine():
     assert scores[0, 3] == 0
 
 
-def test_item_knn_keeps_the_nearest():
+def test_item_knn_keeps_the_nearest() -> None:
     train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 2, 3, 1, 2, 4], np.int32))
     scores = baselines.ItemKNN(num_neighbours=1, shrinkage=0.0).fit(train, 5).scores([np.array([1])])
     assert np.flatnonzero(scores[0]).tolist() == [2]
 
 
-def test_als_finds_the_least_squares_of_its_confidences():
+def test_als_finds_the_least_squares_of_its_confidences() -> None:
     train = dataclasses.replace(toy.sequences(num_users=1), item_index=np.array([1, 1, 1], np.int32))
     als = baselines.ImplicitALS(num_factors=1, confidence=3.0, regularization=2.0, num_iterations=100).fit(train, 2)
     # min (1 + c) (1 - xy)² + λ (x² + y²): x = y, and xy = 1 - λ / (1 + c) = 1 - 2 / 4.
     assert als.scores([np.array([1])])[0, 1] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_duplicates_in_a_history_count_once():
+def test_duplicates_in_a_history_count_once() -> None:
     matrix = baselines.history_matrix([np.array([3, 3, 0, 1])], 5)
     assert matrix.toarray().tolist() == [[0, 1, 0, 1, 0]]
 
 
-def test_als_alternates_between_two_weighted_ridge_regressions(train):
+def test_als_alternates_between_two_weighted_ridge_regressions(train: Any) -> None:
     model = baselines.ImplicitALS(num_factors=3, confidence=4.0, regularization=0.7, num_iterations=3, seed=1)
     model.fit(train, 8)
     users = baselines.user_item_matrix(train, 8).toarray()
     items = np.random.default_rng(1).normal(0, 0.1, (8, 3))
 
-    def solved(interactions, factors):
+    def solved(interactions: Any, factors: Any) -> Any:
         """Hu, Koren and Volinsky 2008, equation 4: a preference of 1 or 0 with confidence 1 + 4 or 1."""
         found = np.zeros((len(interactions), 3))
         for row, had in enumerate(interactions):
@@ -104,7 +105,7 @@ def test_als_alternates_between_two_weighted_ridge_regressions(train):
     )
 
 
-def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(train):
+def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(train: Any) -> None:
     model = baselines.Ease(regularization=2.0).fit(train, 8)
     weights = baselines.ease_weights(baselines.user_item_matrix(train, 8)[:, 1:7], 2.0)
     found = model.scores([np.array([1, 4, 4, 7])])[0]
@@ -112,13 +113,13 @@ def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(tra
     assert found[[0, 7]].tolist() == [0, 0]
 
 
-def test_item_knn_adds_up_the_similarities_of_the_history(train):
+def test_item_knn_adds_up_the_similarities_of_the_history(train: Any) -> None:
     model = baselines.ItemKNN(num_neighbours=9, shrinkage=1.0).fit(train, 8)
     one, other, both = model.scores([np.array([1]), np.array([2]), np.array([1, 2, 2])])
     np.testing.assert_allclose(both, one + other, rtol=1e-5)
     assert one[1] == 0 and one[2] == other[1] > 0
 
 
-def test_a_user_who_had_an_item_twice_counts_once():
+def test_a_user_who_had_an_item_twice_counts_once() -> None:
     train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 1, 3, 0, 1, 3], np.int32))
     assert baselines.user_item_matrix(train, 4).toarray().tolist() == [[0, 1, 0, 1], [0, 1, 0, 1]]

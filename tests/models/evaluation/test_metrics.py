@@ -1,4 +1,5 @@
 import doctest
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ def _one(above: int, tied: int) -> Ranks:
     return Ranks(np.array([above]), np.array([tied]))
 
 
-def test_the_examples_in_the_docstrings_hold():
+def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(metrics).failed == 0
 
 
-def test_seen_items_and_row_0_are_no_candidates():
+def test_seen_items_and_row_0_are_no_candidates() -> None:
     scores = np.array([[9.0, 8.0, 7.0, 6.0, 5.0], [9.0, 1.0, 2.0, 3.0, 4.0]])
     ranks = metrics.rank_targets(scores, np.array([3, 1]), [np.array([1, 1, 0]), np.array([], int)])
     # First query: row 2 alone is above. Second: rows 2, 3, 4.
@@ -25,31 +26,31 @@ def test_seen_items_and_row_0_are_no_candidates():
 
 
 @pytest.mark.parametrize("target", [0, 2], ids=["unknown item", "already had"])
-def test_what_cannot_be_retrieved_is_a_miss(target):
+def test_what_cannot_be_retrieved_is_a_miss(target: Any) -> None:
     ranks = metrics.rank_targets(np.array([[0.0, 1.0, 2.0]]), np.array([target]), [np.array([2])])
     assert metrics.hit_rate(ranks, 2).tolist() == [0.0]
     assert metrics.ndcg(ranks, 2).tolist() == [0.0]
 
 
-def test_nan_is_as_bad_as_can_be():
+def test_nan_is_as_bad_as_can_be() -> None:
     scores = np.array([[0.0, np.nan, -1e30]])
     assert metrics.rank_targets(scores, np.array([1]), [np.array([0])]).above.tolist() == [1]
 
 
-def test_ties_count_in_expectation():
+def test_ties_count_in_expectation() -> None:
     ranks = _one(above=8, tied=3)  # Rank 9, 10, 11 or 12.
     assert metrics.hit_rate(ranks, 10) == pytest.approx(2 / 4)
     assert metrics.mrr(ranks, 10) == pytest.approx((1 / 9 + 1 / 10) / 4)
     assert metrics.ndcg(ranks, 10) == pytest.approx((1 / np.log2(10) + 1 / np.log2(11)) / 4)
 
 
-def test_all_equal_scores_give_the_chance_of_a_random_order():
+def test_all_equal_scores_give_the_chance_of_a_random_order() -> None:
     num_items = 40
     ranks = metrics.rank_targets(np.zeros((1, num_items + 1)), np.array([7]), [np.array([], int)])
     assert metrics.hit_rate(ranks, 10) == pytest.approx(10 / num_items)
 
 
-def test_expectation_agrees_with_many_random_orders():
+def test_expectation_agrees_with_many_random_orders() -> None:
     generator = np.random.default_rng(5)
     scores = np.array([0, 3, 2, 2, 2, 1, 2])  # Row 0 is no candidate; row 3 is the target.
     expected = metrics.rank_targets(scores[None].astype(float), np.array([3]), [np.array([], int)])
@@ -60,23 +61,23 @@ def test_expectation_agrees_with_many_random_orders():
     assert metrics.ndcg(expected, 3) == pytest.approx(np.mean(found), abs=0.02)
 
 
-def test_ranks_in_lists_reads_places():
+def test_ranks_in_lists_reads_places() -> None:
     lists = np.array([[4, 2, 9], [4, 2, 9], [0, 0, 0]])
     ranks = metrics.ranks_in_lists(lists, np.array([9, 5, 0]))
     assert metrics.mrr(ranks, 10).tolist() == [pytest.approx(1 / 3), 0.0, 0.0]
 
 
-def test_a_mask_selects_queries():
+def test_a_mask_selects_queries() -> None:
     ranks = Ranks(np.array([0, 5, 9]), np.array([0, 1, 2]))[np.array([False, True, True])]
     assert ranks.above.tolist() == [5, 9]
     assert ranks.tied.tolist() == [1, 2]
 
 
-def test_summary_of_nothing_is_not_a_number():
+def test_summary_of_nothing_is_not_a_number() -> None:
     assert np.isnan(metrics.summarize(Ranks(np.array([], int), np.array([], int)))["ndcg@10"])
 
 
-def test_bootstrap_interval_holds_the_mean_and_narrows_with_agreement():
+def test_bootstrap_interval_holds_the_mean_and_narrows_with_agreement() -> None:
     generator = np.random.default_rng(1)
     base = generator.random(300)
     difference, low, high = metrics.paired_bootstrap(base + 0.1, base, num_samples=200)
@@ -85,20 +86,20 @@ def test_bootstrap_interval_holds_the_mean_and_narrows_with_agreement():
     assert low < difference < high
 
 
-def test_bootstrap_interval_leaves_out_a_fortieth_on_each_side():
+def test_bootstrap_interval_leaves_out_a_fortieth_on_each_side() -> None:
     # Of 100 differences half are 1: a resample's sum is binomial.
     ours, wins = np.arange(100) % 2.0, scipy.stats.binom(100, 0.5)
     _, low, high = metrics.paired_bootstrap(ours, np.zeros(100))
     assert [low, high] == pytest.approx([wins.ppf(0.025) / 100, wins.ppf(0.975) / 100])  # 0.40 and 0.60.
 
 
-def test_the_best_candidates_without_what_was_had():
+def test_the_best_candidates_without_what_was_had() -> None:
     scores = np.array([[9.0, 1, 5, 3, np.nan], [9.0, 2, 2, 8, 1]])
     lists = metrics.top_rows(scores, [np.array([2]), np.array([3, 1, 4])], 3)
     assert lists.tolist() == [[3, 1, 4], [2, 0, 0]]
 
 
-def test_figures_of_the_results_tables():
+def test_figures_of_the_results_tables() -> None:
     ranks = Ranks(np.array([0, 4, 50]), np.array([0, 1, 0]))  # Ranks 1; 5 or 6; 51.
     found = metrics.summarize(ranks)
     assert found["hr@10"] == pytest.approx(2 / 3) and found["recall@100"] == 1.0
@@ -107,7 +108,7 @@ def test_figures_of_the_results_tables():
 
 
 @pytest.mark.parametrize("k", [1, 3, 10])
-def test_expected_gains_in_numpy(k):
+def test_expected_gains_in_numpy(k: Any) -> None:
     rng = np.random.default_rng(k)
     ranks = Ranks(rng.integers(0, 12, 50), rng.integers(0, 5, 50))
     for metric, gain in ((metrics.ndcg, lambda rank: 1 / np.log2(1 + rank)), (metrics.mrr, lambda rank: 1 / rank)):
@@ -118,7 +119,7 @@ def test_expected_gains_in_numpy(k):
         np.testing.assert_allclose(metric(ranks, k), expected)
 
 
-def test_bootstrap_is_of_the_mean_difference():
+def test_bootstrap_is_of_the_mean_difference() -> None:
     ours, theirs = np.array([1.0, 0.0, 0.5, 0.25]), np.array([0.5, 0.0, 1.0, 0.0])
     difference, low, high = metrics.paired_bootstrap(ours, theirs, num_samples=4000, seed=3)
     assert difference == pytest.approx(0.0625)
@@ -127,7 +128,7 @@ def test_bootstrap_is_of_the_mean_difference():
     assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.07)
 
 
-def test_infinite_scores_rank_as_they_should():
+def test_infinite_scores_rank_as_they_should() -> None:
     scores = np.array([[0.0, np.inf, 1.0, -np.inf, np.nan]])
     nothing = [np.empty(0, int)]
     above = [int(metrics.rank_targets(scores, np.array([row]), nothing).above[0]) for row in (1, 2, 3, 4)]

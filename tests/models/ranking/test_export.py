@@ -33,13 +33,13 @@ def ranker() -> Ranker:
 
 
 @pytest.fixture(scope="module")
-def served(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def served(ranker: Ranker) -> dict[str, np.ndarray]:
     """What `rank` says of user 2 after five events."""
     trained = Trained(ranker, Blend(0.9, 0.4, 0.2), Calibration(0.5, -0.3), ())
     return _ask(RankingModule(trained, CATALOGUE, TRAIN))
 
 
-def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:
     start, stop = TRAIN.row_splits[2], TRAIN.row_splits[2] + 4
     types = ["", "[UNK]", *TRAIN.event_vocabularies["event_type"]]
     genders = ["", "[UNK]", *TRAIN.vocabularies["gender"]]
@@ -61,7 +61,7 @@ def _ask(module: RankingModule, **changes: Any) -> dict[str, np.ndarray]:  # typ
 
 
 @pytest.fixture(scope="module")
-def trained_outputs(ranker: Ranker) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def trained_outputs(ranker: Ranker) -> dict[str, np.ndarray]:
     """What training would make of the same candidates at the same point."""
     point = PredictionPoints(np.array([2]), TRAIN.row_splits[[2]] + 4)
     asked = unlisted(TRAIN, point, 1, False)

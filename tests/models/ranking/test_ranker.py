@@ -26,7 +26,7 @@ def test_bert_is_listened_to_once_its_gate_has_opened(interaction: str) -> None:
     ranker.read_items()
     request = make_request(train, 3)
 
-    def logits(with_text: bool) -> np.ndarray:  # type: ignore[type-arg]
+    def logits(with_text: bool) -> np.ndarray:
         return np.asarray(ranker(request, with_text=with_text)["positive_logits"])
 
     np.testing.assert_array_equal(logits(True), logits(False))
@@ -47,7 +47,7 @@ def _text_ranker(train: Sequences) -> Ranker:
     return ranker
 
 
-def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:  # type: ignore[type-arg]
+def _serve(ranker: Ranker, train: Sequences, **given: Any) -> np.ndarray:
     """Scores that `rank` gives where nothing but texts decides."""
     module = RankingModule(Trained(ranker, Blend(0.0, 0.0, 1.0), Calibration(), ()), toy_catalogue(), train)
     rank = module.signatures()["rank"]

@@ -29,7 +29,7 @@ for strategy in ("none", "mirrored"):
 """
 
 
-def test_two_devices_learn_what_one_does():
+def test_two_devices_learn_what_one_does() -> None:
     """Two virtual CPUs, which must be set up before TensorFlow starts: in a process of their own."""
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM], capture_output=True, text=True, env=os.environ

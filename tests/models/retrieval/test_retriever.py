@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ DATED = dataclasses.replace(
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An untrained model, saved and loaded again, beside what it was made from."""
     tf.keras.utils.set_random_seed(7)
     catalogue, train = DATED, toy.sequences()
@@ -50,7 +51,16 @@ def saved(tmp_path_factory):
     return trained, tf.saved_model.load(str(folder))
 
 
-def _call(loaded, signature="retrieve", k=3, histories=((),), query=(), filters=None, now=0, **features):
+def _call(
+    loaded: Any,
+    signature: Any = "retrieve",
+    k: Any = 3,
+    histories: Any = ((),),
+    query: Any = (),
+    filters: Any = None,
+    now: Any = 0,
+    **features: Any,
+) -> Any:
     call = loaded.signatures[signature]
     specs = {
         name: requests.TensorSpec(
@@ -77,7 +87,7 @@ def _call(loaded, signature="retrieve", k=3, histories=((),), query=(), filters=
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-def test_scores_are_those_of_the_trained_models(saved):
+def test_scores_are_those_of_the_trained_models(saved: Any) -> None:
     trained, loaded = saved
     split = dataclasses.replace(
         toy.sequences(num_users=4, num_targets=1, num_history=2, seed=5),
@@ -98,7 +108,7 @@ def test_scores_are_those_of_the_trained_models(saved):
         assert (np.diff(found["scores"][row]) <= 0).all()
 
 
-def test_places_that_cannot_be_filled_are_marked(saved):
+def test_places_that_cannot_be_filled_are_marked(saved: Any) -> None:
     found = _call(saved[1], k=1000, histories=[["item-1", "item-2"]])
     assert found["item_ids"].shape == (1, 7)
     assert found["item_ids"][0, 5:].tolist() == [b"", b""] == found["titles"][0, 5:].tolist()
@@ -106,7 +116,7 @@ def test_places_that_cannot_be_filled_are_marked(saved):
 
 
 @pytest.mark.parametrize("histories", [[[]], [["zz", ""]], [["item-1"] * 400], [["", "item-2", "片"], []]])
-def test_any_history_is_answered(saved, histories):
+def test_any_history_is_answered(saved: Any, histories: Any) -> None:
     found = _call(saved[1], histories=histories)
     assert np.isfinite(found["scores"]).all()
     for row, history in zip(found["item_ids"], histories, strict=True):
@@ -114,30 +124,30 @@ def test_any_history_is_answered(saved, histories):
         assert len(set(row)) == 3
 
 
-def test_unknown_ids_and_padding_change_nothing(saved):
+def test_unknown_ids_and_padding_change_nothing(saved: Any) -> None:
     plain = _call(saved[1], histories=[["item-1", "item-5"]])
     padded = _call(saved[1], histories=[["", "item-1", "zz", "item-5", ""]])
     np.testing.assert_allclose(plain["scores"], padded["scores"], atol=1e-6)
 
 
-def test_the_order_of_the_history_counts(saved):
+def test_the_order_of_the_history_counts(saved: Any) -> None:
     forth, back = (_call(saved[1], histories=[h])["scores"] for h in (["item-1", "item-5"], ["item-5", "item-1"]))
     assert np.abs(forth - back).max() > 1e-6
 
 
-def test_user_features_count_and_unknown_ones_are_served(saved):
+def test_user_features_count_and_unknown_ones_are_served(saved: Any) -> None:
     women, men, unknown = (_call(saved[1], gender=g, age=30.0)["scores"] for g in ("f", "m", "片"))
     assert np.abs(women - men).max() > 1e-6
     assert np.isfinite(unknown).all()
 
 
-def test_titles_belong_to_the_items(saved):
+def test_titles_belong_to_the_items(saved: Any) -> None:
     found = _call(saved[1], k=7)
     titles = dict(zip(toy.catalogue().item_ids, toy.catalogue().titles, strict=True))
     assert [titles[item] for item in found["item_ids"][0]] == found["titles"][0].tolist()
 
 
-def test_similar_items_leave_out_the_item_itself(saved):
+def test_similar_items_leave_out_the_item_itself(saved: Any) -> None:
     call = saved[1].signatures["similar_items"]
     found = call(item_ids=tf.constant(["item-4", "zz"]), k=tf.constant([2, 6]))
     assert found["item_ids"].shape == (2, 6)
@@ -145,7 +155,7 @@ def test_similar_items_leave_out_the_item_itself(saved):
     assert set(found["item_ids"].numpy()[1]) == {b""}
 
 
-def _items(found, row=0):
+def _items(found: Any, row: Any = 0) -> Any:
     return [int(item.decode().removeprefix("item-")) for item in found["item_ids"][row] if item]
 
 
@@ -159,14 +169,14 @@ def _items(found, row=0):
         ({"categories": ["b", "nothing has it"]}, {4, 5, 6, 7}),
     ],
 )
-def test_filters_hold(saved, filters, passing):
+def test_filters_hold(saved: Any, filters: Any, passing: Any) -> None:
     everything = _call(saved[1], k=7)
     found = _call(saved[1], k=7, filters=filters)
     assert set(_items(found)) == passing
     assert _items(found) == [item for item in _items(everything) if item in passing]
 
 
-def test_filters_are_each_querys_own(saved):
+def test_filters_are_each_querys_own(saved: Any) -> None:
     call = saved[1].signatures["retrieve"]
     plain = {
         name: tf.zeros([2] + [1] * (len(spec.shape) - 1), spec.dtype)
@@ -180,46 +190,53 @@ def test_filters_are_each_querys_own(saved):
 
 
 @pytest.mark.parametrize("filters", [{"categories": ["nothing has it"]}, {"categories": ["a"], "language": ["片"]}])
-def test_nothing_left_after_filters_is_an_empty_list(saved, filters):
+def test_nothing_left_after_filters_is_an_empty_list(saved: Any, filters: Any) -> None:
     found = _call(saved[1], k=4, filters=filters)
     assert set(found["item_ids"][0]) == {b""} == set(found["titles"][0])
     assert (found["scores"] == np.finfo(np.float32).min).all()
 
 
-def test_a_filter_that_the_model_does_not_know_is_refused(saved):
+def test_a_filter_that_the_model_does_not_know_is_refused(saved: Any) -> None:
     with pytest.raises(ValueError, match="has no filter colour; it has categories, language"):
         _call(saved[1], filters={"colour": ["red"]})
 
 
 @pytest.mark.parametrize(("now", "missing"), [(0, set()), (1_999_999, {6, 7}), (2_000_000, {7}), (3_000_000, set())])
 @pytest.mark.parametrize("filters", [{}, {"language": ["en", "zh"]}])
-def test_what_is_not_available_yet_is_not_found(saved, now, missing, filters):
+def test_what_is_not_available_yet_is_not_found(saved: Any, now: Any, missing: Any, filters: Any) -> None:
     assert set(_items(_call(saved[1], k=7, now=now, filters=filters))) == set(range(1, 8)) - missing
 
 
-def test_a_query_brings_up_the_items_with_its_words(saved):
+@pytest.mark.parametrize("signature", ["retrieve", "embed_query"])
+def test_milliseconds_ask_what_seconds_ask(saved: Any, signature: Any) -> None:
+    expected, found = (_call(saved[1], signature, 7, [["item-1"]], now=1_700_000_000 * unit) for unit in (1, 1000))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_a_query_brings_up_the_items_with_its_words(saved: Any) -> None:
     # Token 7, "cup": items 3 and 6. Token 9: item 7 alone.
     assert set(_items(_call(saved[1], query=[7]))[:2]) == {3, 6}
     assert _items(_call(saved[1], query=[9]))[0] == 7
     assert _items(_call(saved[1], query=[8, 7]))[0] == 6  # The only item with both.
 
 
-def test_a_query_keeps_what_the_history_says(saved):
+def test_a_query_keeps_what_the_history_says(saved: Any) -> None:
     plain, asked = (_call(saved[1], k=7, histories=[["item-5"]], query=query) for query in ((), (7,)))
     others = [item for item in _items(plain) if item not in (3, 6)]
     assert _items(asked) == [item for item in _items(plain) if item in (3, 6)] + others
 
 
 @pytest.mark.parametrize("query", [(), (0,), (1, 4), (0, 0, 0)])
-def test_a_query_of_no_words_changes_nothing(saved, query):
+def test_a_query_of_no_words_changes_nothing(saved: Any, query: Any) -> None:
     np.testing.assert_array_equal(_call(saved[1])["scores"], _call(saved[1], query=query)["scores"])
 
 
-def test_words_that_no_item_has_change_no_order(saved):
+def test_words_that_no_item_has_change_no_order(saved: Any) -> None:
     assert _items(_call(saved[1], query=[10_000, -3])) == _items(_call(saved[1]))
 
 
-def test_the_source_says_what_was_known(saved):
+def test_the_source_says_what_was_known(saved: Any) -> None:
     histories = [["item-1"], [], ["zz"]]
     assert _call(saved[1], histories=histories)["source"].tolist() == [b"history", b"popular", b"popular"]
     with_features = _call(saved[1], histories=histories, gender="f")
@@ -230,7 +247,7 @@ def test_the_source_says_what_was_known(saved):
     assert _call(saved[1], query=[10_000])["source"].tolist() == [b"popular"]  # No item has such a word.
 
 
-def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved):
+def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved: Any) -> None:
     trained, loaded = saved
     row = toy.NEW_ITEM
     inputs = {
@@ -245,7 +262,7 @@ def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had
     assert np.abs(found[1] - found[0]).max() > 1e-4 and np.isfinite(found).all()
 
 
-def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved):
+def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved: Any) -> None:
     histories = [["item-2", "item-4"]]
     found = _call(saved[1], k=7, histories=histories)
     query = _call(saved[1], "embed_query", histories=histories)["embedding"]
@@ -263,19 +280,19 @@ def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved):
     np.testing.assert_allclose(query @ item.T, [[score]], atol=1e-5)
 
 
-def test_the_vocabulary_of_queries_comes_with_the_model(saved):
+def test_the_vocabulary_of_queries_comes_with_the_model(saved: Any) -> None:
     path = pathlib.Path(saved[1].vocabulary_file.asset_path.numpy().decode())
     assert path.name == "vocab.txt"
     assert path.read_text(encoding="utf-8").split("\n")[:-1] == WORDPIECE
 
 
 @pytest.mark.parametrize("histories", [[["item-1"] * 10_000], [[f"item-{i % 5}" for i in range(10_000)]]])
-def test_a_long_history_is_answered(saved, histories):
+def test_a_long_history_is_answered(saved: Any, histories: Any) -> None:
     found = _call(saved[1], k=1000, histories=histories)
     assert set(_items(found)).isdisjoint({int(item.removeprefix("item-")) for item in histories[0]})
 
 
-def test_a_partitioned_index_answers_alike(saved, tmp_path):
+def test_a_partitioned_index_answers_alike(saved: Any, tmp_path: pathlib.Path) -> None:
     trained, exact = saved
     config = dataclasses.replace(TINY, index="partitioned")
     snapshot = Snapshot.of(trained, DATED, toy.sequences(), config, WORDPIECE)
@@ -299,7 +316,7 @@ def test_a_partitioned_index_answers_alike(saved, tmp_path):
     np.testing.assert_allclose(*similar, rtol=1e-5)
 
 
-def test_similar_items_are_the_nearest_by_angle(saved):
+def test_similar_items_are_the_nearest_by_angle(saved: Any) -> None:
     trained, loaded = saved
     towers = trained.candidates[:, :4]  # Neither biases nor the linear model.
     towers = towers / np.linalg.norm(towers, axis=1, keepdims=True).clip(1e-6)
@@ -310,7 +327,7 @@ def test_similar_items_are_the_nearest_by_angle(saved):
     np.testing.assert_allclose(found["scores"].numpy()[0], cosines[order], rtol=1e-5, atol=1e-6)
 
 
-def test_a_querys_words_lift_by_the_deviation_of_the_scores(saved):
+def test_a_querys_words_lift_by_the_deviation_of_the_scores(saved: Any) -> None:
     plain = _call(saved[1], k=7, histories=[["item-5"]])
     asked = _call(saved[1], k=7, histories=[["item-5"]], query=[8, 7])
     match = text_match.TextMatch(DATED.token_ids, range(5))
@@ -326,7 +343,7 @@ def test_a_querys_words_lift_by_the_deviation_of_the_scores(saved):
         assert after[item] == pytest.approx(before[item] + lift[row], rel=1e-4, abs=1e-4)
 
 
-def test_the_last_events_alone_are_read(saved):
+def test_the_last_events_alone_are_read(saved: Any) -> None:
     """The towers read 3, the linear model 5: what was before changes nothing but what can be found."""
     histories = [["item-6", *(f"item-{row}" for row in (5, 1, 4, 2, 3))], [f"item-{row}" for row in (5, 1, 4, 2, 3)]]
     long, short = (_call(saved[1], "embed_query", histories=[history])["embedding"] for history in histories)
@@ -336,7 +353,7 @@ def test_the_last_events_alone_are_read(saved):
     assert np.abs(other[:, 5:] - short[:, 5:]).max() > 1e-4
 
 
-def test_the_linear_part_of_a_query_is_the_trained_models(saved):
+def test_the_linear_part_of_a_query_is_the_trained_models(saved: Any) -> None:
     trained, loaded = saved
     rows = [5, 1, 1, 4, 2, 3, 2]
     embedding = _call(loaded, "embed_query", histories=[[f"item-{row}" for row in rows]])["embedding"]
@@ -353,7 +370,7 @@ def test_the_linear_part_of_a_query_is_the_trained_models(saved):
         ("auto", 10, partitioned_index.PartitionedIndex),
     ],
 )
-def test_which_index_serves(index, num_rows, kind, monkeypatch):
+def test_which_index_serves(index: Any, num_rows: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retriever, "MAX_EXACT_ROWS", 9)
     embeddings = np.random.default_rng(0).normal(size=(num_rows, 3)).astype(np.float32)
     catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * num_rows, object))
@@ -362,7 +379,7 @@ def test_which_index_serves(index, num_rows, kind, monkeypatch):
     assert isinstance(made, kind)
 
 
-def test_a_partitioned_index_is_tuned_by_the_sample(monkeypatch):
+def test_a_partitioned_index_is_tuned_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * 60, object))
     asked = []

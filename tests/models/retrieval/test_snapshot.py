@@ -1,4 +1,6 @@
 import dataclasses
+import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +17,14 @@ WORDPIECE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "tea", "cup", 
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Any:
     catalogue, train = toy.catalogue(), toy.sequences(num_users=20)
     evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
     trained = training.train(catalogue, train, evaluation, TINY)
     return trained, snapshots.Snapshot.of(trained, catalogue, train, TINY, WORDPIECE, np.ones((2, 12), np.float32))
 
 
-def later_catalogue():
+def later_catalogue() -> Any:
     """Another order, item 2 gone, and item 8: of genre b, with a genre that was not there before, and words."""
     rows = np.array([0, 7, 6, 5, 4, 3, 1, 7])
     old = toy.catalogue()
@@ -43,7 +45,7 @@ def later_catalogue():
     )
 
 
-def test_it_embeds_its_own_catalogue_as_training_did(made):
+def test_it_embeds_its_own_catalogue_as_training_did(made: Any) -> None:
     trained, snapshot = made
     _, tower = snapshot.towers()
     embeddings, encode = snapshot.embed(tower, toy.catalogue())
@@ -53,7 +55,7 @@ def test_it_embeds_its_own_catalogue_as_training_did(made):
     assert not embeddings[0].any() and not encode[0].any()
 
 
-def test_it_comes_back_from_disk_as_it_was(made, tmp_path):
+def test_it_comes_back_from_disk_as_it_was(made: Any, tmp_path: pathlib.Path) -> None:
     _, snapshot = made
     snapshot.save(tmp_path)
     loaded = snapshots.Snapshot.load(tmp_path)
@@ -64,12 +66,12 @@ def test_it_comes_back_from_disk_as_it_was(made, tmp_path):
     np.testing.assert_array_equal(loaded.sample, snapshot.sample)
 
 
-def test_a_folder_without_one_is_named(tmp_path):
+def test_a_folder_without_one_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="no snapshot of a retrieval model"):
         snapshots.Snapshot.load(tmp_path)
 
 
-def test_weights_that_another_version_lacked_are_named(made):
+def test_weights_that_another_version_lacked_are_named(made: Any) -> None:
     _, snapshot = made
     older = {name: weight for name, weight in snapshot.query_weights.items() if not name.startswith("wait")}
     assert len(older) == len(snapshot.query_weights) - 1
@@ -77,7 +79,7 @@ def test_weights_that_another_version_lacked_are_named(made):
         dataclasses.replace(snapshot, query_weights=older).towers()
 
 
-def test_items_keep_their_embeddings_in_another_catalogue_and_new_ones_get_theirs(made):
+def test_items_keep_their_embeddings_in_another_catalogue_and_new_ones_get_theirs(made: Any) -> None:
     trained, snapshot = made
     with_prices = dataclasses.replace(
         later_catalogue(), numeric={"price": toy.catalogue().numeric["price"][[0, 7, 6, 5, 4, 3, 1, 7]]}
@@ -90,13 +92,13 @@ def test_items_keep_their_embeddings_in_another_catalogue_and_new_ones_get_their
     assert embeddings[7, :8] @ embeddings[1, :8] > embeddings[7, :8] @ embeddings[6, :8]
 
 
-def test_a_column_that_the_table_has_lost_is_unknown(made):
+def test_a_column_that_the_table_has_lost_is_unknown(made: Any) -> None:
     _, snapshot = made
     embeddings, _ = snapshot.embed(snapshot.towers()[1], later_catalogue())
     assert np.isfinite(embeddings).all()
 
 
-def test_training_goes_on_with_what_is_still_there(made):
+def test_training_goes_on_with_what_is_still_there(made: Any) -> None:
     _, snapshot = made
     catalogue = later_catalogue()
     catalogue.train_counts[7] = 3  # By now somebody had it.
@@ -124,7 +126,7 @@ def test_training_goes_on_with_what_is_still_there(made):
     assert copied["ids"] == 6 and copied["tokens"] == 7 and copied["user/age"] == 0  # Fewer users, fewer knots.
 
 
-def test_a_warm_start_begins_where_the_earlier_training_ended(made):
+def test_a_warm_start_begins_where_the_earlier_training_ended(made: Any) -> None:
     _, snapshot = made
     catalogue, train = toy.catalogue(), toy.sequences(num_users=20)
     evaluation = toy.sequences(num_users=6, num_targets=1, num_history=2, seed=1)
@@ -140,7 +142,7 @@ def test_a_warm_start_begins_where_the_earlier_training_ended(made):
         np.testing.assert_allclose(variable.numpy(), snapshot.query_weights[name], atol=1e-5)
 
 
-def test_it_holds_what_belongs_to_the_items_that_training_knew(made):
+def test_it_holds_what_belongs_to_the_items_that_training_knew(made: Any) -> None:
     trained, snapshot = made
     assert snapshot.item_ids.tolist() == [f"item-{row}".encode() for row in range(1, 7)]
     assert snapshot.train_counts.tolist() == [9, 8, 7, 9, 8, 7]
@@ -153,7 +155,7 @@ def test_it_holds_what_belongs_to_the_items_that_training_knew(made):
     assert np.flatnonzero(snapshot.is_shared).tolist() == [5, 8]
 
 
-def test_rows_of_another_catalogue_are_what_training_knew_of_them(made):
+def test_rows_of_another_catalogue_are_what_training_knew_of_them(made: Any) -> None:
     _, snapshot = made
     rows = {name: column.numpy() for name, column in snapshots.tower_rows(snapshot, later_catalogue()).items()}
     assert rows["id"].tolist() == [0, 0, 6, 5, 4, 3, 1, 0]
@@ -162,7 +164,7 @@ def test_rows_of_another_catalogue_are_what_training_knew_of_them(made):
     assert np.isnan(rows["price"]).all()
 
 
-def test_the_boost_is_added_to_the_bias_of_cold_start_items_alone(made):
+def test_the_boost_is_added_to_the_bias_of_cold_start_items_alone(made: Any) -> None:
     _, snapshot = made
     louder = dataclasses.replace(
         snapshot, facts=dataclasses.replace(snapshot.facts, cold_start_boost=snapshot.facts.cold_start_boost + 2)
@@ -173,7 +175,7 @@ def test_the_boost_is_added_to_the_bias_of_cold_start_items_alone(made):
     assert change[toy.NEW_ITEM, 8] == pytest.approx(2, rel=1e-5)
 
 
-def test_facts_of_another_version_are_refused_with_a_word(made, tmp_path):
+def test_facts_of_another_version_are_refused_with_a_word(made: Any, tmp_path: pathlib.Path) -> None:
     _, snapshot = made
     snapshot.save(tmp_path)
     file = tmp_path / "snapshot.json"

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from homefeed.models.shared.feature_spec import FeatureSpec, bucket_edges, feature_spec, quantile_knots
 
 
-def test_spec_leaves_out_numbers_that_are_never_known():
+def test_spec_leaves_out_numbers_that_are_never_known() -> None:
     spec = feature_spec(
         {"genre": np.ones((2, 1), np.int32)},
         {
@@ -23,7 +24,7 @@ def test_spec_leaves_out_numbers_that_are_never_known():
     ("numbers", "knots"),
     [([1, 1, 2, 5, np.nan], (1.0, 2.0, 5.0)), ([np.nan], (0.0,)), ([], (0.0,)), ([4, 4], (4.0,))],
 )
-def test_knots_are_distinct_quantiles(numbers, knots):
+def test_knots_are_distinct_quantiles(numbers: Any, knots: Any) -> None:
     assert quantile_knots(np.array(numbers, np.float32)) == knots
 
 
@@ -38,11 +39,11 @@ def test_knots_are_distinct_quantiles(numbers, knots):
         ([np.nan], ()),
     ],
 )
-def test_edges_split_into_buckets_of_equal_counts(numbers, edges):
+def test_edges_split_into_buckets_of_equal_counts(numbers: Any, edges: Any) -> None:
     assert bucket_edges(np.array(numbers, np.float32), num_buckets=4) == edges
 
 
-def test_edges_for_ranking_and_knots_for_retrieval():
+def test_edges_for_ranking_and_knots_for_retrieval() -> None:
     age = np.arange(101, dtype=np.float32)[:, None]
     given = {}, {"age": age}, {}
     assert feature_spec(*given).knots["age"] == tuple(np.quantile(age, np.linspace(0, 1, 16), method="nearest"))
@@ -50,6 +51,6 @@ def test_edges_for_ranking_and_knots_for_retrieval():
     assert edges == pytest.approx([100 * i / 16 for i in range(1, 16)])
 
 
-def test_a_spec_survives_json():
+def test_a_spec_survives_json() -> None:
     spec = FeatureSpec({"genre": 5}, {"year": (1.0, 2.0)}, {"image_embedding": 3})
     assert FeatureSpec.from_config(json.loads(json.dumps(spec.to_config()))) == spec

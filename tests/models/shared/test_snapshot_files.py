@@ -1,4 +1,5 @@
 import pathlib
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -10,7 +11,7 @@ FACTS = pydantic.TypeAdapter(dict[str, int])
 
 
 def test_facts_and_arrays_come_back(tmp_path: pathlib.Path) -> None:
-    arrays = {"a.x": np.arange(3), "a/y": np.float32([[1.5]]), "empty": np.empty((0, 2))}
+    arrays: dict[str, Any] = {"a.x": np.arange(3), "a/y": np.float32([[1.5]]), "empty": np.empty((0, 2))}
     snapshot_files.save(tmp_path / "new" / "folder", FACTS.dump_json({"片": 1}), arrays)
     facts, loaded = snapshot_files.load(tmp_path / "new" / "folder", "ranking")
     assert snapshot_files.read_facts(FACTS, facts, tmp_path) == {"片": 1}

@@ -1,4 +1,5 @@
 import math
+import pathlib
 
 import tensorflow as tf
 
@@ -7,7 +8,7 @@ from homefeed.models.retrieval.training.evaluation import Epoch
 from homefeed.models.shared.training_log import TrainingLog
 
 
-def test_says_which_epoch_was_best(tmp_path):
+def test_says_which_epoch_was_best(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         log.write(Epoch(0, 2.0, 0.125, 0.3, 0.5))
         log.write(Epoch(1, 1.0, 0.25, 0.2, 0.5))
@@ -16,19 +17,19 @@ def test_says_which_epoch_was_best(tmp_path):
     assert list(tmp_path.glob("events.out.tfevents.*"))
 
 
-def test_what_could_not_be_measured_is_none(tmp_path):
+def test_what_could_not_be_measured_is_none(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         log.write(Epoch(0, 2.0, math.nan, math.nan, math.nan))
     assert log.summary() == "1 epochs, nothing to evaluate on"
     assert log.curve()[0]["ndcg"] is None
 
 
-def test_nothing_was_trained(tmp_path):
+def test_nothing_was_trained(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         assert log.summary() == "not trained" and log.curve() == []
 
 
-def test_an_epoch_of_ranking_is_better_the_lower_its_loss(tmp_path):
+def test_an_epoch_of_ranking_is_better_the_lower_its_loss(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         for loss in (3.0, 1.25, 2.0, math.inf):
             log.write(RankingEpoch(True, 9.0, loss, 1.0, 1.0, 1.0))
@@ -36,7 +37,7 @@ def test_an_epoch_of_ranking_is_better_the_lower_its_loss(tmp_path):
     assert [row["eval_loss"] for row in log.curve()] == [3.0, 1.25, 2.0, None]
 
 
-def test_tensorboard_reads_each_number_at_its_epoch(tmp_path):
+def test_tensorboard_reads_each_number_at_its_epoch(tmp_path: pathlib.Path) -> None:
     with TrainingLog(tmp_path) as log:
         log.write(Epoch(0, 2.0, math.nan, math.nan, math.nan))
         log.write(Epoch(1, 1.5, 0.25, 0.5, 0.75))

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+import rich.console
 
 from homefeed.models.shared import progress
 from homefeed.pipeline.cli import terminal
@@ -33,7 +34,7 @@ def test_a_component_that_has_finished_says_what_it_took(capsys: pytest.CaptureF
 
 
 def test_a_terminal_shows_a_moving_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(terminal, "console", terminal.rich.console.Console(force_terminal=True, width=120))
+    monkeypatch.setattr(terminal, "console", rich.console.Console(force_terminal=True, width=120))
     with terminal.progress("6/13 RetrievalTrainer"):
         progress.report(3, 4, "training loss 2.0000")
         time.sleep(0.3)

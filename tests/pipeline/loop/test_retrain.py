@@ -42,7 +42,7 @@ def spans(store: pathlib.Path) -> list[str]:
 class Shop:
     """A data folder that spans are delivered to, and the root of its models."""
 
-    def __init__(self, store: pathlib.Path, folder: pathlib.Path):
+    def __init__(self, store: pathlib.Path, folder: pathlib.Path) -> None:
         self.store, self.data, self.root = store, folder / "data", folder / "root"
         self.steps: list[Step] = []
         self.data.mkdir(parents=True)

@@ -24,7 +24,7 @@ def numbers(tmp_path: pathlib.Path) -> pathlib.Path:
 def total(folder: pathlib.Path, *config: str, **options: object) -> str:
     run_component(f"{TOYS}.count_gen", {"dataset": folder}, {"examples": folder / "examples"}, overwrite=True)
     outputs = {"evaluation": folder / "evaluation", "blessing": folder / "blessing"}
-    return run_component(f"{TOYS}.sum_gate", {"examples": folder / "examples"}, outputs, config, **options)  # type: ignore[arg-type]
+    return run_component(f"{TOYS}.sum_gate", {"examples": folder / "examples"}, outputs, config, **options)
 
 
 def test_components_work_on_folders_given_by_hand(numbers: pathlib.Path) -> None:

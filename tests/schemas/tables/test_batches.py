@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +130,7 @@ def test_domains_and_bounds() -> None:
 
 
 ITEM_FEATURES = STANDARD_COLUMNS["items"] | {"vector": Feature(kind="embedding", size=2)}
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"item_id": "1", "title": "Tea, green", "categories": ["a", "b"], "vector": [0.5, 1.0], "available_from": 60},
     {"item_id": "2", "title": "茶", "categories": None, "vector": None, "available_from": None},
 ]
@@ -140,7 +141,7 @@ def as_csv(separator: str) -> bytes:
     writer = csv.writer(text, delimiter=separator)
     writer.writerow(ITEMS[0])
     for item in ITEMS:
-        cells = {"categories": "|".join(item["categories"] or []), "vector": " ".join(map(str, item["vector"] or []))}  # type: ignore[arg-type,call-overload]
+        cells = {"categories": "|".join(item["categories"] or []), "vector": " ".join(map(str, item["vector"] or []))}
         writer.writerow([(item | cells)[name] for name in ITEMS[0]])
     return text.getvalue().encode()
 
@@ -148,7 +149,7 @@ def as_csv(separator: str) -> bytes:
 def as_parquet() -> bytes:
     sink = io.BytesIO()
     columns = {name: [item[name] for item in ITEMS] for name in ITEMS[0]}
-    columns["available_from"] = np.array([60, "NaT"], "datetime64[s]")  # type: ignore[assignment]
+    columns["available_from"] = np.array([60, "NaT"], "datetime64[s]")
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()
 

@@ -29,7 +29,7 @@ from tests.components.ingested import DESCRIPTION, events, ingest, write_dataset
 )
 def test_errors(tmp_path: pathlib.Path, break_it: object, message: str) -> None:
     data = write_dataset(tmp_path / "data", events([("u1", "A", 1)]))
-    break_it(data)  # type: ignore[operator]
+    break_it(data)
     with pytest.raises(DatasetError, match=message):
         ingest(data, tmp_path / "out")
 

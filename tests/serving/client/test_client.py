@@ -11,7 +11,7 @@ import homefeed_client
 import numpy as np
 import pytest
 from homefeed_client import PredictionClient
-from homefeed_client.errors import from_rpc_error
+from homefeed_client.failures import from_rpc_error
 
 from tests.serving.conftest import Models
 from tests.serving.servers import eventually, free_port, running_server
@@ -131,7 +131,7 @@ def test_errors_are_typed_and_carry_the_servers_words(client: PredictionClient) 
 
 def test_every_grpc_code_has_an_error() -> None:
     class Failure(grpc.RpcError):
-        def __init__(self, code: grpc.StatusCode):
+        def __init__(self, code: grpc.StatusCode) -> None:
             super().__init__()
             self.code, self.details = lambda: code, lambda: "words"
 
@@ -192,7 +192,7 @@ def test_follows_a_version_with_other_signatures(tf: object, models: Models, tmp
     class Doubler(tf.Module):  # type: ignore[name-defined]
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="n")])  # type: ignore[attr-defined]
         def double(self, n: object) -> object:
-            return {"twice": 2 * n}  # type: ignore[operator]
+            return {"twice": 2 * n}
 
     models.publish("half_plus_two", tmp_path / "half", 1)
     with running_server(model_name="half", model_base_path=str(tmp_path / "half")) as server:

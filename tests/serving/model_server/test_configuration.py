@@ -244,7 +244,7 @@ def test_the_port_opens_only_when_every_model_is_available(models: Models, tmp_p
             host="127.0.0.1",
             model_name="half",
             model_base_path=str(tmp_path / "half"),
-            file_system_poll_wait_seconds=0.1,  # type: ignore[arg-type]
+            file_system_poll_wait_seconds=0.1,
         )
     )
     starting = threading.Thread(target=running.start)

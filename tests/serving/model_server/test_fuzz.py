@@ -41,7 +41,7 @@ PROPER = {
 
 
 class Target:
-    def __init__(self, grpc_port: int, rest_port: int):
+    def __init__(self, grpc_port: int, rest_port: int) -> None:
         self.stubs = Stubs(f"127.0.0.1:{grpc_port}")
         self.rest_port = rest_port
 

@@ -35,7 +35,7 @@ class Server:
     It listens on both families, as the reference does, and all servers of the suite name one Unix socket.
     """
 
-    def __init__(self, engine: str, socket_path: pathlib.Path, *arguments: str):
+    def __init__(self, engine: str, socket_path: pathlib.Path, *arguments: str) -> None:
         self.port, self.rest_port = _free_port(), _free_port()
         ours = [sys.executable, "-c", "import homefeed.serving.model_server.main as m; raise SystemExit(m.main())"]
         command = ours if engine == "homefeed" else [TENSORFLOW_SERVING]
@@ -221,7 +221,7 @@ def test_predict(server: Server, outputs: tuple[str, ...]) -> None:
 
 def test_the_socket_answers_too(server: Server, start: Start) -> None:
     # The server that came last has it; the ones before lost it, as with the reference.
-    (argument,) = (a for a in server.process.args if a.startswith("--grpc_socket_path"))  # type: ignore[union-attr]
+    (argument,) = (str(a) for a in server.process.args if str(a).startswith("--grpc_socket_path"))
     response = Stubs(f"unix:{argument.partition('=')[2]}").predict("default", {"x": np.float32([2.0])})
     assert list(response.outputs["y"].float_val) == [3.0]
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,8 +22,8 @@ def layer() -> CandidateAttention:
 
 
 @pytest.mark.parametrize("bias", [None, RNG.normal(size=(2, 4)).astype(np.float32)])
-def test_in_numpy(layer: CandidateAttention, bias: np.ndarray | None) -> None:  # type: ignore[type-arg]
-    def project(dense, x):  # type: ignore[no-untyped-def]
+def test_in_numpy(layer: CandidateAttention, bias: np.ndarray | None) -> None:
+    def project(dense: Any, x: Any) -> Any:
         return (x @ np.array(dense.kernel) + np.array(dense.bias)).reshape(*x.shape[:2], 2, 2)
 
     query, key, value = (

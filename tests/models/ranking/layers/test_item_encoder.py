@@ -22,7 +22,7 @@ def _encoder(id_dropout: float = 0.0, **changes: object) -> ItemEncoder:
     return made
 
 
-def _standardised() -> np.ndarray:  # type: ignore[type-arg]
+def _standardised() -> np.ndarray:
     """Over the items with a text; row 0 has none."""
     vectors = (VECTORS - VECTORS[1:].mean(0)) / (VECTORS[1:].std(0) + 1e-3)
     vectors[0] = 0

@@ -29,7 +29,7 @@ SEEN = scipy.sparse.csr_matrix((np.ones(len(PAIRS)), (_ROWS, _COLUMNS)), (4, 5))
 CENTRED = scipy.sparse.csr_matrix((_RATINGS, (_ROWS, _COLUMNS)), (4, 5))
 
 
-def _moments(side: _Side, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _moments(side: _Side, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """E[z], E[z zᵀ] and E[b z] of a row, where z = (1, x) and b is the row's bias."""
     bias, rest = side.means[row, 0], side.means[row, 1:]
     covariance = side.covariances[row]

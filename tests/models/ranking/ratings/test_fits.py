@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_the_fits_see_what_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
     train.item_index[train.row_splits[2] + 1] = 0
     seen = []
 
-    def record(user, item, rating, user_features, item_features, **options):  # type: ignore[no-untyped-def]
+    def record(user: Any, item: Any, rating: Any, user_features: Any, item_features: Any, **options: Any) -> None:
         seen.append((user, item, rating, user_features.shape, item_features.shape, options))
 
     monkeypatch.setattr(rating_factors, "fit", record)

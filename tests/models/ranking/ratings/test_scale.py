@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from homefeed.models.ranking.ratings.scale import RatingScale
 from tests.toy_data import toy_sequences
 
 
-def _train(values: list[float], positive: list[bool]):  # type: ignore[no-untyped-def]
+def _train(values: list[float], positive: list[bool]) -> Any:
     one = toy_sequences(1)
     return dataclasses.replace(one, event_numeric={"value": np.float32(values)}, positive=np.array(positive))
 

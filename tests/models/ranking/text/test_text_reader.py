@@ -17,7 +17,7 @@ def reader() -> TextReader:
     return TextReader(bert.new_bert(len(VOCABULARY), layers=1, width=8, length=32, dropout=0.1), text)
 
 
-def _reading(reader: TextReader, tokens: list[int], segments: list[int] | None = None) -> np.ndarray:  # type: ignore[type-arg]
+def _reading(reader: TextReader, tokens: list[int], segments: list[int] | None = None) -> np.ndarray:
     inputs = {
         "token_ids": np.array([tokens]),
         "segment_ids": np.array([segments or [0] * len(tokens)]),

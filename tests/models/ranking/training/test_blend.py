@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -111,14 +113,14 @@ def test_the_rankers_weight_is_scaled_by_what_the_first_places_want() -> None:
     logits = rng.normal(0, 1, (300, 60))
     logits[np.arange(300), target] += np.where(target == 40, 4.0, -0.5)
 
-    def loss(weights):  # type: ignore[no-untyped-def]
+    def loss(weights: Any) -> Any:
         scores = retrieval * weights[0] + logits * weights[1]
         likelihood = scores[np.arange(300), target] - scipy.special.logsumexp(scores, axis=1)
         return -likelihood.mean() + 1e-4 * ((weights[0] - 1) ** 2 + (weights[1] - 0.1) ** 2)
 
     likely = scipy.optimize.minimize(loss, [1.0, 0.5], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).x
 
-    def quality(weights):  # type: ignore[no-untyped-def]
+    def quality(weights: Any) -> Any:
         scores = retrieval * weights[0] + logits * weights[1]
         rank = (scores > scores[np.arange(300), target][:, None]).sum(axis=1) + 1
         return np.where(rank <= 10, 1 / np.log2(1 + rank), 0).mean()

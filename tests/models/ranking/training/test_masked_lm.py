@@ -17,7 +17,7 @@ def _mask(rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     token_ids = np.tile(np.array([2, 5, 6, 8, 3, 7, 9, 3, 0, 0], np.int32), (4000, 1))
     inputs, labels, weights = Masking(VOCABULARY, rate)(token_ids, np.random.default_rng(0))
     assert (inputs["padding_mask"] == (token_ids > 0)).all()
-    return token_ids, inputs, labels, weights
+    return token_ids, inputs, labels, weights  # type: ignore[return-value]
 
 
 def test_words_are_masked_whole() -> None:

@@ -47,7 +47,7 @@ def _fitted(catalogue: Catalogue, train: Sequences) -> tuple[Ranker, tuple[float
     return ranker, text_affinity.fit(ranker, catalogue, train, train, 0)
 
 
-def _of_all(ranker: Ranker, history: list[int], query: int = 0) -> np.ndarray:  # type: ignore[type-arg]
+def _of_all(ranker: Ranker, history: list[int], query: int = 0) -> np.ndarray:
     """[num_items + 1] affinity of each row."""
     request = {"recent_items": tf.constant([history]), "query_token_ids": tf.constant([[query, 0]])}
     return np.asarray(ranker.affinity(request, ranker.items.texts(tf.range(NUM_ITEMS + 1))[None]))[0]

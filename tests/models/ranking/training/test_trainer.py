@@ -46,11 +46,11 @@ def ranker() -> Ranker:
 
 
 @pytest.fixture(scope="module")
-def batch() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def batch() -> dict[str, np.ndarray]:
     return make_batch(_points(), np.arange(6), TINY, np.random.default_rng(0))
 
 
-def _expected(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray], judged: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+def _expected(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray], judged: np.ndarray) -> list[float]:
     """Listwise, cross-entropy and squared error, a candidate at a time."""
     listwise, total = 0.0, 0.0
     for row, place in np.argwhere(batch["relevance"] > 0):
@@ -101,7 +101,7 @@ def test_a_teacher_adds_its_cross_entropy_while_text_trains(ranker: Ranker, batc
             assert with_text
             return {"list_logits": tf.cast(tf.range(5), tf.float32)[None] * tf.ones_like(batch["relevance"])}
 
-    trainer = Trainer(ranker, dataclasses.replace(TINY, distil_weight=2.0), 0.4, Teacher())  # type: ignore[arg-type]
+    trainer = Trainer(ranker, dataclasses.replace(TINY, distil_weight=2.0), 0.4, Teacher())
     plain, evaluated, taught = (
         float(trainer._losses(tensors(batch), with_text, training)[0])
         for with_text, training in ((False, True), (True, False), (True, True))
@@ -122,13 +122,13 @@ def test_what_trains_and_how_fast(ranker: Ranker, monkeypatch: pytest.MonkeyPatc
     class Optimizer:
         """Remembers its rate."""
 
-        def __init__(self, rate: float, steps: int, decay: float, accumulated: int):
+        def __init__(self, rate: float, steps: int, decay: float, accumulated: int) -> None:
             rates.append(rate)
 
         def build(self, variables: list[Any]) -> None:
             assert variables
 
-    monkeypatch.setattr(trainers.optimizers, "adamw", Optimizer)
+    monkeypatch.setattr(trainers.optimizers, "adamw", Optimizer)  # type: ignore[attr-defined]
     config = dataclasses.replace(TINY, learning_rate=0.5, rate_with_text=0.1, bert_learning_rate=0.02)
     trainer = Trainer(ranker, config, 0.4, None)
     without = [[v.path for v in variables] for variables, _ in trainer._groups(False, 10)]
@@ -221,4 +221,4 @@ def test_training_that_makes_it_worse_changes_nothing(ranker: Ranker, monkeypatc
 
 def test_no_epochs_no_training(ranker: Ranker) -> None:
     trainer = Trainer(ranker, TINY, 0.4, None)
-    assert trainer.run(lambda: _points(), _points(), True, 0, np.random.default_rng(0), print) == []  # type: ignore[arg-type]
+    assert trainer.run(lambda: _points(), _points(), True, 0, np.random.default_rng(0), print) == []

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from homefeed.models.retrieval.index import exact_index, partitioned_index
 
 
 @pytest.fixture(scope="module")
-def embeddings():
+def embeddings() -> Any:
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(6, 5))
     return (centres[generator.integers(6, size=201)] + 0.2 * generator.normal(size=(201, 5))).astype(np.float32)
@@ -18,13 +19,13 @@ QUERIES = tf.constant(np.random.default_rng(1).normal(size=(7, 5)), tf.float32)
 SEEN = tf.constant(np.random.default_rng(2).integers(0, 201, size=(7, 9)), tf.int32)
 
 
-def make(embeddings, num_partitions=10, num_probes=10, **kwargs):
+def make(embeddings: Any, num_partitions: Any = 10, num_probes: Any = 10, **kwargs: Any) -> Any:
     return partitioned_index.PartitionedIndex(
         embeddings, num_partitions=num_partitions, num_probes=num_probes, **kwargs
     )
 
 
-def test_with_every_partition_probed_it_is_exact(embeddings):
+def test_with_every_partition_probed_it_is_exact(embeddings: Any) -> None:
     exact = exact_index.ExactIndex(embeddings).search(QUERIES, SEEN, tf.constant(20))
     index = make(embeddings, num_probes=100)
     found = index.search(QUERIES, SEEN, tf.constant(20))
@@ -32,20 +33,20 @@ def test_with_every_partition_probed_it_is_exact(embeddings):
     np.testing.assert_array_equal(found[1], exact[1])
 
 
-def test_scores_and_embeddings_are_those_of_the_exact_index(embeddings):
+def test_scores_and_embeddings_are_those_of_the_exact_index(embeddings: Any) -> None:
     exact, index = exact_index.ExactIndex(embeddings), make(embeddings)
     np.testing.assert_allclose(index.scores(QUERIES), exact.scores(QUERIES), atol=1e-5)
     np.testing.assert_array_equal(index.embed(SEEN), embeddings[SEEN.numpy()])
 
 
-def test_few_probes_find_most(embeddings):
+def test_few_probes_find_most(embeddings: Any) -> None:
     _, exact = exact_index.ExactIndex(embeddings).search(QUERIES, SEEN, tf.constant(10))
     _, found = make(embeddings, num_probes=5).search(QUERIES, SEEN, tf.constant(10))
     shared = [len(set(a) & set(b)) for a, b in zip(exact.numpy(), found.numpy(), strict=True)]
     assert np.mean(shared) >= 8
 
 
-def test_probes_are_chosen_by_recall(embeddings):
+def test_probes_are_chosen_by_recall(embeddings: Any) -> None:
     index = make(embeddings, num_partitions=20)
     found = index.choose_probes(QUERIES.numpy(), recall=0.6)
     few = index.num_probes
@@ -54,14 +55,14 @@ def test_probes_are_chosen_by_recall(embeddings):
     assert index.num_probes > few
 
 
-def test_places_that_cannot_be_filled_are_marked(embeddings):
+def test_places_that_cannot_be_filled_are_marked(embeddings: Any) -> None:
     index = make(embeddings[:4], 2, num_probes=2)
     scores, rows = index.search(QUERIES[:1], tf.constant([[2, 2]]), tf.constant(4))
     assert sorted(rows.numpy()[0]) == [0, 1, 3]  # At most as many as there are candidates.
     assert (scores.numpy()[0, 2:] == exact_index.EXCLUDED).all()
 
 
-def test_more_is_asked_for_than_the_probed_lists_hold(embeddings):
+def test_more_is_asked_for_than_the_probed_lists_hold(embeddings: Any) -> None:
     scores, rows = make(embeddings, num_probes=1).search(QUERIES, SEEN, tf.constant(200))
     assert rows.shape == (7, 200)
     for row, score, seen in zip(rows.numpy(), scores.numpy(), SEEN.numpy(), strict=True):
@@ -70,7 +71,7 @@ def test_more_is_asked_for_than_the_probed_lists_hold(embeddings):
         assert (score[len(found) :] == exact_index.EXCLUDED).all()
 
 
-def test_what_is_not_available_yet_is_not_found(embeddings):
+def test_what_is_not_available_yet_is_not_found(embeddings: Any) -> None:
     available_from = np.arange(201)
     now = tf.constant([50, 0, 3, 500, 0, 0, 100], tf.int64)
     for index in (
@@ -82,14 +83,14 @@ def test_what_is_not_available_yet_is_not_found(embeddings):
         assert last.tolist() == [50, 200, 3, 200, 200, 200, 100]
 
 
-def test_a_history_of_ten_thousand_is_left_out(embeddings):
+def test_a_history_of_ten_thousand_is_left_out(embeddings: Any) -> None:
     seen = tf.constant(np.random.default_rng(5).integers(0, 150, size=(2, 10_000)), tf.int32)
     _, rows = make(embeddings, num_probes=100).search(QUERIES[:2], seen, tf.constant(200))
     assert {tuple(sorted(row[row > 0])) for row in rows.numpy()} == {tuple(range(150, 201))}
 
 
 @pytest.mark.parametrize(("num_vectors", "num_partitions"), [(0, 3), (1, 5), (37, 4), (50, 50), (300, 7)])
-def test_every_vector_is_in_one_list_and_none_is_too_long(num_vectors, num_partitions):
+def test_every_vector_is_in_one_list_and_none_is_too_long(num_vectors: Any, num_partitions: Any) -> None:
     vectors = np.random.default_rng(3).normal(size=(num_vectors, 3)).astype(np.float32)
     vectors[: num_vectors // 2] = vectors[:1]  # Far more alike than one list holds.
     centroids, order, starts = partitioned_index.partition(vectors, num_partitions, seed=0)
@@ -102,14 +103,14 @@ def test_every_vector_is_in_one_list_and_none_is_too_long(num_vectors, num_parti
             np.testing.assert_allclose(centroid, vectors[order[start:stop]].mean(axis=0), atol=1e-5)
 
 
-def test_it_takes_little_more_memory_than_the_plain_table():
+def test_it_takes_little_more_memory_than_the_plain_table() -> None:
     table = np.random.default_rng(4).normal(size=(10_001, 64)).astype(np.float32)
     index = partitioned_index.PartitionedIndex(table)
     stored = sum(variable.numpy().nbytes for variable in index.variables)
     assert stored / table.nbytes < 1.1
 
 
-def test_lists_hold_what_is_nearest_once_all_vectors_are_equally_long(embeddings):
+def test_lists_hold_what_is_nearest_once_all_vectors_are_equally_long(embeddings: Any) -> None:
     vectors = embeddings[1:101] * np.linspace(0.2, 3, 100, dtype=np.float32)[:, None]
     _, order, starts = partitioned_index.partition(vectors, 6, seed=4)
     lengths = np.linalg.norm(vectors, axis=1)
@@ -122,7 +123,7 @@ def test_lists_hold_what_is_nearest_once_all_vectors_are_equally_long(embeddings
     assert (np.diff(nearest[order]) >= 0).all()
 
 
-def test_probed_lists_are_those_whose_centroids_promise_most(embeddings):
+def test_probed_lists_are_those_whose_centroids_promise_most(embeddings: Any) -> None:
     index = make(embeddings, num_partitions=8, num_probes=3)
     query = QUERIES[0]
     promise = index._centroids.numpy() @ query.numpy()
@@ -132,7 +133,7 @@ def test_probed_lists_are_those_whose_centroids_promise_most(embeddings):
     assert index._probe(query).numpy().tolist() == expected
 
 
-def test_only_probed_candidates_are_found_and_in_order(embeddings):
+def test_only_probed_candidates_are_found_and_in_order(embeddings: Any) -> None:
     index = make(embeddings, num_partitions=8, num_probes=3)
     query = QUERIES[:1]
     probed = index._rows.numpy()[index._probe(query[0]).numpy()]
@@ -142,7 +143,7 @@ def test_only_probed_candidates_are_found_and_in_order(embeddings):
     np.testing.assert_allclose(scores[0], np.sort(values)[::-1][:10], rtol=1e-5)
 
 
-def test_probes_grow_until_the_share_is_found(embeddings):
+def test_probes_grow_until_the_share_is_found(embeddings: Any) -> None:
     """1, 2, 3, 4, 6, 9, … and the first that is enough."""
     index = make(embeddings, num_partitions=20)
     found = index.choose_probes(QUERIES.numpy(), recall=0.8)
@@ -151,7 +152,7 @@ def test_probes_grow_until_the_share_is_found(embeddings):
     assert enough in steps
     _, exact = exact_index.ExactIndex(embeddings).search(QUERIES, tf.zeros((7, 1), tf.int32), tf.constant(100))
 
-    def share(num_probes):
+    def share(num_probes: Any) -> Any:
         _, rows = make(embeddings, 20, num_probes).search(QUERIES, tf.zeros((7, 1), tf.int32), tf.constant(100))
         return np.mean([np.isin(a, b).mean() for a, b in zip(exact.numpy(), rows.numpy(), strict=True)])
 
@@ -159,13 +160,13 @@ def test_probes_grow_until_the_share_is_found(embeddings):
     assert share(steps[steps.index(enough) - 1]) < 0.8
 
 
-def test_the_number_of_partitions_is_four_roots(embeddings):
+def test_the_number_of_partitions_is_four_roots(embeddings: Any) -> None:
     assert partitioned_index.PartitionedIndex(embeddings[:101]).num_partitions >= 40
     centroids, _, _ = partitioned_index.partition(embeddings[1:101], 40, seed=0)
     assert partitioned_index.PartitionedIndex(embeddings[:101]).num_partitions == len(centroids)
 
 
-def test_k_means_ends_where_every_point_is_with_the_nearest_mean():
+def test_k_means_ends_where_every_point_is_with_the_nearest_mean() -> None:
     points = np.concatenate([np.zeros((30, 2)), np.ones((20, 2)), 5 * np.ones((10, 2))]).astype(np.float32)
     points += np.random.default_rng(0).normal(0, 0.01, points.shape).astype(np.float32)
     centroids = partitioned_index._k_means(points, 3, np.random.default_rng(3))
@@ -175,7 +176,7 @@ def test_k_means_ends_where_every_point_is_with_the_nearest_mean():
         np.testing.assert_allclose(centroid, points[nearest == which].mean(axis=0), atol=1e-4)
 
 
-def test_among_ascending_numbers():
+def test_among_ascending_numbers() -> None:
     rows, ascending = tf.constant([5, 0, 2, 9, 3]), tf.constant([0, 2, 2, 9])
     assert partitioned_index._is_among(rows, ascending).numpy().tolist() == [False, True, True, True, False]
     assert not partitioned_index._is_among(rows, tf.constant([], tf.int32)).numpy().any()

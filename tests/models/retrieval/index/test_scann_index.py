@@ -11,7 +11,7 @@ QUERIES = tf.constant(np.random.default_rng(1).normal(size=(5, 16)), tf.float32)
 SEEN = tf.constant(np.random.default_rng(2).integers(0, 2_001, size=(5, 9)), tf.int32)
 
 
-def test_with_every_leaf_searched_and_reordered_it_is_exact():
+def test_with_every_leaf_searched_and_reordered_it_is_exact() -> None:
     index = scann_index.ScannIndex(TABLE, num_leaves=20, num_probes=20, num_reordered=2_000)
     exact = exact_index.ExactIndex(TABLE)
     scores, rows = index.search(QUERIES, SEEN, tf.constant(30))
@@ -22,7 +22,7 @@ def test_with_every_leaf_searched_and_reordered_it_is_exact():
     np.testing.assert_array_equal(index.embed(SEEN), exact.embed(SEEN))
 
 
-def test_fewer_leaves_find_most():
+def test_fewer_leaves_find_most() -> None:
     index = scann_index.ScannIndex(TABLE, num_leaves=10, num_probes=6)
     _, rows = index.search(QUERIES, SEEN, tf.constant(10))
     _, exact = exact_index.ExactIndex(TABLE).search(QUERIES, SEEN, tf.constant(10))

@@ -9,7 +9,7 @@ TOKENS = np.array([[0, 0, 0, 0], [3, 5, 0, 0], [5, 4, 3, 0], [6, 5, 6, 0]], np.i
 WEIGHT = {token: np.log1p(4 / count) for token, count in ((3, 2), (4, 1), (5, 3), (6, 1))}
 
 
-def _shares(*query: int, ignored: tuple[int, ...] = ()) -> np.ndarray:  # type: ignore[type-arg]
+def _shares(*query: int, ignored: tuple[int, ...] = ()) -> np.ndarray:
     match = TextMatch(TOKENS, ignored)
     return match.shares(match.read(tf.constant([list(query)]))[0]).numpy()
 

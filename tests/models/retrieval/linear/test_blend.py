@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from homefeed.models.retrieval.linear import blend, linear_factors
 from tests.models.retrieval import toy
 
 
-def _queries(num_users: int):
+def _queries(num_users: int) -> Any:
     sequences = toy.sequences(num_users=num_users, num_targets=1, num_history=2, seed=4)
     items = sequences.item_index.reshape(-1, 3)
     return list(items[:, :2]), items[:, 2]
@@ -17,25 +18,25 @@ def _queries(num_users: int):
 DECOMPOSITION = linear_factors.decompose(toy.sequences(num_users=30), 8, rank=4, seed=0)
 
 
-def test_listens_to_the_linear_model_where_it_helps():
+def test_listens_to_the_linear_model_where_it_helps() -> None:
     histories, targets = _queries(10)
     chosen = blend.fit_blend(np.zeros((10, 8), np.float32), histories, targets, DECOMPOSITION)
     scores = chosen.scores(histories)
     assert (scores[np.arange(10), targets] > 0).all()
 
 
-def test_is_silent_where_it_does_not_help():
+def test_is_silent_where_it_does_not_help() -> None:
     histories, targets = _queries(10)
     perfect = np.eye(8, dtype=np.float32)[targets]
     assert not blend.fit_blend(perfect, histories, targets, DECOMPOSITION).decode.any()
 
 
-def test_is_silent_with_nothing_to_judge_by():
+def test_is_silent_with_nothing_to_judge_by() -> None:
     chosen = blend.fit_blend(np.empty((0, 8), np.float32), [], np.empty(0, int), DECOMPOSITION)
     assert not chosen.decode.any()
 
 
-def test_new_items_get_what_their_price_allows():
+def test_new_items_get_what_their_price_allows() -> None:
     histories, targets = _queries(10)
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets] = 1.1  # A boost above 1.1 puts the new item before every target.
@@ -45,7 +46,7 @@ def test_new_items_get_what_their_price_allows():
     assert blend.fit_cold_start_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0
 
 
-def test_new_items_that_score_too_high_are_held_back():
+def test_new_items_that_score_too_high_are_held_back() -> None:
     histories, targets = _queries(10)
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets], scores[:, toy.NEW_ITEM] = 1.1, 3.0
@@ -54,7 +55,7 @@ def test_new_items_that_score_too_high_are_held_back():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_choice_is_the_best_of_all_on_ndcg_100(seed):
+def test_the_choice_is_the_best_of_all_on_ndcg_100(seed: int) -> None:
     """Every regularisation, long-term weight and weight tried again, ranks counted by hand."""
     rng = np.random.default_rng(seed)
     train = toy.sequences(num_users=12)
@@ -64,7 +65,7 @@ def test_the_choice_is_the_best_of_all_on_ndcg_100(seed):
     targets = np.array([rng.choice([item for item in range(1, 8) if item not in had]) for had in histories])
     towers = (0.02 * rng.normal(size=(40, 8))).astype(np.float32)  # Of another scale than the linear scores.
 
-    def quality(scores):
+    def quality(scores: Any) -> Any:
         gains = []
         for row, target, history in zip(scores, targets, histories, strict=True):
             others = [i for i in range(1, 8) if i not in history]
@@ -82,7 +83,7 @@ def test_the_choice_is_the_best_of_all_on_ndcg_100(seed):
     assert quality(towers + chosen.scores(histories)) == pytest.approx(best, abs=1e-6)
 
 
-def test_the_price_is_a_share_of_the_best_quality():
+def test_the_price_is_a_share_of_the_best_quality() -> None:
     """Ten queries: with a boost of 0.5 the new item passes two targets, with 1.0 five more."""
     _, targets = _queries(10)
     scores = np.zeros((10, 8), np.float32)
@@ -100,7 +101,7 @@ def test_the_price_is_a_share_of_the_best_quality():
         assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
 
 
-def test_the_price_is_not_counted_in_ndcg_itself():
+def test_the_price_is_not_counted_in_ndcg_itself() -> None:
     """Each target stands behind three others: the best quality is 1 / log2(5), until the new item passes it too."""
     targets = np.full(10, 4)
     scores = np.tile(np.float32([0, 9, 9, 9, 0.4, 0, 0, 0]), (10, 1))
@@ -112,7 +113,7 @@ def test_the_price_is_not_counted_in_ndcg_itself():
     assert (before - after) < lost * 0.98, "as a difference it would be cheaper"
 
 
-def test_row_0_is_no_cold_start_item():
+def test_row_0_is_no_cold_start_item() -> None:
     histories, targets = _queries(3)
     scores = np.zeros((3, 8), np.float32)
     assert blend.fit_cold_start_boost(scores, histories, targets, np.arange(8) == 0, price=0.5) == 0.0

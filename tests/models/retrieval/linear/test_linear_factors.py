@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 from homefeed.models.evaluation import baselines
@@ -5,7 +7,7 @@ from homefeed.models.retrieval.linear import linear_factors
 from tests.models.retrieval import toy
 
 
-def test_at_full_rank_it_is_ease():
+def test_at_full_rank_it_is_ease() -> None:
     train = toy.sequences(num_users=9, num_targets=2)
     users = baselines.user_item_matrix(train, 8).toarray().astype(float)
     _, singular_values, items = np.linalg.svd(users, full_matrices=False)
@@ -16,7 +18,7 @@ def test_at_full_rank_it_is_ease():
     np.testing.assert_allclose(ours[off_diagonal], ease[off_diagonal], atol=1e-5)
 
 
-def test_the_decomposition_is_the_leading_part():
+def test_the_decomposition_is_the_leading_part() -> None:
     train = toy.sequences(num_users=9, num_targets=2)
     users = baselines.user_item_matrix(train, 8).toarray()
     found = linear_factors.decompose(train, 8, rank=3, seed=0)
@@ -25,7 +27,7 @@ def test_the_decomposition_is_the_leading_part():
     np.testing.assert_allclose(found.items[[0, toy.NEW_ITEM]], 0, atol=1e-12)
 
 
-def test_scores_weigh_recent_events_most():
+def test_scores_weigh_recent_events_most() -> None:
     factors = linear_factors.LinearFactors(
         np.array([[0, 0], [1, 0], [0, 1]], np.float32), np.array([[0, 0], [2, 0], [0, 3]], np.float32), 0.1
     )
@@ -35,12 +37,12 @@ def test_scores_weigh_recent_events_most():
     np.testing.assert_allclose(factors.scaled(2).scores([np.array([1])]), [[0, 4.4, 0]], rtol=1e-5)
 
 
-def test_too_little_data_is_a_silent_model():
+def test_too_little_data_is_a_silent_model() -> None:
     found = linear_factors.decompose(toy.sequences(num_users=1, num_targets=1), 8, rank=4, seed=0)
     assert not found.factors(1.0, 0.1).scores([np.array([1, 2])]).any()
 
 
-def test_new_items_get_the_factors_that_their_content_makes_one_expect():
+def test_new_items_get_the_factors_that_their_content_makes_one_expect() -> None:
     content = np.array([[0], [1], [1], [-1], [-1], [1]], np.float32)
     factors = linear_factors.LinearFactors(10 * content, 20 * content, 0.1)
     is_new = np.array([True, False, False, False, False, True])
@@ -50,7 +52,7 @@ def test_new_items_get_the_factors_that_their_content_makes_one_expect():
     np.testing.assert_allclose(expected.decode[:, 0], [0, 20, 20, -20, -20, 16], atol=1e-5)
 
 
-def test_factors_in_numpy():
+def test_factors_in_numpy() -> None:
     """EASE of a truncated decomposition: S² / (S² + λ), and a division by what is left on the diagonal."""
     values, items = np.array([3.0, 1.0]), np.array([[0, 0], [0.6, 0.0], [0.8, 0.0], [0.0, 1.0]])
     factors = linear_factors.Decomposition(values, items).factors(2.0, long_term=0.3)
@@ -61,14 +63,14 @@ def test_factors_in_numpy():
     assert factors.long_term == 0.3
 
 
-def test_recency_weights():
+def test_recency_weights() -> None:
     # Oldest first: 1 for the newest, 1/e ten events before it, and the long-term weight for each.
     found = linear_factors.recency_weights(11, 0.25)
     np.testing.assert_allclose(found[[-1, 0]], [1.25, np.exp(-1) + 0.25], rtol=1e-6)
     assert (np.diff(found) > 0).all() and linear_factors.recency_weights(0, 0.1).shape == (0,)
 
 
-def test_content_maps_are_a_ridge_regression_with_a_constant():
+def test_content_maps_are_a_ridge_regression_with_a_constant() -> None:
     rng = np.random.default_rng(0)
     content = rng.normal(size=(9, 2)).astype(np.float32)
     encode, decode = (rng.normal(size=(9, 3)).astype(np.float32) for _ in range(2))
@@ -79,21 +81,21 @@ def test_content_maps_are_a_ridge_regression_with_a_constant():
         np.testing.assert_allclose(kernel, _ridge(design, table[1:7], linear_factors.CONTENT_RIDGE), rtol=1e-5)
 
 
-def _ridge(design, target, ridge):
+def _ridge(design: Any, target: Any, ridge: Any) -> Any:
     """As least squares over the data and as many rows of the square root of the ridge."""
     size = design.shape[1]
     stacked = np.concatenate([design, np.sqrt(ridge) * np.eye(size)])
     return np.linalg.lstsq(stacked, np.concatenate([target, np.zeros((size, target.shape[1]))]), rcond=None)[0]
 
 
-def test_queries_and_decode_give_the_scores():
+def test_queries_and_decode_give_the_scores() -> None:
     rng = np.random.default_rng(1)
     factors = linear_factors.LinearFactors(*rng.normal(size=(2, 6, 3)).astype(np.float32), 0.2)
     histories = [np.array([1, 5, 2]), np.array([3])]
     np.testing.assert_allclose(factors.queries(histories) @ factors.decode.T, factors.scores(histories), rtol=1e-5)
 
 
-def test_a_seed_gives_the_same_decomposition():
+def test_a_seed_gives_the_same_decomposition() -> None:
     # Two genres span two dimensions: the third is nothing, and not noise.
     first, second = (linear_factors.decompose(toy.sequences(num_users=9), 8, rank=3, seed=5) for _ in range(2))
     # Both genres weigh the same, so that only the plane which the factors span is certain.

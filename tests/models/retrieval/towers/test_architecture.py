@@ -17,7 +17,7 @@ TINY = Hyperparameters(
 )
 
 
-def test_sizes_are_those_of_the_data():
+def test_sizes_are_those_of_the_data() -> None:
     train = dataclasses.replace(
         toy.sequences(num_users=2), event_numeric={"value": np.array([1, 2, 5, np.nan, 1, 1], np.float32)}
     )
@@ -29,12 +29,12 @@ def test_sizes_are_those_of_the_data():
     assert (found.num_tokens, found.num_trained) == (10, 6)  # The highest token is 9; item 7 was never seen.
 
 
-def test_json_brings_it_back():
+def test_json_brings_it_back() -> None:
     found = Architecture.of(toy.catalogue(), toy.sequences())
     assert Architecture.from_json(found.to_json()) == found
 
 
-def test_towers_take_their_settings_from_the_config():
+def test_towers_take_their_settings_from_the_config() -> None:
     found = Architecture.of(toy.catalogue(), toy.sequences())
     query, candidate = found.query_tower(TINY), found.candidate_tower(TINY)
     assert (query.width, query.num_layers, query.num_heads, query.max_events, query.dropout) == (4, 1, 1, 3, 0.2)
@@ -43,7 +43,7 @@ def test_towers_take_their_settings_from_the_config():
     assert query.user_spec == found.user_spec and candidate.spec == found.item_spec
 
 
-def test_building_on_nothing_makes_the_weights_that_data_make():
+def test_building_on_nothing_makes_the_weights_that_data_make() -> None:
     catalogue, train = toy.catalogue(), toy.sequences()
     found = Architecture.of(catalogue, train)
     query, candidate = found.query_tower(TINY), found.candidate_tower(TINY)
@@ -55,7 +55,7 @@ def test_building_on_nothing_makes_the_weights_that_data_make():
         assert shapes[0] == shapes[1]
 
 
-def test_without_features_there_is_no_encoder():
+def test_without_features_there_is_no_encoder() -> None:
     catalogue = dataclasses.replace(toy.catalogue(), categorical={}, numeric={})
     train = dataclasses.replace(toy.sequences(), categorical={}, numeric={})
     found = Architecture.of(catalogue, train)

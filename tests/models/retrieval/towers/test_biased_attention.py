@@ -5,12 +5,12 @@ import tensorflow as tf
 from homefeed.models.retrieval.towers import biased_attention
 
 
-def test_width_must_be_a_multiple_of_the_heads():
+def test_width_must_be_a_multiple_of_the_heads() -> None:
     with pytest.raises(ValueError, match="got 5 and 2"):
         biased_attention.BiasedAttention(5, 2, 3, 0.0)
 
 
-def test_agrees_with_plain_attention_in_numpy():
+def test_agrees_with_plain_attention_in_numpy() -> None:
     tf.keras.utils.set_random_seed(1)
     layer = biased_attention.BiasedAttention(width=4, num_heads=2, max_distance=2, dropout=0.0)
     states = tf.random.normal((1, 5, 4))
@@ -35,7 +35,7 @@ def test_agrees_with_plain_attention_in_numpy():
     np.testing.assert_allclose(layer(states, timestamp)[0], layer._output(mixed.astype(np.float32)), atol=1e-5)
 
 
-def test_elapsed_times_fall_between_the_gaps():
+def test_elapsed_times_fall_between_the_gaps() -> None:
     edges = biased_attention.GAP_SECONDS
     seconds = [-5, 0, edges[0] - 1, edges[0], edges[1] - 1, edges[1], edges[-1] - 1, edges[-1], 10 * edges[-1]]
     last = len(edges)
@@ -46,7 +46,7 @@ def test_elapsed_times_fall_between_the_gaps():
     assert last + 1 == biased_attention.NUM_GAPS
 
 
-def test_attention_is_dropped_out_while_training_alone():
+def test_attention_is_dropped_out_while_training_alone() -> None:
     tf.keras.utils.set_random_seed(1)
     layer = biased_attention.BiasedAttention(width=4, num_heads=2, max_distance=2, dropout=0.9)
     states, timestamp = tf.random.normal((1, 6, 4)), tf.zeros((1, 6), tf.int64)

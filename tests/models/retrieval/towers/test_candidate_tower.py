@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +9,7 @@ from homefeed.models.shared.feature_spec import FeatureSpec, feature_spec
 from tests.models.retrieval import toy
 
 
-def _tower(id_dropout: float):
+def _tower(id_dropout: float) -> Any:
     catalogue = toy.catalogue()
     spec = feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     rows = candidate_tower.candidate_rows(catalogue, spec)
@@ -18,17 +19,17 @@ def _tower(id_dropout: float):
     return tower, {name: tf.constant(column) for name, column in rows.items()}
 
 
-def _final(tower, rows):
+def _final(tower: Any, rows: Any) -> Any:
     known, new = tower(rows)
     return np.where(rows["id"].numpy()[:, None] > 0, known, new)
 
 
-def test_only_items_seen_in_training_have_ids():
+def test_only_items_seen_in_training_have_ids() -> None:
     _, rows = _tower(0.0)
     assert rows["id"].numpy().tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
 
 
-def test_a_new_item_is_known_by_its_features():
+def test_a_new_item_is_known_by_its_features() -> None:
     tower, rows = _tower(0.0)
     before = _final(tower, rows)
     tower.ids.assign(tower.ids + 1)
@@ -38,7 +39,7 @@ def test_a_new_item_is_known_by_its_features():
     assert np.abs(after[toy.NEW_ITEM]).max() > 0
 
 
-def test_hidden_ids_leave_the_features():
+def test_hidden_ids_leave_the_features() -> None:
     tower, rows = _tower(1.0)
     hidden, _ = tower(rows, training=True)
     tower.ids.assign(tf.zeros_like(tower.ids))
@@ -47,7 +48,7 @@ def test_hidden_ids_leave_the_features():
     np.testing.assert_allclose(hidden, without, atol=1e-6)
 
 
-def test_the_bias_of_a_new_item_is_learnt_apart():
+def test_the_bias_of_a_new_item_is_learnt_apart() -> None:
     tower, rows = _tower(0.0)
     known, new = tower(rows)
     tower.new_bias.assign(3.0)
@@ -56,13 +57,13 @@ def test_the_bias_of_a_new_item_is_learnt_apart():
     np.testing.assert_allclose(new_after - new, [[0, 0, 0, 0, 3]] * 8, atol=1e-6)
 
 
-def test_tokens_of_few_trained_items_are_blanked_out():
+def test_tokens_of_few_trained_items_are_blanked_out() -> None:
     tokens = np.array([[0, 0], [5, 6], [5, 0], [5, 7], [7, 7]], np.int32)
     trained = np.array([False, True, True, True, False])
     assert candidate_tower.shared_tokens(tokens, trained).tolist() == [[0, 0], [5, 0], [5, 0], [5, 0], [0, 0]]
 
 
-def _weights(tower):
+def _weights(tower: Any) -> Any:
     """Other than they begin, which is 0 for most."""
     rng = np.random.default_rng(0)
     for variable in tower.trainable_variables:
@@ -70,7 +71,7 @@ def _weights(tower):
     return {variable.name.partition("/")[2].partition(":")[0]: variable.numpy() for variable in tower.weights}
 
 
-def test_embeddings_in_numpy():
+def test_embeddings_in_numpy() -> None:
     tower, rows = _tower(0.0)
     tower(rows)
     weights = _weights(tower)
@@ -87,7 +88,7 @@ def test_embeddings_in_numpy():
         np.testing.assert_allclose(new[row], [*content, biases[1] + weights["new_bias"]], rtol=1e-4, atol=1e-5)
 
 
-def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start():
+def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start() -> None:
     tower, rows = _tower(0.0)
     _, new = tower(rows)
     _weights(tower)
@@ -96,14 +97,14 @@ def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start():
     np.testing.assert_allclose(tower.embed_new(features), new, rtol=1e-5, atol=1e-6)
 
 
-def test_what_embeds_new_items_is_all_but_the_ids():
+def test_what_embeds_new_items_is_all_but_the_ids() -> None:
     tower, rows = _tower(0.0)
     tower(rows)
     names = {variable.name.partition("/")[2] for variable in tower.content_weights}
     assert {variable.name.partition("/")[2] for variable in tower.weights} - names == {"ids:0", "id_bias:0"}
 
 
-def test_texts_are_hidden_with_a_share_of_the_hidden_ids():
+def test_texts_are_hidden_with_a_share_of_the_hidden_ids() -> None:
     catalogue = toy.catalogue()
     tower = candidate_tower.CandidateTower(
         num_trained=6, spec=FeatureSpec({}, {}, {}), num_tokens=10, width=2, id_dropout=0.5, text_dropout=0.5
@@ -120,7 +121,7 @@ def test_texts_are_hidden_with_a_share_of_the_hidden_ids():
     assert set(np.unique(new.numpy()[:, 0])) == {0.0, 1.0}
 
 
-def test_rows_of_a_catalogue():
+def test_rows_of_a_catalogue() -> None:
     counts = np.array([5, 0, 3, 1])  # Row 0 is nothing, whatever it counts.
     catalogue = dataclasses.replace(
         toy.catalogue(),
@@ -136,7 +137,7 @@ def test_rows_of_a_catalogue():
     assert rows["categories"].tolist() == [[0], [2], [3], [2]]
 
 
-def test_a_word_twice_in_one_item_is_one_item():
+def test_a_word_twice_in_one_item_is_one_item() -> None:
     tokens = np.array([[0, 0], [5, 5], [5, 6], [6, 6], [6, 0]], np.int32)
     shared = candidate_tower.is_shared(tokens, np.array([False, True, True, True, True]))
     assert shared.tolist() == [False] * 6 + [True]

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ SPEC = FeatureSpec({"genre": 4}, {"year": (1990.0, 2000.0)}, {"image_embedding":
 
 
 @pytest.fixture
-def features():
+def features() -> Any:
     return {
         "genre": tf.constant([[2, 3], [3, 0], [0, 0]]),
         "year": tf.constant([[1990.0], [1995.0], [np.nan]]),
@@ -19,7 +20,7 @@ def features():
     }
 
 
-def test_adds_up_what_is_known(features):
+def test_adds_up_what_is_known(features: Any) -> None:
     encoder = feature_encoder.FeatureEncoder(SPEC, width=2)
     encoded = encoder(features).numpy()
     genre, year, image = (encoder.tables[name].numpy() for name in SPEC.names)
@@ -31,13 +32,13 @@ def test_adds_up_what_is_known(features):
     np.testing.assert_allclose(encoded, expected, atol=1e-6)
 
 
-def test_dropout_leaves_out_whole_features(features):
+def test_dropout_leaves_out_whole_features(features: Any) -> None:
     encoder = feature_encoder.FeatureEncoder(SPEC, width=2, dropout=1 - 1e-6)
     encoder(features)
     assert not encoder(features, training=True).numpy().any()
 
 
-def test_features_that_are_kept_count_for_those_that_are_dropped(features):
+def test_features_that_are_kept_count_for_those_that_are_dropped(features: Any) -> None:
     encoder = feature_encoder.FeatureEncoder(SPEC, width=2, dropout=0.5)
     parts = {name: encoder(_alone(features, name)).numpy()[0] for name in SPEC.names}
     found = {tuple(np.round(encoder(features, training=True).numpy()[0], 4)) for _ in range(60)}
@@ -50,12 +51,12 @@ def test_features_that_are_kept_count_for_those_that_are_dropped(features):
     np.testing.assert_allclose(sorted(found), sorted(expected), atol=2e-4)
 
 
-def _alone(features, name):
+def _alone(features: Any, name: Any) -> Any:
     unknown = {"genre": [[0]], "year": [[np.nan]], "image_embedding": [[np.nan] * 3]}
     return {key: features[key][:1] if key == name else tf.constant(unknown[key]) for key in features}
 
 
-def test_a_mean_counts_what_is_there():
+def test_a_mean_counts_what_is_there() -> None:
     table = tf.constant([[9.0], [1.0], [2.0], [5.0]])
     positions = tf.constant([[0, 0, 0], [2, 0, 0], [2, 3, 0], [1, 1, 3]])
     found = feature_encoder.mean_embedding(table, positions).numpy()[:, 0]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,7 +11,7 @@ from homefeed.models.shared.local_time import POSITIONS
 
 
 @pytest.fixture
-def tower():
+def tower() -> Any:
     tf.keras.utils.set_random_seed(3)
     user = FeatureSpec({"gender": 4}, {}, {})
     event = FeatureSpec({"event_type": 4, "device": 4}, {"value": (1.0, 5.0)}, {})
@@ -17,7 +19,7 @@ def tower():
     return query_tower.QueryTower(4, 2, 2, 5, 0.1, user, event, context, "Asia/Shanghai")
 
 
-def _events(seed: int = 0):
+def _events(seed: int = 0) -> Any:
     generator = np.random.default_rng(seed)
     return {
         "embedding": tf.constant(generator.normal(size=(2, 3, 4)), tf.float32),
@@ -31,7 +33,7 @@ def _events(seed: int = 0):
     }
 
 
-def _random_weights(tower):
+def _random_weights(tower: Any) -> None:
     """Biases, gains and waits start at values that say nothing."""
     tower(_events(), USER)
     for weight in tower.trainable_variables:
@@ -42,7 +44,7 @@ OF_REQUEST = ("now", "context_device")
 USER = {"gender": tf.constant([[2], [3]])}
 
 
-def test_a_place_knows_only_what_was_before(tower):
+def test_a_place_knows_only_what_was_before(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     reference = tower(events, USER).numpy()
@@ -61,13 +63,13 @@ def test_a_place_knows_only_what_was_before(tower):
         assert np.abs(states[:, 3] - reference[:, 3]).max() > 1e-4, name
 
 
-def test_the_user_in_front_is_seen_by_all(tower):
+def test_the_user_in_front_is_seen_by_all(tower: Any) -> None:
     states = tower(_events(), USER).numpy()
     others = tower(_events(), {"gender": tf.constant([[3], [2]])}).numpy()
     assert (np.abs(states - others).max(axis=2) > 1e-5).all()
 
 
-def test_no_history_is_an_answer(tower):
+def test_no_history_is_an_answer(tower: Any) -> None:
     events = _events()
     padding = {
         name: tf.zeros_like(column if name in OF_REQUEST else column[:, :1]) for name, column in events.items()
@@ -78,7 +80,7 @@ def test_no_history_is_an_answer(tower):
     np.testing.assert_allclose(first, tower(_events(), USER).numpy()[:, 0], atol=1e-6)
 
 
-def test_the_time_of_the_request_is_known_to_the_last_place_alone(tower):
+def test_the_time_of_the_request_is_known_to_the_last_place_alone(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     reference = tower(events, USER).numpy()
@@ -89,7 +91,7 @@ def test_the_time_of_the_request_is_known_to_the_last_place_alone(tower):
     assert (np.abs(unknown[:, 3] - reference[:, 3]).max(axis=1) > 1e-4).all()
 
 
-def test_a_padded_history_is_asked_at_its_last_event(tower):
+def test_a_padded_history_is_asked_at_its_last_event(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     short = {name: column if name in OF_REQUEST else column[:, :2] for name, column in events.items()}
@@ -100,19 +102,19 @@ def test_a_padded_history_is_asked_at_its_last_event(tower):
     np.testing.assert_allclose(tower(padded, USER)[:, 2], tower(short, USER)[:, 2], atol=1e-5)
 
 
-def test_states_in_numpy(tower):
+def test_states_in_numpy(tower: Any) -> None:
     """One part after the other, attention as the layer has it."""
     events = _events()
     _random_weights(tower)
 
-    def norm(layer, x):
+    def norm(layer: Any, x: Any) -> Any:
         mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
         return (x - mean) / np.sqrt(variance + layer.epsilon) * layer.gamma.numpy() + layer.beta.numpy()
 
-    def dense(layer, x):
+    def dense(layer: Any, x: Any) -> Any:
         return x @ layer.kernel.numpy() + layer.bias.numpy()
 
-    def gelu(x):
+    def gelu(x: Any) -> Any:
         return x * scipy.stats.norm.cdf(x)
 
     states = events["embedding"].numpy().copy()
@@ -151,32 +153,32 @@ def test_states_in_numpy(tower):
         ([100, 90, 0], [1, 2, 0], 95, [0, 1, 2, 0]),  # A wrong clock: no time has passed.
     ],
 )
-def test_waits(tower, timestamp, item, now, expected):
+def test_waits(tower: Any, timestamp: Any, item: Any, now: Any, expected: Any) -> None:
     events = {name: tf.constant([value], tf.int64) for name, value in (("timestamp", timestamp), ("now", now))}
     events["item"] = tf.constant([item])
     assert tower._waits(events, training=False).numpy().tolist() == [expected]
 
 
-def test_training_hides_some_waits(tower):
+def test_training_hides_some_waits(tower: Any) -> None:
     events = {"timestamp": tf.tile([[10, 20]], [5000, 1]), "now": tf.fill([5000], 30), "item": tf.ones([5000, 2])}
     hidden = tower._waits({name: tf.cast(x, tf.int64) for name, x in events.items()}, training=True).numpy() == 0
     assert hidden[:, 0].all()  # Nothing was before the first.
     np.testing.assert_allclose(hidden[:, 1:].mean(axis=0), query_tower.HIDDEN, atol=0.02)
 
 
-def test_places_up_to_the_last_event():
+def test_places_up_to_the_last_event() -> None:
     item = tf.constant([[3, 0, 2, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
     assert query_tower.num_events(item).numpy().tolist() == [3, 0, 4]
 
 
-def test_dropout_acts_while_training_alone(tower):
+def test_dropout_acts_while_training_alone(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     np.testing.assert_array_equal(tower(events, USER), tower(events, USER))
     assert np.abs(tower(events, USER, training=True) - tower(events, USER)).max() > 1e-3
 
 
-def test_the_context_of_the_request_is_known_to_the_last_place_alone(tower):
+def test_the_context_of_the_request_is_known_to_the_last_place_alone(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     reference = tower(events, USER).numpy()
@@ -185,7 +187,7 @@ def test_the_context_of_the_request_is_known_to_the_last_place_alone(tower):
     assert (np.abs(other[:, 3] - reference[:, 3]).max(axis=1) > 1e-4).all()
 
 
-def test_the_context_of_an_event_is_known_when_it_is_asked_for(tower):
+def test_the_context_of_an_event_is_known_when_it_is_asked_for(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     reference = tower(events, USER).numpy()
@@ -195,7 +197,7 @@ def test_the_context_of_an_event_is_known_when_it_is_asked_for(tower):
     assert (np.abs(states[:, 1] - reference[:, 1]).max(axis=1) > 1e-4).all()  # It is what place 1 is asked for.
 
 
-def test_the_hour_of_the_request_counts_where_the_wait_does_not(tower):
+def test_the_hour_of_the_request_counts_where_the_wait_does_not(tower: Any) -> None:
     events = _events()
     _random_weights(tower)
     tower._wait.embeddings.assign(tf.zeros_like(tower._wait.embeddings))

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ TINY = Hyperparameters(
 )
 
 
-def _model_and_batch(config):
+def _model_and_batch(config: Any) -> Any:
     tf.keras.utils.set_random_seed(0)
     train = toy.sequences()
     model = training.build(toy.catalogue(), train, config)
@@ -24,7 +25,7 @@ def _model_and_batch(config):
 
 
 @pytest.mark.parametrize("cold_start_share", [0.0, 1.0], ids=["all known", "some played through as new"])
-def test_loss_is_the_cross_entropy_over_what_could_be_had(cold_start_share):
+def test_loss_is_the_cross_entropy_over_what_could_be_had(cold_start_share: Any) -> None:
     config = dataclasses.replace(TINY, cold_start_share=cold_start_share, cold_start_span=0.5)
     model, batch = _model_and_batch(config)
     for weight in model.trainable_variables:  # Biases start at 0, where they say nothing.
@@ -53,7 +54,7 @@ def test_loss_is_the_cross_entropy_over_what_could_be_had(cold_start_share):
     assert model.compute_loss(batch).numpy() == pytest.approx(total / weights.sum(), abs=1e-4)
 
 
-def _sampled_loss(model, batch, sampled, train_counts):
+def _sampled_loss(model: Any, batch: Any, sampled: Any, train_counts: Any) -> Any:
     """The sampled softmax of one batch, a target and a candidate at a time."""
     known = model.embed_candidates(tf.range(8))[0].numpy()
     items, weights, times = (batch[name].numpy() for name in ("item", "weight", "timestamp"))
@@ -78,7 +79,7 @@ def _sampled_loss(model, batch, sampled, train_counts):
     return np.average(losses, weights=weights[weights > 0])
 
 
-def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn():
+def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn() -> None:
     counts = np.array([0, 30, 1, 2, 9, 5, 1, 0])  # Most are expected less than once, so that the correction shows.
     catalogue = dataclasses.replace(toy.catalogue(), train_counts=counts)
     config = dataclasses.replace(TINY, max_softmax_items=0)
@@ -95,13 +96,13 @@ def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn():
     assert float(found) == pytest.approx(_sampled_loss(model, batch, sampled, counts), abs=1e-5)
 
 
-def test_the_sampled_loss_reaches_the_id_table_as_training_traces_it():
+def test_the_sampled_loss_reaches_the_id_table_as_training_traces_it() -> None:
     config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=64)
     model, batch = _model_and_batch(config)
     model.compute_loss(batch)
 
     @tf.function(autograph=False)
-    def gradients():
+    def gradients() -> Any:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(batch, training=True)
         return loss, tape.gradient(loss, model.candidate_tower.ids)
@@ -112,7 +113,7 @@ def test_the_sampled_loss_reaches_the_id_table_as_training_traces_it():
 
 
 @pytest.mark.parametrize("num_hard_negatives", [0, 2])
-def test_before_anybody_had_an_item_it_is_no_negative(num_hard_negatives):
+def test_before_anybody_had_an_item_it_is_no_negative(num_hard_negatives: Any) -> None:
     config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=500, num_hard_negatives=num_hard_negatives)
     model, batch = _model_and_batch(config)
     batch = {name: column[:1] for name, column in batch.items()}
@@ -125,7 +126,7 @@ def test_before_anybody_had_an_item_it_is_no_negative(num_hard_negatives):
     assert float(model.compute_loss(batch)) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_hard_negatives_are_the_highest_scoring():
+def test_hard_negatives_are_the_highest_scoring() -> None:
     config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=500)
     losses = []
     for num_hard_negatives in (0, 1, 3):
@@ -135,12 +136,12 @@ def test_hard_negatives_are_the_highest_scoring():
     assert losses[1] < losses[2] < losses[0]
 
 
-def test_row_0_is_nothing():
+def test_row_0_is_nothing() -> None:
     model, _ = _model_and_batch(TINY)
     assert not model.embed_all().numpy()[0].any()
 
 
-def test_cold_starts_are_simulated_in_a_share_of_the_windows():
+def test_cold_starts_are_simulated_in_a_share_of_the_windows() -> None:
     """In half of four windows: those come first in a batch."""
     model, batch = _model_and_batch(dataclasses.replace(TINY, cold_start_share=0.5))
     # Candidates 5 and 6 were first seen a while after the others.
@@ -150,7 +151,7 @@ def test_cold_starts_are_simulated_in_a_share_of_the_windows():
     for weight in model.trainable_variables:
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.2))
 
-    def losses():
+    def losses() -> Any:
         """Of the first event of each window."""
         weights = [tf.one_hot([4 * row], 16)[0] for row in range(4)]
         return np.array([float(model.compute_loss({**batch, "weight": tf.reshape(w, [4, 4])})) for w in weights])
@@ -160,7 +161,7 @@ def test_cold_starts_are_simulated_in_a_share_of_the_windows():
     assert (np.abs(losses() - before) > 1e-4).tolist() == [True, True, False, False]
 
 
-def test_masks_by_hand():
+def test_masks_by_hand() -> None:
     model, _ = _model_and_batch(TINY)
     model._cold_start = ColdStart(1.0, seconds=50, start=120)
     # Candidates 1, 2, 3 were first seen at 100, 130 and 180; candidate 0 is padding.
@@ -184,13 +185,13 @@ def test_masks_by_hand():
     ]
 
 
-def test_first_places():
+def test_first_places() -> None:
     model, _ = _model_and_batch(TINY)
     found = model._first_place(tf.constant([[2, 0, 2, 1], [3, 3, 0, 0]]), tf.constant(4))
     assert found.numpy().tolist() == [[-1, 3, 0, 4], [-1, 4, 4, 0]]
 
 
-def test_query_embeddings_end_in_a_one_that_meets_the_bias():
+def test_query_embeddings_end_in_a_one_that_meets_the_bias() -> None:
     model, batch = _model_and_batch(TINY)
     candidates = model.embed_all()
     queries = model.embed_last(batch, candidates)
@@ -200,26 +201,26 @@ def test_query_embeddings_end_in_a_one_that_meets_the_bias():
     np.testing.assert_allclose(queries, all_places[np.arange(4), sizes], rtol=1e-6)
 
 
-def test_a_loss_without_targets_is_nothing():
+def test_a_loss_without_targets_is_nothing() -> None:
     for softmax in (0, 20_000):
         model, batch = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=softmax, num_sampled=8))
         batch["weight"] = tf.zeros_like(batch["weight"])
         assert float(model.compute_loss(batch)) == 0.0
 
 
-def test_weights_of_targets_are_weights_of_a_mean():
+def test_weights_of_targets_are_weights_of_a_mean() -> None:
     model, batch = _model_and_batch(TINY)
     heavy = float(model.compute_loss({**batch, "weight": batch["weight"] * 5}))
     assert heavy == pytest.approx(float(model.compute_loss(batch)), rel=1e-5)
 
 
 @pytest.mark.parametrize(("limit", "is_sampled"), [(5, True), (6, False)])
-def test_the_softmax_is_sampled_beyond_a_number_of_trained_items(limit, is_sampled):
+def test_the_softmax_is_sampled_beyond_a_number_of_trained_items(limit: Any, is_sampled: Any) -> None:
     model, _ = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=limit))
     assert model._is_sampled == is_sampled
 
 
-def test_negatives_are_drawn_evenly_among_trained_items():
+def test_negatives_are_drawn_evenly_among_trained_items() -> None:
     config = dataclasses.replace(TINY, max_softmax_items=0, num_sampled=3000)
     model, batch = _model_and_batch(config)
     drawn = []

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ TINY = Hyperparameters(width=4, num_layers=1, max_events=4)
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Any:
     tf.keras.utils.set_random_seed(3)
     towers = training.build(toy.catalogue(), toy.sequences(), TINY)
     batch = next(Windows(toy.sequences(), 4).epoch(np.random.default_rng(0), 4))
@@ -23,7 +24,7 @@ def model():
     return towers
 
 
-def test_an_epoch_is_what_its_ranks_are():
+def test_an_epoch_is_what_its_ranks_are() -> None:
     ranks = Ranks(np.array([0, 2, 20, 500]), np.zeros(4, np.int64))
     epoch = evaluation.Epoch.of(3, 1.5, ranks)
     # The ranks 1, 3, 21 and 501: 1 / log2(1 + rank) within the first 10, and within the first 100.
@@ -33,12 +34,12 @@ def test_an_epoch_is_what_its_ranks_are():
     assert epoch.quality == epoch.ndcg_100 and epoch.figure == "NDCG@10 0.3750"
 
 
-def test_an_epoch_without_targets_is_not_measured():
+def test_an_epoch_without_targets_is_not_measured() -> None:
     nothing = evaluation.Epoch.of(0, 1.5, Ranks(np.empty(0, np.int64), np.empty(0, np.int64)))
     assert nothing.loss == 1.5 and math.isnan(nothing.quality)
 
 
-def test_queries_are_scored_one_by_one_as_in_batches(model):
+def test_queries_are_scored_one_by_one_as_in_batches(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=3, num_targets=1, num_history=2), 4)
     together = evaluation.score_queries(model, windows, windows.targets)
     alone = [evaluation.score_queries(model, windows, windows.targets[i : i + 1])[0] for i in range(3)]
@@ -48,7 +49,7 @@ def test_queries_are_scored_one_by_one_as_in_batches(model):
     assert evaluation.embed_queries(model, windows, windows.targets[:0]).shape == (0, 5)
 
 
-def test_what_training_has_never_seen_is_left_out_of_the_ranking(model):
+def test_what_training_has_never_seen_is_left_out_of_the_ranking(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=3, num_targets=1, num_history=2), 4)
     scores = evaluation.score_known(model, windows, windows.targets)
     known = np.isfinite(scores)
@@ -57,7 +58,7 @@ def test_what_training_has_never_seen_is_left_out_of_the_ranking(model):
     np.testing.assert_array_equal(scores[known], plain[known])
 
 
-def test_the_history_is_no_candidate(model):
+def test_the_history_is_no_candidate(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=2, num_targets=1, num_history=2), 4)
     ranks = evaluation.evaluate(model, windows)
     scores = evaluation.score_known(model, windows, windows.targets)

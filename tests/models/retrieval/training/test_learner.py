@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers import query_tower
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training.learner import Learner
+from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.windows import Windows
 from tests.models.retrieval import toy
 
@@ -24,19 +26,19 @@ TINY = Hyperparameters(
 )
 
 
-def _weights(model):
+def _weights(model: Any) -> Any:
     return [variable.numpy() for variable in model.trainable_variables]
 
 
-def _learner(config, train, start=lambda _: None):
+def _learner(config: Any, train: Any, start: Any = lambda _: None) -> Any:
     """As `fit_towers` begins."""
     tf.keras.utils.set_random_seed(config.seed)
     model = training.build(toy.catalogue(), train, config)
     steps_per_epoch = len(list(Windows(train, 4).epoch(np.random.default_rng(0), config.batch_size)))
-    return model, Learner(model, config, steps_per_epoch * config.epochs, start)
+    return model, Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
 
 
-def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
+def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step() -> None:
     train, nothing = toy.sequences(num_users=12), toy.sequences(num_users=2, num_targets=0, num_history=2)
     kept = _weights(training.fit_towers(toy.catalogue(), train, nothing, TINY))
     # The same steps one by one, and the means in NumPy.
@@ -56,7 +58,7 @@ def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step():
     assert furthest > 0.01, "or the last weights would do as well"
 
 
-def test_a_step_goes_down_the_gradient_of_the_loss(monkeypatch):
+def test_a_step_goes_down_the_gradient_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_tower, "HIDDEN", 0.0)  # Or each step would hide other times.
     train = toy.sequences(num_users=8)
     config = dataclasses.replace(TINY, weight_decay=0.0, warmup_fraction=0.01)
@@ -76,7 +78,7 @@ def test_a_step_goes_down_the_gradient_of_the_loss(monkeypatch):
         np.testing.assert_allclose(moved, -0.1 * np.sign(gradient[clear]), rtol=0.01)
 
 
-def test_start_sees_the_weights_before_they_change_and_once():
+def test_start_sees_the_weights_before_they_change_and_once() -> None:
     seen = []
     train = toy.sequences(num_users=8)
     model, learner = _learner(TINY, train, lambda towers: seen.append(_weights(towers)))

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ CONFIG = Hyperparameters(
 )
 
 
-def _rates(config, num_steps):
+def _rates(config: Any, num_steps: Any) -> Any:
     """What a weight without decay moves by where its gradient is always 1: AdamW's moments are then 1 as well."""
     optimizer = optimizers.adamw(dataclasses.replace(config, weight_decay=0.0), num_steps)
     kernel = tf.Variable(0.0, name="kernel")
@@ -28,18 +29,18 @@ def _rates(config, num_steps):
     return moved
 
 
-def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
+def test_the_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:
     # A fifth of 50 steps warms up; the other 40 are half a period of a cosine.
     rising = [0.1 * step / 10 for step in range(10)]
     falling = [0.1 * (1 + np.cos(np.pi * step / 40)) / 2 for step in range(41)]
     np.testing.assert_allclose(_rates(CONFIG, 50), rising + falling, atol=1e-5)
 
 
-def test_at_least_one_step_warms_up():
+def test_at_least_one_step_warms_up() -> None:
     assert _rates(dataclasses.replace(CONFIG, warmup_fraction=0.0), 5)[:2] == [0.0, pytest.approx(0.1, abs=1e-5)]
 
 
-def test_only_kernels_and_tables_decay():
+def test_only_kernels_and_tables_decay() -> None:
     model = training.build(toy.catalogue(), toy.sequences(), CONFIG)
     batch = next(windows.Windows(toy.sequences(), 4).epoch(np.random.default_rng(0), 4))
     model.compute_loss({name: tf.constant(column) for name, column in batch.items()})
@@ -71,7 +72,7 @@ def test_only_kernels_and_tables_decay():
     }
 
 
-def test_one_step_is_adamws():
+def test_one_step_is_adamws() -> None:
     """Loshchilov and Hutter, 2019, Algorithm 2, by hand."""
     kernel = tf.Variable([1.0, -2.0], name="kernel")
     optimizer = optimizers.adamw(CONFIG, num_steps=50)

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from homefeed.models.retrieval.training.windows import Windows
 from tests.models.retrieval import toy
 
 
-def test_context_repetitions_and_unknown_items_are_no_targets():
+def test_context_repetitions_and_unknown_items_are_no_targets() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         row_splits=np.array([0, 6]),
@@ -19,7 +20,7 @@ def test_context_repetitions_and_unknown_items_are_no_targets():
     assert targets.target_weights(sequences, 0.25).tolist() == [0, 0, 0, 0.25, 0, 0]
 
 
-def test_targets_weigh_by_event_type_and_value():
+def test_targets_weigh_by_event_type_and_value() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         item_index=np.array([1, 2, 3], np.int32),
@@ -32,14 +33,14 @@ def test_targets_weigh_by_event_type_and_value():
     assert sorted(next(made.epoch(np.random.default_rng(0), 1))["weight"].ravel()[:3]) == [1.0, 1.5, 3.0]
 
 
-def test_the_same_item_of_another_user_is_no_repetition():
+def test_the_same_item_of_another_user_is_no_repetition() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=3, num_targets=2), item_index=np.array([6, 1, 6, 1, 1, 6], np.int32)
     )
     assert targets.target_weights(sequences).tolist() == [1] * 6
 
 
-def test_values_weigh_from_the_lowest_to_the_highest():
+def test_values_weigh_from_the_lowest_to_the_highest() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         row_splits=np.array([0, 4]),
@@ -58,7 +59,7 @@ def test_values_weigh_from_the_lowest_to_the_highest():
     assert targets.target_weights(unknown, value_weight=0.6).tolist() == [1] * 4
 
 
-def test_weights_multiply():
+def test_weights_multiply() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=1, num_targets=3),
         item_index=np.array([1, 2, 3], np.int32),
@@ -81,9 +82,9 @@ def test_weights_multiply():
         (3, 10**9, [0]),
     ],
 )
-def test_a_sample_of_targets_is_evenly_spread(num_targets, num_rows, expected):
+def test_a_sample_of_targets_is_evenly_spread(num_targets: Any, num_rows: Any, expected: Any) -> None:
     assert targets.sample_targets(np.arange(num_targets), num_rows).tolist() == expected
 
 
-def test_no_targets_no_sample():
+def test_no_targets_no_sample() -> None:
     assert targets.sample_targets(np.empty(0, np.int64), 10).tolist() == []

@@ -5,7 +5,7 @@ import tensorflow as tf
 from homefeed.models.retrieval.training.weight_average import WeightAverage
 
 
-def test_means_follow_the_weights():
+def test_means_follow_the_weights() -> None:
     weights = [tf.Variable([8.0, -4.0]), tf.Variable(1.0)]
     average = WeightAverage(weights, momentum=0.5)
     expected = [weight.numpy() for weight in weights]
@@ -22,7 +22,7 @@ def test_means_follow_the_weights():
             np.testing.assert_allclose(weight.numpy(), mean, rtol=1e-5)
 
 
-def test_the_last_weights_come_back_even_after_an_error():
+def test_the_last_weights_come_back_even_after_an_error() -> None:
     weight = tf.Variable(3.0)
     average = WeightAverage([weight], momentum=0.9)
     weight.assign(5.0)

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -6,11 +7,11 @@ from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
 
 
-def _epoch(sequences, length=4, batch_size=3, seed=0):
+def _epoch(sequences: Any, length: Any = 4, batch_size: Any = 3, seed: int = 0) -> Any:
     return list(windows.Windows(sequences, length).epoch(np.random.default_rng(seed), batch_size))
 
 
-def test_an_epoch_holds_every_event_once():
+def test_an_epoch_holds_every_event_once() -> None:
     sequences = toy.sequences(num_users=5)
     batches = _epoch(sequences, length=2)
     items = np.concatenate([batch["item"][batch["item"] > 0] for batch in batches])
@@ -18,7 +19,7 @@ def test_an_epoch_holds_every_event_once():
     assert sum(batch["weight"].sum() for batch in batches) == 15
 
 
-def test_batches_are_padded_to_one_size_and_keep_users_and_events_together():
+def test_batches_are_padded_to_one_size_and_keep_users_and_events_together() -> None:
     sequences = toy.sequences(num_users=4)
     for batch in _epoch(sequences):
         assert batch["item"].shape == (3, 4)
@@ -28,7 +29,7 @@ def test_batches_are_padded_to_one_size_and_keep_users_and_events_together():
         assert (np.diff(batch["timestamp"], axis=1) >= 0).all()
 
 
-def test_only_what_happened_in_the_same_second_is_shuffled():
+def test_only_what_happened_in_the_same_second_is_shuffled() -> None:
     sequences = dataclasses.replace(toy.sequences(num_users=1), timestamp=np.array([5, 5, 9]))
     first, second, third = sequences.item_index
     seen = {tuple(_epoch(sequences, batch_size=1, seed=seed)[0]["item"][0]) for seed in range(60)}
@@ -36,7 +37,7 @@ def test_only_what_happened_in_the_same_second_is_shuffled():
     assert all(third not in window or window.index(third) == np.count_nonzero(window) - 1 for window in seen)
 
 
-def test_a_query_is_what_came_before_its_target():
+def test_a_query_is_what_came_before_its_target() -> None:
     sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
     made = windows.Windows(sequences, length=2)
     targets = np.array([5, 2])
@@ -48,17 +49,17 @@ def test_a_query_is_what_came_before_its_target():
     assert [history.tolist() for history in made.histories(targets)] == batch["item"].tolist()
 
 
-def test_a_query_keeps_the_latest_events_of_a_long_history():
+def test_a_query_keeps_the_latest_events_of_a_long_history() -> None:
     sequences = toy.sequences(num_users=2, num_targets=1, num_history=2)
     (batch,) = windows.Windows(sequences, length=1).queries(np.array([5, 2]), batch_size=2)
     assert batch["item"].tolist() == [[sequences.item_index[4]], [sequences.item_index[1]]]
 
 
-def test_users_without_events_have_no_window():
+def test_users_without_events_have_no_window() -> None:
     assert _epoch(toy.sequences(num_users=2, num_targets=0)) == []
 
 
-def test_windows_are_cut_behind_each_other_and_pad_with_nothing():
+def test_windows_are_cut_behind_each_other_and_pad_with_nothing() -> None:
     sequences = toy.sequences(num_users=3)
     places = {int(time): place for place, time in enumerate(sequences.timestamp)}
     for batch in _epoch(sequences, length=2, batch_size=2, seed=3):
@@ -77,7 +78,7 @@ def test_windows_are_cut_behind_each_other_and_pad_with_nothing():
                 assert (batch["timestamp"][row, size:] == batch["timestamp"][row, size - 1]).all()
 
 
-def test_a_batch_is_as_long_as_its_longest_in_steps_of_16():
+def test_a_batch_is_as_long_as_its_longest_in_steps_of_16() -> None:
     long, short = toy.sequences(num_users=1), toy.sequences(num_users=1, num_targets=2)
     length = 40
     one = dataclasses.replace(
@@ -93,7 +94,7 @@ def test_a_batch_is_as_long_as_its_longest_in_steps_of_16():
     assert _epoch(one, length=20, batch_size=1)[-1]["item"].shape[1] <= 20
 
 
-def test_windows_of_like_length_share_a_batch():
+def test_windows_of_like_length_share_a_batch() -> None:
     many = toy.sequences(num_users=64)
     lengths = np.where(np.arange(64) % 2, 120, 2)
     splits = np.concatenate([[0], np.cumsum(lengths)])
@@ -108,7 +109,7 @@ def test_windows_of_like_length_share_a_batch():
     assert np.mean([np.ptp(size) for size in sizes]) < 40, "by chance they would span most of 120"
 
 
-def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event():
+def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event() -> None:
     sequences = toy.sequences(num_users=3, num_targets=1, num_history=2)
     made = windows.Windows(sequences, length=5)
     first, second = made.queries(np.array([2, 5, 8]), batch_size=2)
@@ -119,7 +120,7 @@ def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event(
     assert first["user_gender"].tolist() == sequences.categorical["gender"][:2].tolist()
 
 
-def test_the_first_cut_is_anywhere_within_a_window():
+def test_the_first_cut_is_anywhere_within_a_window() -> None:
     """So that each event is now the first of a window, now the last: 1 to 4 events before the first cut, evenly."""
     sizes = []
     for seed in range(300):

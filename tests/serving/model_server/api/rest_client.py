@@ -11,7 +11,7 @@ TYPES = "/v1/models/types:predict"
 class Rest:
     """Speaks HTTP without a library that would mend what is sent."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int) -> None:
         self.port = port
 
     def send(self, verb: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:

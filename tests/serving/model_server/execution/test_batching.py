@@ -48,7 +48,7 @@ class Recorder:
 class Bench:
     """A batching runner over a recorder whose only slot can be kept busy."""
 
-    def __init__(self, **parameters: Any):
+    def __init__(self, **parameters: Any) -> None:
         self.recorder = Recorder()
         self.metrics = Metrics()
         scheduler = Scheduler(Parameters(**({"num_batch_threads": 1} | parameters)), self.metrics)

@@ -248,7 +248,7 @@ def save(spot: Spot, name: str, path: pathlib.Path, where: str = "request") -> N
     tf = spot.tf
     attack = attacks(spot)[name]
 
-    class Hostile(tf.Module):
+    class Hostile(tf.Module):  # type: ignore[name-defined]
         @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
         def predict(self, x: Any) -> Any:
             if where == "request":

@@ -136,7 +136,7 @@ ELSEWHERE = ("WriteFile", "PrintV2", "SaveV2", "InitializeTableFromTextFileV2", 
 class Arena:
     """The attacks as models that are ready to be published; each has a folder of its own to write to."""
 
-    def __init__(self, tf: Any, root: pathlib.Path, address: str):
+    def __init__(self, tf: Any, root: pathlib.Path, address: str) -> None:
         self.root = root
         secret = hostile.make_secrets(tf, root / "secrets")
         names = hostile.attacks(hostile.Spot(tf, secret, root, address))

@@ -16,7 +16,7 @@ from tests.serving.servers import eventually
 class Loaded:
     """What stands for a loaded model here: it only knows whether it was freed."""
 
-    def __init__(self, version: int):
+    def __init__(self, version: int) -> None:
         self.version = version
         self.closed = False
 
@@ -45,7 +45,7 @@ class Loader:
 
 
 class Setup:
-    def __init__(self, **options: Any):
+    def __init__(self, **options: Any) -> None:
         self.loader = Loader()
         self.manager = Manager(self.loader, **({"max_num_load_retries": 0} | options))
 

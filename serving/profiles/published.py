@@ -1,4 +1,4 @@
-"""Users' features and recent events, and items' titles, in SQLite: what a request needs beside the models."""
+"""Users' features and history, and items' cards, in SQLite: what requests and pages need beside the models."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import math
 import os
 import pathlib
 import sqlite3
+import time
 import types
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from homefeed.models.requests import Event, Request
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import load_key, pseudonym
 
@@ -23,8 +27,26 @@ class ProfilesError(HomefeedError, ValueError):
     """A file is no store of profiles."""
 
 
+class Item(NamedTuple):
+    """What is shown of an item.
+
+    Attributes:
+        card: column → value, of the items table; None where the item is no longer in it.
+        popularity: number of events with it at the push.
+    """
+
+    item_id: str
+    title: str
+    card: Mapping[str, Any] | None
+    popularity: int
+
+
 def write_profiles(
-    path: pathlib.Path, profiles: Iterable[Request], titles: Mapping[str, str], user_key: str = ""
+    path: pathlib.Path,
+    profiles: Iterable[Request],
+    titles: Mapping[str, str],
+    user_key: str = "",
+    cards: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
 ) -> None:
     """Writes a new store and puts it in the place of the old one at once.
 
@@ -33,16 +55,26 @@ def write_profiles(
         profiles: of all users.
         titles: item id → title.
         user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
+        cards: item id → column → value, of items that can be shown.
     """
     staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    popularity: Counter[str] = Counter()
     with contextlib.closing(sqlite3.connect(staging)) as database, database:
         database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
-        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT)")
+        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)")
         database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
         database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
-        database.executemany("INSERT INTO users VALUES (?, ?, ?)", map(_row, profiles))
-        database.executemany("INSERT INTO items VALUES (?, ?)", titles.items())
+        database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
+        items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
+        database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
     os.replace(staging, path)
+
+
+def _item_row(
+    item_id: str, title: str, cards: Mapping[str, Mapping[str, Any]], popularity: int
+) -> tuple[str, str, str | None, int]:
+    card = json.dumps(cards[item_id], ensure_ascii=False) if item_id in cards else None
+    return item_id, title, card, popularity
 
 
 class ProfileStore:
@@ -64,19 +96,41 @@ class ProfileStore:
             raise ProfilesError(f"{path} holds no profiles ({error}): `homefeed run` publishes them") from error
         self._key = load_key(reference)
 
-    def get(self, user_id: str) -> Request:
-        """The user's profile; for an unknown user, one without features or history."""
+    def get(self, user_id: str, now: int | None = None) -> Request:
+        """What the user asks at a time, from their profile; an unknown one has no features and no history.
+
+        Args:
+            user_id: as the tables have it.
+            now: Unix seconds; None: this machine's clock.
+        """
+        now = int(time.time()) if now is None else now
         query = "SELECT features, history FROM users WHERE user_id = ?"
         row = self._database.execute(query, (pseudonym(user_id, self._key),)).fetchone()
         if row is None:
-            return Request(user_id)
+            return Request(user_id, timestamp=now)
         history = [_event(*fields) for fields in json.loads(row[1])]
-        return Request(user_id, history, json.loads(row[0]))
+        return Request(user_id, history, json.loads(row[0]), now)
 
     def user_ids(self) -> Iterator[str]:
         """All known users as they are stored (by pseudonyms, if there is a key), in order."""
         for (user_id,) in self._database.execute("SELECT user_id FROM users ORDER BY user_id"):
             yield user_id
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of pseudonyms; None: users are stored by their own ids."""
+        return self._key
+
+    def items(self) -> Iterator[Item]:
+        """All items, in order.
+
+        Raises:
+            DatasetError: the store is from a homefeed that published titles alone.
+        """
+        _require_cards(self._database)
+        rows = self._database.execute("SELECT item_id, title, card, popularity FROM items ORDER BY item_id")
+        for item_id, title, card, popularity in rows:
+            yield Item(item_id, title, json.loads(card) if card else None, popularity)
 
     def titles(self, item_ids: Iterable[str]) -> list[str]:
         """Titles of items; an unknown item's own id."""
@@ -85,7 +139,8 @@ class ProfileStore:
         return [row[0] if row else item_id for item_id, row in found]
 
 
-def _row(profile: Request) -> tuple[str, str, str]:
+def _row(profile: Request, popularity: Counter[str]) -> tuple[str, str, str]:
+    popularity.update(event.item_id for event in profile.history)
     events = [
         (event.item_id, None if math.isnan(event.value) else event.value, event.event_type, event.timestamp)
         + ((event.features,) if event.features else ())
@@ -104,14 +159,31 @@ def _event(
     return Event(item_id, math.nan if value is None else value, event_type, timestamp, features)
 
 
-def update_titles(path: pathlib.Path, titles: Mapping[str, str]) -> None:
-    """Adds and replaces titles in a store; who reads it at this moment keeps what was there."""
+def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]]) -> None:
+    """Puts the items table as it is now into a store; who reads it at this moment keeps what was there.
+
+    Items that are gone keep their titles, for histories, and lose their cards.
+    """
     staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with (
         contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(staging)) as new,
     ):
+        _require_cards(old)
         old.backup(new)
         with new:
-            new.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", titles.items())
+            new.execute("UPDATE items SET card = NULL")
+            rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
+            new.executemany(
+                "INSERT INTO items VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
+                rows,
+            )
     os.replace(staging, path)
+
+
+def _require_cards(database: sqlite3.Connection) -> None:
+    if "card" not in {column[1] for column in database.execute("PRAGMA table_info(items)")}:
+        raise DatasetError(
+            "The profiles were pushed by an earlier homefeed, without cards: `homefeed run` pushes anew."
+        )
