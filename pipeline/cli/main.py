@@ -9,9 +9,7 @@ import importlib
 import importlib.metadata
 import logging
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
 from typing import Annotated, Any, NamedTuple
@@ -21,6 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from homefeed.pipeline.cli.failures import INTERRUPTED, Interrupted, tell
+from homefeed.pipeline.cli.interrupts import hear_ctrl_c
 from homefeed.pipeline.cli.terminal import errors
 
 
@@ -127,28 +126,13 @@ def homefeed(
 def main() -> None:
     """Entry point: runs a verb; what a user can mend ends in one line and an exit code."""
     _silence_frameworks()
-    pressed = _hear_ctrl_c()
-    try:
-        code = app(prog_name="homefeed", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:
-        # Libraries make other errors of Ctrl-C.
-        code = _tell(Interrupted(INTERRUPTED) if pressed.is_set() else error)
-    if pressed.is_set():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # A second one ends threads that hang.
+    with hear_ctrl_c() as pressed:
+        try:
+            code = app(prog_name="homefeed", standalone_mode=False)
+        except (Exception, KeyboardInterrupt) as error:
+            # Libraries make other errors of Ctrl-C.
+            code = _tell(Interrupted(INTERRUPTED) if pressed.is_set() else error)
     sys.exit(code)
-
-
-def _hear_ctrl_c() -> threading.Event:
-    """Set when somebody presses it; where a shell made this process deaf to it, that stays so."""
-    pressed = threading.Event()
-
-    def press(*_: object) -> None:
-        pressed.set()
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, press)
-    return pressed
 
 
 def _tell(error: BaseException) -> int:

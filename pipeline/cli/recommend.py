@@ -116,7 +116,8 @@ def _written_whole(out: pathlib.Path) -> Iterator[TextIO]:
             yield file
         staging.replace(out)
     except OSError as error:
-        staging.unlink(missing_ok=True) if staging.is_file() else None
+        with contextlib.suppress(OSError):
+            staging.unlink()
         if error.filename in (None, str(staging)):
             raise RunError(f"{out} cannot be written: {error.strerror or error}") from error
         raise

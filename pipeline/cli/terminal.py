@@ -59,11 +59,12 @@ def _moving(title: str) -> Iterator[None]:
     )
     with rich.progress.Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(title, total=None, left="")
-        started = time.monotonic()
+        started, newest = time.monotonic(), [""]
 
-        def listen(done: int, total: int, figures: str) -> None:
+        def listen(done: float, total: int, figures: str) -> None:
+            newest[0] = figures or newest[0]
             left = time_left(time.monotonic() - started, done, total)
-            display.update(task, description=f"{title}: {passes(done, total, figures)}", left=left)
+            display.update(task, description=f"{title}: {passes(done, total, newest[0])}", left=left)
 
         with listening(listen):
             yield
@@ -72,30 +73,33 @@ def _moving(title: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _a_line_a_minute(title: str, seconds: float = 60.0) -> Iterator[None]:
     """For logs."""
-    started, ended, newest = time.monotonic(), threading.Event(), [(0, 0, "")]
+    started, ended, newest = time.monotonic(), threading.Event(), [(0.0, 0, "")]
 
     def tell() -> None:
         while not ended.wait(seconds):
-            so_far, (done, total, figures) = time.monotonic() - started, newest[-1]
+            so_far, (done, total, figures) = time.monotonic() - started, newest[0]
             parts = [passes(done, total, figures), f"{_clock(so_far)} so far", time_left(so_far, done, total)]
             console.print(f"… {title}: {', '.join(filter(None, parts))}", soft_wrap=True)
+
+    def listen(done: float, total: int, figures: str) -> None:
+        newest[0] = done, total, figures or newest[0][2]
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     try:
-        with listening(lambda *said: newest.append(said)):
+        with listening(listen):
             yield
     finally:
         ended.set()
         teller.join()
 
 
-def passes(done: int, total: int, figures: str) -> str:
-    """Such as "epoch 5 of 20, loss 0.1234"; nothing before the first."""
-    return ", ".join(filter(None, (f"epoch {done} of {total}", figures))) if done else ""
+def passes(done: float, total: int, figures: str) -> str:
+    """Such as "epoch 4.3 of 20, loss 0.1234"; nothing before the first step."""
+    return ", ".join(filter(None, (f"epoch {done:.3g} of {total}", figures))) if done else ""
 
 
-def time_left(so_far: float, done: int, total: int) -> str:
+def time_left(so_far: float, done: float, total: int) -> str:
     """At most, as long as the passes go on as they went.
 
     >>> time_left(90.0, done=3, total=20)

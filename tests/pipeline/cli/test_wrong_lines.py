@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from homefeed.components.schema_gen import review  # noqa: F401  Libraries cannot be loaded with no rights or disk.
 from homefeed.models.requests import Event, Request
 from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.serving.profiles import FILE_NAME, write_profiles
