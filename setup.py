@@ -71,7 +71,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "homefeed = homefeed.pipeline.cli.interrupts:start",
+            "homefeed = homefeed.pipeline.cli.start:start",
             "homefeed-model-server = homefeed.serving.model_server.main:main",
         ]
     },

@@ -17,15 +17,6 @@ def leave(*_: object) -> None:
     os._exit(130)
 
 
-def start() -> None:
-    """The console script: imports take seconds, in which Ctrl-C is heard as well."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, leave)
-    from homefeed.pipeline.cli.main import main
-
-    main()
-
-
 @contextlib.contextmanager
 def hear_ctrl_c() -> Iterator[threading.Event]:
     """Raises KeyboardInterrupt on the first one and sets the event; leaves on a second, or where nobody ends.

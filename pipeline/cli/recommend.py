@@ -125,22 +125,11 @@ def _written_whole(out: pathlib.Path) -> Iterator[TextIO]:
 
 def _predictor(root: pathlib.Path | None, server: str | None, wait: float) -> Predictor:
     if server is not None:
-        return _served(server, wait)
+        predictor = GrpcPredictor(server)
+        predictor.wait_for(FUSED, wait)
+        return predictor
     assert root is not None
     return _local(root, FUSED, RETRIEVAL)
-
-
-def _served(server: str, wait: float) -> GrpcPredictor:
-    import homefeed_client
-
-    predictor = GrpcPredictor(server)
-    try:
-        predictor.client.wait_until_available(FUSED, timeout_seconds=wait)
-    except homefeed_client.PredictionError as error:
-        raise RunError(
-            f"no model server answers at {server} ({error}): `homefeed serve` starts one, --wait gives it time"
-        ) from error
-    return predictor
 
 
 def _local(root: pathlib.Path, *models: str) -> LocalPredictor:

@@ -103,6 +103,8 @@ def parsed(command: str, *, whole: bool) -> dict[str, Any]:
     verb: Any = get_command(app)
     while words and words[0] in getattr(verb, "commands", {}):
         verb = below(verb, words.pop(0))
+    if words and any(words[0] in option.opts for option in verb.params if hasattr(verb, "commands")):
+        return {}  # Such as `homefeed --version`.
     if hasattr(verb, "commands"):
         assert not whole and not words, f"{command}: there are {', '.join(verb.commands)}"
         return {}

@@ -186,7 +186,7 @@ def test_ctrl_c_while_libraries_are_imported_is_a_line(tmp_path: pathlib.Path) -
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import builtins
-from homefeed.pipeline.cli.interrupts import start
+from homefeed.pipeline.cli.start import start
 real = builtins.__import__
 def slow(name, *args, **kwargs):
     if name == "homefeed.pipeline.cli.main":

@@ -101,4 +101,4 @@ def test_a_server_that_is_down_is_said_within_seconds(capsys: pytest.CaptureFixt
         assert homefeed("recommend", "--server", server, "--user", "u", "--wait", "1") == 1
         assert time.monotonic() - started < 10
     said = capsys.readouterr().err
-    assert said.startswith(f"RunError: no model server answers at {server}") and said.count("\n") == 1
+    assert said.startswith(f"ServerError: no model server answers at {server}") and said.count("\n") == 1
