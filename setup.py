@@ -75,7 +75,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "homefeed = homefeed.pipeline.cli.main:main",
+            "homefeed = homefeed.pipeline.cli.start:start",
             "homefeed-model-server = homefeed.serving.model_server.main:main",
         ]
     },

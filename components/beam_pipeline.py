@@ -12,19 +12,35 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
+from homefeed.schemas.errors import HomefeedError
+
 
 @contextlib.contextmanager
 def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline]:
     """A pipeline that runs at the end of the block.
 
     Args:
-        runner: Beam's name of it; `FnApiRunner` is in this process.
+        runner: Beam's name of it; `FnApiRunner` and `DirectRunner` are in this process.
         options: passed to Beam, such as `--project=my-project`.
     """
     _reach_this_machine_directly()
-    chosen = FnApiRunner() if runner == "FnApiRunner" else runner
-    with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
-        yield pipeline
+    # DirectRunner would choose FnApiRunner, but only after it has tried, without a time limit, to download another.
+    chosen = FnApiRunner() if runner.lower().removesuffix("runner") in ("direct", "fnapi") else runner
+    try:
+        with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
+            yield pipeline
+    except RuntimeError as error:
+        raise _cause(error) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a user can mend of what Beam wrapped; without it, the error itself."""
+    wrapped: BaseException | None = error
+    while wrapped is not None:
+        if isinstance(wrapped, HomefeedError | OSError | MemoryError):
+            return wrapped
+        wrapped = wrapped.__cause__ or wrapped.__context__
+    return error
 
 
 def _reach_this_machine_directly() -> None:

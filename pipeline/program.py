@@ -41,7 +41,7 @@ def run(
         until: the last component to run; None: all of them.
 
     Returns:
-        One row a component: `component`, `cached`, `seconds` and `summary`.
+        One row a component: `component`, `cached`, `seconds`, `cpu_seconds`, `peak_mebibytes` and `summary`.
 
     Raises:
         HomefeedError: the data or a setting is wrong, or a gate is closed; its text says how to mend it.
@@ -121,8 +121,8 @@ class Model:
             context: declared context feature → value, such as the device that asks.
 
         Returns:
-            One row a place: `user_id`, `place` (from 1), `item_id`, `title`, `score`, `probability`; fewer than k
-            rows of a user where the catalogue ends.
+            One row a place: `user_id`, `place` (from 1), `item_id`, `title`, `score`, `probability`, `source`
+            (what the list was made from); fewer than k rows of a user where the catalogue ends.
         """
         ids = [users] if isinstance(users, str) else list(users)
         seconds = int(time.time()) if now is None else now

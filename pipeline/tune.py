@@ -21,6 +21,8 @@ from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 
 METHODS = ("retrieval + ranking", "retrieval")
+SEARCHED = ("transform", "retrieval_trainer", "behavior_pretrainer", "ranking_trainer", "fuser")
+"""The components whose settings make models better or worse. Those of others change what is asked, or nothing."""
 _LOG_FROM = 10  # A range whose end is this many times its start is searched by order of magnitude.
 
 
@@ -111,7 +113,7 @@ def tune(
         All finished trials, best first.
 
     Raises:
-        ConfigError: a range names what does not exist, or a value is of the wrong kind.
+        ConfigError: a range names what does not exist or changes the question, or a value is of the wrong kind.
     """
     place = RunRoot(root)
     ranges = [_typed(dag, searched, file, settings, defaults) for searched in ranges]
@@ -134,6 +136,11 @@ def tune(
 def _typed(dag: Dag, searched: Range, file: Any, settings: Iterable[str], defaults: Any) -> Range:
     """With choices of the field's type; every one, and both ends of a range, are tried before hours are spent."""
     component, _, field = searched.name.partition(".")
+    if component in dag.names() and component not in SEARCHED:
+        raise ConfigError(
+            f"{searched.name} cannot be searched: trials are compared by their answers to one question, and it "
+            f"changes the question or nothing; settings of {', '.join(SEARCHED)} can, this one belongs into --set"
+        )
 
     def tried(value: object) -> Any:
         configs = load_config(dag, file, [*settings, f"{searched.name}={value}"], defaults)

@@ -37,12 +37,20 @@ def read_requests(
     Raises:
         LineError: a line is not of that form.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_decoded(lines), start=1):
         if line.strip():
             try:
                 yield _parse(line, profiles, tokenize, now)
             except LineError as error:
                 raise LineError(f"line {number} {error}") from error
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        name = getattr(lines, "name", "the file")
+        raise LineError(f"{name} is not UTF-8 text ({error}); save it as UTF-8") from error
 
 
 def recommend_all(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.models.requests import TensorSpec
+from homefeed.serving.process import ServerError
 
 if TYPE_CHECKING:
     from homefeed_client import Signature
@@ -73,7 +74,22 @@ class GrpcPredictor:
         import homefeed_client
 
         self.client = homefeed_client.PredictionClient(address, timeout_seconds=timeout_seconds)
-        self._label = label
+        self._label, self._address = label, address
+
+    def wait_for(self, model: str, seconds: float) -> None:
+        """Waits for a server that starts.
+
+        Raises:
+            ServerError: it does not answer, or has no such model, in time.
+        """
+        import homefeed_client
+
+        try:
+            self.client.wait_until_available(model, timeout_seconds=seconds)
+        except homefeed_client.PredictionError as error:
+            raise ServerError(
+                f"no model server answers at {self._address} ({error}): `homefeed serve` starts one, --wait waits"
+            ) from error
 
     def serves(self, model: str) -> bool:
         """Whether a model is there, with the label if one is asked for."""

@@ -89,6 +89,26 @@ def free_port() -> int:
         return port
 
 
+def check_free(host: str, *ports: int) -> None:
+    """Makes sure, before anything is loaded, that a server can listen.
+
+    Raises:
+        ServerError: it cannot, because somebody else does, or for want of rights, or the host is not this machine.
+    """
+    for place, port in enumerate(ports):
+        if port in ports[:place]:
+            raise ServerError(f"gRPC and REST cannot share port {port}: give each its own")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As servers do.
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServerError(
+                    f"nothing can listen on {host}:{port} ({error.strerror}): give another port, or end what is there"
+                ) from error
+
+
 @contextlib.contextmanager
 def model_server(
     models: Mapping[str, pathlib.Path], work_dir: pathlib.Path, start_seconds: float = 120

@@ -29,12 +29,14 @@ class Recommendation:
     Attributes:
         score: what the list is sorted by.
         probability: that the user likes it, if shown.
+        source: what the list was made from: `history`, `features` or `popular`, with `+query` where words were found.
     """
 
     item_id: str
     title: str
     score: float
     probability: float
+    source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Candidates:
         retrieval_scores: [batch_size, num_candidates] float32.
         scores: [batch_size, num_candidates] float32, by which a page is sorted.
         probabilities: [batch_size, num_candidates] float32.
+        source: [batch_size] object (bytes), as in `Recommendation`.
     """
 
     item_ids: npt.NDArray[np.object_]
@@ -54,6 +57,7 @@ class Candidates:
     retrieval_scores: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
+    source: npt.NDArray[np.object_]
 
 
 class Recommender:
@@ -83,7 +87,7 @@ class Recommender:
     def recommend_at_once(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """`recommend` by one call of the fused model."""
         found = self._fused(requests, k)
-        columns = (found[name] for name in ("item_ids", "titles", "scores", "probabilities"))
+        columns = (found[name] for name in ("item_ids", "titles", "scores", "probabilities", "source"))
         return [_page(*row) for row in zip(*columns, strict=True)]
 
     def recommend_in_two_steps(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
@@ -92,7 +96,7 @@ class Recommender:
         order = np.argsort(-found.scores, axis=1, kind="stable")[:, :k]
         columns = (found.item_ids, found.titles, found.scores, found.probabilities)
         best = (np.take_along_axis(column, order, axis=1) for column in columns)
-        return [_page(*row) for row in zip(*best, strict=True)]
+        return [_page(*row) for row in zip(*best, found.source, strict=True)]
 
     def candidates(self, requests: Sequence[Request]) -> Candidates:
         """All that is retrieved and ranked, as it is served; nothing of a request's history is among them."""
@@ -115,6 +119,7 @@ class Recommender:
             retrieved["scores"],
             ranked["scores"][:, :num_candidates],
             ranked["probabilities"][:, :num_candidates],
+            retrieved["source"],
         )
 
     def retrieve(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
@@ -165,10 +170,11 @@ def _page(
     titles: npt.NDArray[np.object_],
     scores: npt.NDArray[np.float32],
     probabilities: npt.NDArray[np.float32],
+    source: bytes,
 ) -> list[Recommendation]:
     """A list without the places for which there was no item."""
     return [
-        Recommendation(item_id.decode(), title.decode(), float(score), float(probability))
+        Recommendation(item_id.decode(), title.decode(), float(score), float(probability), source.decode())
         for item_id, title, score, probability in zip(item_ids, titles, scores, probabilities, strict=True)
         if item_id
     ]

@@ -28,7 +28,9 @@ class ToyRetrieval(tf.Module):
         scores = tf.where(seen, NOTHING, tf.concat([[NOTHING], self._counts[1:]], axis=0))
         best, rows = tf.math.top_k(scores, tf.minimum(tf.reduce_max(k), tf.size(self._counts) - 1))
         rows = tf.where(best > NOTHING, rows, 0)
-        return {"item_ids": tf.gather(self._ids, rows), "titles": tf.gather(self._titles, rows), "scores": best}
+        source = tf.fill(tf.shape(history)[:1], "popular")
+        found = {"item_ids": tf.gather(self._ids, rows), "titles": tf.gather(self._titles, rows), "scores": best}
+        return found | {"source": source}
 
 
 class ToyRanking(tf.Module):

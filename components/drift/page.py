@@ -12,8 +12,8 @@ from homefeed.components.drift.summary import Column, Summary
 
 NUM_VALUES, NUM_BARS = 12, 24
 STYLE = """
-tr.drift { background: #fde8e4; } .key { display: inline-block; width: .8em; height: .8em; }
-.b { fill: #4477aa; fill-opacity: .55; } .c { fill: #ee6677; fill-opacity: .55; }
+tr.drift { background: var(--alarm); } .key { display: inline-block; width: .8em; height: .8em; }
+.b { fill: var(--c0); fill-opacity: .55; } .c { fill: var(--c1); fill-opacity: .55; }
 """
 
 
@@ -61,7 +61,7 @@ def _figure(name: str, before: Column, after: Column) -> str:
         return ""
     labels, shares = _number_shares(before, after) if before.kind == "number" else _value_shares(before, after)
     drawing = svg.bars(list(zip("bc", shares, strict=True)), labels, "{:.2%}".format)
-    return html_page.figure(name, drawing, f"{labels[0]} … {labels[-1]}")
+    return html_page.figure(name, drawing, "share of the values; blue: baseline, red: current")
 
 
 def _value_shares(before: Column, after: Column) -> tuple[list[str], list[list[float]]]:

@@ -18,7 +18,7 @@ from homefeed.components.drift.sources.load import load
 from homefeed.components.drift.summary import Column, Summary
 
 WIDTH, HEIGHT, NUM_BARS = 420, 120, 20
-STYLE = "\nrect { fill: #4477aa; }\n"
+STYLE = "\nrect { fill: var(--c0); }\n"
 
 
 def write_page(
@@ -103,7 +103,8 @@ def _long_tail(columns: Mapping[str, Column], name: str) -> tuple[list[str], lis
         return [], []
     activity = np.array(list(columns[name].values.values()))
     bars = np.bincount(np.log2(activity).astype(int)).astype(float)
-    return [f"{2**power:,}–{2 ** (power + 1) - 1:,}" for power in range(len(bars))], bars.tolist()
+    labels = [f"{2**power:,}–{2 ** (power + 1) - 1:,}" if power else "1" for power in range(len(bars))]
+    return labels, bars.tolist()
 
 
 def _values(column: Column) -> tuple[list[str], list[float]]:
@@ -119,4 +120,4 @@ def _figure(title: str, labels: list[str], bars: list[float]) -> str:
     if not bars:
         return ""
     drawing = svg.bars([("", bars)], labels, "{:,.0f}".format, WIDTH, HEIGHT)
-    return html_page.figure(title, drawing, f"{labels[0]} … {labels[-1]}; highest {max(bars) or 1.0:,.0f}")
+    return html_page.figure(title, drawing)

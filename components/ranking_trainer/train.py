@@ -60,7 +60,7 @@ def train(
     config: Hyperparameters,
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
-    with TrainingLog[Epoch](model_run.path) as log:
+    with TrainingLog[Epoch](model_run.path, config.epochs) as log:
         trained = fit(data, pretrained, retrieval_model, config, log.write)
     Snapshot.of(trained.ranker, data.catalogue, data.train).save(model.snapshot_dir)
     RankingModule(trained, data.catalogue, data.train).save(model.serving_dir)

@@ -26,7 +26,7 @@ def train(data: TrainingData, model: Model, model_run: ModelRun, config: Hyperpa
             base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
             warm_start(towers, base, data.catalogue, data.train, data.wordpiece)
 
-    with TrainingLog[Epoch](model_run.path) as log:
+    with TrainingLog[Epoch](model_run.path, config.epochs) as log:
         trained = training.train(data.catalogue, data.train, data.evaluation, config, log.write, start)
     windows = Windows(data.evaluation, config.max_events)
     tuned_by = sample_targets(windows.targets, data.catalogue.num_rows)[: retriever.TUNING_QUERIES]

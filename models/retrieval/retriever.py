@@ -108,7 +108,7 @@ class Retriever(tf.Module):
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
         words = self._text.read(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
-        has_query = tf.reduce_any(words > 0, axis=1)
+        has_query = self._text.finds(words)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
         asks = tf.reduce_any(tf.stack(asked), axis=0)
 

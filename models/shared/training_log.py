@@ -9,11 +9,17 @@ from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import tensorflow as tf
 
+from homefeed.models.shared import progress
+
 
 class EpochLike(Protocol):
     """A dataclass of numbers, one pass over the training data; NaN is what was not measured."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[object]]]
+
+    @property
+    def training_loss(self) -> float:
+        """The mean over the pass."""
 
     @property
     def quality(self) -> float:
@@ -32,9 +38,11 @@ class TrainingLog(Generic[Epoch]):
 
     Args:
         folder: where the event file goes.
+        num_epochs: at most; 0: not known.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, num_epochs: int = 0):
+        self._num_epochs = num_epochs
         self.epochs: list[Epoch] = []
         self._writer = tf.summary.create_file_writer(str(folder))
 
@@ -47,6 +55,9 @@ class TrainingLog(Generic[Epoch]):
     def write(self, epoch: Epoch) -> None:
         """Adds an epoch."""
         self.epochs.append(epoch)
+        measured = f", {epoch.figure}" if math.isfinite(epoch.quality) else ""
+        figures = f"training loss {epoch.training_loss:.4f}{measured}"
+        progress.report(len(self.epochs), max(self._num_epochs, len(self.epochs)), figures)
         with self._writer.as_default(step=len(self.epochs)):
             for name, value in self.curve()[-1].items():
                 if value is not None:

@@ -12,13 +12,14 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from homefeed.pipeline.cli.failures import INTERRUPTED, Interrupted, tell
+from homefeed.pipeline.cli.interrupts import hear_ctrl_c
 from homefeed.pipeline.cli.terminal import errors
 
 
@@ -100,35 +101,54 @@ app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _verb in VERBS.items():
     app.command(_name, help=_verb.help)(lambda: None)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"homefeed {importlib.metadata.version('homefeed')}")
+        raise typer.Exit
+
+
 @app.callback()
-def homefeed() -> None:
+def homefeed(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """From three tables to a served, personal home page."""
 
 
 def main() -> None:
     """Entry point: runs a verb; what a user can mend ends in one line and an exit code."""
     _silence_frameworks()
-    try:
-        app()
-    except (Exception, KeyboardInterrupt) as error:
-        told = tell(error)
-        if told is None:
-            traceback.print_exc()
-            version = importlib.metadata.version("homefeed")
-            errors.print(
-                f"This is a fault of homefeed {version}: please report it with the lines above.", soft_wrap=True
-            )
-            sys.exit(1)
-        errors.print(f"[bold red]{told.title}[/]: ", end="")
-        errors.print(told.message, markup=False, soft_wrap=True)
-        sys.exit(told.exit_code)
+    with hear_ctrl_c() as pressed:
+        try:
+            code = app(prog_name="homefeed", standalone_mode=False)
+        except (Exception, KeyboardInterrupt) as error:
+            # Libraries make other errors of Ctrl-C.
+            code = _tell(Interrupted(INTERRUPTED) if pressed.is_set() else error)
+    sys.exit(code)
+
+
+def _tell(error: BaseException) -> int:
+    """Prints what happened; the exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(vars(error)["ctx"].get_help())
+        return 2
+    told = tell(error)
+    if told is None:
+        traceback.print_exception(error)
+        version = importlib.metadata.version("homefeed")
+        errors.print(f"This is a fault of homefeed {version}: please report it with the lines above.", soft_wrap=True)
+        return 1
+    errors.print(f"[bold red]{told.title}[/]: ", end="")
+    errors.print(told.message, markup=False, soft_wrap=True)
+    return told.exit_code
 
 
 def _silence_frameworks() -> None:

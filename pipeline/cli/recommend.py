@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, TextIO
 
 import rich.table
+import rich.text
 import typer
 
 from homefeed.models.requests import Event, Request
-from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
+from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_json
+from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
 from homefeed.serving.batch import read_requests, recommend_all
-from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
+from homefeed.serving.predictors import GrpcPredictor, LocalPredictor, Predictor
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.queries import query_tokenizer
-from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommender
+from homefeed.serving.reasons import Reasons, reasons_for
+from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommendation, Recommender
 from homefeed.serving.releases import Releases
+
+NUM_SHOWN = 10  # Events of the history that are printed.
+SORTED_BY = "sorted by score; P(liked): the chance that what is chosen is liked, too"
 
 
 def _check_time(text: str) -> str:
@@ -64,12 +71,21 @@ def recommend(
         request = dataclasses.replace(request, history=events)
     if query and root:
         request = dataclasses.replace(request, query_token_ids=_tokenizer(root)(query))
-    (page,) = Recommender(_predictor(root, server, wait)).recommend([request], k)
+    predictor = _predictor(root, server, wait)
+    (page,) = Recommender(predictor).recommend([request], k)
+    if profiles and server:
+        _check_titles(page, profiles, f"the server at {server}", root)
+    recent = list(dict.fromkeys(event.item_id for event in reversed(request.history)))[:NUM_SHOWN]
+    reasons = reasons_for(predictor, [place.item_id for place in page], recent)
+    notes = list(_notes(request, page, reasons, query, has_profiles=profiles is not None))
     if as_json:
-        print_json({"user_id": user, "recommendations": [vars(place) for place in page]})
+        because = [vars(place) | {"because_of": reasons.because_of.get(place.item_id)} for place in page]
+        print_json({"user_id": user, "recommendations": because, "notes": notes})
         return
-    recent = [event.item_id for event in request.history[-10:]]
-    _print_page(request, profiles.titles(recent) if profiles else recent, page)
+    for note in notes:
+        errors.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+    titles = dict(zip(recent, profiles.titles(recent) if profiles else recent, strict=True))
+    _print_page(user, page, reasons, titles)
 
 
 def batch_recommend(
@@ -81,26 +97,45 @@ def batch_recommend(
     as_json: Json = False,
 ) -> None:
     """Recommend for every user of a file."""
-    recommender = Recommender(_predictor(root))
+    recommender = Recommender(_local(root, FUSED))
     profiles = ProfileStore(RunRoot(root).profiles)
-    staging = out.with_name(f".{out.name}.tmp")
     count = 0
-    with users.open(encoding="utf-8") as lines, staging.open("w", encoding="utf-8") as file:
+    with users.open(encoding="utf-8") as lines, _written_whole(out) as file:
         for row in recommend_all(recommender, read_requests(lines, profiles, _tokenizer(root), _seconds(at)), k):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
-    staging.rename(out)
     print_json({"users": count, "out": str(out)}) if as_json else console.print(f"{count:,} users to {out}")
 
 
-def _predictor(root: pathlib.Path | None, server: str | None = None, wait_seconds: float = 0.0) -> Any:
+@contextlib.contextmanager
+def _written_whole(out: pathlib.Path) -> Iterator[TextIO]:
+    """A file that is at its place when the block has ended well, and not before."""
+    staging = out.with_name(f".{out.name}.tmp")
+    try:
+        with staging.open("w", encoding="utf-8") as file:
+            yield file
+        staging.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            staging.unlink()
+        if error.filename in (None, str(staging)):
+            raise RunError(f"{out} cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _predictor(root: pathlib.Path | None, server: str | None, wait: float) -> Predictor:
     if server is not None:
         predictor = GrpcPredictor(server)
-        predictor.client.wait_until_available(FUSED, timeout_seconds=wait_seconds)
+        predictor.wait_for(FUSED, wait)
         return predictor
     assert root is not None
+    return _local(root, FUSED, RETRIEVAL)
+
+
+def _local(root: pathlib.Path, *models: str) -> LocalPredictor:
     releases = Releases(RunRoot(root).pushed())
-    return LocalPredictor({FUSED: pathlib.Path(releases.path(FUSED, releases.stable()))})
+    stable = releases.stable()
+    return LocalPredictor({model: pathlib.Path(releases.path(model, stable)) for model in models})
 
 
 def _tokenizer(root: pathlib.Path) -> Callable[[str], Any]:
@@ -108,17 +143,49 @@ def _tokenizer(root: pathlib.Path) -> Callable[[str], Any]:
     return query_tokenizer(pathlib.Path(releases.path(RETRIEVAL, releases.stable())))
 
 
-def _print_page(request: Any, recent_titles: list[str], page: list[Any]) -> None:
-    table = rich.table.Table(title=f"For user {request.user_id}", title_justify="left")
-    for column in ("", "recommended", "P(liked)", "recent history, newest first"):
-        table.add_column(column)
-    recent = recent_titles[::-1]
-    for place in range(max(len(page), len(recent))):
-        shown = page[place] if place < len(page) else None
-        table.add_row(
-            str(place + 1),
-            shown.title or shown.item_id if shown else "",
-            f"{shown.probability:.2f}" if shown else "",
-            recent[place] if place < len(recent) else "",
-        )
+def _check_titles(
+    page: Sequence[Recommendation], profiles: ProfileStore, server: str, root: pathlib.Path | None
+) -> None:
+    """Whether the server has the catalogue that the profiles are about."""
+    here = profiles.titles(place.item_id for place in page)
+    for place, title in zip(page, here, strict=True):
+        if (place.title or place.item_id) != title:
+            raise RunError(
+                f"{server} does not serve the models of {root}: item {place.item_id!r} is {place.title!r} there and "
+                f"{title!r} here; leave out --root, or ask the server that `homefeed serve --root {root}` starts"
+            )
+
+
+def _notes(
+    request: Request, page: Sequence[Recommendation], reasons: Reasons, query: str, has_profiles: bool
+) -> list[str]:
+    """What else would be passed over in silence."""
+    source = page[0].source if page else ""
+    notes = []
+    if reasons.unknown:
+        notes.append(f"the models do not know {', '.join(map(repr, reasons.unknown))} of the history")
+    if source in ("popular", "query"):
+        mend = "" if has_profiles else ": --root has profiles, --history tells what they did"
+        shown = "popular" if source == "popular" else "found by the query"
+        notes.append(f"nothing is known of user {request.user_id!r}{mend}; this is what is {shown}")
+    if query and "query" not in source:
+        notes.append(f"no item has a word of the query {query!r}; the list is made from {source or 'nothing'}")
+    if not page:
+        notes.append("no item is left that this user has not had")
+    return notes
+
+
+def _print_page(user: str, page: Sequence[Recommendation], reasons: Reasons, recent: dict[str, str]) -> None:
+    source = f", from: {page[0].source}" if page else ""
+    table = rich.table.Table(title=f"For user {user}{source}", title_justify="left", caption=SORTED_BY)
+    table.caption_justify = "left"
+    for column in ("", "recommended", "score", "P(liked)", "because of"):
+        table.add_column(column, justify="right" if column in ("", "score", "P(liked)") else "left")
+    for number, place in enumerate(page, start=1):
+        because = reasons.because_of.get(place.item_id, "")
+        figures = f"{place.score:.2f}", f"{place.probability:.2f}"
+        cells = (str(number), place.title or place.item_id, *figures, recent.get(because, "") or place.source)
+        table.add_row(*map(rich.text.Text, cells))
     console.print(table)
+    if recent:
+        console.print(f"History, newest first: {' · '.join(recent.values())}", markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.lineage import summarize, trace
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.releases import ReleaseError, Releases
 
 
 def evaluate(root: Root, as_json: Json = False) -> None:
@@ -37,12 +38,16 @@ def evaluate(root: Root, as_json: Json = False) -> None:
 def lineage(
     root: Root,
     artifact: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A pushed version (3, ranking/3), or a type: its newest artifact.")
-    ] = "PushedModel",
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A pushed version (3, ranking/3), or a type: its newest artifact. Default: the version in service.",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Show what pushed models, or any artifact, were made from: data, spans, code, configuration, parents."""
-    found = trace(RunRoot(root).recorded(), artifact)
+    found = trace(RunRoot(root).recorded(), artifact or _in_service(RunRoot(root)))
     if found["type"] == "PushedModel":
         found |= {"summary": summarize(found)}
     if as_json:
@@ -53,6 +58,14 @@ def lineage(
     tree = rich.tree.Tree(_lineage_label(found))
     _grow(tree, found)
     console.print(tree)
+
+
+def _in_service(root: RunRoot) -> str:
+    """The stable version; where the root serves nothing, what was pushed last."""
+    try:
+        return str(Releases(root.serving).stable())
+    except ReleaseError:
+        return "PushedModel"
 
 
 def _print_metrics(report: dict[str, dict[str, dict[str, float]]]) -> None:
@@ -81,8 +94,16 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 def _lineage_label(node: dict[str, Any]) -> str:
     made = node.get("made_by")
-    by = f" ← [bold]{made['component']}[/] {made['finished_at']} {made['summary']}" if made else " (from outside)"
-    return f"{node['type']} {node['digest'][:12]}{by}"
+    if made is None:
+        return f"{node['type']} {node['digest'][:12]} (from outside)"
+    by = f"[bold]{made['component']}[/] {made['finished_at']}{_took(made)} {made['summary']}"
+    return f"{node['type']} {node['digest'][:12]} ← {by}"
+
+
+def _took(made: dict[str, Any]) -> str:
+    if "cpu_seconds" not in made:  # Recorded by an earlier homefeed.
+        return ""
+    return f" ({made['cpu_seconds']:,.1f} CPU s, {made['peak_mebibytes']:,.0f} MiB)"
 
 
 def _grow(tree: rich.tree.Tree, node: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ from homefeed.pipeline.cli.terminal import (
     silent,
 )
 from homefeed.pipeline.loop.options import Options
+from homefeed.pipeline.runner.reports import publishing
+from homefeed.pipeline.runner.root import RunRoot
 
 
 def retrain(
@@ -49,15 +51,16 @@ def retrain(
     from homefeed.pipeline.loop.retrain import retrain  # Beam comes with it, which `--help` need not wait for.
 
     options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
-    outcome = retrain(
-        data.resolve(),
-        root.resolve(),
-        options,
-        observer=silent if as_json else progress,
-        config_file=config,
-        settings=settings or (),
-        metadata=metadata,
-    )
+    with publishing(RunRoot(root.resolve()), silent if as_json else progress) as (observer, _):
+        outcome = retrain(
+            data.resolve(),
+            root.resolve(),
+            options,
+            observer=observer,
+            config_file=config,
+            settings=settings or (),
+            metadata=metadata,
+        )
     if as_json:
         print_json(vars(outcome))
         return

@@ -11,7 +11,7 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Root, console
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.serving.process import server_command, server_flags
+from homefeed.serving.process import check_free, server_command, server_flags
 from homefeed.serving.releases import Releases
 
 
@@ -34,6 +34,7 @@ def serve(
     """Serve the pushed models; new versions, promotions and rollbacks are picked up while running."""
     serving_dir = RunRoot(root).pushed()
     Releases(serving_dir).configure()
+    check_free(host, *filter(None, (port, rest_port)))
     command = server_command(engine.value, server_flags(str(serving_dir), port, rest_port), host)
     console.print(f"gRPC on {host}:{port}" + (f", REST on {host}:{rest_port}" if rest_port else ""))
     sys.stdout.flush()

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import importlib.metadata
 import pathlib
+import uuid
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts import types
 from homefeed.components.artifacts.table_rows import item_cards
-from homefeed.components.artifacts.types import Model
+from homefeed.components.artifacts.types import Artifact, DatasetDir, Model, PushedModel
 from homefeed.components.example_gen.items_table import read_items
 from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval.retriever import Retriever
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.runner.errors import RunError
-from homefeed.pipeline.runner.metadata import MetadataStore
+from homefeed.pipeline.runner.metadata import MetadataStore, Record, Run
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.scratch import scratch
 from homefeed.serving.profiles import update_items
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
+
+TITLE = "IndexRefresh"  # Of its executions in the metadata.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +56,8 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         RunError: nothing has been pushed yet.
         DatasetError: the items table cannot be read.
     """
-    model = _pushed_model(root, metadata)
-    snapshot = Snapshot.load(model.snapshot_dir)
+    store, pushed, inputs = _last_push(root, metadata)
+    snapshot = Snapshot.load(Model(inputs["retrieval_model"].path).snapshot_dir)
     catalogue = catalogue_for(snapshot, data_dir)
     with scratch() as folder:
         saved_model, fused = folder / "retrieval", folder / "fused"
@@ -62,20 +68,44 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         new_texts = {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows}
         update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)))
         version = _publish(saved_model, fused, new_texts, RunRoot(root).serving)
+    _record(RunRoot(root), store, version, inputs | {"pushed_model": pushed}, DatasetDir(data_dir))
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
     return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
 
 
-def _pushed_model(root: pathlib.Path, metadata: str | None) -> Model:
-    """The retrieval model that was pushed last, as RetrievalTrainer left it."""
+def _last_push(root: pathlib.Path, metadata: str | None) -> tuple[MetadataStore, Record, dict[str, Record]]:
+    """The metadata, what was pushed last, and what that was made from, by input name."""
     place = RunRoot(root)
     store = MetadataStore(place, metadata) if metadata else MetadataStore(place.recorded())
     pushed = store.latest("PushedModel")
     made = store.producer(pushed) if pushed else None
-    if made is None:
+    if pushed is None or made is None:
         raise RunError(f"no model of {root} has been pushed yet: `homefeed run --root {root}` pushes one")
     _, inputs = made
-    return Model(inputs["retrieval_model"].path)
+    return store, pushed, inputs
+
+
+def _record(
+    root: RunRoot, store: MetadataStore, version: int, sources: Mapping[str, Record], dataset: DatasetDir
+) -> None:
+    """The new version in the lineage: made from the one before, from what that was made from, and from the items."""
+    pushed = PushedModel(root.artifacts / TITLE / str(version) / "pushed")
+    releases = Releases(root.serving)
+    names = [name for release in releases.versions() if release.version == version for name in release.models]
+    paths = [releases.path(name, version) for name in names]
+    pushed.write(version, [*paths, str(root.profiles)])
+    inputs: dict[str, tuple[Artifact, str]] = {
+        name: (getattr(types, record.type)(record.path), record.digest) for name, record in sources.items()
+    }
+    properties = {
+        "code_version": importlib.metadata.version("homefeed"),
+        "config": "{}",
+        "summary": f"version {version} with the items of {dataset.path}",
+        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    run = Run(TITLE, uuid.uuid4().hex, properties)
+    inputs["dataset"] = (dataset, dataset.digest())
+    store.record(run, TITLE, inputs, {"pushed": (pushed, pushed.digest())})
 
 
 def _publish(

@@ -32,7 +32,7 @@ class Outcome:
     """What a retraining did.
 
     Attributes:
-        status: `pushed`, `unchanged` (these spans were done before) or `nothing to do` (no trigger).
+        status: `pushed`, `unchanged` (it was pushed before: all came from the cache) or `nothing to do` (no trigger).
         version: of the models in service now.
         spans: what they were trained on, or would have been.
         rejected: span → the gate's reasons.
@@ -130,13 +130,14 @@ class _Retraining:
         except GateClosed as closed:
             ledger.finish(run, "refused", reasons=list(closed.reasons))
             raise
-        pushed = PushedModel(next(step for step in steps if step.component == "Pusher").outputs["pushed"])
+        pusher = next(step for step in steps if step.component == "Pusher")
+        pushed = PushedModel(pusher.outputs["pushed"])
         reasons = reasons_against(pushed, self._serving_dir(), self.options.check)
         if reasons:
             ledger.finish(run, "rolled back", reasons=[*reasons, self._roll_back()])
             raise GateClosed("check", run["reasons"])
         ledger.finish(run, "pushed", pushed=str(pushed.path))
-        return "pushed"
+        return "unchanged" if pusher.cached else "pushed"
 
     def _roll_back(self) -> str:
         """Rolls back to the version before; returns what to tell the user."""

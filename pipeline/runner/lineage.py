@@ -12,6 +12,9 @@ from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
 
+TOOK = ("seconds", "cpu_seconds", "peak_mebibytes")
+"""What an execution took, in its properties."""
+
 
 def trace(root: RunRoot, type_name: str, metadata: str | None = None) -> dict[str, Any]:
     """The newest artifact of a type, or the pushed models of a version, as a nested dict: its own facts, and
@@ -101,6 +104,7 @@ def _trace(store: MetadataStore, artifact: Record, is_parent: bool = False) -> d
             "component": run.component,
             "summary": run.properties["summary"],
             "finished_at": run.properties["finished_at"],
+            **{name: float(run.properties[name]) for name in TOOK if name in run.properties},
             "code_version": run.properties["code_version"],
             "config": json.loads(run.properties["config"]),
             "inputs": {name: _trace(store, source, source.type == "PushedModel") for name, source in inputs.items()},

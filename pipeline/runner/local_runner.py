@@ -10,7 +10,6 @@ import hashlib
 import json
 import pathlib
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -20,22 +19,26 @@ from homefeed.pipeline.dag import Channel, Dag, Node
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.pipeline.runner.usage import Meter
 from homefeed.schemas.words import near
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What happened to one component of a run; `outputs`: name → folder."""
+    """What happened to one component of a run, and what that took (see Usage); `outputs`: name → folder."""
 
     component: str
     cached: bool
     seconds: float
     summary: str
     outputs: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)  # By name.
+    cpu_seconds: float = 0.0
+    peak_mebibytes: float = 0.0
 
 
 Observer = Callable[[str], contextlib.AbstractContextManager[Callable[[Step], None]]]
-"""Called with a component's title as it begins; the context gives what to call when it has finished."""
+"""Called with a component's place and title (`8/13 Evaluator`) as it begins; the context gives what to call when it
+has finished."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +84,8 @@ def run_pipeline(
         shutil.rmtree(place.staging, ignore_errors=True)
         produced: dict[tuple[str, str], _Produced] = {}
         steps = []
-        for node in nodes:
-            with observer(node.component.title) as finished:
+        for number, node in enumerate(nodes, start=1):
+            with observer(f"{number}/{len(nodes)} {node.component.title}") as finished:
                 step, outputs = _run_node(node, configs[node.name], produced, store, place, name)
                 produced |= {(node.name, output): value for output, value in outputs.items()}
                 finished(step)
@@ -116,13 +119,17 @@ def _run_node(
     cached = _from_cache(node, key, store)
     if cached is not None:
         return Step(node.component.title, True, 0.0, "", _paths(cached)), cached
-    started = time.monotonic()
+    meter = Meter()
     summary, outputs = _execute(node, config, inputs, root, key)
-    step = Step(node.component.title, False, time.monotonic() - started, summary, _paths(outputs))
+    usage = meter.read()
+    took = usage.cpu_seconds, usage.peak_mebibytes
+    step = Step(node.component.title, False, usage.seconds, summary, _paths(outputs), *took)
     properties = {
         "code_version": node.component.code_version,
         "config": json.dumps(settings, sort_keys=True),
         "seconds": f"{step.seconds:.1f}",
+        "cpu_seconds": f"{step.cpu_seconds:.1f}",
+        "peak_mebibytes": f"{step.peak_mebibytes:.0f}",
         "summary": summary.replace(f"{root.path}/", ""),
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -72,6 +72,11 @@ class RunRoot:
         """Searches for hyper-parameters, in SQLite."""
         return self.path / "tune.sqlite"
 
+    @property
+    def reports(self) -> pathlib.Path:
+        """Pages of the last run, for people, and `index.html` over them."""
+        return self.path / "reports"
+
     def drift_page(self, span: str) -> pathlib.Path:
         """How a span differs from the last good one, for people."""
         return self.path / "spans" / f"{span}.drift.html"

@@ -156,11 +156,15 @@ def _match(data_dir: pathlib.Path, pattern: str) -> dict[str, int]:
 
 
 def _match_uri(pattern: str) -> dict[str, int]:
+    from apache_beam.io.filesystem import BeamIOError
     from apache_beam.io.filesystems import FileSystems
 
     # To Beam `**` is one folder or more; to everybody else none will do, too.
     patterns = [pattern, pattern.replace("/**/", "/"), f"{pattern.rstrip('/')}/**"]
-    found = FileSystems.match(patterns)  # type: ignore[no-untyped-call]
+    try:
+        found = FileSystems.match(patterns)  # type: ignore[no-untyped-call]
+    except (ValueError, BeamIOError) as error:
+        raise DatasetError(f"{pattern} cannot be looked for: {' '.join(str(error).split())}") from error
     return {file.path: file.size_in_bytes for result in found for file in result.metadata_list}
 
 

@@ -16,10 +16,15 @@ from typing import Any, NamedTuple
 
 from homefeed.models.requests import Event, Request
 from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import staged
 
 FILE_NAME = "profiles.sqlite"
+
+
+class ProfilesError(HomefeedError, ValueError):
+    """A file is no store of profiles."""
 
 
 class Item(NamedTuple):
@@ -79,14 +84,18 @@ class ProfileStore:
 
     Raises:
         FileNotFoundError: nothing has been published there yet.
+        ProfilesError: what lies there is no store.
         DatasetError: the store has pseudonyms, and their key is not where it says.
     """
 
     def __init__(self, path: pathlib.Path):
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: `homefeed run` publishes it with the models")
-        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-        (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        try:
+            self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        except (sqlite3.DatabaseError, TypeError) as error:
+            raise ProfilesError(f"{path} holds no profiles ({error}): `homefeed run` publishes them") from error
         self._key = load_key(reference)
 
     def get(self, user_id: str, now: int | None = None) -> Request:
@@ -159,7 +168,7 @@ def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[s
     """
     with staged(path.parent) as staging:
         with (
-            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+            contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as old,
             contextlib.closing(sqlite3.connect(staging)) as new,
         ):
             _require_cards(old)

@@ -1,10 +1,14 @@
 import logging
 import os
+import pathlib
 
 import apache_beam as beam
 import pytest
+from apache_beam.runners.portability import prism_runner
 
 from homefeed.components.beam_pipeline import beam_pipeline, quiet
+from homefeed.schemas.dataset import DatasetError
+from tests.components.ingested import digests, events, ingest, write_dataset
 
 
 @pytest.mark.parametrize("runner", ["FnApiRunner", "BundleBasedDirectRunner"])
@@ -21,6 +25,30 @@ def test_the_options_are_beams_own() -> None:
         known = pipeline.options.get_all_options(drop_default=True)
         _ = pipeline | beam.Create([1])
     assert known["job_name"] == "ingest" and known["direct_num_workers"] == 2
+
+
+THREADS = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
+
+
+@pytest.mark.parametrize("options", [(), THREADS])
+def test_direct_runner_ingests_the_same_with_beams_own_options(
+    options: tuple[str, ...], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", None)  # Which would be downloaded.
+    data = write_dataset(tmp_path / "data", events([(f"u{n % 17}", "ABC"[n % 3], n) for n in range(300)]))
+    ingest(data, tmp_path / "default")
+    ingest(data, tmp_path / "direct", runner="DirectRunner", beam_options=options)
+    assert digests(tmp_path / "default") == digests(tmp_path / "direct")
+
+
+@pytest.mark.parametrize("kind", [DatasetError, OSError])
+def test_what_a_user_can_mend_is_taken_out_of_beams_wrapping(kind: type[Exception]) -> None:
+    def refuse(element: int) -> None:
+        raise kind(28, "no room") if kind is OSError else kind("no room")
+
+    with pytest.raises(kind, match="no room") as error, beam_pipeline("FnApiRunner", ()) as pipeline:
+        _ = pipeline | beam.Create([7]) | beam.Map(refuse)
+    assert isinstance(error.value, kind)
 
 
 def test_workers_on_this_machine_are_reached_without_the_proxy(

@@ -23,7 +23,7 @@ from tests.toy_data import toy_catalogue, toy_sequences
 def answer(item_ids: list[bytes], score: float = 1.0) -> Candidates:
     scores = np.full((1, len(item_ids)), score, np.float32)
     ids = np.array([item_ids], object)
-    return Candidates(ids, ids, scores, scores, scores)
+    return Candidates(ids, ids, scores, scores, scores, np.full(len(ids), b"history", object))
 
 
 REQUEST = Request("u", [Event("i1")])

@@ -6,6 +6,7 @@ import io
 import pathlib
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,6 +106,8 @@ def parsed(command: str, *, whole: bool) -> dict[str, Any]:
     verb: Any = get_command(app)
     while words and words[0] in getattr(verb, "commands", {}):
         verb = below(verb, words.pop(0))
+    if words and any(words[0] in option.opts for option in verb.params if hasattr(verb, "commands")):
+        return {}  # Such as `homefeed --version`.
     if hasattr(verb, "commands"):
         assert not whole and not words, f"{command}: there are {', '.join(verb.commands)}"
         return {}
@@ -235,8 +238,12 @@ def test_every_command_is_of_a_program_that_a_test_knows(place: str, command: st
         assert all(f'envvar="{word.partition("=")[0]}"' in sources for word in words)
     elif program.startswith("python"):
         check_python(words)
+    elif program == "pip":
+        check_pip(words)
+    elif program == "pre-commit":
+        assert (HOUSE / ".pre-commit-config.yaml").is_file()
     else:
-        assert program in {"homefeed", "pip", "pre-commit"}, f"{place}: nothing checks {program}"
+        assert program == "homefeed", f"{place}: nothing checks {program}"
 
 
 @pytest.mark.parametrize(("place", "code"), [pair for pair in CODES if pair[1].startswith(("make ", "python -m "))])
@@ -251,6 +258,23 @@ def check_make(words: list[str]) -> None:
     for word in words:
         name, equals, _ = word.partition("=")
         assert name in variables if equals else re.search(rf"^{name}:", makefile, re.MULTILINE), word
+    dry = subprocess.run(["make", "--dry-run", *words], cwd=HOUSE, capture_output=True, text=True)
+    assert dry.returncode == 0, dry.stderr
+
+
+def check_pip(words: list[str]) -> None:
+    """`install …`: what lies here is there, and every extra is ours; nothing is fetched."""
+    assert words.pop(0) == "install"
+    flags = ("-c", "-e")
+    for flag, word in zip(["", *words], words, strict=False):
+        path, _, extra = word.partition("[")
+        if word in flags or word.startswith("-"):
+            continue
+        if "/" in path or path == "." or flag in flags:
+            assert (HOUSE / path).exists(), word
+        else:
+            assert path in {"homefeed", "homefeed-client"}, word
+        assert not extra or f'"{extra.rstrip("]")}":' in documents.read(HOUSE / "setup.py"), word
 
 
 def check_python(words: list[str]) -> None:

@@ -28,6 +28,27 @@ def test_what_may_be_searched() -> None:
     assert tune.parse_range("a.b=next,any") == tune.Range("a.b", choices=("next", "any"))
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "example_gen.split=temporal,hash",
+        "example_gen.eval_fraction=0.1..0.3",
+        "example_gen.spans=1,2",
+        "evaluator.max_queries=10..20",
+        "pusher.canary=true,false",
+    ],
+)
+def test_what_changes_the_question_is_not_searched(asked: str, tmp_path: pathlib.Path) -> None:
+    dag = recommender(DatasetDir(tmp_path))
+    with pytest.raises(ConfigError, match="cannot be searched: trials are compared by their answers to one question"):
+        tune.tune(dag, [tune.parse_range(asked)], tmp_path / "root", name="x", num_trials=1)
+    assert not (tmp_path / "root").exists()
+
+
+def test_every_component_is_either_searched_or_not() -> None:
+    assert set(tune.SEARCHED) <= set(recommender(DatasetDir(pathlib.Path())).names())
+
+
 @pytest.mark.parametrize("wrong", ["a=1..2", "a.b", "a.b=", "a.b=2..1", "a.b=x..y", ".b=1..2"])
 def test_what_may_not(wrong: str) -> None:
     with pytest.raises(ConfigError, match="should read"):

@@ -30,6 +30,11 @@ class Epoch:
     eval_rating: float
 
     @property
+    def training_loss(self) -> float:
+        """As `TrainingLog` asks."""
+        return self.train_loss
+
+    @property
     def quality(self) -> float:
         """As `TrainingLog` asks."""
         return -self.eval_loss

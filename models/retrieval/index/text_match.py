@@ -28,6 +28,7 @@ class TextMatch(tf.Module):
         # One more place, for tokens of a later vocabulary or none: no item has them.
         weights = np.append(weights, weights.max(initial=0))
         weights[[0, *(token for token in ignored if token < len(weights))]] = 0
+        self._is_held = tf.constant(np.append(num_items > 0, False) & (weights > 0))
         self._tokens = tf.Variable(distinct, trainable=False, name="distinct_tokens")
         self._weights = tf.Variable(weights, trainable=False, name="token_weights")
 
@@ -40,6 +41,10 @@ class TextMatch(tf.Module):
         )
         asked *= self._weights
         return tf.math.divide_no_nan(asked, tf.reduce_sum(asked, axis=1, keepdims=True))
+
+    def finds(self, weights: tf.Tensor) -> tf.Tensor:
+        """What `read` gives → [batch] bool: whether any item has any of the words."""
+        return tf.reduce_any((weights > 0) & self._is_held, axis=1)
 
     def shares(self, weights: tf.Tensor) -> tf.Tensor:
         """One row of what `read` gives → [num_rows] float32 in [0, 1]."""

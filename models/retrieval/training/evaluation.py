@@ -39,6 +39,11 @@ class Epoch:
         return cls(epoch, loss, math.nan, math.nan, math.nan)
 
     @property
+    def training_loss(self) -> float:
+        """As `TrainingLog` asks."""
+        return self.loss
+
+    @property
     def quality(self) -> float:
         """As `TrainingLog` asks."""
         return self.ndcg_100

@@ -24,6 +24,7 @@ from homefeed.models.retrieval.training.targets import sample_targets, target_we
 from homefeed.models.retrieval.training.trained import Trained
 from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import progress
 
 COLD_START_WARMUP = 0.3  # Share of the training events after which an item may be called new.
 EVAL_EVERY = 2  # Epochs.
@@ -95,7 +96,8 @@ def fit_towers(
     learner = Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
     best, best_epoch, best_weights = -1.0, 0, None
     for epoch in range(config.epochs):
-        losses = [learner.step(batch) for batch in windows.epoch(generator, config.batch_size)]
+        batches = windows.epoch(generator, config.batch_size)
+        losses = [learner.step(b) for b in progress.through(batches, steps_per_epoch, epoch, config.epochs)]
         loss = float(np.mean([loss.numpy() for loss in losses]))
         if epoch % EVAL_EVERY != EVAL_EVERY - 1 and epoch != config.epochs - 1:
             on_epoch(Epoch.unmeasured(epoch, loss))

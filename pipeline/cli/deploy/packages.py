@@ -28,8 +28,8 @@ def load_package(path: pathlib.Path) -> dict[str, Any]:
         raise DeployUsageError(f"there is no package {path}: `homefeed deploy compile --out {path}` makes one")
     try:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DeployUsageError(f"{path} is not YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DeployUsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(spec, dict) or not {"root", "components", "deploymentSpec"} <= spec.keys():
         raise DeployUsageError(f"{path} is no Kubeflow package: `homefeed deploy compile --out {path}` makes one")
     return spec

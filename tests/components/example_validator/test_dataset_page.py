@@ -52,7 +52,7 @@ def test_a_table_says_what_every_column_lacks() -> None:
     assert "<h1>shop &lt;1&gt;</h1><ul><li>1,234 rows of items</li></ul>" in page
     assert "<tr><td>items.brand<td>category<td class=n>75.0%<td class=n>2</tr>" in page
     assert "<tr><td>items.size<td>category<td class=n>100.0%<td class=n>0</tr>" in page
-    assert page.count("<figure>") == 1 and "&lt;Kumo&gt; … Lumen; highest 3" in page  # Nothing to draw of the size.
+    assert page.count("<figure>") == 1 and ">&lt;Kumo&gt;</text>" in page  # Nothing to draw of the size.
     assert "What is wrong" not in page
 
 
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_listed_only_if_something_is() -> None:
 def test_activity_is_drawn_in_powers_of_two() -> None:
     activity = column("id", {f"u{n}": count for n, count in enumerate((1, 1, 2, 3, 4, 7, 8))})
     labels, bars = dataset_page._long_tail({"interactions.user_id": activity}, "interactions.user_id")
-    assert labels == ["1–1", "2–3", "4–7", "8–15"] and bars == [2, 2, 2, 1]
+    assert labels == ["1", "2–3", "4–7", "8–15"] and bars == [2, 2, 2, 1]
     assert dataset_page._long_tail({}, "interactions.user_id") == ([], [])
 
 

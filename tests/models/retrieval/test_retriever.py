@@ -245,6 +245,7 @@ def test_the_source_says_what_was_known(saved: Any) -> None:
     asked = _call(saved[1], histories=histories[:2], query=[5])
     assert asked["source"].tolist() == [b"history+query", b"query"]
     assert _call(saved[1], query=[5], age=9.0)["source"].tolist() == [b"features+query"]
+    assert _call(saved[1], query=[10_000])["source"].tolist() == [b"popular"]  # No item has such a word.
 
 
 def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved: Any) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from homefeed.components.artifacts.types import ArtifactError, GateClosed
-from homefeed.pipeline.cli.failures import tell
+from homefeed.pipeline.cli.failures import INTERRUPTED, tell
 from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.deploy.errors import DeployError, DeployUsageError
 from homefeed.pipeline.runner.errors import RunError
@@ -83,13 +83,37 @@ def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: pathlib.Path, capsys: 
     assert said.startswith("NotADirectoryError: ") and str(tmp_path / "file") in said and said.count("\n") == 1
 
 
-def test_ctrl_c_ends_in_a_line_and_130(tmp_path: pathlib.Path) -> None:
+AT_ONCE = "time.sleep(60)"
+# As libraries do that call Python from C++.
+WRAPPED = """
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("a step failed") from error
+"""
+
+
+# As where an interruption is raised in a callback that drops it.
+DROPPED = """
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("at_work", [AT_ONCE, WRAPPED, DROPPED])
+def test_ctrl_c_ends_in_a_line_and_130(at_work: str, tmp_path: pathlib.Path) -> None:
     # A shell starts what it sends to the background deaf to Ctrl-C, and the deafness is inherited.
-    program = """
+    program = f"""
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from homefeed.pipeline.cli import data, main
-data.write_sample = lambda *args, **kwargs: (print("at work", flush=True), time.sleep(60))
+from homefeed.pipeline.cli import data, interrupts, main
+interrupts.PATIENCE_SECONDS = 1.0
+def write_sample(*args, **kwargs):
+    print("at work", flush=True)
+    {at_work}
+data.write_sample = write_sample
 main.main()
 """
     command = [sys.executable, "-c", program, "data", "sample", "--out", str(tmp_path)]
@@ -130,3 +154,53 @@ def test_what_is_typed_wrongly_ends_without_a_traceback(
     assert homefeed(*arguments.format(tmp=tmp_path).split()) == code
     err = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert said.format(tmp=tmp_path) in err and "Traceback" not in err
+
+
+def test_a_server_that_has_loaded_nothing_yet_ends_in_a_line_too(tmp_path: pathlib.Path) -> None:
+    program = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import builtins, homefeed.serving.model_server.main as main
+real = builtins.__import__
+def slow(name, *args, **kwargs):
+    if name == "homefeed.serving.model_server":
+        print("imports", flush=True), time.sleep(60)
+    return real(name, *args, **kwargs)
+builtins.__import__ = slow
+main.main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "imports\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said == "Interrupted before any model was loaded.\n"
+
+
+def test_ctrl_c_while_libraries_are_imported_is_a_line(tmp_path: pathlib.Path) -> None:
+    program = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import builtins
+from homefeed.pipeline.cli.start import start
+real = builtins.__import__
+def slow(name, *args, **kwargs):
+    if name == "homefeed.pipeline.cli.main":
+        print("imports", flush=True), time.sleep(60)
+    return real(name, *args, **kwargs)
+builtins.__import__ = slow
+start()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "imports\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (130, f"Interrupted: {INTERRUPTED}\n")

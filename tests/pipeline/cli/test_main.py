@@ -1,5 +1,7 @@
 import json
+import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
@@ -102,10 +104,33 @@ def test_until_runs_no_further_and_says_what_was_done(sample: pathlib.Path, tmp_
     arguments = ("run", "--data", str(sample), "--root", str(tmp_path), "--until", "ExampleGen")
     first = homefeed(*arguments)
     assert first.returncode == 0, first.stderr
-    assert first.stderr == "" and "✓ ExampleGen" in first.stdout and "StatisticsGen" not in first.stdout
+    assert first.stderr == "" and "✓ 1/1 ExampleGen" in first.stdout and "StatisticsGen" not in first.stdout
+    assert f"reports: {tmp_path}/reports/index.html" in first.stdout
+    assert first.stdout.endswith(f"next: homefeed run --data {sample} --root {tmp_path}\n")
+    assert "ExampleGen" in (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
     (step,) = json.loads(homefeed(*arguments, "--json").stdout)
     assert step["component"] == "ExampleGen" and step["cached"]
     found = json.loads(homefeed("lineage", "--root", str(tmp_path), "Examples", "--json").stdout)
     assert found["made_by"]["component"] == "ExampleGen"
+    assert found["made_by"]["cpu_seconds"] > 0 and found["made_by"]["peak_mebibytes"] > 50
     shown = homefeed("lineage", "--root", str(tmp_path), "Examples")
     assert "DatasetDir" in shown.stdout
+
+
+def test_the_version_and_the_short_help() -> None:
+    assert re.fullmatch(r"homefeed \d+\.\d+\.\d+\n", homefeed("--version").stdout)
+    assert homefeed("-h").stdout == homefeed("--help").stdout
+    assert "--root" in homefeed("run", "-h").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("homefeed ret", {"retrain"}), ("homefeed run --dat", {"--data"}), ("homefeed models pro", {"promote"})],
+)
+def test_a_shell_completes_verbs_and_options(typed: str, offered: set[str]) -> None:
+    environment = {"_HOMEFEED_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    program = "from homefeed.pipeline.cli.main import main; main()"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert set(found.stdout.split()) == offered, found.stderr

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from homefeed.components.artifacts.types import Model
+from homefeed.components.artifacts.types import Model, PushedModel
 from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.requests import Event, Request, batch_inputs
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -57,6 +57,20 @@ def _served(root: pathlib.Path, version: int) -> LocalPredictor:
 def test_says_what_it_published(refreshed: dict[str, int]) -> None:
     assert refreshed["version"] == 2 and refreshed["items"] == 60
     assert refreshed["new_items"] >= 1 and refreshed["gone_items"] <= 1
+
+
+def test_lineage_shows_the_version_in_service(
+    root: pathlib.Path, data: pathlib.Path, refreshed: dict[str, int]
+) -> None:
+    shown = json.loads(homefeed("lineage", "--root", str(root), "--json").stdout)
+    assert shown["version"] == refreshed["version"] and shown["made_by"]["component"] == "IndexRefresh"
+    assert shown["summary"]["parents"] == [1] and "RetrievalTrainer" in shown["summary"]["config"]
+    assert str(data) in [place["path"] for place in shown["summary"]["dataset"]]
+    assert shown["made_by"]["inputs"]["retrieval_model"]["made_by"]["component"] == "RetrievalTrainer"
+    pushed = PushedModel(pathlib.Path(shown["path"]))
+    assert pushed.is_intact() and set(pushed.models()) == {"retrieval", "ranking", "fused"}
+    before = json.loads(homefeed("lineage", "--root", str(root), "1", "--json").stdout)
+    assert before["made_by"]["component"] == "Pusher"
 
 
 def test_known_items_score_as_before(root: pathlib.Path, refreshed: dict[str, int]) -> None:

@@ -37,6 +37,12 @@ def test_unknown_words_lower_the_share_and_find_nothing() -> None:
     assert not _shares(999, -4).any()
 
 
+def test_words_that_an_item_has_are_told_from_others() -> None:
+    match = TextMatch(TOKENS, ignored=(5,))
+    queries = [[3, 0], [999, 0], [999, 4], [1, 0], [5, 0], [0, 0]]  # Token 1 is in the vocabulary, and in no item.
+    assert match.finds(match.read(tf.constant(queries))).numpy().tolist() == [True, False, True, False, False, False]
+
+
 def test_what_means_nothing_weighs_nothing() -> None:
     np.testing.assert_allclose(_shares(3, 1, ignored=(1, 2, 5_000)), _shares(3), rtol=1e-6)
     assert not _shares(0, 0).any() and not _shares(1, ignored=(1,)).any()

@@ -1,0 +1,74 @@
+"""The Makefile: what it refuses leaves nothing behind, places may have spaces, and it asks its own server."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from tests.documents import HOUSE, read
+
+NEEDED = ("Makefile", "setup.py", "constraints.txt", "serving/client/pyproject.toml", "docs/quick.yaml")
+
+
+@pytest.fixture
+def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "a checkout"
+    for name in NEEDED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HOUSE / name, folder / name)
+    return folder
+
+
+def make(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "--no-print-directory", *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("version", ["Python 3.12.1", None])
+def test_another_python_is_refused_and_leaves_no_environment(
+    version: str | None, checkout: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    python = tmp_path / "python3.12"
+    if version:
+        python.write_text(f'#!/bin/sh\ntest "$1" = -V && echo "{version}" || exit 1\n')
+        python.chmod(0o755)
+    ended = make(checkout, "run", f"PYTHON={python}")
+    assert ended.returncode == 2 and not (checkout / ".venv").exists() and not (checkout / "var").exists()
+    assert f"homefeed needs Python 3.11 (TFDV has no wheels for others); {python} is {version or 'missing'}." in (
+        ended.stdout
+    )
+
+
+def test_folders_with_spaces_stay_one_word(checkout: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "my data"
+    data.mkdir()
+    (data / "dataset.yaml").touch()
+    ready(checkout)
+    shown = make(checkout, "--dry-run", "run", f"DATA={data}").stdout
+    assert f'--data "{data}" --root "var/my data/root"' in shown and "homefeed data " not in shown
+
+
+def test_quick_makes_a_small_store_and_small_models(checkout: pathlib.Path) -> None:
+    ready(checkout)
+    shown = make(checkout, "--dry-run", "run", "QUICK=1").stdout
+    assert "homefeed data sample --out var/quick/data/ --users 200" in shown
+    assert '--data "var/quick/data" --root "var/quick/root" --config docs/quick.yaml' in shown
+    assert "make run QUICK=1" in "\n".join(read(HOUSE / "README.md").splitlines()[:20])  # In its first lines.
+
+
+def test_the_server_that_is_asked_is_the_one_that_was_started(checkout: pathlib.Path) -> None:
+    """On a port that was free a moment ago, whatever listens on the usual one."""
+    ready(checkout)
+    shown = make(checkout, "--dry-run", "run", "DATA=sample", "PORT=8500").stdout
+    assert "--port $port" in shown and "--server 127.0.0.1:$port" in shown and "8500" not in shown
+
+
+def test_make_alone_prints_help(checkout: pathlib.Path) -> None:
+    shown = make(checkout).stdout
+    assert "make run" in shown and "QUICK=1" in shown and not (checkout / ".venv").exists()
+
+
+def ready(checkout: pathlib.Path) -> None:
+    """As after the installation."""
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".ready").touch()
