@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from homefeed_client.channel import is_direct
+
 MAX_EVENTS = 500  # Of one call.
 MAX_PAUSE_SECONDS = 2.0
 _AGAIN = (429, 502, 503, 504)
@@ -47,7 +49,7 @@ class HomePageClient:
 
     def __init__(self, url: str, *, api_key: str = "", timeout_seconds: float = 5.0):
         self._timeout_seconds = timeout_seconds
-        self._http = httpx.Client(base_url=url, headers=_headers(api_key))
+        self._http = httpx.Client(base_url=url, headers=_headers(api_key), trust_env=_may_use_a_proxy(url))
 
     def page(self, **ask: Any) -> dict[str, Any]:
         """A page: `user_id` or `session_id`, `k`, `query`, `after`.
@@ -108,7 +110,7 @@ class AsyncHomePageClient:
 
     def __init__(self, url: str, *, api_key: str = "", timeout_seconds: float = 5.0):
         self._timeout_seconds = timeout_seconds
-        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key))
+        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), trust_env=_may_use_a_proxy(url))
 
     async def page(self, **ask: Any) -> dict[str, Any]:
         """See `HomePageClient.page`."""
@@ -165,6 +167,10 @@ def _tries(timeout_seconds: float) -> Iterator[tuple[float, float]]:
     while (left := deadline - time.monotonic() - pause) > 0:
         yield pause, left
         pause = random.uniform(0.5, 1.0) * min(MAX_PAUSE_SECONDS, max(0.1, 3 * pause))
+
+
+def _may_use_a_proxy(url: str) -> bool:
+    return not is_direct(httpx.URL(url).netloc.decode())
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

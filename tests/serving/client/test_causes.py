@@ -24,6 +24,7 @@ from homefeed_client import (
     ServerUnavailableError,
 )
 from homefeed_client.channel import CHANNEL_OPTIONS, is_direct, join_targets
+from homefeed_client.home_page import HomePageClient, HomePageError
 
 from tests.serving.conftest import Models
 from tests.serving.model_server.test_grpc_extras import Authority, pem
@@ -216,6 +217,22 @@ def test_this_machine_is_reached_without_the_proxy(target: str, models: Models, 
         with PredictionClient(address, timeout_seconds=10) as client:
             assert client.wait_until_available("half", timeout_seconds=5) == 1
         assert asyncio.run(status()) == "AVAILABLE"
+
+
+@pytest.mark.usefixtures("environment_with_a_dead_proxy")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_gateway_of_this_machine_is_reached_without_the_proxy(host: str) -> None:
+    """Python's own server has no such page: its 404 is an answer all the same."""
+    with contextlib.ExitStack() as stack:
+        port = rest(stack)[0].rpartition(":")[2]
+        home = stack.enter_context(HomePageClient(f"http://{host}:{port}", timeout_seconds=2))
+        with pytest.raises(HomePageError, match=r"^404 from"):
+            home.page(user_id="u")
+    with (
+        HomePageClient("http://gateway.example:8080", timeout_seconds=0.3) as home,
+        pytest.raises(HomePageError, match=r"no answer from .*refused"),
+    ):
+        home.page(user_id="u")
 
 
 @pytest.mark.parametrize(
