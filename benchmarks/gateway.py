@@ -134,7 +134,8 @@ async def pages(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figure
         figures |= summary(name, latencies)
         figures[f"{name}.gateway_cpu_ms"] = (cpu_seconds(stage.gateway) - before[0]) / count * 1000
         figures[f"{name}.models_cpu_ms"] = (cpu_seconds(stage.models) - before[1]) / count * 1000
-        figures[f"{name}.failed"] = sum(answer.status_code != 200 for answer in answers)
+        statuses = collections.Counter(answer.status_code for answer in answers)
+        figures[f"{name}.come_back"], figures[f"{name}.failed"] = statuses[429], count - statuses[429] - statuses[200]
         rungs = collections.Counter(answer.json()["served_by"] for answer in answers if answer.status_code == 200)
         figures |= {f"{name}.share.{rung}": share / count for rung, share in rungs.items()}
     return figures

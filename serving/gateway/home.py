@@ -30,6 +30,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
 FOLLOW_SECONDS = 1.0
+PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,8 @@ class Home:
             ask = ask.model_copy(update={"session_id": uuid.uuid4().hex})
         now, who, published = time.time(), ask.who(), self._published
         user, items = self._name(who), published.items
-        live, shown = self._live.profile(user), self._shown(ask.after, user)
+        shown = await self._shown(ask.after, user)
+        live = self._live.profile(user)
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
         reader = pages.reader(published.known(who), live, self._live.seen(user), now, tokens)
         version = self._models.version if self._models else None
@@ -186,11 +188,17 @@ class Home:
             rows = pages.first_page(arrangement, items, reader, listing.places, listing.source, similar, ask.query)
         return self._served(ask, question, listing, rows, now)
 
-    def _shown(self, after: str, user: str) -> frozenset[str]:
-        before = self._live.scrolled(after, user) if after else []
-        if after and not before:
+    async def _shown(self, after: str, user: str) -> frozenset[str]:
+        """What was shown on a page and on those before it, which another gateway may be writing just now."""
+        for pause in PAUSES_SECONDS if after else ():
+            await asyncio.sleep(pause)
+            if before := self._live.scrolled(after, user):
+                return frozenset(
+                    item for page in before for row in orjson.loads(page)["rows"] for item in row["items"]
+                )
+        if after:
             raise LookupError("after: no page of this user has this impression_id; ask without `after`")
-        return frozenset(item for page in before for row in orjson.loads(page)["rows"] for item in row["items"])
+        return frozenset()
 
     async def _similar(self, reader: pages.Reader, k: int) -> tuple[str, Sequence[str]] | None:
         """The newest item that the reader had, and what is like it; None: nothing can be said."""

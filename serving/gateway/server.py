@@ -10,6 +10,7 @@ from homefeed.serving.gateway.home import Config, Home
 from homefeed.serving.gateway.metrics import Metrics
 
 GRACE_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75  # Longer than clients keep a connection that rests: who closes it second gets an error.
 
 
 def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ...] = ()) -> None:
@@ -37,4 +38,5 @@ def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ..
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
