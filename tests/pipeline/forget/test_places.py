@@ -45,7 +45,7 @@ def everything(
 ) -> pathlib.Path:
     """A run that served and recorded elsewhere; below it `data`, `root`, `served`, `metadata.sqlite`."""
     folder = tmp_path_factory.mktemp("everything")
-    shutil.copytree(sample_data, folder / "data")
+    shutil.copytree(sample_data, folder / "data", ignore=shutil.ignore_patterns("truth.json"))
     settings = (f"pusher.serving_dir={folder / 'served'}", f"bulk_inferrer.work_dir={folder / 'work'}")
     run_small(folder / "data", folder / "root", *settings, metadata=str(folder / "metadata.sqlite"))
     return folder
@@ -102,7 +102,7 @@ def test_a_place_that_cannot_be_searched_is_named(tmp_path: pathlib.Path) -> Non
 
 
 def test_a_root_that_is_not_there_or_in_use(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(RunError, match=r"there is no folder .*nowhere"):
+    with pytest.raises(RunError, match=r"there is no root .*nowhere"):
         forget("zebra-user", root=tmp_path / "nowhere")
     with locked(RunRoot(tmp_path).lock, "test"), pytest.raises(RunError, match="a run is using"):
         forget("zebra-user", root=tmp_path)
