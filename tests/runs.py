@@ -10,7 +10,9 @@ from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Step, run_pipeline
 from homefeed.pipeline.runner.root import RunRoot
 
+ASKED_AT = 1_767_139_200  # 2025-12-31, when all of the simulated store's items have come.
 SMALL = (
+    f"bulk_inferrer.at={ASKED_AT}",
     "retrieval_trainer.width=8",
     "retrieval_trainer.num_layers=1",
     "retrieval_trainer.epochs=2",

@@ -133,15 +133,16 @@ class Ingest(beam.PTransform):
             >> beam.ParDo(
                 _WriteShard(self._sources, self._destinations, self._num_shards, self._options, self._delivery),
                 beam.pvalue.AsSingleton(cuts, default_value=None),
-            )
+            ).with_outputs(main="counts")
         )
         _ = (
             read.bad
             | "BadOfTable" >> beam.GroupByKey()
             | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
-        counts = (read.counts, written, alone) | "AllCounts" >> beam.Flatten()
-        return counts | "Counts" >> beam.CombinePerKey(tally.add), read.ids | "Ids" >> beam.CombinePerKey(ids.add_ids)
+        counts = (read.counts, written.counts, alone) | "AllCounts" >> beam.Flatten()
+        totals = counts | "Counts" >> beam.CombinePerKey(tally.add)
+        return totals, written.ids | "Ids" >> beam.CombinePerKey(ids.add_ids)
 
 
 class _Read(beam.DoFn):
@@ -154,7 +155,7 @@ class _Read(beam.DoFn):
         self._options = options
 
     def process(self, element: tuple[TableName, int]) -> Iterator[Any]:
-        """One file: yields ((table, shard), chunk), and tagged counts, bad, ids and times."""
+        """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
         name, index = element
         source = self._sources[name]
         for number, batch in enumerate(self._batches(source, index)):
@@ -169,8 +170,6 @@ class _Read(beam.DoFn):
                     yield beam.pvalue.TaggedOutput("bad", (file, Chunk(index, number, bad, 0)))
             if not batch.rows.num_rows:
                 continue
-            for column in () if source.is_derived else ids.columns_of_ids(name):
-                yield beam.pvalue.TaggedOutput("ids", ((name, column), ids.count_ids(batch.rows[column])))
             if name == "interactions":
                 yield beam.pvalue.TaggedOutput("times", count_times(batch.rows["timestamp"].to_numpy()))
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[name])
@@ -209,8 +208,8 @@ class _WriteShard(beam.DoFn):
 
     def process(
         self, element: tuple[tuple[TableName, int], Iterable[Chunk | None]], cuts: Cuts | None
-    ) -> Iterator[tuple[TableName, Counter[str]]]:
-        """One shard of one table. There are no cuts if there are no interactions."""
+    ) -> Iterator[Any]:
+        """One shard of one table: yields (table, counts), and tagged ids. Without interactions there are no cuts."""
         (name, shard), chunks = element
         rows = spill.read_chunks(chunks, tables.arrow_schema(self._sources[name].features))
         num_rows, of_splits = rows.num_rows, Counter[str]()
@@ -225,6 +224,10 @@ class _WriteShard(beam.DoFn):
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])
+        if not self._sources[name].is_derived:
+            for examples in (examples for examples in splits.values() if examples.num_rows):
+                for column, counted in ids.count_ids(name, examples):
+                    yield beam.pvalue.TaggedOutput("ids", ((name, column), counted))
         expired, duplicates = num_rows - rows.num_rows, rows.num_rows - num_written
         yield name, of_splits + Counter(written=num_written, duplicates=duplicates, expired=expired)
 

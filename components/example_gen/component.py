@@ -84,13 +84,15 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         DatasetError: as of `ingest`; or a split has no event, or training none that is liked.
     """
-    from homefeed.components.example_gen.written import check_written
+    from homefeed.components.example_gen.written import absent_types, check_written
 
     dataset = load_dataset(inputs.dataset.path)
     summary = ingest(dataset, inputs, outputs, config)
     splits = outputs.quarantine.read_json(Quarantine.COUNTS_FILE)["interactions"]["splits"]
     if faults := check_written(splits, outputs.interactions, dataset, config.rule()):
         raise DatasetError("\n".join(faults))
+    if absent := absent_types(splits, dataset.positive):
+        summary += f", no event of type {', '.join(absent)} (`positive.event_types`)"
     return summary
 
 

@@ -33,7 +33,7 @@ class TableCounts:
     values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column → how many rows have one.
     skipped: tuple[str, ...] = ()  # Hidden files.
     broken: tuple[str, ...] = ()  # Why files could not be read to their end, or their rows not be used at all.
-    splits: dict[str, int] = dataclasses.field(default_factory=dict)  # Split → events; and how many are liked.
+    splits: dict[str, int] = dataclasses.field(default_factory=dict)  # As from `count_split`.
 
 
 def check_counts(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,10 +34,15 @@ def _rewrite_all(text: str) -> str:
     return text
 
 
-def count_ids(ids: pa.Array) -> pa.Table:
-    """How often each id is there: columns `id` and `count`."""
-    counted = pc.value_counts(ids)
-    return pa.table({"id": counted.field(0), "count": counted.field(1)})
+def count_ids(table: TableName, examples: pa.RecordBatch) -> Iterator[tuple[str, pa.Table]]:
+    """(column, how often each id is there) of Examples of a table; columns `id` and `count`."""
+    for column in columns_of_ids(table):
+        found = examples[column].flatten()
+        counted = pc.value_counts(found)
+        ids, counts = counted.field(0), counted.field(1)
+        if (table, column) == ("interactions", "user_id"):  # One row each.
+            ids, counts = found, examples["item_id"].value_lengths().cast(pa.int64())
+        yield column, pa.table({"id": ids.cast(pa.string()), "count": counts})
 
 
 def add_ids(parts: Iterable[pa.Table]) -> pa.Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.example_gen.counts import TableCounts
-from homefeed.components.example_gen.written import LIKED
+from homefeed.components.example_gen.written import LIKED, OF_TYPE
 from homefeed.schemas.tables import Batch, Source
 
 BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
@@ -46,5 +46,5 @@ def table_counts(counts: Mapping[str, int], source: Source) -> TableCounts:
         values=beginning(READ),
         skipped=source.found.skipped,
         broken=tuple(beginning(BROKEN)),
-        splits={name: counts[name] for name in (*SPLITS, LIKED) if name in counts},
+        splits={name: n for name, n in counts.items() if name in (*SPLITS, LIKED) or name.startswith(OF_TYPE)},
     )

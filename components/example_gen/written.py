@@ -18,17 +18,26 @@ from homefeed.components.artifacts.types import SPLITS, Examples
 from homefeed.components.example_gen.splits import MIN_LEAVE_ONE_OUT, SplitRule
 from homefeed.schemas.dataset import Dataset, Positive
 
-LIKED = "liked"
+LIKED, OF_TYPE = "liked", "type:"
 MAX_NAMED = 10  # Types of events in a message.
 
 
 def count_split(split: str, rows: pa.RecordBatch, positive: Positive) -> Counter[str]:
-    """Of one row a user: how many events there are and, in training, how many are liked."""
+    """Of one row a user: how many events there are, how many of each liked type and, in training, how many liked."""
     num_events = len(rows["item_id"].flatten())
     counts = Counter({split: num_events})
-    if split == SPLITS[0] and positive != Positive():
-        counts[LIKED] = int(is_positive(positive, *_judged(rows, num_events)).sum())
+    if positive != Positive():
+        value, kind = _judged(rows, num_events)
+        if split == SPLITS[0]:
+            counts[LIKED] = int(is_positive(positive, value, kind).sum())
+        for name in positive.event_types or ():
+            counts[f"{OF_TYPE}{name}"] = int((kind == name.encode()).sum())
     return counts
+
+
+def absent_types(counts: Mapping[str, int], positive: Positive) -> list[str]:
+    """Types of events that count as liked and that no event has."""
+    return [name for name in positive.event_types or () if not counts.get(f"{OF_TYPE}{name}")]
 
 
 def check_written(counts: Mapping[str, int], interactions: Examples, dataset: Dataset, rule: SplitRule) -> list[str]:

@@ -114,9 +114,9 @@ def forget(
         print_json(dataclasses.asdict(done))
     else:
         for path, count in done.removed.items():
-            console.print(f"{count:>6,}  {path}")
+            console.print(f"{count:>6,}  {path}", soft_wrap=True)
         for model in done.models:
-            console.print(f"trained with this person: {model}")
+            console.print(f"trained with this person: {model}", soft_wrap=True)
     if done.traces:
-        console.print("still found in: " + ", ".join(done.traces))
+        console.print("still found in: " + ", ".join(done.traces), soft_wrap=True)
         raise typer.Exit(1)

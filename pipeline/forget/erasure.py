@@ -55,6 +55,7 @@ def forget(
         DatasetError: the data folder or a key cannot be read.
         RunError: there is no such root, another run is using it, or the metadata cannot be opened.
     """
+    data_dir = data_dir and data_dir.resolve()
     if root is None:
         return _forget(user_id, data_dir, {user_key}, None, Places(), [])
     root = root.resolve()
@@ -82,7 +83,7 @@ def _forget(
     for path in places.leftovers:
         remove(path)
     if data_dir is not None:
-        removed |= _from_tables(data_dir.resolve(), person)
+        removed |= _from_tables(data_dir, person)
     # Reports last: by then it is known who else has an id like this one.
     for path in sorted(_files(*places.folders), key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +17,7 @@ from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import model_server
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.recommender import Recommender, num_candidates_of
-from tests.runs import executed, run_small
+from tests.runs import ASKED_AT, executed, run_small
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,35 @@ def test_bulk_grpc_and_trainers_models_give_the_same_lists(
     assert check_skew(sample_root, serving_dir, profiles, tmp_path) == len(list(profiles.user_ids()))
 
 
+def test_what_is_not_there_yet_is_in_no_list(sample_data: pathlib.Path, sample_root: pathlib.Path) -> None:
+    items = pd.read_csv(sample_data / "items.csv", parse_dates=["available_from"])
+    early, before = "2025-01-09", items["available_from"].fillna(pd.Timestamp(0, tz="UTC"))
+    late = set(items["item_id"][before > pd.Timestamp(early, tz="UTC")])
+    users = sample_root / "users.jsonl"
+    # Without a history, so that no list lacks what was there already.
+    users.write_text(json.dumps({"user_id": "user-0001", "history": []}) + "\n")
+
+    def listed(*at: str) -> list[set[str]]:
+        out = sample_root / "lists.jsonl"
+        batch = ["batch-recommend", "--root", str(sample_root), "--users", str(users), "--out", str(out), "-k", "60"]
+        one = ["recommend", "--root", str(sample_root), "--user", "user-0001", "--history", "", "-k", "60", "--json"]
+        assert CliRunner().invoke(app, [*batch, *at]).exit_code == 0
+        shown = json.loads(CliRunner().invoke(app, [*one, *at]).stdout)["recommendations"]
+        return [set(json.loads(out.read_text())["items"]), {place["item_id"] for place in shown}]
+
+    assert late and listed() == [set(items["item_id"])] * 2
+    assert listed("--at", early) == [set(items["item_id"]) - late] * 2
+    milliseconds = str(pd.Timestamp(early, tz="UTC").value // 10**6)
+    assert listed("--at", milliseconds) == [set(items["item_id"]) - late] * 2
+    wrong = CliRunner().invoke(app, ["recommend", "--root", str(sample_root), "--user", "u", "--at", "soon"])
+    assert wrong.exit_code == 2 and "expected a time such as" in wrong.output
+    steps = run_small(sample_data, sample_root, f"bulk_inferrer.at={early}", "bulk_inferrer.k=60")
+    assert executed(steps) == ["BulkInferrer"]
+    (bulk,) = (step.outputs["recommendations"] for step in steps if step.component == "BulkInferrer")
+    lists = [json.loads(line)["items"] for file in bulk.glob("*.jsonl") for line in file.read_text().splitlines()]
+    assert len(lists) == 40 and not set().union(*lists) & late
+
+
 @pytest.mark.slow
 def test_a_thousand_requests_have_the_same_answers_everywhere(tmp_path: pathlib.Path) -> None:
     data, root = tmp_path / "data", tmp_path / "root"
@@ -222,7 +252,7 @@ def check_skew(root: pathlib.Path, serving: pathlib.Path, profiles: ProfileStore
     written = sorted(_only(root, "BulkInferrer/*/recommendations").glob("*.jsonl"))
     bulk = {row["user_id"]: row for file in written for row in map(json.loads, file.read_text("utf-8").splitlines())}
     assert bulk.keys() == set(profiles.user_ids())
-    requests = [profiles.get(user) for user in bulk]
+    requests = [profiles.get(user, ASKED_AT) for user in bulk]
     trained = {
         name: _only(root, f"{component}/*/model") / "Format-Serving"
         for name, component in (("retrieval", "RetrievalTrainer"), ("ranking", "RankingTrainer"))

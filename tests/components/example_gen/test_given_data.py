@@ -412,10 +412,11 @@ def test_likes_without_their_column(shop: Shop) -> None:
 
 
 def test_likes_are_counted(shop: Shop) -> None:
-    shop.more = {"positive": {"event_types": ["click"], "min_value": 4}}
+    shop.more = {"positive": {"event_types": ["click", "clack"], "min_value": 4}}
     outputs = shop.ingest(split="temporal")
+    assert shop.summary.endswith("20 items, no event of type clack (`positive.event_types`)")
     liked = ((EVENTS["event_type"] == "click") & (EVENTS["value"] >= 4))[:96].sum()
-    assert counts(outputs)["splits"] == {"train": 96, "eval": 12, "test": 12, "liked": liked}
+    assert counts(outputs)["splits"] == {"train": 96, "eval": 12, "test": 12, "liked": liked, "type:click": 60}
 
 
 @pytest.mark.parametrize("retention_days", [0, 30])
