@@ -33,8 +33,9 @@ test: $(READY)  ## Run the tests (about ten minutes).
 test-all: $(READY)  ## Run the slow tests as well.
 	$(BIN)/python -m pytest -m ''
 
-coverage: $(READY)  ## Run the tests and print how much of each room they reach.
+coverage: $(READY)  ## Run the tests; print how much they reach, and their lines by room.
 	$(BIN)/python -m pytest --cov=homefeed --cov=homefeed_client --cov-report=term:skip-covered
+	@$(BIN)/python -m tests.lines
 
 mutants: $(READY)  ## Break the code on purpose and count what the tests notice.
 	$(BIN)/python -m tests.mutants
