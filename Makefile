@@ -52,8 +52,9 @@ strangers: $(READY)  ## Try clients and checkers of other people on ours; needs 
 reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.
 	PATH="$(CURDIR)/tests/serving/engine:$$PATH" MODEL_SERVER=tensorflow_model_server $(BIN)/python -m pytest $(REFERENCE)
 
-coverage: $(READY)  ## Run the tests and print how much of each room they reach.
+coverage: $(READY)  ## Run the tests; print how much they reach, and their lines by room.
 	$(BIN)/python -m pytest --cov=homefeed --cov=homefeed_client --cov-report=term:skip-covered
+	@$(BIN)/python -m tests.lines
 
 mutants: $(READY)  ## Break the code on purpose and count what the tests notice.
 	$(BIN)/python -m tests.mutants

@@ -196,11 +196,6 @@ class Dataset(_Strict):
         }
         return {name: self.features("interactions")[name] for name in EVENT_FEATURES} | declared
 
-    @property
-    def context_features(self) -> dict[str, Feature]:
-        """Those of an event's features that a request has too, before anything is chosen."""
-        return {name: feature for name, feature in self.event_features.items() if feature.context}
-
 
 def _is_required(name: TableName, column: str) -> bool:
     return column in STANDARD_COLUMNS[name] and STANDARD_COLUMNS[name][column].required

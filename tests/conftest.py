@@ -44,6 +44,19 @@ def sample_root(sample_data: pathlib.Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def counted_root(sample_data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The root of a finished run over the simulated store, of models that count instead of learning."""
+    from tests.counting import count_instead_of_training
+    from tests.runs import run_small
+
+    root = tmp_path_factory.mktemp("counted_root")
+    with pytest.MonkeyPatch.context() as patch:
+        count_instead_of_training(patch)
+        run_small(sample_data, root)
+    return root
+
+
+@pytest.fixture(scope="session")
 def movielens() -> pathlib.Path:
     """The folder of MovieLens-100K beside the checkout; tests on it are skipped where it is not."""
     folder = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"

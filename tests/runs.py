@@ -1,6 +1,7 @@
 """Whole pipeline runs, as small as they can be."""
 
 import contextlib
+import json
 import pathlib
 from typing import Any
 
@@ -47,3 +48,9 @@ def _silent(title: str) -> Any:
 def executed(steps: list[Step]) -> list[str]:
     """Titles of the components that were not answered from the cache."""
     return [step.component for step in steps if not step.cached]
+
+
+def metrics_of(root: pathlib.Path) -> Any:
+    """What the Evaluator found in the only run below the root, whoever ran it."""
+    (file,) = root.glob("**/evaluation/metrics.json")
+    return json.loads(file.read_text(encoding="utf-8"))

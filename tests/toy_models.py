@@ -47,16 +47,17 @@ class ToyRanking(tf.Module):
         return {"scores": scores, "probabilities": tf.fill(tf.shape(scores), 0.5)}
 
 
+def save(toy: tf.Module, model: pathlib.Path, signature: str) -> None:
+    """Writes the toy as the SavedModel of a model's folder, under its signature and as the default one."""
+    function = getattr(toy, signature)
+    signatures = {"serving_default": function, signature: function}
+    tf.saved_model.save(toy, str(model / "Format-Serving"), signatures=signatures)
+
+
 def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pathlib.Path]:
     """Model name → folder with a SavedModel; `fused` joins the other two."""
-    retrieval, ranking = ToyRetrieval(catalogue), ToyRanking()
-    for name, module, function in (
-        ("retrieval", retrieval, retrieval.retrieve),
-        ("ranking", ranking, ranking.rank),
-    ):
-        signatures = {"serving_default": function, "retrieve" if name == "retrieval" else "rank": function}
-        path = folder / name / "Format-Serving"
-        tf.saved_model.save(module, str(path), signatures=signatures)
+    save(ToyRetrieval(catalogue), folder / "retrieval", "retrieve")
+    save(ToyRanking(), folder / "ranking", "rank")
     saved = {name: folder / name for name in ("retrieval", "ranking", "fused")}
     Fused(*(saved[name] / "Format-Serving" for name in ("retrieval", "ranking")), num_candidates=100).save(
         saved["fused"] / "Format-Serving"

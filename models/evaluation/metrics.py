@@ -65,16 +65,6 @@ def rank_targets(
     return Ranks(above, tied)
 
 
-def ranks_in_lists(lists: npt.NDArray[np.integer[Any]], targets: npt.NDArray[np.integer[Any]]) -> Ranks:
-    """Ranks each target in a list that is already sorted, `[num_queries, k]` rows, best first.
-
-    A target that is not in its list counts as a miss at every cut-off.
-    """
-    found = (lists == targets[:, None]) & (targets[:, None] > 0)
-    above = np.where(found.any(axis=1), found.argmax(axis=1), np.iinfo(np.int32).max)
-    return Ranks(above.astype(np.int64), np.zeros(len(targets), np.int64))
-
-
 def hit_rate(ranks: Ranks, k: int) -> Floats:
     """[num_queries] probability that the target is among the first k; with one target also Recall@k.
 

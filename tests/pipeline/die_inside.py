@@ -1,7 +1,7 @@
-"""A run that dies inside a named component: `python -m tests.pipeline.die_inside COMPONENT DATA ROOT`.
+"""A run that dies inside a named component: `python -m tests.pipeline.die_inside COMPONENT DATA ROOT [counting]`.
 
 The component does all of its work, so its staging folder is full; then half of one of its files is cut off and the
-process kills itself, before anything is published or recorded.
+process kills itself, before anything is published or recorded. With `counting`, models count instead of learning.
 """
 
 import importlib
@@ -11,11 +11,16 @@ import signal
 import sys
 from typing import Any
 
+import pytest
+
+from tests.counting import count_instead_of_training
 from tests.runs import run_small
 
 
 def main() -> None:
-    name, data, root = sys.argv[1:]
+    name, data, root, *how = sys.argv[1:]
+    if how == ["counting"]:
+        count_instead_of_training(pytest.MonkeyPatch())
     module = importlib.import_module(f"homefeed.components.{name}")
     work = module.run
 

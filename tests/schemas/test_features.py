@@ -167,4 +167,4 @@ def test_declarations_without_an_effect_are_refused(
 def test_standard_columns_may_be_declared_anew() -> None:
     declared = dataset({"event_type": {"kind": "category", "domain": ["view", "buy"]}, "query": {"kind": "text"}})
     assert declared.event_features["event_type"].domain == ("view", "buy")
-    assert declared.event_features.keys() == {"event_type", "value"} and declared.context_features == {}
+    assert declared.event_features.keys() == {"event_type", "value"}

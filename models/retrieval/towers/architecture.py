@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pydantic
 import tensorflow as tf
 
 from homefeed.models import catalogue as catalogues
@@ -52,15 +51,6 @@ class Architecture:
             num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
             num_trained=int(np.count_nonzero(catalogue.train_counts[1:])),
         )
-
-    @classmethod
-    def from_json(cls, text: str) -> Architecture:
-        """The inverse of `to_json`."""
-        return pydantic.TypeAdapter(cls).validate_json(text)
-
-    def to_json(self) -> str:
-        """As JSON."""
-        return pydantic.TypeAdapter(Architecture).dump_json(self).decode()
 
     def query_tower(self, config: Hyperparameters) -> QueryTower:
         """An untrained query tower."""

@@ -77,12 +77,6 @@ class Manager:
                 self._wanted[name] = dict(versions)
                 self._changed.notify_all()
 
-    def model_names(self) -> list[str]:
-        """The models of which at least one version is wanted or still there."""
-        with self._changed:
-            wanted = {name for name, versions in self._wanted.items() if versions}
-            return sorted(wanted | {name for name, harnesses in self._harnesses.items() if harnesses})
-
     @contextlib.contextmanager
     def lend(self, name: str, version: int | None = None) -> Iterator[Servable]:
         """Lends a ready version for the time of a `with`; it is not unloaded meanwhile.

@@ -61,12 +61,6 @@ def test_expectation_agrees_with_many_random_orders() -> None:
     assert metrics.ndcg(expected, 3) == pytest.approx(np.mean(found), abs=0.02)
 
 
-def test_ranks_in_lists_reads_places() -> None:
-    lists = np.array([[4, 2, 9], [4, 2, 9], [0, 0, 0]])
-    ranks = metrics.ranks_in_lists(lists, np.array([9, 5, 0]))
-    assert metrics.mrr(ranks, 10).tolist() == [pytest.approx(1 / 3), 0.0, 0.0]
-
-
 def test_a_mask_selects_queries() -> None:
     ranks = Ranks(np.array([0, 5, 9]), np.array([0, 1, 2]))[np.array([False, True, True])]
     assert ranks.above.tolist() == [5, 9]

@@ -1,4 +1,4 @@
-"""Retraining on a store of few users, with models as small as they can be."""
+"""Retraining on a store of few users, with models that count, and, slowly, with models as small as they can be."""
 
 import contextlib
 import datetime
@@ -23,6 +23,7 @@ from homefeed.pipeline.runner.lineage import summarize, trace
 from homefeed.pipeline.runner.local_runner import Step, locked
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.releases import Releases
+from tests.counting import count_instead_of_training
 from tests.runs import SMALL, executed
 
 NUM_WEEKS = 4
@@ -43,8 +44,9 @@ def spans(store: pathlib.Path) -> list[str]:
 class Shop:
     """A data folder that spans are delivered to, and the root of its models."""
 
-    def __init__(self, store: pathlib.Path, folder: pathlib.Path) -> None:
+    def __init__(self, store: pathlib.Path, folder: pathlib.Path, *, is_counting: bool = False) -> None:
         self.store, self.data, self.root = store, folder / "data", folder / "root"
+        self.is_counting = is_counting
         self.steps: list[Step] = []
         self.data.mkdir(parents=True)
         shutil.copy(store / "dataset.yaml", self.data)
@@ -62,8 +64,11 @@ class Shop:
         def observer(title: str) -> Iterator[Any]:
             yield self.steps.append
 
-        chosen = Options(**options)
-        return retrain(self.data, self.root, chosen, observer=observer, settings=(*SMALL, *settings))
+        with pytest.MonkeyPatch.context() as patch:
+            if self.is_counting:
+                count_instead_of_training(patch)
+            chosen = Options(**options)
+            return retrain(self.data, self.root, chosen, observer=observer, settings=(*SMALL, *settings))
 
     @property
     def stable(self) -> int:
@@ -74,10 +79,10 @@ class Shop:
         return ledger
 
 
-@pytest.fixture(scope="module")
-def shop(store: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+@pytest.fixture(scope="module", params=["counting", pytest.param("trained", marks=pytest.mark.slow)])
+def shop(request: pytest.FixtureRequest, store: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Trained on two weeks, then on the newer of three; the tests below go on from there, in their order."""
-    shop = Shop(store, tmp_path_factory.mktemp("shop"))
+    shop = Shop(store, tmp_path_factory.mktemp("shop"), is_counting=request.param == "counting")
     shop.deliver(1, 2)
     assert shop.retrain().version == 1
     shop.deliver(3)
@@ -86,14 +91,12 @@ def shop(store: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
-@pytest.mark.slow
 def test_the_same_spans_again_push_nothing(shop: Shop) -> None:
     outcome = shop.retrain("evaluator.base_margin=1.0", "evaluator.slice_margin=1.0", window=2)
     assert (outcome.status, outcome.version) == ("unchanged", 2)
     assert executed(shop.steps) == []
 
 
-@pytest.mark.slow
 def test_lineage_names_spans_parents_metrics_code_and_config(shop: Shop, store: pathlib.Path) -> None:
     found = summarize(trace(RunRoot(shop.root), "2"))
     assert (found["version"], found["parents"]) == (2, [1])
@@ -107,7 +110,6 @@ def test_lineage_names_spans_parents_metrics_code_and_config(shop: Shop, store: 
         trace(RunRoot(shop.root), "7")
 
 
-@pytest.mark.slow
 def test_the_models_that_are_pushed_carry_their_card_and_history(shop: Shop) -> None:
     extra = shop.root / "serving" / "fused" / "2" / "assets.extra"
     report = json.loads((extra / "evaluation.json").read_text(encoding="utf-8"))
@@ -116,7 +118,6 @@ def test_the_models_that_are_pushed_carry_their_card_and_history(shop: Shop) -> 
     assert "Against the models in service" in (extra / "model_card.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_models_that_are_not_good_enough_are_not_pushed_and_the_reason_has_figures(shop: Shop) -> None:
     eleven_times_as_good = "evaluator.base_margin=-10.0"
     with pytest.raises(GateClosed, match=r"of in service: difference [+-]0\.\d+, 95% interval"):
@@ -125,7 +126,6 @@ def test_models_that_are_not_good_enough_are_not_pushed_and_the_reason_has_figur
     assert shop.ledger()["runs"][-1]["outcome"] == "refused"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -140,7 +140,6 @@ def test_without_a_trigger_there_is_nothing_to_do(shop: Shop, options: dict[str,
     assert shop.steps == []
 
 
-@pytest.mark.slow
 def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:
     settings = ("evaluator.base_margin=1.0", "evaluator.slice_margin=1.0", "ranking_trainer.seed=1")
     for _ in range(2):
@@ -152,7 +151,6 @@ def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:
     assert states == {3: "retired", 2: "stable", 1: "previous"}
 
 
-@pytest.mark.slow
 def test_a_span_with_another_schema_is_stopped_by_name_and_left_out_later(shop: Shop, store: pathlib.Path) -> None:
     shop.deliver(4)
     newest = spans(store)[3]
@@ -171,7 +169,6 @@ def test_a_second_retraining_says_so_and_exits_1(sample_data: pathlib.Path, tmp_
     assert "another retraining is at work" in second.stderr and "Traceback" not in second.stderr
 
 
-@pytest.mark.slow
 def test_the_ledger_says_when_and_what(shop: Shop) -> None:
     first = shop.ledger()["runs"][0]
     assert first["outcome"] == "pushed" and first["base"] == ""

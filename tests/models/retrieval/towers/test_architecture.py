@@ -29,11 +29,6 @@ def test_sizes_are_those_of_the_data() -> None:
     assert (found.num_tokens, found.num_trained) == (10, 6)  # The highest token is 9; item 7 was never seen.
 
 
-def test_json_brings_it_back() -> None:
-    found = Architecture.of(toy.catalogue(), toy.sequences())
-    assert Architecture.from_json(found.to_json()) == found
-
-
 def test_towers_take_their_settings_from_the_config() -> None:
     found = Architecture.of(toy.catalogue(), toy.sequences())
     query, candidate = found.query_tower(TINY), found.candidate_tower(TINY)

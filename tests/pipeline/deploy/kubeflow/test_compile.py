@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import pathlib
+import sys
 import textwrap
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.cli.main import main
 from homefeed.pipeline.config import ConfigError, load_config
 from homefeed.pipeline.dag import Channel, Dag
 from homefeed.pipeline.deploy.kubeflow.compile import (
@@ -23,8 +25,9 @@ from homefeed.pipeline.deploy.kubeflow.compile import (
 from homefeed.pipeline.deploy.kubeflow.containers import LOCAL_IMAGE
 from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
+from tests.counting import count_instead_of_training
 from tests.pipeline.toys.pipeline import toy_dag
-from tests.runs import SMALL, run_small
+from tests.runs import SMALL, metrics_of, run_small
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "homefeed.yaml"
 
@@ -266,6 +269,39 @@ def test_a_closed_gate_stops_the_run_of_kfp(
     assert "GateClosed: SumGate" in capfd.readouterr().out
 
 
+def run_recommender_of_kfp(data: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Runs the whole package by kfp; what it serves lies in the folder that is returned."""
+    dag, serving = recommender(DatasetDir(data)), folder / "serving"
+    configs = load_config(dag, settings=SMALL, defaults={"pusher": {"serving_dir": str(serving)}})
+    pipeline = compile_pipeline(dag, configs, Deployment(load_tasks(dag), LOCAL_IMAGE), local=True)
+    run_here(pipeline, folder / "theirs", {"dataset": str(data)})
+    return serving
+
+
+def run_in_this_process(full_command: list[str]) -> int:
+    """What kfp would start as a process, without a start of TensorFlow for each component."""
+    command = full_command.index("component")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["homefeed", *full_command[command:]])
+        try:
+            main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0
+
+
+def test_kfp_and_the_local_runner_agree_on_models_that_count(
+    sample_data: pathlib.Path, counted_root: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_instead_of_training(monkeypatch)
+    monkeypatch.setattr("kfp.local.subprocess_task_handler.run_local_subprocess", run_in_this_process)
+    serving = run_recommender_of_kfp(sample_data, tmp_path)
+    assert metrics_of(tmp_path / "theirs") == metrics_of(counted_root)
+    assert sorted(path.name for path in serving.iterdir() if path.is_dir()) == sorted(
+        path.name for path in (counted_root / "serving").iterdir() if path.is_dir()
+    )
+
+
 @pytest.mark.slow
 def test_kfp_and_the_local_runner_agree_and_what_it_pushed_answers(
     sample_data: pathlib.Path, tmp_path: pathlib.Path
@@ -276,15 +312,8 @@ def test_kfp_and_the_local_runner_agree_and_what_it_pushed_answers(
     from homefeed.serving.recommender import Recommender
 
     run_small(sample_data, tmp_path / "ours")
-    (expected,) = (tmp_path / "ours" / "artifacts" / "Evaluator").glob("*/evaluation/metrics.json")
-
-    dag = recommender(DatasetDir(sample_data))
-    serving = tmp_path / "serving"
-    configs = load_config(dag, settings=SMALL, defaults={"pusher": {"serving_dir": str(serving)}})
-    pipeline = compile_pipeline(dag, configs, Deployment(load_tasks(dag), LOCAL_IMAGE), local=True)
-    run_here(pipeline, tmp_path / "theirs", {"dataset": str(sample_data)})
-    (found,) = (tmp_path / "theirs").glob("*/evaluator/evaluation/metrics.json")
-    assert json.loads(found.read_text()) == json.loads(expected.read_text())
+    serving = run_recommender_of_kfp(sample_data, tmp_path)
+    assert metrics_of(tmp_path / "theirs") == metrics_of(tmp_path / "ours")
 
     request = ProfileStore(serving / FILE_NAME).get("user-0001")
     with model_server({name: serving / name for name in ("retrieval", "ranking")}, tmp_path) as address:
