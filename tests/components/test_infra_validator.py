@@ -59,7 +59,7 @@ def test_scores_may_differ_by_what_float32_holds_of_the_largest(
     nothing = np.finfo(np.float32).min  # The score of a place without an item says nothing of the scale.
     scores = np.array([[largest, 0.1, nothing]], np.float32)
     ids = np.array([[b"i2", b"i3", b""]], object)
-    local = Candidates(ids, ids, scores, scores, np.full((1, 3), 0.5, np.float32))
+    local = Candidates(ids, ids, scores, scores, np.full((1, 3), 0.5, np.float32), np.array([b"history"], object))
     for name in ("retrieval_scores", "scores"):
         other = scores + np.array([[0, difference, 0]], np.float32)
         served = dataclasses.replace(local, **{name: other})

@@ -25,7 +25,7 @@ def test_a_document_needs_nothing_else() -> None:
     page = document("Drift & skew", "<h1>Ä茶</h1>")
     assert page.startswith('<!DOCTYPE html><html lang="en"><meta charset="utf-8">') and page.endswith("</html>\n")
     found = Tags(page)
-    assert found.tags == ["html", "meta", "title", "style", "h1"]
+    assert found.tags == ["html", "meta", "title", "meta", "style", "h1"]
     assert "Drift & skew" in found.texts and "Ä茶" in found.texts and STYLE in found.texts
     assert not {"script", "link", "img"} & set(found.tags) and "url(" not in page
 
