@@ -298,7 +298,7 @@ def test_a_push_on_a_full_disk_leaves_nothing(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def copy_half(source: pathlib.Path, target: pathlib.Path) -> None:
-        target.mkdir()
+        target.mkdir(parents=True)
         (target / "variables").write_bytes(b"half of them")
         raise OSError(28, "No space left on device")
 
