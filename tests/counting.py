@@ -10,6 +10,7 @@ import pytest
 
 from homefeed.components import behavior_pretrainer, ranking_trainer, retrieval_trainer
 from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import TEXTS_FILE
 from tests.toy_models import ToyRanking, ToyRetrieval, save
 
 
@@ -34,6 +35,6 @@ def _ranking(inputs: Any, outputs: Any, config: Any) -> str:
 
 
 def _bert(inputs: Any, outputs: Any, config: Any) -> str:
-    outputs.bert.write_json("nothing.json", {})
+    outputs.bert.write_json(TEXTS_FILE, {"arms": {}, "tensors": 0, "tensors_changed": 0})
     outputs.model_run.write_json("curves.json", {})
     return "nothing read"
