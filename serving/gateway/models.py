@@ -19,6 +19,7 @@ from homefeed.serving.server_config import STABLE
 FAILURES_TO_OPEN = 5
 OPEN_SECONDS = 0.5
 METADATA_SECONDS = 2.0
+WARM_UP_SECONDS = 30.0  # The first call of a version may take long, longer than any page waits.
 MAX_SIMILAR = 10_000  # Lists that are kept.
 SIGNATURES = {FUSED: "recommend", RETRIEVAL: "retrieve"}
 USED = ("item_ids", "scores", "probabilities", "source")  # Of the outputs; the others need not travel.
@@ -97,6 +98,7 @@ class Models:
         self._outputs: dict[str, list[str]] = {}
         self._similar: dict[tuple[str, int], list[str]] = {}
         self._label: str | None = STABLE
+        self._warm: dict[str, int] = {}  # Model → the version that has answered a call.
         self.version: int | None = None  # Of the fused model, as far as is known.
 
     @functools.cached_property
@@ -117,17 +119,28 @@ class Models:
         except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
             self._label = None if self._label else STABLE  # A server may have no labels, or get them.
             raise Unavailable("no such model, or no such label") from None
-        except homefeed_client.PredictionError as error:
+        except (homefeed_client.PredictionError, ValueError) as error:  # Inputs that nothing here can make.
             raise Unavailable(str(error)) from error
 
     async def _learn(self) -> None:
         for model, signature in SIGNATURES.items():
             found = await self._client.metadata(model, label=self._label, timeout_seconds=METADATA_SECONDS)
+            specs = tensor_specs(found.signatures[signature])
+            outputs = [name for name in USED if name in found.signatures[signature].outputs]
+            if self._warm.get(model) != found.version:
+                await self._warm_up(model, signature, specs)
+                self._warm[model] = found.version
             if model == FUSED and found.version != self.version:
                 self.version = found.version
                 self._similar.clear()
-            self._specs[model] = tensor_specs(found.signatures[signature])
-            self._outputs[model] = [name for name in USED if name in found.signatures[signature].outputs]
+            self._specs[model], self._outputs[model] = specs, outputs
+
+    async def _warm_up(self, model: str, signature: str, specs: dict[str, TensorSpec]) -> None:
+        """Nobody's page, without a page's deadline: that would end first calls, and the breaker would open."""
+        inputs = batch_inputs([Request("")], specs) | {"k": np.array([10], np.int32)}
+        await self._client.predict(
+            model, inputs, signature=signature, label=self._label, timeout_seconds=WARM_UP_SECONDS
+        )
 
     async def find(self, model: str, request: Request, k: int, seconds: float) -> Found:
         """A list for a request, from the fused model or from retrieval alone.
