@@ -13,12 +13,14 @@ from homefeed.models import catalogue as catalogues
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index, filters, partitioned_index, text_match
+from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.shared import saved_model
 from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
 from homefeed.models.shared.string_table import vocabulary_table
+from homefeed.models.text.text_model import TextModel
 
 # How far above others an item goes that has every word of a query, in standard deviations of the scores.
 QUERY_WEIGHT = 6.0
@@ -32,9 +34,10 @@ class Retriever(tf.Module):
     Args:
         snapshot: the trained model.
         catalogue: what can be retrieved; its vocabularies begin with the snapshot's.
+        text: finds what a query means; None: a query is its words alone.
     """
 
-    def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue):
+    def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue, text: TextModel | None = None):
         super().__init__(name="retriever")
         facts = snapshot.facts
         self._config, self._spec = facts.config, facts.architecture.item_spec
@@ -55,6 +58,7 @@ class Retriever(tf.Module):
         self._reader = RequestReader(catalogue.item_ids, facts.request)
         self._filters = filters.Filters(catalogue)
         self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
+        self._meaning = None if text is None else Meaning(text, catalogue.token_ids)
         self._item_tables = {
             name: vocabulary_table(facts.vocabularies[name][: size - 2])
             for name, size in self._spec.vocabulary_sizes.items()
@@ -152,11 +156,13 @@ class Retriever(tf.Module):
     def _search_all(
         self, queries: tf.Tensor, seen: tf.Tensor, words: tf.Tensor, request: Tensors, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores every item, adds what the query's words say, and leaves out what the filters do."""
+        """Scores every item, adds what the query says in words and means, and leaves out what the filters do."""
 
-        def adjust(inputs: tuple[tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
-            scores, weights, accepted, now = inputs
+        def adjust(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
+            scores, weights, wanted, accepted, now = inputs
             scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(weights)
+            if self._meaning is not None:
+                scores += self._meaning.affinity(wanted)
             accepts = self._filters.accepts(accepted)
             if accepts is not None:
                 scores = tf.where(accepts, scores, exact_index.EXCLUDED)
@@ -165,7 +171,8 @@ class Retriever(tf.Module):
                 scores = tf.where(available, scores, exact_index.EXCLUDED)
             return scores
 
-        inputs = (self._index.scores(queries), words, self._filters.read(request), request["timestamp"])
+        wanted = words[:, :0] if self._meaning is None else self._meaning.wanted(request["query_token_ids"])
+        inputs = (self._index.scores(queries), words, wanted, self._filters.read(request), request["timestamp"])
         # One query at a time, because the texts of a large catalogue are larger than its scores.
         scores = tf.map_fn(adjust, inputs, fn_output_signature=tf.float32)
         return exact_index.best_rows(exact_index.exclude(scores, seen), k)

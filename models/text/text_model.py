@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.errors import ModelError
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
 from homefeed.models.text.heads import TextHeads
@@ -62,10 +63,25 @@ class TextModel:
         return tf.where(known, token_ids, self.vocabulary.index(wordpiece.UNK))
 
     def read(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for no text."""
-        parts = [reading.read(bert, ends(token_ids)) for bert, ends in zip(self.berts, self.ends, strict=True)]
-        standard = (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation
-        return standard * tf.cast(tf.reduce_any(token_ids > 0, axis=1), tf.float32)[:, None]
+        """[num_texts, tokens] int32, 0-padded → [num_texts, width] float32 standardised; 0 for what says nothing.
+
+        A text of words alone that a BERT does not read says nothing to this BERT, as in training.
+        """
+        given = [ends(token_ids) for ends in self.ends]
+        parts = [reading.read(bert, ended) for bert, ended in zip(self.berts, given, strict=True)]
+        speaks = [
+            tf.ones_like(part) * tf.cast(tf.reduce_any(ended > 0, axis=1), tf.float32)[:, None]
+            for part, ended in zip(parts, given, strict=True)
+        ]
+        return (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation * tf.concat(speaks, axis=1)
+
+    def read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
+        """`read` of a whole catalogue, in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""
+        read = tf.function(self.read, input_signature=[tf.TensorSpec([None, token_ids.shape[1]], tf.int32)])
+        parts = [np.zeros((0, self.width), np.float32)]
+        for start in range(0, len(token_ids), reading.BATCH):
+            parts.append(read(tf.constant(token_ids[start : start + reading.BATCH])).numpy())
+        return np.concatenate(parts)
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes it; the folder is a KerasNLP preset of the first BERT, too."""
@@ -79,7 +95,15 @@ class TextModel:
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> TextModel:
-        """The inverse of `save`."""
+        """The inverse of `save`.
+
+        Raises:
+            ModelError: the folder holds none.
+        """
+        if not (folder / FACTS).is_file():
+            raise ModelError(
+                f"{folder} holds no text model ({FACTS}): another version of homefeed made it. Train it again."
+            )
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         loaded = [berts.load_bert(str(place)) for place in (folder, folder / BESIDE)[: facts["num_berts"]]]
         vocabulary = berts.preset_vocabulary(str(folder))

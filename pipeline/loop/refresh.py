@@ -15,6 +15,7 @@ from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval.retriever import Retriever
 from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.text.text_model import TextModel
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
@@ -53,7 +54,7 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
     catalogue = catalogue_for(snapshot, data_dir)
     with tempfile.TemporaryDirectory(prefix="homefeed-") as folder:
         saved_model, fused = pathlib.Path(folder) / "retrieval", pathlib.Path(folder) / "fused"
-        Retriever(snapshot, catalogue).save(saved_model)
+        Retriever(snapshot, catalogue, TextModel.load(model.text_dir)).save(saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
