@@ -24,7 +24,7 @@ help:  ## Show the targets.
 run: $(READY) $(DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
 	$(BIN)/homefeed run --data $(DATA_DIR) --root $(ROOT)
 	@$(BIN)/homefeed serve --root $(ROOT) --port $(PORT) >$(ROOT)/server.log 2>&1 & server=$$!; \
-	 $(BIN)/homefeed recommend --root $(ROOT) --server 127.0.0.1:$(PORT) --user $(USER_ID); status=$$?; \
+	 $(BIN)/homefeed recommend --root $(ROOT) --server 127.0.0.1:$(PORT) --user $(USER_ID) --wait 60; status=$$?; \
 	 kill $$server; wait $$server; exit $$status
 
 test: $(READY)  ## Run the tests (about ten minutes).

@@ -16,17 +16,21 @@ setup(
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.
         "dill>=0.4,<0.5",  # tfx-bsl imports it and does not say so.
+        "fastapi>=0.165,<1",
         "fsspec>=2024.2",
         "grpcio>=1.62,<2",
         "grpcio-health-checking>=1.62.3,<1.63",  # Later ones want protobuf 5.
         "grpcio-reflection>=1.62.3,<1.63",
         "homefeed-client",  # serving/client of this repository: install both with one command.
+        "httptools>=0.6",  # With uvloop, what uvicorn is quick with.
         "jinja2>=3.1,<4",
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",
         "numpy>=1.26,<2",
         "optuna>=4,<6",
+        "orjson>=3.10,<4",
         "pandas>=1.5,<2",
+        "prometheus-client>=0.20,<1",
         "protobuf>=4.25,<5",
         "pyarrow>=10,<11",
         "pydantic>=2.7,<3",
@@ -43,6 +47,7 @@ setup(
         "tfx-bsl>=1.16.1,<1.17",
         "typer>=0.12,<1",
         "uvicorn>=0.34,<1",
+        "uvloop>=0.21",
     ],
     extras_require={
         "dev": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -20,9 +21,16 @@ def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline
         runner: Beam's name of it; `FnApiRunner` is in this process.
         options: passed to Beam, such as `--project=my-project`.
     """
+    _reach_this_machine_directly()
     chosen = FnApiRunner() if runner == "FnApiRunner" else runner
     with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
         yield pipeline
+
+
+def _reach_this_machine_directly() -> None:
+    """Local workers and job servers are asked over gRPC, which takes the environment's proxy even to them."""
+    excepted = os.environ.get("no_proxy", "").split(",")
+    os.environ["no_proxy"] = ",".join(dict.fromkeys(filter(None, [*excepted, "localhost", "127.0.0.1", "::1"])))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from homefeed.components.artifacts.types import (
     PretrainedBert,
     TransformGraph,
 )
-from homefeed.models.requests import Request, requests_from_sequences
+from homefeed.models.requests import Event, Request, requests_from_sequences
 from homefeed.schemas.settings import Count, CountOrNone, Seconds
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
 from homefeed.serving.process import ServerError, model_server
@@ -36,6 +36,7 @@ from homefeed.serving.recommender import (
 from homefeed.serving.warmup_requests import Recorder
 
 CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
+MAX_MADE_UP_EVENTS = 200
 TOLERANCE = 1e-5  # Of scores over gRPC against the same SavedModel in this process.
 
 
@@ -63,7 +64,7 @@ class Config:
     """How the server is tried."""
 
     num_requests: Count = 20  # Requests made from users of the eval split, beside one of an unknown user.
-    num_warmup_requests: CountOrNone = 5  # Of these, kept in the published models to be answered first.
+    num_warmup_requests: CountOrNone = 5  # Made-up ones, kept in the published models to be answered first.
     start_seconds: Seconds = 120  # How long the models may take to load.
 
 
@@ -130,12 +131,14 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         base_paths = _lay_out(models, pathlib.Path(work_dir))
         try:
             with model_server(base_paths, pathlib.Path(work_dir), config.start_seconds) as address:
-                recorder = Recorder(GrpcPredictor(address, timeout_seconds=CALL_SECONDS))
-                served = Recommender(recorder, num_candidates)
+                predictor = GrpcPredictor(address, timeout_seconds=CALL_SECONDS)
+                served = Recommender(predictor, num_candidates)
                 reasons = judge(requests, served.candidates_in_two_steps(requests), local)
                 reasons += judge_pages(requests, *_both_ways(served, requests))
-                for request in requests[max(0, len(requests) - config.num_warmup_requests) :]:
-                    _both_ways(served, [request])
+                recorder = Recorder(predictor)
+                made_up = _make_up(inputs, config.num_warmup_requests)
+                for asked in [made_up, *([request] for request in made_up)] if made_up else []:
+                    _both_ways(Recommender(recorder, num_candidates), asked)
         except ServerError as error:
             reasons = [str(error)]
         else:
@@ -161,6 +164,17 @@ def _make_requests(inputs: Inputs, num_requests: int) -> list[Request]:
     # Who has had every item has nothing left to be shown: no fault of the models.
     known = [r for r in known if len({event.item_id for event in r.history}) < catalogue.num_rows - 1]
     return [*known, Request("a user whom nobody knows")]
+
+
+def _make_up(inputs: Inputs, num_requests: int) -> list[Request]:
+    """Requests with histories of 0, 1, 3, 7, … items that nobody had: what is published tells of no person."""
+    item_ids = [item_id.decode() for item_id in transformed.load_catalogue(inputs.transform_graph).item_ids[1:]]
+    rng = np.random.default_rng(0)
+    lengths = [min(2**number - 1, len(item_ids) // 2, MAX_MADE_UP_EVENTS) for number in range(num_requests)]
+    return [
+        Request("nobody", [Event(item_ids[row]) for row in rng.choice(len(item_ids), length, replace=False)])
+        for length in lengths
+    ]
 
 
 def _lay_out(models: Mapping[str, pathlib.Path], work_dir: pathlib.Path) -> dict[str, pathlib.Path]:

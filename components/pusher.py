@@ -6,8 +6,10 @@ import dataclasses
 import pathlib
 import tempfile
 
-from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts.table_rows import item_cards
 from homefeed.components.artifacts.types import (
+    ALL,
     Examples,
     InfraBlessing,
     Model,
@@ -31,6 +33,7 @@ class Inputs:
     transform_graph: TransformGraph
     examples: Examples
     users: Examples
+    items: Examples
     retrieval_model: Model
     ranking_model: Model
     fused_model: Model
@@ -89,4 +92,5 @@ def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
     profiles = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
-    write_profiles(path, profiles.values(), named, inputs.users.user_key())
+    cards = item_cards(example_io.read_split(inputs.items, ALL))
+    write_profiles(path, profiles.values(), named, inputs.users.user_key(), cards)

@@ -126,8 +126,8 @@ class Model:
         """
         ids = [users] if isinstance(users, str) else list(users)
         seconds = int(time.time()) if now is None else now
-        asked = [self._request(user_id, history, query) for user_id in ids]
-        requests = [dataclasses.replace(request, timestamp=seconds, context=context or {}) for request in asked]
+        asked = [self._request(user_id, history, query, seconds) for user_id in ids]
+        requests = [dataclasses.replace(request, context=context or {}) for request in asked]
         pages = self._recommender.recommend(requests, k)
         rows = [
             (user_id, place, *dataclasses.astuple(shown))
@@ -136,8 +136,8 @@ class Model:
         ]
         return pd.DataFrame(rows, columns=PLACES)
 
-    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str) -> Request:
-        profile = self._profiles.get(user_id)
+    def _request(self, user_id: str, history: Sequence[str | Event] | None, query: str, now: int) -> Request:
+        profile = self._profiles.get(user_id, now)
         events = profile.history if history is None else [Event(e) if isinstance(e, str) else e for e in history]
         return dataclasses.replace(profile, history=events, query_token_ids=self._tokenize(query))
 

@@ -147,6 +147,8 @@ class Dataset(_Strict):
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
+    # The run stops where a larger share of the events has items, or users, that their own table lacks.
+    max_unmatched_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.1
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Dataset:

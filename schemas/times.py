@@ -7,12 +7,13 @@ import math
 import re
 import zoneinfo
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from homefeed.schemas.dataset import Unit
+from homefeed.schemas.settings import Form
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +84,27 @@ def choose_unit(counts: Counter[Unit]) -> Unit:
     'ms'
     """
     return max(NAMES, key=lambda unit: counts[unit])
+
+
+def moment(text: str) -> int | None:
+    """Unix seconds of one time in ISO 8601, or of a number in whichever unit its size tells; None: it is none.
+
+    >>> [moment(text) for text in ("2024-01-31", "1706659200000", "20240131", "1706659200.5", "soon")]
+    [1706659200, 1706659200, 1706659200, 1706659200, None]
+    """
+    import pyarrow as pa
+
+    column = pa.array([text])
+    (seconds,), (is_wrong,) = read(column, choose_unit(count_units(column)), is_declared=False)
+    return None if is_wrong else int(seconds)
+
+
+def _is_time_or_none(text: str) -> bool:
+    return not text or moment(text) is not None
+
+
+TimeOrNone = Annotated[str, Form("a time such as 2024-01-31T18:00, or nothing", _is_time_or_none)]
+"""A setting."""
 
 
 def from_digits(values: Ints) -> tuple[Ints, Mask]:

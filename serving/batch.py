@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from homefeed.models.requests import Event, Request
+from homefeed.schemas import times
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.queries import Tokenize
@@ -20,23 +21,28 @@ class LineError(HomefeedError, ValueError):
 
 
 def read_requests(
-    lines: Iterable[str], profiles: ProfileStore, tokenize: Tokenize = lambda _: ()
+    lines: Iterable[str], profiles: ProfileStore, tokenize: Tokenize = lambda _: (), now: int | None = None
 ) -> Iterator[Request]:
-    """One request a line: `{"user_id": …, "history": [item ids, oldest first], "query": …}`; not blank ones.
+    """One request a line: `{"user_id": …, "history": [events, oldest first], "query": …}`; not blank ones.
 
-    A given history replaces the stored one; features always come from the profile.
+    A given history replaces the stored one; features always come from the profile. An event is an item id or, with
+    what is known of it, `{"item_id": …, "value": …, "event_type": …, "timestamp": …}` and declared event features.
 
     Args:
         lines: JSON.
         profiles: what is known of users.
         tokenize: for queries.
+        now: time of the requests, Unix seconds; None: this machine's clock.
 
     Raises:
         LineError: a line is not of that form.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _parse(line, number, profiles, tokenize)
+            try:
+                yield _parse(line, profiles, tokenize, now)
+            except LineError as error:
+                raise LineError(f"line {number} {error}") from error
 
 
 def recommend_all(
@@ -53,23 +59,39 @@ def recommend_all(
             }
 
 
-def _parse(line: str, number: int, profiles: ProfileStore, tokenize: Tokenize) -> Request:
+def _parse(line: str, profiles: ProfileStore, tokenize: Tokenize, now: int | None) -> Request:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise LineError(f"line {number} is not JSON ({error}): {line[:80]!r}") from error
+        raise LineError(f"is not JSON ({error}): {line[:80]!r}") from error
     if not isinstance(row, dict) or not isinstance(row.get("user_id"), str):
-        raise LineError(f'line {number} needs a string "user_id": {line[:80]!r}')
-    unknown = sorted(row.keys() - {"user_id", "history", "query"})
-    if unknown:
-        raise LineError(f"line {number} has unknown keys {unknown}; known are user_id, history, query")
-    query = row.get("query") or ""
+        raise LineError(f'needs a string "user_id": {line[:80]!r}')
+    if unknown := sorted(row.keys() - {"user_id", "history", "query"}):
+        raise LineError(f"has unknown keys {unknown}; known are user_id, history, query")
+    query, history = row.get("query") or "", row.get("history")
     if not isinstance(query, str):
-        raise LineError(f'line {number}: "query" should be a text, got {query!r:.80}')
-    profile = dataclasses.replace(profiles.get(row["user_id"]), query_token_ids=tokenize(query))
-    history = row.get("history")
+        raise LineError(f'has a "query" that is no text: {query!r:.80}')
+    profile = dataclasses.replace(profiles.get(row["user_id"], now), query_token_ids=tokenize(query))
     if history is None:
         return profile
-    if not isinstance(history, list) or not all(isinstance(item_id, str) for item_id in history):
-        raise LineError(f'line {number}: "history" should be a list of item ids (strings), got {history!r:.80}')
-    return dataclasses.replace(profile, history=[Event(item_id) for item_id in history])
+    if not isinstance(history, list):
+        raise LineError(f'has a "history" that is no list of item ids or events: {history!r:.80}')
+    return dataclasses.replace(profile, history=[_event(event) for event in history])
+
+
+def _event(said: Any) -> Event:
+    """An event of a history, as `read_requests` says."""
+    if isinstance(said, str):
+        return Event(said)
+    if not isinstance(said, dict) or not isinstance(said.get("item_id"), str):
+        raise LineError(f'has an event in "history" that is neither an item id nor {{"item_id": …}}: {said!r:.80}')
+    known = {name: value for name, value in said.items() if value is not None}
+    if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in known.values()):
+        raise LineError(f"has an event of which a value is neither text nor a number: {said!r:.120}")
+    item_id, event_type, when = known.pop("item_id"), known.pop("event_type", ""), known.pop("timestamp", 0)
+    seconds, value = times.moment(str(when)), known.pop("value", float("nan"))
+    if seconds is None or isinstance(value, str) or not isinstance(event_type, str):
+        raise LineError(
+            f"has an event whose timestamp is no time, value no number or event_type no text: {said!r:.120}"
+        )
+    return Event(item_id, value, event_type, seconds, known)

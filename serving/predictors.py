@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from homefeed.models.requests import TensorSpec
+
+if TYPE_CHECKING:
+    from homefeed_client import Signature
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -84,12 +87,16 @@ class GrpcPredictor:
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         """What a signature takes, from the model's metadata."""
-        found = self.client.metadata(model, label=self._label).signatures[signature].inputs
-        return {name: _from_metadata(spec.dtype, spec.shape) for name, spec in found.items()}
+        return tensor_specs(self.client.metadata(model, label=self._label).signatures[signature])
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
         """Calls a signature."""
         return self.client.predict(model, dict(inputs), signature=signature, label=self._label).outputs
+
+
+def tensor_specs(signature: Signature) -> dict[str, TensorSpec]:
+    """What a signature takes, as a server's metadata say it."""
+    return {name: _from_metadata(spec.dtype, spec.shape) for name, spec in signature.inputs.items()}
 
 
 def _from_metadata(dtype: str, shape: tuple[int | None, ...] | None) -> TensorSpec:

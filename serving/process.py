@@ -8,10 +8,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
+
+if TYPE_CHECKING:
+    import homefeed_client
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 
@@ -93,13 +98,14 @@ def model_server(
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        client = homefeed_client.PredictionClient(f"127.0.0.1:{port}")
-        for name in models:
-            client.wait_until_available(name, timeout_seconds=start_seconds)
+        with homefeed_client.PredictionClient(f"127.0.0.1:{port}") as client:
+            for name in models:
+                _wait_until_available(client, name, process, time.monotonic() + start_seconds)
         yield f"127.0.0.1:{port}"
     except homefeed_client.PredictionError as error:
         tail = log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise ServerError(f"the model server failed: {error}\nThe end of its log:\n{tail}") from error
+        state = "is running" if process.poll() is None else f"ended with status {process.returncode}"
+        raise ServerError(f"the model server {state}: {error}\nThe end of its log:\n{tail}") from error
     finally:
         process.terminate()
         try:
@@ -107,3 +113,18 @@ def model_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _wait_until_available(
+    client: homefeed_client.PredictionClient, model: str, server: subprocess.Popen[bytes], deadline: float
+) -> None:
+    """Waits as long as there is something to wait for."""
+    import homefeed_client
+
+    while True:
+        try:
+            client.wait_until_available(model, timeout_seconds=1.0)
+            return
+        except homefeed_client.PredictionError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise

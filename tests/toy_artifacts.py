@@ -27,6 +27,20 @@ def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGr
     return graph, examples, users
 
 
+def items_table(folder: pathlib.Path) -> Examples:
+    """The items table: two of the catalogue's items, with what cards show and an embedding."""
+    items = Examples(folder / "items")
+    rows = {
+        "item_id": strings(["i1"], ["i3"]),
+        "title": strings(["Title 1 片1"], ["Title 3 片3"]),
+        "categories": strings(["drama", "crime"], ["drama"]),
+        "price": numbers(float, [2.5], []),
+        "cover_embedding": numbers(float, [0.5, 0.25], [0.5, 1.0]),
+    }
+    example_io.write_split(items, "all", example_io.record_batch(rows))
+    return items
+
+
 def open_gates(folder: pathlib.Path) -> tuple[ModelBlessing, InfraBlessing]:
     """Both verdicts on the models, without a reason against them."""
     gates = ModelBlessing(folder / "blessing"), InfraBlessing(folder / "infra")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts.table_rows import rows_by_id
 from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.requests import Feature, Request, requests_from_sequences
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from homefeed.models.requests import Request, requests_from_sequences
 
 
 def user_requests(
@@ -28,7 +25,7 @@ def user_requests(
         users: the users table as ExampleGen wrote it.
         catalogue: names the items.
     """
-    features = _features(example_io.read_split(users, ALL))
+    features = rows_by_id(example_io.read_split(users, ALL), "user_id")
     requests = {user_id: Request(user_id, features=values) for user_id, values in features.items()}
     for split in SPLITS:  # A later split repeats the events of those before it.
         for request in _histories(graph, examples, catalogue, split):
@@ -41,19 +38,3 @@ def _histories(graph: TransformGraph, examples: Examples, catalogue: Catalogue, 
     sequences = transformed.load_sequences(graph, examples, split)
     rows = np.arange(sequences.num_users, dtype=np.int64)
     return requests_from_sequences(sequences, catalogue, rows, sequences.row_splits[1:])
-
-
-def _features(users: pa.RecordBatch) -> Mapping[str, dict[str, Feature]]:
-    """User id → feature → value, as in the users table."""
-    columns = users.to_pydict()
-    ids = columns.pop("user_id", [])
-    return {
-        user_id[0].decode(): {name: _plain(cells[row]) for name, cells in columns.items() if cells[row]}
-        for row, user_id in enumerate(ids)
-    }
-
-
-def _plain(cell: list[Any]) -> Feature:
-    values = [value.decode() if isinstance(value, bytes) else value for value in cell]
-    plain: Feature = values[0] if len(values) == 1 else values
-    return plain

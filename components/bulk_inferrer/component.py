@@ -21,7 +21,9 @@ from homefeed.components.artifacts.types import (
 )
 from homefeed.components.artifacts.user_requests import user_requests
 from homefeed.components.beam_settings import BeamSettings
+from homefeed.schemas import times
 from homefeed.schemas.settings import Count, CountOrNone
+from homefeed.schemas.times import TimeOrNone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +52,13 @@ class Config(BeamSettings):
     k: Count = 10  # Items for each user; nothing of the user's history is among them.
     batch_size: Count = 128  # Users in one call of the model.
     shard_users: Count = 10_000  # Users in one file; a finished file is not made again after a crash.
+    at: TimeOrNone = ""  # The requests' time, such as 2024-01-31T18:00; empty: when the component runs.
     max_users: CountOrNone = 0  # Only so many, the first by their ids; 0: all.
     work_dir: str = ""  # Where finished files wait for the others; empty: the system's place for temporary files.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
-    """Recommends for every user of the tables, as of after their last event.
+    """Recommends for every user of the tables, from all that they did.
 
     Raises:
         GateClosed: a blessing was refused.
@@ -67,7 +70,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     requests = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
     chosen = sorted(requests)[: config.max_users or None]
-    parts = shards.make_shards((requests[user_id] for user_id in chosen), config.shard_users)
+    now = times.moment(config.at) or int(time.time())
+    asked = (dataclasses.replace(requests[user_id], timestamp=now) for user_id in chosen)
+    parts = shards.make_shards(asked, config.shard_users)
     folder = work_folder(inputs, config)
     started = time.process_time()
     num_users = beam.infer(
@@ -90,7 +95,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
     """Named after all that the files depend on, so that only what is the very same work is gone on with."""
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
-    facts = json.dumps([*digests, config.k, config.shard_users, config.max_users])
+    facts = json.dumps([*digests, config.k, config.shard_users, config.max_users, config.at])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,24 +15,25 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam_pipeline import beam_pipeline
-from homefeed.components.example_gen import events, spill, tally
+from homefeed.components.example_gen import events, ids, spill, tally
+from homefeed.components.example_gen.batches import hide_users, without_future
 from homefeed.components.example_gen.counts import VALUES, TableCounts
 from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
 from homefeed.components.example_gen.spill import Chunk
-from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts
+from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, newest_alone
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
+from homefeed.components.example_gen.written import count_split
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import KEYS, DatasetError, TableName
+from homefeed.schemas.dataset import KEYS, DatasetError, Positive, TableName
 from homefeed.schemas.tables import Source
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
@@ -46,6 +47,15 @@ class Options:
     user_key: str  # Where the key is by which user ids become pseudonyms; empty: they stay.
     shard_megabytes: int  # Of input a shard.
     temp_dir: str  # That all workers share; empty: they are all on this machine.
+    positive: Positive  # Which events are liked.
+    now: int  # Unix seconds.
+
+
+class Ingested(NamedTuple):
+    """What came of it."""
+
+    counts: dict[TableName, TableCounts]  # Of each table's rows.
+    unmatched: list[ids.Unmatched]  # Events whose ids another table lacks.
 
 
 def ingest(
@@ -55,31 +65,31 @@ def ingest(
     options: Options,
     runner: str,
     beam_options: Sequence[str],
-) -> dict[TableName, TableCounts]:
-    """Runs the pipeline.
-
-    Returns:
-        What became of each table's rows.
-    """
+) -> Ingested:
+    """Runs the pipeline."""
     privacy.load_key(options.user_key)  # If it is not there, that is better said before than by a worker.
     by_name = {source.name: source for source in sources}
     quarantine.path.mkdir(parents=True, exist_ok=True)
     with spill.between_steps(options.temp_dir) as spill_dir:
         with beam_pipeline(runner, beam_options) as pipeline:
-            _ = (
-                pipeline
-                | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, options)
-                | "Report" >> beam.Map(_write_counts, spill_dir)
+            counts, ids_of_tables = pipeline | "Ingest" >> Ingest(
+                by_name, destinations, quarantine, spill_dir, options
             )
+            _ = counts | "Report" >> beam.Map(_write_counts, spill_dir)
+            _ = ids_of_tables | "ReportIds" >> beam.Map(spill.write_ids, spill_dir)
         if options.temp_dir:
             for name, destination in destinations.items():
                 spill.fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
             spill.fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
-        return {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
+        counted = {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
+        return Ingested(counted, ids.find_unmatched(spill.read_ids(by_name, spill_dir)))
 
 
 class Ingest(beam.PTransform):
-    """From files to Examples and quarantine; yields (table, Counter of what became of its rows)."""
+    """From files to Examples and quarantine.
+
+    Yields (table, Counter of what became of its rows), and ((table, column), how often each id is there).
+    """
 
     def __init__(
         self,
@@ -99,7 +109,7 @@ class Ingest(beam.PTransform):
             for name, source in sources.items()
         }
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.PCollection:
+    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.pvalue.PCollection, beam.pvalue.PCollection]:
         """Begins a pipeline with the sources' files."""
         files = [(name, index) for name, source in self._sources.items() for index in range(len(source.files))]
         shards = [((name, shard), None) for name, count in self._num_shards.items() for shard in range(count)]
@@ -108,22 +118,20 @@ class Ingest(beam.PTransform):
             | "Files" >> beam.Create(files)
             | "Spread" >> beam.Reshuffle()  # So that workers share the files.
             | "Read"
-            >> beam.ParDo(
-                _Read(self._sources, self._num_shards, self._spill_dir, self._options.user_key)
-            ).with_outputs(main="chunks")
+            >> beam.ParDo(_Read(self._sources, self._num_shards, self._spill_dir, self._options)).with_outputs(
+                main="chunks"
+            )
         )
-        cuts = (
-            read.times
-            | "Times" >> beam.CombineGlobally(_MergeTimes()).without_defaults()
-            | "Cuts" >> beam.Map(_cut, self._options.rule)
-        )
+        times = read.times | "Times" >> beam.CombineGlobally(_MergeTimes()).without_defaults()
+        cuts = times | "Cuts" >> beam.Map(_cut, self._options.rule)
+        alone = times | "Alone" >> beam.FlatMap(_newest_alone, self._options.rule)
         written = (
             (read.chunks, pipeline | "Shards" >> beam.Create(shards))
             | "EveryShard" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
             | "Write"
             >> beam.ParDo(
-                _WriteShard(self._sources, self._destinations, self._num_shards, self._options.rule, self._delivery),
+                _WriteShard(self._sources, self._destinations, self._num_shards, self._options, self._delivery),
                 beam.pvalue.AsSingleton(cuts, default_value=None),
             )
         )
@@ -132,21 +140,21 @@ class Ingest(beam.PTransform):
             | "BadOfTable" >> beam.GroupByKey()
             | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
-        counts = (read.counts, written) | "AllCounts" >> beam.Flatten()
-        return counts | "Counts" >> beam.CombinePerKey(tally.add)
+        counts = (read.counts, written, alone) | "AllCounts" >> beam.Flatten()
+        return counts | "Counts" >> beam.CombinePerKey(tally.add), read.ids | "Ids" >> beam.CombinePerKey(ids.add_ids)
 
 
 class _Read(beam.DoFn):
     """Reads files and spills their rows, block by block, sorted by shard."""
 
     def __init__(
-        self, sources: dict[TableName, Source], num_shards: dict[TableName, int], spill_dir: str, user_key: str
+        self, sources: dict[TableName, Source], num_shards: dict[TableName, int], spill_dir: str, options: Options
     ):
         self._sources, self._num_shards, self._spill_dir = sources, num_shards, spill_dir
-        self._user_key = user_key  # Where the key is: only workers read it.
+        self._options = options
 
     def process(self, element: tuple[TableName, int]) -> Iterator[Any]:
-        """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
+        """One file: yields ((table, shard), chunk), and tagged counts, bad, ids and times."""
         name, index = element
         source = self._sources[name]
         for number, batch in enumerate(self._batches(source, index)):
@@ -161,6 +169,8 @@ class _Read(beam.DoFn):
                     yield beam.pvalue.TaggedOutput("bad", (file, Chunk(index, number, bad, 0)))
             if not batch.rows.num_rows:
                 continue
+            for column in () if source.is_derived else ids.columns_of_ids(name):
+                yield beam.pvalue.TaggedOutput("ids", ((name, column), ids.count_ids(batch.rows[column])))
             if name == "interactions":
                 yield beam.pvalue.TaggedOutput("times", count_times(batch.rows["timestamp"].to_numpy()))
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[name])
@@ -169,11 +179,15 @@ class _Read(beam.DoFn):
 
     def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
         """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
-        key = privacy.load_key(self._user_key)
+        key = privacy.load_key(self._options.user_key)  # Only workers read it.
         try:
             for batch in source.read_file(index):
                 if source.is_derived:  # Its bad rows are the interactions', and are counted there.
                     batch = dataclasses.replace(batch, bad=(), lost=())
+                if source.name == "interactions":
+                    batch = without_future(
+                        batch, self._options.now, source.table.columns.get("timestamp", "timestamp")
+                    )
                 yield batch if key is None else hide_users(batch, key)
         except DatasetError as error:
             yield error
@@ -187,11 +201,11 @@ class _WriteShard(beam.DoFn):
         sources: dict[TableName, Source],
         destinations: dict[TableName, Examples],
         num_shards: dict[TableName, int],
-        rule: SplitRule,
+        options: Options,
         delivery: str,
     ):
         self._sources, self._destinations = sources, destinations
-        self._num_shards, self._rule, self._delivery = num_shards, rule, delivery
+        self._num_shards, self._options, self._delivery = num_shards, options, delivery
 
     def process(
         self, element: tuple[tuple[TableName, int], Iterable[Chunk | None]], cuts: Cuts | None
@@ -199,10 +213,12 @@ class _WriteShard(beam.DoFn):
         """One shard of one table. There are no cuts if there are no interactions."""
         (name, shard), chunks = element
         rows = spill.read_chunks(chunks, tables.arrow_schema(self._sources[name].features))
-        num_rows = rows.num_rows
+        num_rows, of_splits = rows.num_rows, Counter[str]()
         if name == "interactions":
             rows = events.retain(rows, cuts)
-            num_written, splits = events.split_events(rows, self._rule, cuts)
+            num_written, splits = events.split_events(rows, self._options.rule, cuts)
+            for split, examples in splits.items():
+                of_splits += count_split(split, examples, self._options.positive)
         else:
             kept = last_of_each(rows, KEYS[name])
             num_written, splits = kept.num_rows, {ALL: list_rows(titled(kept) if name == "items" else kept)}
@@ -210,7 +226,7 @@ class _WriteShard(beam.DoFn):
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])
         expired, duplicates = num_rows - rows.num_rows, rows.num_rows - num_written
-        yield name, Counter(written=num_written, duplicates=duplicates, expired=expired)
+        yield name, of_splits + Counter(written=num_written, duplicates=duplicates, expired=expired)
 
 
 class _MergeTimes(beam.CombineFn):
@@ -233,26 +249,15 @@ class _MergeTimes(beam.CombineFn):
         return accumulator
 
 
-def hide_users(batch: tables.Batch, key: bytes) -> tables.Batch:
-    """The batch with pseudonyms for user ids, and without the text of bad rows, which may hold ids."""
-    place = batch.rows.schema.get_field_index("user_id")
-    if place < 0:
-        return batch
-    coded = batch.rows.column(place).dictionary_encode()
-    names = pa.array([privacy.pseudonym(user, key) for user in coded.dictionary.to_pylist()], pa.string())
-    columns = batch.rows.columns
-    columns[place] = names.take(coded.indices)
-    rows = pa.RecordBatch.from_arrays(columns, schema=batch.rows.schema)
-    bad, lost = (
-        tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in listed)
-        for listed in (batch.bad, batch.lost)
-    )
-    return tables.Batch(rows, batch.lines, bad, lost)
-
-
 def _cut(times: Times, rule: SplitRule) -> Cuts | None:
     width, bins, counts = times
     return find_cuts(bins * width, counts, rule) if len(bins) else None
+
+
+def _newest_alone(times: Times, rule: SplitRule) -> Iterator[tuple[TableName, Counter[str]]]:
+    width, bins, counts = times
+    if len(bins) and (fault := newest_alone(bins * width, counts, rule)):
+        yield "interactions", Counter({f"{tally.BROKEN}{fault}": 1})
 
 
 def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Quarantine, delivery: str) -> None:

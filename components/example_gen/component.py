@@ -7,16 +7,18 @@ file). Items and users become one Example a row. Rows that cannot be used go to 
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Annotated
 
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
 from homefeed.components.beam_settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
-from homefeed.schemas import privacy, spans
-from homefeed.schemas.dataset import TABLES, load_dataset
+from homefeed.schemas import privacy, spans, times
+from homefeed.schemas.dataset import TABLES, Dataset, DatasetError, load_dataset
 from homefeed.schemas.settings import Count, CountOrNone, Form, Fraction
 from homefeed.schemas.tables import find_table
+from homefeed.schemas.times import TimeOrNone
 
 Spans = Annotated[str, Form("spans such as 7, 3:7, 3:, last:3, or several with commas", spans.is_wanted)]
 UserKey = Annotated[str, Form("env:NAME or file:PATH of a key that is there", privacy.has_key, on_this_machine=True)]
@@ -46,6 +48,8 @@ class Config(BeamSettings):
     split: SplitMethod = "temporal"  # By time; per user; or whole users.
     eval_fraction: Fraction = 0.1  # Of the interactions (temporal) or users (hash).
     test_fraction: Fraction = 0.1  # The same.
+    eval_from: TimeOrNone = ""  # Of temporal: from when on events are for eval, in place of the fractions.
+    test_from: TimeOrNone = ""  # From when on they are for test; it belongs to `eval_from`.
     spans: Spans = ""  # Of paths with {SPAN}: "7", "3:7", "3:", "last:3"; empty: all.
     retention_days: CountOrNone = 0  # Events that are older than this, by the newest event, are left out; 0: none.
     user_key: UserKey = ""  # `env:NAME` or `file:PATH` of a key: user ids become its HMACs; empty: they stay.
@@ -56,28 +60,63 @@ class Config(BeamSettings):
     def check(self) -> list[str]:
         """The rules between fields."""
         kept = 1 - self.eval_fraction - self.test_fraction
-        wrong = f"eval_fraction + test_fraction should leave something to train on, got {1 - kept:g}"
-        return super().check() + ([] if kept > 0 else [wrong])
+        faults = super().check()
+        if kept <= 0:
+            faults.append(f"eval_fraction + test_fraction should leave something to train on, got {1 - kept:g}")
+        rule = self.rule()
+        dated = rule.eval_from is not None and rule.test_from is not None and rule.eval_from < rule.test_from
+        if (self.eval_from or self.test_from) and not (dated and self.split == "temporal"):
+            faults.append(
+                "eval_from and test_from belong together, to the split temporal, the earlier one first; "
+                f"got {self.eval_from!r}, {self.test_from!r} and {self.split}"
+            )
+        return faults
+
+    def rule(self) -> SplitRule:
+        """How events are split."""
+        dates = (times.moment(text) if text else None for text in (self.eval_from, self.test_from))
+        return SplitRule(self.split, self.eval_fraction, self.test_fraction, self.retention_days, *dates)
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the tables and writes the Examples.
 
     Raises:
-        DatasetError: a table or column is missing, a table is empty, or too many of its rows are bad.
+        DatasetError: as of `ingest`; or a split has no event, or training none that is liked.
     """
-    from homefeed.components.example_gen import beam
+    from homefeed.components.example_gen.written import check_written
 
     dataset = load_dataset(inputs.dataset.path)
+    summary = ingest(dataset, inputs, outputs, config)
+    splits = outputs.quarantine.read_json(Quarantine.COUNTS_FILE)["interactions"]["splits"]
+    if faults := check_written(splits, outputs.interactions, dataset, config.rule()):
+        raise DatasetError("\n".join(faults))
+    return summary
+
+
+def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -> str:
+    """Reads the tables and writes the Examples, however few events a split gets.
+
+    Raises:
+        DatasetError: a table or column is missing, a table is empty, too many of its rows are bad, or too many ids
+            are in one table only.
+    """
+    from homefeed.components.example_gen import beam, ids
+
     tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
     destinations = {table: getattr(outputs, table) for table in TABLES}
-    rule = SplitRule(config.split, config.eval_fraction, config.test_fraction, config.retention_days)
-    options = beam.Options(rule, config.user_key, config.shard_megabytes, config.temp_dir)
-    counts = beam.ingest(tables, destinations, outputs.quarantine, options, config.runner, config.beam_options)
+    options = beam.Options(
+        config.rule(), config.user_key, config.shard_megabytes, config.temp_dir, dataset.positive, int(time.time())
+    )
+    counts, unmatched = beam.ingest(
+        tables, destinations, outputs.quarantine, options, config.runner, config.beam_options
+    )
     outputs.quarantine.write_json(
         Quarantine.COUNTS_FILE, {table: dataclasses.asdict(found) for table, found in counts.items()}
     )
     check_counts(counts, dataset, find_examples(outputs.quarantine.path))
+    if faults := ids.check_ids(unmatched, dataset):
+        raise DatasetError("\n".join(faults))
     if config.user_key:
         outputs.users.write_json(Examples.USER_KEY_FILE, config.user_key)
-    return summarize(counts)
+    return summarize(counts, unmatched)

@@ -6,9 +6,13 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from homefeed.schemas.dataset import Dataset, DatasetError, TableName
+
+if TYPE_CHECKING:
+    from homefeed.components.example_gen.ids import Unmatched
 
 VALUES = "_values"  # Ends the name of the quarantine of values, whose rows are kept.
 MAX_EXAMPLES = 10_000  # Rows of quarantine that are searched for one of each fault.
@@ -28,7 +32,8 @@ class TableCounts:
     lost_values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column and reason → how many.
     values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column → how many rows have one.
     skipped: tuple[str, ...] = ()  # Hidden files.
-    broken: tuple[str, ...] = ()  # Why files could not be read to their end.
+    broken: tuple[str, ...] = ()  # Why files could not be read to their end, or their rows not be used at all.
+    splits: dict[str, int] = dataclasses.field(default_factory=dict)  # Split → events; and how many are liked.
 
 
 def check_counts(
@@ -87,7 +92,7 @@ def find_examples(quarantine: pathlib.Path) -> dict[str, str]:
     return found
 
 
-def summarize(counts: Mapping[TableName, TableCounts]) -> str:
+def summarize(counts: Mapping[TableName, TableCounts], unmatched: Iterable[Unmatched] = ()) -> str:
     """What was read, and what was not, in a line."""
     names: dict[TableName, str] = {"interactions": "events", "users": "users", "items": "items"}
     said = [f"{counts[table].written:,} {name}" for table, name in names.items()]
@@ -97,10 +102,11 @@ def summarize(counts: Mapping[TableName, TableCounts]) -> str:
     if items.values.get("title", 0) < items.rows - items.quarantined:
         said.append("items without a title go by their ids")
     for table, found in counts.items():
-        said += [f"{count:,} × {table}.{fault}" for fault, count in found.lost_values.items()]
+        said += [f"{count:,} × {table}.{fault}" for fault, count in (found.reasons | found.lost_values).items()]
         if found.skipped:
             more = ", …" if len(found.skipped) > 3 else ""
             said.append(f"hidden files skipped: {', '.join(found.skipped[:3])}{more}")
+    said += [f"{found.num_unmatched:,} events with an unknown {found.column}" for found in unmatched]
     return ", ".join(said)
 
 

@@ -21,8 +21,10 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from homefeed.components.artifacts.types import Examples, Quarantine
+from homefeed.components.example_gen import ids
 from homefeed.components.example_gen.rows import join_batches
 from homefeed.schemas import tables
+from homefeed.schemas.dataset import TableName
 
 PLAIN = CompressionTypes.UNCOMPRESSED
 AnyArtifact = TypeVar("AnyArtifact", Examples, Quarantine)
@@ -77,6 +79,25 @@ def spill_bad(bad: Iterable[tables.BadRow], file: str, path: str) -> str:
             line = {"file": file} | dataclasses.asdict(row)
             sink.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
     return path
+
+
+def write_ids(element: tuple[tuple[TableName, str], pa.Table], folder: str) -> None:
+    """Writes how often each id of a (table, column) is there."""
+    place, counted = element
+    path = f"{folder}/{'-'.join(place)}.arrow"
+    with FileSystems.create(path, compression_type=PLAIN) as sink, pa.ipc.new_file(sink, counted.schema) as out:
+        out.write_table(counted)
+
+
+def read_ids(tables_read: Iterable[TableName], folder: str) -> dict[tuple[TableName, str], pa.Table]:
+    """What was written, of the tables that have rows."""
+    found = {}
+    for place in ((name, column) for name in tables_read for column in ids.columns_of_ids(name)):
+        path = f"{folder}/{'-'.join(place)}.arrow"
+        if FileSystems.exists(path):
+            with FileSystems.open(path, compression_type=PLAIN) as stream:
+                found[place] = pa.ipc.open_file(stream).read_all()
+    return found
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.example_gen.counts import TableCounts
+from homefeed.components.example_gen.written import LIKED
 from homefeed.schemas.tables import Batch, Source
 
 BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
@@ -44,4 +46,5 @@ def table_counts(counts: Mapping[str, int], source: Source) -> TableCounts:
         values=beginning(READ),
         skipped=source.found.skipped,
         broken=tuple(beginning(BROKEN)),
+        splits={name: counts[name] for name in (*SPLITS, LIKED) if name in counts},
     )

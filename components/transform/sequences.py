@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts.positives import is_positive
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.events import EventFeatures, Events
 from homefeed.components.transform.users import UserTable
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Dataset, Positive, TableName
+from homefeed.schemas.dataset import Dataset, TableName
 from homefeed.schemas.features import Input, serving_inputs
 
 
@@ -83,22 +83,3 @@ def request_inputs(
     present: set[tuple[TableName, str]] = {("interactions", name) for name in features.categorical | features.numeric}
     present |= {("users", name) for name in users.categorical.keys() | numbers}
     return serving_inputs(dataset, present | ({("interactions", "query")} if has_queries else set()))
-
-
-def is_positive(
-    positive: Positive, value: npt.NDArray[np.float32], event_type: npt.NDArray[Any]
-) -> npt.NDArray[np.bool_]:
-    """[num_events] which events are liked.
-
-    Args:
-        positive: what counts as liked.
-        value: [num_events] float32; NaN where there is none.
-        event_type: [num_events] object (bytes).
-    """
-    liked = np.ones(len(value), bool)
-    if positive.min_value is not None:
-        liked &= value >= positive.min_value  # NaN, no value, is not positive.
-    if positive.event_types is not None:
-        wanted = {name.encode() for name in positive.event_types}
-        liked &= np.array([kind in wanted for kind in event_type], bool)
-    return liked

@@ -61,6 +61,7 @@ class RankingModule(tf.Module):
             `scores`, to sort by, `probabilities` of being liked, and where the data has values `ratings`, all
             [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
         """
+        request = self._reader.in_seconds(request)
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}

@@ -105,6 +105,7 @@ class Retriever(tf.Module):
         Returns:
             `item_ids`, `titles` [batch, k] string, `scores` [batch, k] float32, and `source` [batch] string.
         """
+        request = self._reader.in_seconds(request)
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
         words = self._text.read(request["query_token_ids"])
@@ -120,6 +121,7 @@ class Retriever(tf.Module):
 
     def embed_query(self, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embedding` [batch, size] float32, to be multiplied with candidate embeddings."""
+        request = self._reader.in_seconds(request)
         return {"embedding": self._embed(self._reader.items.lookup(request["history"]), request)}
 
     def embed_candidate(self, **item: tf.Tensor) -> dict[str, tf.Tensor]:

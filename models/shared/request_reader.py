@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS, OF_USERS, RequestFeatures
 from homefeed.models.shared.string_table import StringTable, vocabulary_table
+from homefeed.schemas.times import LIMIT_SECONDS
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -33,6 +34,12 @@ class RequestReader(tf.Module):
             for name, strings in vocabularies.items()
             if f"{prefix}{name}" in features.inputs
         }
+
+    @staticmethod
+    def in_seconds(request: Tensors) -> dict[str, tf.Tensor]:
+        """The request with its times in Unix seconds, where they came in milli-, micro- or nanoseconds."""
+        times = {name: _in_seconds(request[name]) for name in ("timestamp", "history_timestamp") if name in request}
+        return {**request, **times}
 
     def last_events(
         self, rows: tf.Tensor, request: Tensors, max_events: int
@@ -79,6 +86,12 @@ class RequestReader(tf.Module):
 
 
 _KNOWN = ("history_timestamp",)  # Read by another name.
+
+
+def _in_seconds(times: tf.Tensor) -> tf.Tensor:
+    for _ in range(3):  # From the year 2286 on, or the end of April 1970 in the next smaller unit.
+        times = tf.where(times >= LIMIT_SECONDS, times // 1000, times)
+    return times
 
 
 def _unknown(column: tf.Tensor) -> tf.Tensor:

@@ -56,6 +56,7 @@ VERBS = {
         "serve:serve",
         "Serve the pushed models; new versions, promotions and rollbacks are picked up while running.",
     ),
+    "gateway": Verb("gateway:gateway", "Serve the live home page: events come in, and the next page knows them."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(
         "retrain:retrain",

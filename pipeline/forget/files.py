@@ -15,6 +15,7 @@ from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.tables import from_parquet
 from homefeed.schemas import tables
 
+BUSY_SECONDS = 30.0  # How long a database may be written to by others.
 REPORTS = (".json", ".html", ".md", ".txt")  # Written for people; one that names the person is deleted.
 
 
@@ -110,9 +111,12 @@ def _from_statistics(path: pathlib.Path, person: Person) -> int:
 
 
 def _from_sqlite(path: pathlib.Path, person: Person) -> int:
-    """Deletes the person's rows from every table with a `user_id`, and what SQLite keeps of deleted rows."""
+    """Deletes the person's rows from every table with a `user_id`, and what SQLite keeps of deleted rows.
+
+    A gateway may be at work on the file.
+    """
     count = 0
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
         database.execute("PRAGMA secure_delete = ON")
         for table in _tables_with_users(database):
             places = ", ".join("?" * len(person.names))

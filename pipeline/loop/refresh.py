@@ -10,7 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts.table_rows import item_cards
 from homefeed.components.artifacts.types import Model
+from homefeed.components.example_gen.items_table import read_items
 from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval.retriever import Retriever
@@ -19,7 +21,7 @@ from homefeed.models.text.text_model import TextModel
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.serving.profiles import FILE_NAME, update_titles
+from homefeed.serving.profiles import update_items
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
 
@@ -59,7 +61,8 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
         new_texts = {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows}
-        version = _publish(saved_model, fused, new_texts, RunRoot(root).serving, titles)
+        update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)))
+        version = _publish(saved_model, fused, new_texts, RunRoot(root).serving)
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
     return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
 
@@ -80,9 +83,8 @@ def _publish(
     fused: pathlib.Path,
     new_texts: Mapping[bytes, npt.NDArray[np.int32]],
     serving_dir: pathlib.Path,
-    titles: dict[str, str],
 ) -> int:
-    """Publishes titles and models as Pusher does, the unchanged ranking model under the new version too."""
+    """Publishes models as Pusher does, the unchanged ranking model under the new version too."""
     releases = Releases(serving_dir)
     stable = releases.stable()
     now = {name: pathlib.Path(releases.path(name, stable)) for name in releases.models()}
@@ -90,7 +92,6 @@ def _publish(
     if FUSED in now:
         Fused(retrieval, now[RANKING], num_candidates_of(now[FUSED]), new_texts).save(fused)
         models[FUSED] = fused  # Last: who finds its version finds that of its parts too.
-    update_titles(serving_dir / FILE_NAME, titles)
     # The inputs are what they were, so that the requests of before warm up the new models too.
     warmup = {name: now[name] / WARMUP_FILE for name in models if models[name] != now[name]}
     extras = {name: {WARMUP_FILE: file} for name, file in warmup.items() if file.is_file()}

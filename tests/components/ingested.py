@@ -10,12 +10,15 @@ from typing import Any
 from homefeed.components import example_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
+from homefeed.components.example_gen import component
+from homefeed.schemas.dataset import load_dataset
 
 DESCRIPTION = """\
 name: tiny
 interactions: {path: interactions.csv}
 items: {path: items.csv}
 users: {path: users.csv}
+max_unmatched_fraction: 1
 """
 ITEMS = "item_id,title,categories\nA,Apple,fruit|red\nB,Bread,\nC,茶,drink\n"
 USERS = "user_id\nu1\nu2\n"
@@ -42,11 +45,11 @@ def events(rows: Iterable[tuple[object, ...]], columns: str = "user_id,item_id,t
 
 
 def ingest(data: pathlib.Path, out: pathlib.Path, **config: Any) -> example_gen.Outputs:
-    """Runs ExampleGen."""
+    """What ExampleGen makes of so little data that a split may be empty."""
     outputs = example_gen.Outputs(
         Examples(out / "interactions"), Examples(out / "items"), Examples(out / "users"), Quarantine(out / "q")
     )
-    example_gen.run(example_gen.Inputs(DatasetDir(data)), outputs, example_gen.Config(**config))
+    component.ingest(load_dataset(data), example_gen.Inputs(DatasetDir(data)), outputs, example_gen.Config(**config))
     return outputs
 
 

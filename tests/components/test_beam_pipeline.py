@@ -1,4 +1,5 @@
 import logging
+import os
 
 import apache_beam as beam
 import pytest
@@ -20,6 +21,19 @@ def test_the_options_are_beams_own() -> None:
         known = pipeline.options.get_all_options(drop_default=True)
         _ = pipeline | beam.Create([1])
     assert known["job_name"] == "ingest" and known["direct_num_workers"] == 2
+
+
+def test_workers_on_this_machine_are_reached_without_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "shop.example")
+    out = tmp_path_factory.mktemp("out") / "sum"
+    options = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
+    with beam_pipeline("FnApiRunner", options) as pipeline:
+        _ = pipeline | beam.Create([1, 2, 3]) | beam.CombineGlobally(sum) | beam.Map(lambda n: out.write_text(str(n)))
+    assert out.read_text() == "6"
+    assert os.environ["no_proxy"] == "shop.example,localhost,127.0.0.1,::1"
 
 
 def test_an_error_of_a_step_reaches_the_caller() -> None:

@@ -8,7 +8,7 @@ from homefeed.components.artifacts.types import GateClosed, Model, ModelEvaluati
 from homefeed.models.requests import Request
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.releases import WARMUP_FILE, Releases
-from tests.toy_artifacts import open_gates, transformed_examples
+from tests.toy_artifacts import items_table, open_gates, transformed_examples
 
 MODELS = ("retrieval", "ranking", "fused")
 
@@ -23,7 +23,7 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> pushe
     evaluation = ModelEvaluation(tmp_path / "evaluation")
     evaluation.write_json("evaluation.json", {"blessed": True})
     (evaluation.path / "model_card.md").write_text("# Model card")
-    return pusher.Inputs(*tables, *models, *gates, evaluation)
+    return pusher.Inputs(*tables, items_table(tmp_path), *models, *gates, evaluation)
 
 
 def push(inputs: pusher.Inputs, tmp_path: pathlib.Path, **config: Any) -> PushedModel:
@@ -52,6 +52,18 @@ def test_profiles_have_features_from_the_table_and_the_whole_history(
     assert [len(store.get(user).history) for user in ("u0", "u1", "u2")] == [3, 4, 5]
     assert store.get("lurker") == Request("lurker", history=[])
     assert store.titles(["i3"]) == ["Title 3 片3"]
+
+
+def test_cards_have_the_columns_of_the_items_table_and_items_their_popularity(
+    inputs: pusher.Inputs, tmp_path: pathlib.Path
+) -> None:
+    push(inputs, tmp_path)
+    items = {item.item_id: item for item in ProfileStore(tmp_path / "serving" / FILE_NAME).items()}
+    assert items["i1"].card == {"title": "Title 1 片1", "categories": ["drama", "crime"], "price": 2.5}
+    assert items["i3"].card == {"title": "Title 3 片3", "categories": "drama"}
+    assert items["i2"].title == "Title 2 片2" and items["i2"].card is None
+    # u0 did i1 i2 i3, u1 i2 … i5, u2 i3 … i7.
+    assert [items[f"i{n}"].popularity for n in range(1, 8)] == [1, 2, 3, 2, 2, 1, 1]
 
 
 @pytest.mark.parametrize("gate", ["blessing", "infra_blessing"])

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import homefeed_client
@@ -79,7 +80,12 @@ def test_a_rollback_and_a_promotion_reach_a_running_server(
     eventually(lambda: version("stable") == 2)
 
 
-def test_recommend_asks_the_fused_model(client: homefeed_client.PredictionClient) -> None:
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"])
+def test_recommend_asks_the_fused_model(
+    client: homefeed_client.PredictionClient, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
     shown = homefeed("recommend", "--server", client.target, "--user", "u", "--history", "i1,i2", "-k", "3", "--json")
     places = json.loads(shown.stdout)["recommendations"]
     assert len(places) == 3 and not {"i1", "i2"} & {place["item_id"] for place in places}
@@ -89,6 +95,19 @@ def test_without_the_binary_the_error_says_so(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(process.ServerError, match="`tensorflow_model_server` is not on PATH"):
         process.server_command("tensorflow-serving", [])
+
+
+def test_a_server_that_ended_is_not_waited_for(
+    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))  # No Python starts there.
+    began = time.monotonic()
+    with (
+        pytest.raises(process.ServerError, match=r"the model server ended with status 1: .*nothing listens there"),
+        process.model_server({"fused": toy_models["fused"]}, tmp_path, start_seconds=120),
+    ):
+        pass
+    assert time.monotonic() - began < 30
 
 
 def test_models_of_a_folder_without_any(tmp_path: pathlib.Path) -> None:

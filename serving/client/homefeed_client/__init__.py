@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving's API that needs gRPC, protobuf and NumPy, and never TensorFlow."""
+"""Clients of model servers and of the home page: gRPC, HTTP and NumPy, and never TensorFlow."""
 
 from homefeed_client.aio import AsyncPredictionClient
 from homefeed_client.client import PredictionClient
@@ -13,14 +13,18 @@ from homefeed_client.errors import (
     ServerUnavailableError,
     UnsupportedError,
 )
+from homefeed_client.home_page import AsyncHomePageClient, HomePageClient, HomePageError
 from homefeed_client.messages import Prediction, VersionStatus
 from homefeed_client.signatures import ModelMetadata, Signature, TensorSpec
 from homefeed_client.wordpiece import WordPiece
 
 __all__ = [
     "AccessDeniedError",
+    "AsyncHomePageClient",
     "AsyncPredictionClient",
     "DeadlineExceededError",
+    "HomePageClient",
+    "HomePageError",
     "InvalidInputsError",
     "InvalidRequestError",
     "ModelMetadata",

@@ -16,9 +16,10 @@ from homefeed_client.errors import (
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
+    ServerError,
     ServerUnavailableError,
-    from_rpc_error,
 )
+from homefeed_client.failures import HEALTH_CHECK, HEALTH_CHECK_SECONDS, from_deadline, from_rpc_error
 from homefeed_client.messages import (
     METHODS,
     Asked,
@@ -56,7 +57,7 @@ class AsyncPredictionClient:
     ):
         self.target = join_targets(target)
         self.timeout_seconds = timeout_seconds
-        all_options = channel_options(options)
+        all_options = channel_options(self.target, options)
         self._channel = (
             grpc.aio.secure_channel(self.target, credentials, all_options)
             if credentials
@@ -66,6 +67,7 @@ class AsyncPredictionClient:
             name: self._channel.unary_unary(path, request_serializer=serialize, response_deserializer=deserialize)
             for name, (path, serialize, deserialize) in METHODS.items()
         }
+        self._check = self._channel.unary_unary(HEALTH_CHECK)
         self._metadata = MetadataCache()
 
     async def predict(
@@ -156,7 +158,8 @@ class AsyncPredictionClient:
     ) -> int:
         """See `PredictionClient.wait_until_available`."""
         deadline = time.monotonic() + timeout_seconds
-        not_available = last_error = unavailable(model, version, timeout_seconds, self.target)
+        not_available = unavailable(model, version, timeout_seconds, self.target)
+        last_error: ServerError | None = None
         while True:
             try:
                 remaining = max(0.05, deadline - time.monotonic())
@@ -166,8 +169,8 @@ class AsyncPredictionClient:
                 last_error = not_available
             except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
-            except DeadlineExceededError:
-                pass  # No answer: the one before still says why.
+            except DeadlineExceededError as error:
+                last_error = last_error or error  # The answer before says more.
             if time.monotonic() >= deadline:
                 raise last_error
             await asyncio.sleep(min(0.1, timeout_seconds / 10))
@@ -186,10 +189,20 @@ class AsyncPredictionClient:
         return time.monotonic() + (self.timeout_seconds if timeout_seconds is None else timeout_seconds)
 
     async def _call(self, method: str, request: Any, deadline: float) -> Any:
+        timeout_seconds = max(0.0, deadline - time.monotonic())
         try:
-            return await self._stubs[method](request, timeout=max(0.0, deadline - time.monotonic()))
+            return await self._stubs[method](request, timeout=timeout_seconds)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target) from error
+            raise await self._failure(error, timeout_seconds) from error
+
+    async def _failure(self, error: grpc.RpcError, timeout_seconds: float) -> ServerError:
+        if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            return from_rpc_error(error, self.target)
+        try:
+            await self._check(b"", timeout=HEALTH_CHECK_SECONDS)
+        except grpc.RpcError as answer:
+            return from_deadline(answer, timeout_seconds, self.target)
+        return from_deadline(None, timeout_seconds, self.target)
 
     async def _fetch_metadata(self, asked: Asked, deadline: float) -> ModelMetadata:
         response = await self._call("GetModelMetadata", metadata_request(*asked), deadline)

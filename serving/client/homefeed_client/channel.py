@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +13,9 @@ from homefeed_client.messages import MODEL_SERVICE, PREDICTION_SERVICE
 
 MAX_MESSAGE_BYTES = 2**31 - 1
 
-# gRPC itself tries again, within the call's deadline and with jitter, and only where the server did no work.
+# gRPC itself tries again, within the call's deadline and with jitter, and only where nothing is done twice: a
+# server that stops answers CANCELLED to what it has not begun, and a prediction changes nothing. When many calls
+# fail, it stops trying again, so that a server with too much work does not get five times as much.
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -22,10 +26,11 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "3s",
                 "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ],
+    "retryThrottling": {"maxTokens": 400, "tokenRatio": 0.2},
 }
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -37,11 +42,31 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
+_HOST = re.compile(r"(?:(?:dns|ipv4|ipv6):(?://[^/]*/)?)?\[?(.*?)]?(?::\w+)?")
 
 
-def channel_options(own: Sequence[tuple[str, Any]] = ()) -> list[tuple[str, Any]]:
+def channel_options(target: str, own: Sequence[tuple[str, Any]] = ()) -> list[tuple[str, Any]]:
     """The options of a channel: ours, and the caller's, which win."""
-    return list({**dict(CHANNEL_OPTIONS), **dict(own)}.items())
+    proxy = int(not is_direct(target))
+    return list({**dict(CHANNEL_OPTIONS), "grpc.enable_http_proxy": proxy, **dict(own)}.items())
+
+
+def is_direct(target: str) -> bool:
+    """Whether a target is reached without the proxy of the environment: this machine; several servers, whose list
+    gRPC would give to a proxy as one name."""
+    host = _HOST.fullmatch(target)
+    assert host, target  # Every text fits.
+    return "," in target or target.startswith("unix") or _is_this_machine(host[1])
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def join_targets(target: str | Sequence[str]) -> str:
@@ -53,12 +78,17 @@ def join_targets(target: str | Sequence[str]) -> str:
     """
     if isinstance(target, str):
         return target
-    addresses = []
-    for server in target:
-        host, colon, port = server.rpartition(":")
-        if not colon or not port.isdigit():
-            raise ValueError(f"Each of several targets must be `host:port`, but got `{server}`.")
-        addresses += [f"{found[4][0]}:{port}" for found in socket.getaddrinfo(host, int(port), socket.AF_INET)[:1]]
+    addresses = [f"{_ipv4_address(server)}:{server.rpartition(':')[2]}" for server in target]
     if not addresses:
         raise ValueError("At least one target is needed, `host:port`.")
     return "ipv4:" + ",".join(addresses)
+
+
+def _ipv4_address(server: str) -> str:
+    host, colon, port = server.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"Each of several targets must be `host:port`, but got `{server}`.")
+    try:
+        return str(socket.getaddrinfo(host, int(port), socket.AF_INET)[0][4][0])
+    except OSError as error:
+        raise OSError(error.errno, f"No IPv4 address is known of the host of `{server}`: {error.strerror}") from error

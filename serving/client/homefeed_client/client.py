@@ -16,9 +16,10 @@ from homefeed_client.errors import (
     InvalidInputsError,
     InvalidRequestError,
     ModelNotFoundError,
+    ServerError,
     ServerUnavailableError,
-    from_rpc_error,
 )
+from homefeed_client.failures import HEALTH_CHECK, HEALTH_CHECK_SECONDS, from_deadline, from_rpc_error
 from homefeed_client.messages import (
     METHODS,
     Asked,
@@ -64,7 +65,7 @@ class PredictionClient:
     ):
         self.target = join_targets(target)
         self.timeout_seconds = timeout_seconds
-        all_options = channel_options(options)
+        all_options = channel_options(self.target, options)
         self._channel = (
             grpc.secure_channel(self.target, credentials, all_options)
             if credentials
@@ -74,6 +75,7 @@ class PredictionClient:
             name: self._channel.unary_unary(path, request_serializer=serialize, response_deserializer=deserialize)
             for name, (path, serialize, deserialize) in METHODS.items()
         }
+        self._check = self._channel.unary_unary(HEALTH_CHECK)
         self._metadata = MetadataCache()
 
     def predict(
@@ -152,28 +154,28 @@ class PredictionClient:
         metadata = self._fetch_metadata((model, None, None), self._deadline(timeout_seconds))
         asked = (model, metadata.version, None)
         arrays = signatures.adapt_inputs(metadata, signature, inputs)
+        timeout = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         pending: collections.deque[grpc.Future] = collections.deque()
         parts: list[Prediction] = []
         try:
             for start in range(0, signatures.num_rows(arrays), batch_size):
                 if len(pending) >= max_in_flight:
-                    parts.append(self._result(pending.popleft()))
+                    parts.append(self._result(pending.popleft(), timeout))
                 batch = {name: array[start : start + batch_size] for name, array in arrays.items()}
                 request = predict_request(metadata, batch, signature, outputs, asked)
-                timeout = self.timeout_seconds if timeout_seconds is None else timeout_seconds
                 pending.append(self._stubs["Predict"].future(request, timeout=timeout))
             while pending:
-                parts.append(self._result(pending.popleft()))
+                parts.append(self._result(pending.popleft(), timeout))
         finally:
             for call in pending:
                 call.cancel()
         return join_rows(parts)
 
-    def _result(self, call: Any) -> Prediction:
+    def _result(self, call: Any, timeout_seconds: float) -> Prediction:
         try:
             return Prediction.from_proto(call.result())
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target) from error
+            raise self._failure(error, timeout_seconds) from error
 
     def metadata(
         self,
@@ -211,7 +213,8 @@ class PredictionClient:
             ServerError: it is still not available at the timeout; the last answer says why.
         """
         deadline = time.monotonic() + timeout_seconds
-        not_available = last_error = unavailable(model, version, timeout_seconds, self.target)
+        not_available = unavailable(model, version, timeout_seconds, self.target)
+        last_error: ServerError | None = None
         while True:
             try:
                 remaining = max(0.05, deadline - time.monotonic())
@@ -221,8 +224,8 @@ class PredictionClient:
                 last_error = not_available
             except (ModelNotFoundError, ServerUnavailableError) as error:
                 last_error = error
-            except DeadlineExceededError:
-                pass  # No answer: the one before still says why.
+            except DeadlineExceededError as error:
+                last_error = last_error or error  # The answer before says more.
             if time.monotonic() >= deadline:
                 raise last_error
             time.sleep(min(0.1, timeout_seconds / 10))
@@ -241,10 +244,20 @@ class PredictionClient:
         return time.monotonic() + (self.timeout_seconds if timeout_seconds is None else timeout_seconds)
 
     def _call(self, method: str, request: Any, deadline: float) -> Any:
+        timeout_seconds = max(0.0, deadline - time.monotonic())
         try:
-            return self._stubs[method](request, timeout=max(0.0, deadline - time.monotonic()))
+            return self._stubs[method](request, timeout=timeout_seconds)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target) from error
+            raise self._failure(error, timeout_seconds) from error
+
+    def _failure(self, error: grpc.RpcError, timeout_seconds: float) -> ServerError:
+        if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            return from_rpc_error(error, self.target)
+        try:
+            self._check(b"", timeout=HEALTH_CHECK_SECONDS)
+        except grpc.RpcError as answer:
+            return from_deadline(answer, timeout_seconds, self.target)
+        return from_deadline(None, timeout_seconds, self.target)
 
     def _fetch_metadata(self, asked: Asked, deadline: float) -> ModelMetadata:
         response = self._call("GetModelMetadata", metadata_request(*asked), deadline)

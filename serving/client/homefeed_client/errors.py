@@ -1,4 +1,4 @@
-"""What can go wrong in a call, and the one place that maps gRPC's codes to it."""
+"""What can go wrong in a call."""
 
 import grpc
 
@@ -56,23 +56,3 @@ class UnsupportedError(ServerError):
 
 class AccessDeniedError(ServerError):
     """The server does not let us (PERMISSION_DENIED, UNAUTHENTICATED)."""
-
-
-_ERROR_BY_CODE: dict[grpc.StatusCode, type[ServerError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
-    grpc.StatusCode.FAILED_PRECONDITION: InvalidRequestError,
-    grpc.StatusCode.OUT_OF_RANGE: InvalidRequestError,
-    grpc.StatusCode.NOT_FOUND: ModelNotFoundError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
-    grpc.StatusCode.UNAVAILABLE: ServerUnavailableError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ServerUnavailableError,
-    grpc.StatusCode.UNIMPLEMENTED: UnsupportedError,
-    grpc.StatusCode.PERMISSION_DENIED: AccessDeniedError,
-    grpc.StatusCode.UNAUTHENTICATED: AccessDeniedError,
-}
-
-
-def from_rpc_error(error: grpc.RpcError, target: str) -> ServerError:
-    """The error of ours for a failed RPC to `target`."""
-    code = error.code()
-    return _ERROR_BY_CODE.get(code, ServerError)(code, error.details() or "", target)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homefeed_client import protos, tensors
+from homefeed_client import agreement, protos, tensors
 from homefeed_client.errors import InvalidInputsError
 
 if TYPE_CHECKING:
@@ -50,26 +50,41 @@ class Signature:
         """Adds what a request leaves out, as unknown: "", NaN, or 0 for whole numbers.
 
         Args:
-            inputs: values with a batch axis; at least one.
+            inputs: values, with or without a batch axis. What does not fit is passed on, for `predict` to name.
 
         Returns:
             The same, and a value for each other input: one column a row, but for `history_…` one for each event of
             `history`.
         """
-        given = {name: np.asarray(value) for name, value in inputs.items()}
-        num_rows = len(next(iter(given.values())))
-        num_events = given["history"].shape[1] if "history" in given else 1
+        shapes = {name: _shape(value, self.inputs.get(name)) for name, value in inputs.items()}
+        num_rows = max((shape[0] for shape in shapes.values() if shape), default=1)
+        num_events = [*shapes.get("history", ()), 1, 1][1]
         completed = dict(inputs)
         for name, spec in self.inputs.items():
-            if name in given or spec.shape is None:
+            if name in inputs or spec.shape is None:
                 continue
             width = num_events if name.startswith("history") else 1
-            shape = [num_rows, *(size or width for size in spec.shape[1:])][: len(spec.shape)]
+            shape = [num_rows, *(width if size is None else size for size in spec.shape[1:])][: len(spec.shape)]
             completed[name] = _unknown(spec.dtype, shape)
         return completed
 
 
-def _unknown(dtype: str, shape: list[int]) -> np.ndarray[Any, Any]:
+def _shape(value: npt.ArrayLike, spec: TensorSpec | None) -> tuple[int, ...]:
+    """The shape of an input as it will be sent, as far as it has one."""
+    shape = _array(value).shape
+    is_one_row = spec is not None and spec.shape is not None and len(shape) == len(spec.shape) - 1
+    return (1, *shape) if is_one_row else shape
+
+
+def _array(value: npt.ArrayLike) -> np.ndarray[Any, Any]:
+    """An array; rows of different lengths become one of objects."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.asarray(value, dtype=object)
+
+
+def _unknown(dtype: str, shape: Sequence[int]) -> np.ndarray[Any, Any]:
     if dtype == "string":
         return np.full(shape, b"", object)
     numpy_dtype = tensors.dtype_of_name(dtype).numpy
@@ -116,10 +131,12 @@ def adapt_inputs(
     """Turns what the caller has into arrays of the signature's types and ranks.
 
     Numbers are cast where they stay the same (7.0 for an int64, but not 7.5) or are rounded to a narrower float.
-    A missing batch axis is added: a value whose rank is one too low becomes a batch of one.
+    A missing batch axis is added: a value whose rank is one too low becomes a batch of one. None is an unknown number
+    (NaN) or text (""). In a recommender's signature, lists of no elements get one that is unknown.
 
     Raises:
-        InvalidInputsError: with all mismatches: signature, missing and surplus inputs, types, shapes.
+        InvalidInputsError: with all mismatches: signature, missing and surplus inputs, types, shapes, and in a
+            recommender's signature inputs that disagree.
     """
     if signature_name not in metadata.signatures:
         known = ", ".join(f"`{name}`" for name in metadata.signatures)
@@ -138,9 +155,18 @@ def adapt_inputs(
             adapted[name] = _adapt(inputs[name], specs[name])
         except (ValueError, TypeError) as error:
             problems.append(f"`{name}`: {error}")
+    is_recommender = not agreement.OF_RECOMMENDERS.isdisjoint(specs)
+    if is_recommender:
+        problems += agreement.disagreements(adapted)
     if problems:
         raise InvalidInputsError(metadata.name, signature_name, sorted(problems))
+    if is_recommender:
+        return {name: _at_least_one(array, specs[name].dtype) for name, array in adapted.items()}
     return adapted
+
+
+def _at_least_one(array: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
+    return array if array.size else _unknown(dtype, [size or 1 for size in array.shape])
 
 
 def num_rows(arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
@@ -176,18 +202,31 @@ def _adapt(value: npt.ArrayLike, spec: TensorSpec) -> np.ndarray[Any, Any]:
 
 
 def _to_strings(value: npt.ArrayLike) -> np.ndarray[Any, Any]:
-    array = np.array(value, dtype=object)
-    for element in array.ravel().tolist():
-        if not isinstance(element, (bytes, str)):
+    array = _array(value).astype(object)
+    flat = array.ravel().tolist()
+    _refuse_lists(flat, '""')
+    for element in flat:
+        if not isinstance(element, bytes | str | None):
             raise TypeError(f"strings expected, but {element!r} is of type {type(element).__name__}.")
-    return array
+    return np.array([b"" if element is None else element for element in flat], object).reshape(array.shape)
+
+
+def _refuse_lists(elements: Sequence[Any], padding: str) -> None:
+    if lengths := [len(element) for element in elements if isinstance(element, list | tuple | np.ndarray)]:
+        raise ValueError(f"its rows are of different lengths ({_few(lengths)}): pad the shorter ones with {padding}.")
+
+
+def _few(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
 
 
 def _to_numbers(value: npt.ArrayLike, spec: TensorSpec) -> np.ndarray[Any, Any]:
     dtype = tensors.dtype_of_name(spec.dtype).numpy
-    array = np.asarray(value)
+    array = _array(value)
     if array.size == 0:
         return array.astype(dtype)
+    if array.dtype.kind == "O":
+        array = _known_numbers(array, dtype)
     if array.dtype.kind in "OSU":
         raise TypeError(f"numbers expected ({spec}), but got {array.dtype} values such as {array.flat[0]!r}.")
     if (array.dtype.kind == "b") != (dtype.kind == "b"):
@@ -199,3 +238,14 @@ def _to_numbers(value: npt.ArrayLike, spec: TensorSpec) -> np.ndarray[Any, Any]:
         wrong = array[cast != array].flat[0]
         raise ValueError(f"{wrong} is not an {spec.dtype}; {spec} expected.")
     return np.ascontiguousarray(cast) if cast.ndim else cast
+
+
+def _known_numbers(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Numbers of an array of objects, None as NaN."""
+    elements = array.ravel().tolist()
+    _refuse_lists(elements, "NaN" if dtype.kind == "f" else "0")
+    if None in elements and dtype.kind != "f":
+        raise ValueError(
+            f"None given, but {dtype} has no value for an unknown number; 0 is one in homefeed's models."
+        )
+    return np.array([np.nan if element is None else element for element in elements]).reshape(array.shape)

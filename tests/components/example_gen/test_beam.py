@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from homefeed.components.artifacts.types import Examples, Quarantine
-from homefeed.components.example_gen import beam
+from homefeed.components.example_gen import batches, beam
 from homefeed.components.example_gen.counts import TableCounts
 from homefeed.components.example_gen.splits import SplitRule
 from homefeed.schemas import privacy, tables
@@ -81,6 +81,7 @@ def test_workers_elsewhere_need_no_folder_but_the_shared_one(
 def ingest_into(data: pathlib.Path, out: pathlib.Path, **options: Any) -> dict[str, TableCounts]:
     dataset = load_dataset(data)
     chosen = {"rule": SplitRule("leave_one_out", 0.1, 0.1, 0), "user_key": "", "shard_megabytes": 32, "temp_dir": ""}
+    chosen |= {"positive": dataset.positive, "now": 2_000_000_000}
     return beam.ingest(  # type: ignore[return-value]
         [tables.find_table(data, dataset, table) for table in TABLES],
         {table: Examples(out / table) for table in TABLES},
@@ -88,7 +89,7 @@ def ingest_into(data: pathlib.Path, out: pathlib.Path, **options: Any) -> dict[s
         beam.Options(**chosen | options),
         "FnApiRunner",
         (),
-    )
+    ).counts
 
 
 def test_every_row_is_accounted_for(tmp_path: pathlib.Path) -> None:
@@ -104,6 +105,7 @@ def test_every_row_is_accounted_for(tmp_path: pathlib.Path) -> None:
         expired=2,
         reasons={"timestamp is not a time in Unix seconds or ISO 8601": 1},
         values={"user_id": 4, "item_id": 4, "timestamp": 4},
+        splits={"train": 2},
     )
     assert found["items"] == TableCounts(
         rows=3,
@@ -129,7 +131,7 @@ def test_pseudonyms_take_the_place_of_user_ids_and_bad_rows_say_nothing() -> Non
     rows = pa.RecordBatch.from_pydict({"item_id": ["A", "B", "C"], "user_id": ["ann", "bo", "ann"]})
     bad = tables.BadRow(4, "timestamp", "soon", "is not a time", "ann,C,soon")
     batch = tables.Batch(rows, np.array([1, 2, 3]), (bad,))
-    hidden = beam.hide_users(batch, key)
+    hidden = batches.hide_users(batch, key)
     ann, bo = (privacy.pseudonym(user, key) for user in ("ann", "bo"))
     assert hidden.rows.to_pydict() == {"item_id": ["A", "B", "C"], "user_id": [ann, bo, ann]}
     assert hidden.bad == (tables.BadRow(4, "timestamp", None, "is not a time", "(withheld)"),)
@@ -138,4 +140,4 @@ def test_pseudonyms_take_the_place_of_user_ids_and_bad_rows_say_nothing() -> Non
 
 def test_a_table_without_users_has_nothing_to_hide() -> None:
     batch = tables.Batch(pa.RecordBatch.from_pydict({"item_id": ["A"]}), np.array([1]), ())
-    assert beam.hide_users(batch, b"0123456789abcdef") is batch
+    assert batches.hide_users(batch, b"0123456789abcdef") is batch

@@ -333,3 +333,155 @@ def test_items_without_a_title(shop: Shop) -> None:
     assert (found["i02"], found["i03"]) == (b"Title 2", b"i03")
     ITEMS.drop(columns="title").to_csv(shop.folder / "items.csv", index=False)
     assert column(shop.ingest(), "title")["i02"] == b"i02"
+
+
+def test_ids_that_lost_their_zeros(shop: Shop) -> None:
+    ITEMS.assign(item_id=[f"{n:04d}" for n in range(NUM_ITEMS)]).to_csv(shop.folder / "items.csv", index=False)
+    EVENTS.assign(item_id=EVENTS["item_id"].str[1:].astype(int)).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(DatasetError) as caught:
+        shop.ingest()
+    assert str(caught.value) == (
+        "interactions: 120 of 120 events (100.0%) have an unknown item_id: the table items has no '0', but ids such "
+        "as '0000'; at most 10.0% may (`max_unmatched_fraction` in dataset.yaml). Compared without leading zeros, "
+        "120 of them would meet, as '0' and '0000'."
+    )
+
+
+def test_most_ids_of_another_kind(shop: Shop) -> None:
+    items = ["x" + item if n % 20 else item for n, item in enumerate(EVENTS["item_id"])]
+    EVENTS.assign(item_id=items).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(DatasetError, match=r"114 of 120 events \(95.0%\) .* has no 'xi01', but ids such as 'i00';"):
+        shop.ingest()
+    shop.more = {"max_unmatched_fraction": 0.95}
+    shop.ingest()
+    assert shop.summary == "120 events, 20 users, 20 items, 114 events with an unknown item_id"
+
+
+@pytest.mark.parametrize(
+    ("mangle", "hint"),
+    [
+        (lambda user: user.upper(), "in one case, 120 of them would meet, as 'U00' and 'u00'"),
+        (lambda user: f" {user}", "without spaces and quotes around them, 120 .* as ' u00' and 'u00'"),
+        (lambda user: f"user_{user}", "without what stands before them, 120 .* as 'user_u00' and 'u00'"),
+        (lambda user: f" {user.upper()}", "after all of these: .*, 120 of them would meet, as ' U00' and 'u00'"),
+        (lambda user: user.replace("0", "０"), "with one code for each letter, 66 .* as 'u1０' and 'u10'"),
+        (lambda user: user[1:], r"has no '00', but ids such as 'u00'.*dataset.yaml\)\.$"),
+    ],
+)
+def test_users_whose_ids_do_not_meet(shop: Shop, mangle: Any, hint: str) -> None:
+    EVENTS.assign(user_id=EVENTS["user_id"].map(mangle)).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(DatasetError, match=hint):
+        shop.ingest()
+
+
+def test_ids_that_became_numbers(shop: Shop) -> None:
+    items = EVENTS["item_id"].str[1:].astype(float)
+    EVENTS.assign(item_id=items).to_csv(shop.folder / "interactions.csv", index=False)
+    ITEMS.assign(item_id=range(NUM_ITEMS)).to_csv(shop.folder / "items.csv", index=False)
+    with pytest.raises(DatasetError, match=r"as whole numbers, 120 of them would meet, as '0.0' and '0'"):
+        shop.ingest()
+
+
+@pytest.mark.parametrize(
+    ("positive", "said"),
+    [
+        ({"event_types": ["Click"]}, "`positive.event_types` is Click, and there are click (40), view (40)"),
+        ({"min_value": 40}, "`positive.min_value` is 40, and values are from 1 to 5"),
+        (
+            {"event_types": ["buy", "cart"], "min_value": 3},
+            "`positive.event_types` is buy, cart, and there are click (40), view (40); "
+            "`positive.min_value` is 3, and values are from 1 to 5",
+        ),
+    ],
+)
+def test_likes_that_nobody_has(shop: Shop, positive: dict[str, Any], said: str) -> None:
+    shop.more = {"positive": positive}
+    with pytest.raises(DatasetError) as caught:
+        shop.ingest()  # Of 120 events every user has the last two for eval and test: 80 are left.
+    head, _, there = str(caught.value).partition(" counts as liked: ")
+    assert head == "interactions: none of 80 training events"
+    for part in said.replace("click (40), view (40)", "").split(", and there are "):
+        assert part in there
+
+
+def test_likes_without_their_column(shop: Shop) -> None:
+    EVENTS.drop(columns=["event_type", "value"]).to_csv(shop.folder / "interactions.csv", index=False)
+    shop.more = {"positive": {"min_value": 4, "event_types": ["click"]}}
+    with pytest.raises(DatasetError, match=r"is click, and no event has one; .* is 4, and no event has a value\.$"):
+        shop.ingest()
+
+
+def test_likes_are_counted(shop: Shop) -> None:
+    shop.more = {"positive": {"event_types": ["click"], "min_value": 4}}
+    outputs = shop.ingest(split="temporal")
+    liked = ((EVENTS["event_type"] == "click") & (EVENTS["value"] >= 4))[:96].sum()
+    assert counts(outputs)["splits"] == {"train": 96, "eval": 12, "test": 12, "liked": liked}
+
+
+@pytest.mark.parametrize("retention_days", [0, 30])
+def test_an_event_of_the_future_moves_nothing(shop: Shop, retention_days: int) -> None:
+    times = [4_102_444_800 if n == 60 else time for n, time in enumerate(EVENTS["timestamp"])]
+    EVENTS.assign(timestamp=times).to_csv(shop.folder / "interactions.csv", index=False)
+    outputs = shop.ingest(split="temporal", retention_days=retention_days)
+    found = counts(outputs)
+    assert (found["reasons"], found["expired"], found["written"]) == ({"timestamp is in the future": 1}, 0, 119)
+    assert shop.summary.endswith("1 rows quarantined, 1 × interactions.timestamp is in the future")
+    (line,) = (outputs.quarantine.path / "interactions.jsonl").read_text().splitlines()
+    assert (json.loads(line)["line"], json.loads(line)["value"]) == (62, "4102444800")
+
+
+def test_one_wrong_clock_expires_nothing_in_silence(shop: Shop) -> None:
+    times = [START + 400 * 86_400 if n == 60 else time for n, time in enumerate(EVENTS["timestamp"])]
+    EVENTS.assign(timestamp=times).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(DatasetError) as caught:  # START is 2023-11-14, and the other events take five days.
+        shop.ingest(split="temporal", retention_days=30)
+    assert str(caught.value).splitlines()[0] == (
+        "interactions: example_gen.retention_days=30 would leave 1 of 120 events, the newest of 2024-12-18, 395 days "
+        "after all others, as if by a wrong clock: correct or remove these."
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "eval and test by example_gen.split=temporal: there are 20 events of 20 users at 1 different times, 20"),
+        (
+            {"split": "hash", "eval_fraction": 0.001, "test_fraction": 0},
+            "eval by example_gen.split=hash: there are 20",
+        ),
+    ],
+)
+def test_splits_without_an_event(shop: Shop, config: dict[str, Any], said: str) -> None:
+    EVENTS.assign(timestamp=START).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(DatasetError, match=f"^interactions: no event is left for {said}"):
+        shop.ingest(**{"split": "temporal"} | config)
+
+
+def test_nobody_with_enough_events_to_leave_some_out(shop: Shop) -> None:
+    EVENTS[:60].to_csv(shop.folder / "interactions.csv", index=False)  # Three of each user.
+    with pytest.raises(DatasetError, match=r"eval and test by .*of whom nobody has 5 \(the most is 3\)\. Give more"):
+        shop.ingest()
+
+
+def test_a_split_at_dates(shop: Shop) -> None:
+    dates = {"eval_from": "2023-11-16", "test_from": "2023-11-18T00:00:00Z"}
+    outputs = shop.ingest(split="temporal", **dates)
+    days = pd.to_datetime(EVENTS["timestamp"], unit="s")
+    expected = [(days < "2023-11-16").sum(), days.between("2023-11-16", "2023-11-17 23:59:59").sum()]
+    expected.append((days >= "2023-11-18").sum())
+    assert counts(outputs)["splits"] == dict(zip(SPLITS, expected, strict=True)) and min(expected) > 20
+    with pytest.raises(DatasetError, match=r"no event is left for test .*example_gen.test_from=2033-01-01: there"):
+        shop.ingest(split="temporal", eval_from="2023-11-16", test_from="2033-01-01")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"eval_from": "2023-11-16"},
+        {"eval_from": "2023-11-16", "test_from": "2023-11-16"},
+        {"eval_from": "2023-11-16", "test_from": "2023-11-17", "split": "hash"},
+    ],
+)
+def test_dates_that_split_nothing(config: dict[str, Any]) -> None:
+    (fault,) = example_gen.Config(**config).check()
+    assert fault.startswith("eval_from and test_from belong together")

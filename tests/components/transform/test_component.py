@@ -119,7 +119,7 @@ def test_limits_cut_texts_and_categories(shop: pathlib.Path, tmp_path: pathlib.P
 
 
 def test_a_table_without_users_features_and_queries(tmp_path: pathlib.Path) -> None:
-    bare = "name: bare\n" + "".join(
+    bare = "name: bare\nmax_unmatched_fraction: 1\n" + "".join(
         f"{table}: {{path: {table}.csv}}\n" for table in ("interactions", "items", "users")
     )
     rows = [row[:3] for row in LOG]

@@ -7,10 +7,10 @@ import pytest
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform.events import Events, encode_events
-from homefeed.components.transform.sequences import build_sequences, is_positive, request_inputs
+from homefeed.components.transform.sequences import build_sequences, request_inputs
 from homefeed.components.transform.users import UserTable, build_users
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Dataset, Feature, Positive
+from homefeed.schemas.dataset import Dataset, Feature
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 
@@ -122,19 +122,3 @@ def test_a_split_of_nobody_is_empty(users: UserTable) -> None:
     found = build(nobody, users, "test")
     assert found.num_users == 0 and found.row_splits.tolist() == [0] and found.timestamp.tolist() == []
     assert found.event_numeric["value"].tolist() == [] and found.categorical["gender"].shape == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("positive", "expected"),
-    [
-        (Positive(), [True, True, True, True]),
-        (Positive(min_value=3), [False, True, True, False]),  # No value is not enough.
-        (Positive(event_types=["buy"]), [True, False, True, False]),
-        (Positive(min_value=3, event_types=["buy"]), [False, False, True, False]),
-        (Positive(event_types=[]), [False] * 4),
-    ],
-)
-def test_liked_is_what_is_high_enough_and_of_the_right_type(positive: Positive, expected: list[bool]) -> None:
-    value = np.array([2.5, 3, 4, np.nan], np.float32)
-    event_type = np.array([b"buy", b"view", b"buy", b""], object)
-    assert is_positive(positive, value, event_type).tolist() == expected

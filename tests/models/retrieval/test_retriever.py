@@ -209,6 +209,13 @@ def test_what_is_not_available_yet_is_not_found(saved: Any, now: Any, missing: A
     assert set(_items(_call(saved[1], k=7, now=now, filters=filters))) == set(range(1, 8)) - missing
 
 
+@pytest.mark.parametrize("signature", ["retrieve", "embed_query"])
+def test_milliseconds_ask_what_seconds_ask(saved: Any, signature: Any) -> None:
+    expected, found = (_call(saved[1], signature, 7, [["item-1"]], now=1_700_000_000 * unit) for unit in (1, 1000))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 def test_a_query_brings_up_the_items_with_its_words(saved: Any) -> None:
     # Token 7, "cup": items 3 and 6. Token 9: item 7 alone.
     assert set(_items(_call(saved[1], query=[7]))[:2]) == {3, 6}

@@ -117,3 +117,15 @@ def test_features_of_a_user_become_positions_and_stay_numbers(reader: RequestRea
 def test_last_places(present: list[bool], most: int, places: list[int]) -> None:
     found, kept = last_places(tf.constant([present]), most)
     assert found.numpy()[0, : int(kept[0])].tolist() == places and int(kept[0]) == len(places)
+
+
+def test_times_of_any_unit_are_seconds() -> None:
+    moments = [1_700_000_000, 0, 86_400, -86_400]
+    units = [1, 1000, 10**6, 10**9]
+    of_requests = tf.constant([1_700_000_000 * unit for unit in units], tf.int64)
+    histories = tf.constant([[moment * unit if moment > 10**9 else moment for moment in moments] for unit in units])
+    found = RequestReader.in_seconds(
+        {"timestamp": of_requests, "history_timestamp": histories, "history": "as it is"}
+    )
+    assert found["timestamp"].numpy().tolist() == [1_700_000_000] * 4
+    assert found["history_timestamp"].numpy().tolist() == [moments] * 4 and found["history"] == "as it is"

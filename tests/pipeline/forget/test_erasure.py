@@ -14,7 +14,8 @@ from homefeed.pipeline.forget import forget
 from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.schemas.dataset import TABLES
-from homefeed.serving.profiles import ProfileStore, write_profiles
+from homefeed.serving.profiles import LiveEvent, LiveStore, ProfileStore, write_profiles
+from homefeed.serving.profiles.store import Exposure
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 
 USERS = "user_id\nzebra-user\nother-user\n"
@@ -79,6 +80,22 @@ def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytes
     assert len(traces(name, root)) >= 4
     assert forget("zebra-user", data, root).traces == []  # The runs say where the key is.
     assert not traces(name, tmp_path) and not traces("zebra-user", tmp_path)
+
+
+def test_the_live_store_of_a_running_gateway_is_reached(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "serving").mkdir()
+    live = LiveStore(tmp_path / "serving" / "live.sqlite")
+    for n, user in enumerate(["zebra-user", "other-user"]):
+        live.append([LiveEvent(f"{n}", user, "like", 1_700_000_000, item_id="A", tags=("zebra",))]).result()
+        live.record(Exposure(f"page-{n}", user, "", 1_700_000_000_000, b"{}")).result()
+    assert traces("zebra-user", tmp_path)
+    done = forget("zebra-user", root=tmp_path)
+    assert done.traces == [] and list(done.removed.values()) == [3]  # An event, a profile, a page.
+    assert not traces("zebra-user", tmp_path)  # Nor in the write-ahead log.
+    assert live.profile("zebra-user").version == 0 and live.profile("other-user").version == 1
+    assert live.append([LiveEvent("2", "other-user", "like", 1_700_000_001, item_id="B")]).result()[0].version == 2
+    live.close()
+    assert not traces("zebra-user", tmp_path)
 
 
 def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> None:

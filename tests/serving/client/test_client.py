@@ -11,7 +11,7 @@ import homefeed_client
 import numpy as np
 import pytest
 from homefeed_client import PredictionClient
-from homefeed_client.errors import from_rpc_error
+from homefeed_client.failures import from_rpc_error
 
 from tests.serving.conftest import Models
 from tests.serving.servers import eventually, free_port, running_server

@@ -1,12 +1,15 @@
+import contextlib
 import math
 import pathlib
+import sqlite3
+import time
 
 import pytest
 
 from homefeed.models.requests import Event, Request
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.privacy import pseudonym
-from homefeed.serving.profiles import ProfileStore, write_profiles
+from homefeed.serving.profiles import ProfileStore, update_items, write_profiles
 
 PROFILES = [
     Request("u1", [Event("咖啡", 4.0, "buy", 12), Event("i2")], {"age": 31.5, "occupation": "技术员"}),
@@ -28,7 +31,13 @@ def test_a_profile_comes_back_whole(store: ProfileStore) -> None:
 
 
 def test_an_unknown_user_has_an_empty_profile(store: ProfileStore) -> None:
-    assert store.get("nobody") == Request("nobody")
+    assert store.get("nobody", now=7) == Request("nobody", timestamp=7)
+
+
+def test_who_asks_asks_now_or_when_it_is_said(store: ProfileStore) -> None:
+    assert [store.get(user, now=7).timestamp for user in ("u1", "nobody")] == [7, 7]
+    before = int(time.time())
+    assert before <= store.get("u1").timestamp <= before + 60
 
 
 def test_users_are_listed(store: ProfileStore) -> None:
@@ -63,3 +72,30 @@ def test_a_user_is_found_by_the_real_id(tmp_path: pathlib.Path, monkeypatch: pyt
     monkeypatch.delenv("USER_KEY")
     with pytest.raises(DatasetError, match="The key of user ids at env:USER_KEY has 0 bytes"):
         ProfileStore(path)
+
+
+def test_items_have_cards_and_popularity_and_lose_their_card_when_they_are_gone(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    write_profiles(path, PROFILES, {"咖啡": "Coffee", "i2": "Tea"}, "", {"咖啡": {"price": 2.5}, "i2": {}})
+    assert [tuple(item) for item in ProfileStore(path).items()] == [
+        ("i2", "Tea", {}, 1),
+        ("咖啡", "Coffee", {"price": 2.5}, 1),
+    ]
+    before = ProfileStore(path)
+    update_items(path, {"i2": "Green tea", "i3": "Maté"}, {"i2": {"price": 3.0}, "i3": {"price": 4.0}})
+    assert [tuple(item) for item in ProfileStore(path).items()] == [
+        ("i2", "Green tea", {"price": 3.0}, 1),
+        ("i3", "Maté", {"price": 4.0}, 0),
+        ("咖啡", "Coffee", None, 1),
+    ]
+    assert before.titles(["i2"]) == ["Tea"] and ProfileStore(path).get("u1") == before.get("u1")
+
+
+def test_a_store_without_cards_says_what_makes_them(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    write_profiles(path, PROFILES, {})
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE items DROP COLUMN card")
+        database.commit()
+    with pytest.raises(DatasetError, match="without cards: `homefeed run`"):
+        list(ProfileStore(path).items())

@@ -1,0 +1,39 @@
+"""`homefeed gateway`: the live home page on what was pushed."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from homefeed.pipeline.cli.terminal import Root, console
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.gateway.auth import Keys, read_keys
+from homefeed.serving.gateway.home import Config
+from homefeed.serving.gateway.server import serve
+
+
+def gateway(
+    root: Root,
+    models: Annotated[str, typer.Option(help="HOST:PORT of a model server's gRPC port; empty: none.")] = "",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="HTTP port.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one beyond this machine needs keys.")
+    ] = "127.0.0.1",
+    api_keys: Annotated[
+        pathlib.Path | None, typer.Option(help="YAML: name: {key: …, scopes: [page, events, admin]}.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="Name by which browsers may call it; may be repeated.")
+    ] = None,
+    picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
+    budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
+    max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
+) -> None:
+    """Serve the live home page: events come in, and the next page knows them."""
+    keys = read_keys(api_keys) if api_keys else Keys()
+    chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
+    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight)
+    console.print(f"the home page on http://{host}:{port}")
+    serve(config, host, port, keys, tuple(allowed_host or ()))

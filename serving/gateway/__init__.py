@@ -1,0 +1,1 @@
+"""The live home page: events come in, the next page knows them. One process, one event loop, no TensorFlow."""

@@ -1,0 +1,209 @@
+"""The gateway's HTTP: routes, limits and answers. OpenAPI is at `/openapi.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
+
+import fastapi
+import orjson
+from fastapi import Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from homefeed.serving.gateway.auth import Keys
+from homefeed.serving.gateway.home import Home
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, readable, who
+from homefeed.serving.profiles import StoreError
+
+MAX_BODY_BYTES = 1 << 20
+MAX_PAGES = 256  # Under way; beyond it, callers are told to come back.
+RETRY_SECONDS = 1
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Answers(fastapi.responses.JSONResponse):
+    """JSON as orjson writes it."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return orjson.dumps(content)
+
+
+class BodyLimit:
+    """Refuses bodies beyond a limit, announced or not."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int):
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more and len(body) <= self._max_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > self._max_bytes:
+            refused = _refusal(413, "body", f"has more than {self._max_bytes} bytes; send fewer events at once")
+            await refused(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = LOOPBACK_HOSTS) -> fastapi.FastAPI:
+    """The application.
+
+    Args:
+        home: what it serves.
+        metrics: what `/metrics` shows.
+        keys: who may ask.
+        hosts: names by which it may be called: another site's page cannot get here by a name of its own.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        await home.start()
+        yield
+        await home.stop()
+
+    app = fastapi.FastAPI(title="homefeed", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.include_router(_routes(home, metrics, keys))
+    return app
+
+
+async def _not_stored(_: Request, error: Exception) -> Response:
+    return _refusal(503, "store", str(error))
+
+
+async def _not_understood(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    return _refusal(422, ".".join(map(readable, fault["loc"])), str(fault["msg"]).removeprefix("Value error, "))
+
+
+def _refusal(status: int, field: str, reason: str) -> Response:
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+    return Answers({"field": field, "reason": reason}, status, headers)
+
+
+def _may(keys: Keys, scope: str) -> Any:
+    """A dependency of routes: the caller has a key with a scope, in `Authorization: Bearer …` or `X-Api-Key`."""
+
+    def check(request: Request) -> None:
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        allowed = keys.allow(request.headers.get("x-api-key", bearer), scope)
+        if allowed is None:
+            raise fastapi.HTTPException(401, "an API key is needed: Authorization: Bearer KEY")
+        if not allowed:
+            raise fastapi.HTTPException(403, f"this key has not the scope {scope!r}")
+
+    return Depends(check)
+
+
+def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
+    router = fastapi.APIRouter(default_response_class=Answers)
+    room = _Room(metrics)
+    page, events, admin = (_may(keys, scope) for scope in ("page", "events", "admin"))
+
+    @router.get("/v1/page", dependencies=[page])
+    async def get_page(ask: Annotated[Ask, Query()]) -> Response:
+        """A whole page: rows of complete cards. `after` goes on from an earlier page, without a repeat."""
+        if not room.is_left():
+            return _refusal(429, "page", "too many pages are being made: come back")
+        with room:
+            try:
+                return Answers(await home.page(ask))
+            except LookupError as error:
+                return _refusal(404, "after", str(error.args[0]))
+
+    @router.post("/v1/events", dependencies=[events])
+    async def post_events(batch: Batch) -> Answers:
+        """Stores events, each once by its `event_id`. What is accepted is on disk, and in the next page."""
+        return _answered(await home.take(batch.events))
+
+    @router.post("/v1/events:validate", dependencies=[events])
+    async def validate(batch: Batch) -> Answers:
+        """Says what `/v1/events` would answer, and stores nothing."""
+        return _answered(home.explain(batch.events))
+
+    @router.post("/v1/login", dependencies=[events])
+    async def login(said: Login) -> dict[str, int]:
+        """A guest turns out to be a user: the session's events become theirs, once."""
+        return {"moved": await home.merge(who(None, said.session_id), said.user_id)}
+
+    @router.get("/v1/profile", dependencies=[page])
+    async def get_profile(ask: Annotated[Ask, Query()]) -> Answers:
+        """What is known of a user since the last push."""
+        profile = home.profile(ask.who())
+        recent = [{"item_id": e.item_id, "type": e.type, "value": e.value, "at": e.at} for e in profile.recent]
+        facts = {"version": profile.version, "tags": profile.tags, "hidden": profile.hidden}
+        return Answers({**facts, "settings": profile.settings, "recent": recent})
+
+    @router.delete("/v1/profile", dependencies=[events])
+    async def delete_profile(ask: Annotated[Ask, Query()]) -> dict[str, int]:
+        """Removes what is known live of a user; `homefeed forget` also removes it from the data."""
+        return {"removed": await home.forget(ask.who())}
+
+    @router.get("/v1/health")
+    async def health() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @router.get("/v1/ready")
+    async def ready() -> Response:
+        """Whether pages have items to show, and which rung would answer."""
+        state = home.readiness()
+        return Answers(state, 200 if state["items"] else 503)
+
+    @router.get("/metrics", dependencies=[admin])
+    async def prometheus() -> Response:
+        """Counters for Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _answered(answers: list[EventAnswer]) -> Answers:
+    return Answers({"events": [answer.model_dump(exclude_none=True) for answer in answers]})
+
+
+class _Room:
+    """How many pages may be under way."""
+
+    def __init__(self, metrics: Metrics):
+        self._metrics, self._taken = metrics, 0
+
+    def is_left(self) -> bool:
+        """Whether another may begin; one that may not is counted."""
+        if self._taken < MAX_PAGES:
+            return True
+        self._metrics.refused("page")
+        return False
+
+    def __enter__(self) -> None:
+        self._taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._taken -= 1

@@ -1,0 +1,95 @@
+"""Who may ask: on loopback anybody; elsewhere who has a key with the scope."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import ipaddress
+import pathlib
+from collections.abc import Mapping
+
+import yaml
+
+from homefeed.schemas import text_yaml
+from homefeed.schemas.errors import HomefeedError
+
+SCOPES = ("page", "events", "admin")
+MIN_KEY_BYTES = 16
+
+
+class AccessError(HomefeedError, ValueError):
+    """Keys or addresses would leave the gateway open."""
+
+    exit_code = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """API keys, by the hash under which they are compared; none: everybody may do everything.
+
+    Attributes:
+        scopes: SHA-256 of a key → what it is good for.
+    """
+
+    scopes: Mapping[bytes, frozenset[str]] = dataclasses.field(default_factory=dict)
+
+    def allow(self, key: str, scope: str) -> bool | None:
+        """Whether a key is good for a scope; None: there is no such key."""
+        if not self.scopes:
+            return True
+        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
+        # Every key is compared, and in constant time, so that the time tells nothing.
+        found = [scopes for known, scopes in self.scopes.items() if hmac.compare_digest(known, digest)]
+        return scope in found[0] if found else None
+
+
+def read_keys(path: pathlib.Path) -> Keys:
+    """Keys from a YAML file: `name: {key: …, scopes: [page, events]}`.
+
+    Raises:
+        AccessError: the file is missing, or does not say that; keys are never repeated in the message.
+    """
+    try:
+        said = text_yaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise AccessError(
+            f"{path} cannot be read: {type(error).__name__}; expected a YAML file of API keys"
+        ) from error
+    if not isinstance(said, dict) or not said:
+        raise AccessError(f"{path} names no keys; expected `name: {{key: …, scopes: [page, events]}}`")
+    return Keys(dict(_read_key(path, str(name), entry) for name, entry in said.items()))
+
+
+def _read_key(path: pathlib.Path, name: str, entry: object) -> tuple[bytes, frozenset[str]]:
+    if not isinstance(entry, dict) or set(entry) != {"key", "scopes"} or not isinstance(entry["scopes"], list):
+        raise AccessError(f"{path}: {name} should be {{key: …, scopes: [page, events]}}")
+    scopes = frozenset(map(str, entry["scopes"]))
+    if unknown := scopes - set(SCOPES):
+        raise AccessError(
+            f"{path}: {name} has unknown scopes {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}"
+        )
+    key = str(entry["key"]).encode()
+    if len(key) < MIN_KEY_BYTES:
+        raise AccessError(f"{path}: the key of {name} has {len(key)} bytes, expected {MIN_KEY_BYTES} or more")
+    return hashlib.sha256(key).digest(), scopes
+
+
+def require_safe(host: str, keys: Keys) -> None:
+    """Lets listen on loopback, and elsewhere with keys.
+
+    Raises:
+        AccessError: the address can be reached from outside, and there is no key.
+    """
+    if not keys.scopes and not is_loopback(host):
+        raise AccessError(f"{host} can be reached from outside: name --api-keys FILE, or listen on 127.0.0.1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

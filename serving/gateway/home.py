@@ -1,0 +1,244 @@
+"""The home page as a service: events come in, and the next page knows them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import pathlib
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.privacy import pseudonym
+from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.items import words
+from homefeed.serving.gateway.ladder import Ladder, Listing, Question
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.models import Models, Unavailable
+from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
+from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
+from homefeed.serving.profiles import LiveEvent, LiveProfile, LiveStore, Outcome
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, Exposure
+from homefeed.serving.queries import Tokenize
+from homefeed.serving.recommender import FUSED, RETRIEVAL
+
+NUM_CANDIDATES = 100
+FOLLOW_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How the home page is made.
+
+    Attributes:
+        serving_dir: where models and profiles are published; the live store is beside them.
+        models: `host:port` of the model server; "": none.
+        picks: ids of the editors' choice, best first.
+        budget_seconds: how long models may take for a page, all tries together.
+        max_in_flight: calls to the model server under way beyond which pages come from lower rungs.
+    """
+
+    serving_dir: pathlib.Path
+    models: str = ""
+    picks: tuple[str, ...] = ()
+    budget_seconds: float = 0.25
+    max_in_flight: int = 8
+
+
+class Home:
+    """Takes events and makes pages, inside one event loop.
+
+    Args:
+        config: how the page is made.
+        metrics: where it is counted.
+
+    Raises:
+        DatasetError: the profiles cannot be read.
+    """
+
+    def __init__(self, config: Config, metrics: Metrics):
+        self._config, self._metrics = config, metrics
+        self._published = read_published(config.serving_dir, config.picks)
+        self._live = LiveStore(config.serving_dir / LIVE_FILE_NAME, metrics.committed)
+        limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
+        self._models = Models(config.models, limits) if config.models else None
+        self._ladder = Ladder(self._models, config.budget_seconds, metrics)
+        self._tokenize: Tokenize | None = None
+        self._follower: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to follow pushes and the model server."""
+        await self._look()
+        self._follower = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Writes what waits and closes everything."""
+        if self._follower:
+            self._follower.cancel()
+        if self._models:
+            await self._models.close()
+        await asyncio.to_thread(self._live.close)
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether there are items to show, and whether the models answer."""
+        answering = self._models is not None and self._models.is_answering
+        return {"items": len(self._published.items.cards), "models": answering}
+
+    # --- What users do ---
+
+    async def take(self, said: Sequence[Any]) -> list[EventAnswer]:
+        """Stores events, each once; an answer is the promise that the next page knows it.
+
+        Raises:
+            StoreError: nothing of it was stored.
+        """
+        now = time.time()
+        read = [read_event(one, now) for one in said]
+        events = [self._stored(event, now) for event in read if isinstance(event, EventIn)]
+        stored: list[Outcome] = await asyncio.wrap_future(self._live.append(events)) if events else []
+        outcomes = iter(stored)
+        answers = [
+            _accepted(event, next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
+            for one, event in zip(said, read, strict=True)
+        ]
+        self._metrics.told(answers)
+        return answers
+
+    def explain(self, said: Sequence[Any]) -> list[EventAnswer]:
+        """What `take` would say of events, without storing any."""
+        now = time.time()
+        return [
+            EventAnswer(event_id=found.event_id, status="valid")
+            if isinstance(found, EventIn)
+            else _rejected(one, found)
+            for one in said
+            for found in (read_event(one, now),)
+        ]
+
+    def profile(self, user: str) -> LiveProfile:
+        """The live profile of a user or guest."""
+        return self._live.profile(self._name(user))
+
+    async def merge(self, guest: str, user_id: str) -> int:
+        """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
+        moved: int = await asyncio.wrap_future(self._live.merge(self._name(guest), self._name(user_id)))
+        return moved
+
+    async def forget(self, user: str) -> int:
+        """Removes what is known live of a user or guest; gives the number of events."""
+        self._ladder.forget(self._name(user))
+        removed: int = await asyncio.wrap_future(self._live.forget(self._name(user)))
+        return removed
+
+    def _name(self, user: str) -> str:
+        """What a user or guest is called inside."""
+        return pseudonym(user, self._published.key)
+
+    def _stored(self, event: EventIn, now: float) -> LiveEvent:
+        tags = self._published.items.tags(event.item_id) if event.item_id else words(event.query)
+        return live_event(event, self._name(event.who()), now, tags)
+
+    # --- What they are shown ---
+
+    async def page(self, ask: Ask) -> dict[str, Any]:
+        """A page for a user, a guest or a stranger.
+
+        Raises:
+            LookupError: `after` names no page of theirs.
+        """
+        if ask.user_id is None and ask.session_id is None:
+            ask = ask.model_copy(update={"session_id": uuid.uuid4().hex})
+        now, who, published = time.time(), ask.who(), self._published
+        user, items = self._name(who), published.items
+        live, shown = self._live.profile(user), self._shown(ask.after, user)
+        tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
+        reader = pages.reader(published.profile(who), live, self._live.seen(user), items, now, tokens)
+        version = self._models.version if self._models else None
+        question = Question(user, live.version, published.mark, version, ask.query)
+        # Models do not find what is in the history: only what else must not be shown costs places.
+        wanted = max(NUM_CANDIDATES, ask.k + len(shown) + len(live.hidden))
+        arrangement = pages.Arrangement(items, reader.excluded | shown, ask.k, now)
+        if ask.after:
+            listing = await self._ladder.find(question, reader, items, wanted)
+            rows = pages.more(arrangement, items, listing.places, listing.source, ask.k)
+        else:
+            listing, similar = await asyncio.gather(
+                self._ladder.find(question, reader, items, wanted), self._similar(reader, ask.k * 3)
+            )
+            rows = pages.first_page(arrangement, items, reader, listing.places, listing.source, similar, ask.query)
+        return self._served(ask, question, listing, rows, now)
+
+    def _shown(self, after: str, user: str) -> frozenset[str]:
+        before = self._live.scrolled(after, user) if after else []
+        if after and not before:
+            raise LookupError("after: no page of this user has this impression_id; ask without `after`")
+        return frozenset(item for page in before for row in orjson.loads(page)["rows"] for item in row["items"])
+
+    async def _similar(self, reader: pages.Reader, k: int) -> tuple[str, Sequence[str]] | None:
+        """The newest item that the reader had, and what is like it; None: nothing can be said."""
+        about = pages.anchor(reader.request.history, self._published.items.titles.__contains__)
+        return (about, await self._ladder.similar(about, k)) if about else None
+
+    def _served(
+        self, ask: Ask, question: Question, listing: Listing, rows: Sequence[pages.Row], now: float
+    ) -> dict[str, Any]:
+        """The answer, which is recorded as well."""
+        facts = {
+            "impression_id": uuid.uuid4().hex,
+            "served_by": listing.served_by,
+            "age_ms": max(0, int((now - listing.made_at) * 1000)),
+            "profile_version": question.profile_version,
+            "model_version": listing.model_version,
+        }
+        recorded = {
+            **facts,
+            "query": ask.query,
+            "candidates": [place[0] for place in listing.places[:NUM_CANDIDATES]],
+            "rows": [{"id": row.id, "items": [card["item_id"] for card in row.cards]} for row in rows],
+        }
+        exposure = Exposure(
+            str(facts["impression_id"]), question.user, ask.after, int(now * 1000), orjson.dumps(recorded)
+        )
+        # Nobody waits for the disk to see a page; one that could not be recorded is counted.
+        self._live.record(exposure).add_done_callback(self._metrics.recorded)
+        self._metrics.served(listing.served_by, time.time() - now)
+        return {**facts, "session_id": ask.session_id, "rows": [vars(row) for row in rows]}
+
+    # --- What is published ---
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Takes over a new push, and learns what the model server has."""
+        serving_dir = self._config.serving_dir
+        with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
+            if mark_of(serving_dir) != self._published.mark:
+                self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+        version = self._models.version if self._models else None
+        if self._models:
+            with contextlib.suppress(Unavailable):
+                await self._models.refresh()
+        if self._tokenize is None or (self._models and self._models.version != version):
+            self._tokenize = read_tokenizer(serving_dir)
+
+
+def _accepted(event: EventIn, outcome: Outcome) -> EventAnswer:
+    return EventAnswer(
+        event_id=event.event_id,
+        status="accepted" if outcome.accepted else "duplicate",
+        version=outcome.version,
+    )
+
+
+def _rejected(said: Any, fault: Rejected) -> EventAnswer:
+    event_id = said.get("event_id") if isinstance(said, dict) else None
+    named = event_id[:128].encode("utf-8", "replace").decode() if isinstance(event_id, str) else None
+    return EventAnswer(event_id=named, status="rejected", field=fault.field, reason=fault.reason)

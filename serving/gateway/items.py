@@ -1,0 +1,99 @@
+"""The items as pages need them: complete cards, interests, and the lists that ask no model."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from homefeed.serving.profiles.published import Item
+
+MAX_WORDS = 6  # Of a title or a query that become interests.
+MAX_TAG_LENGTH = 48
+NUM_TASTES = 3
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_HAN = re.compile(r"[\u3400-\u9fff]{2,}")
+
+Card = Mapping[str, Any]
+
+
+class Items:
+    """All items that can be shown, in memory.
+
+    Args:
+        items: as they were published.
+        picks: ids that editors chose, best first.
+
+    Attributes:
+        cards: item id → its card: `item_id`, `title` and every column of the items table.
+        titles: item id → title, also of items that can no longer be shown.
+        popular: ids of all cards, most popular first; ties by id.
+        has_popularity: whether anything was ever done with any of them.
+        newest: ids of cards with an `available_from`, newest first.
+        picks: those of the editors' that there are.
+    """
+
+    def __init__(self, items: Iterable[Item], picks: Sequence[str] = ()):
+        known = list(items)
+        self.titles = {item.item_id: item.title for item in known}
+        self.cards: dict[str, Card] = {item.item_id: _card(item) for item in known if item.card is not None}
+        popularity = {item.item_id: item.popularity for item in known}
+        self.popular = sorted(self.cards, key=lambda item_id: (-popularity[item_id], item_id))
+        self.has_popularity = any(popularity[item_id] for item_id in self.cards)
+        dated = [item_id for item_id, card in self.cards.items() if card.get("available_from")]
+        self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
+        self.picks = [item_id for item_id in picks if item_id in self.cards]
+        self._segments: dict[str, list[str]] = {}
+        for item_id in self.popular:
+            for tag in _segments(self.cards[item_id]):
+                self._segments.setdefault(tag, []).append(item_id)
+
+    def tags(self, item_id: str) -> tuple[str, ...]:
+        """The interests that an item stands for: categories, language and words of its title."""
+        card = self.cards.get(item_id)
+        return (*_segments(card), *words(card["title"])) if card else ()
+
+    def is_available(self, item_id: str, now: float) -> bool:
+        """Whether there is a card, and its `available_from` is not in the future."""
+        card = self.cards.get(item_id)
+        return card is not None and card.get("available_from", 0) <= now
+
+    def near(self, taste: Mapping[str, float]) -> Iterator[str]:
+        """Popular items of the categories and languages that somebody likes most, one of each in turn."""
+        liked = ((tag, weight) for tag, weight in taste.items() if weight > 0 and tag in self._segments)
+        best = heapq.nsmallest(NUM_TASTES, liked, key=lambda tag: (-tag[1], tag[0]))
+        disliked = {tag for tag, weight in taste.items() if weight < 0}
+        rounds = itertools.zip_longest(*(self._segments[tag] for tag, _ in best))
+        found = (item_id for each in rounds for item_id in each if item_id is not None)
+        return (item_id for item_id in found if disliked.isdisjoint(_segments(self.cards[item_id])))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Interests that a text speaks of.
+
+    >>> words("Star Wars: 星球大战 (1977)")
+    ('word:star', 'word:wars', 'word:星球', 'word:球大', 'word:大战')
+    """
+    lowered = text.lower()
+    plain = [word for word in _WORD.findall(lowered) if not _HAN.search(word)]
+    pairs = [run[at : at + 2] for run in _HAN.findall(lowered) for at in range(len(run) - 1)]
+    return tuple(f"word:{word[:MAX_TAG_LENGTH]}" for word in dict.fromkeys([*plain, *pairs]))[:MAX_WORDS]
+
+
+def _card(item: Item) -> Card:
+    columns = dict(item.card or {})
+    if "categories" in columns:
+        columns["categories"] = _as_list(columns["categories"])
+    return {**columns, "item_id": item.item_id, "title": item.title}
+
+
+def _segments(card: Card) -> list[str]:
+    """A card's categories and language, as interests."""
+    categories = [f"categories:{name[:MAX_TAG_LENGTH]}" for name in card.get("categories", ())]
+    return categories + ([f"language:{card['language'][:MAX_TAG_LENGTH]}"] if card.get("language") else [])
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)

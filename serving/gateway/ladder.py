@@ -1,0 +1,135 @@
+"""Which rung answers: the fused model, retrieval alone, the last list, what is popular, or the editors' choice."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.models import Models, Unavailable
+from homefeed.serving.recommender import FUSED, RETRIEVAL
+
+LAST_PAGE, POPULAR, EDITORS = "last_page", "popular", "editors"
+RUNGS = (FUSED, RETRIEVAL, LAST_PAGE, POPULAR, EDITORS)
+
+MAX_RANKED = 300  # Longer lists come from retrieval alone.
+MAX_FOUND = 1_000  # The longest list that a model is asked for; who scrolls further gets what is popular.
+MAX_KEPT = 5_000  # Users whose last list is remembered.
+FRESH_SECONDS = 10.0  # So long the same question gets the same list.
+KEPT_SECONDS = 3_600.0  # Longer ago, what is popular near a taste now is better.
+FUSED_SHARE = 2 / 3  # Of the time for models; the rest is left to the quicker retrieval.
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a list depends on: with equal questions, a list may be shown again.
+
+    Attributes:
+        user: what the user or guest is called inside.
+        profile_version: of the live profile, so that no list outlives an event.
+        catalogue: which push the profiles and items are of.
+        model_version: of the stable models, as far as is known.
+        query: what is searched for.
+    """
+
+    user: str
+    profile_version: int
+    catalogue: tuple[Any, ...]
+    model_version: int | None
+    query: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A list for a user.
+
+    Attributes:
+        places: best first.
+        source: what it was made from.
+        served_by: the rung.
+        model_version: of the model that made it.
+        question: what it answers.
+        made_at: Unix seconds.
+    """
+
+    places: Sequence[pages.Place]
+    source: str
+    served_by: str
+    model_version: int | None
+    question: Question
+    made_at: float
+
+
+class Ladder:
+    """Finds lists on the highest rung that can answer in time.
+
+    Args:
+        models: the model server; None: there is none.
+        budget_seconds: how long models may take for a list, all tries together.
+        metrics: where calls are counted.
+    """
+
+    def __init__(self, models: Models | None, budget_seconds: float, metrics: Metrics):
+        self._models, self._budget_seconds, self._metrics = models, budget_seconds, metrics
+        self._kept: collections.OrderedDict[str, Listing] = collections.OrderedDict()
+
+    async def find(self, question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
+        """A list of about `wanted` places; the rungs below the models may give more or fewer."""
+        last = self._kept.get(question.user)
+        if last and _is_fresh(last, question, wanted):
+            return last
+        for model in self._model_rungs(wanted):
+            with contextlib.suppress(Unavailable):
+                return self._keep(await self._ask(model, question, reader, wanted))
+        if last and last.question.query == question.query and time.time() - last.made_at < KEPT_SECONDS:
+            return dataclasses.replace(last, served_by=LAST_PAGE)
+        return _without_models(question, reader, items)
+
+    async def similar(self, item_id: str, k: int) -> list[str]:
+        """Items that are like one, best first; empty where no model says."""
+        if self._models is None:
+            return []
+        try:
+            return await self._models.similar(item_id, k, self._budget_seconds * (1 - FUSED_SHARE))
+        except Unavailable:
+            return []
+
+    def forget(self, user: str) -> None:
+        """Drops what is remembered of a user."""
+        self._kept.pop(user, None)
+
+    def _model_rungs(self, wanted: int) -> tuple[str, ...]:
+        if self._models is None or wanted > MAX_FOUND:
+            return ()
+        return (FUSED, RETRIEVAL) if wanted <= MAX_RANKED else (RETRIEVAL,)
+
+    async def _ask(self, model: str, question: Question, reader: pages.Reader, wanted: int) -> Listing:
+        assert self._models is not None
+        share = FUSED_SHARE if model == FUSED else 1 - FUSED_SHARE
+        with self._metrics.asking(model):
+            found = await self._models.find(model, reader.request, wanted, self._budget_seconds * share)
+        return Listing(found.places, found.source, model, found.model_version, question, time.time())
+
+    def _keep(self, listing: Listing) -> Listing:
+        self._kept[listing.question.user] = listing
+        self._kept.move_to_end(listing.question.user)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return listing
+
+
+def _is_fresh(last: Listing, question: Question, wanted: int) -> bool:
+    return last.question == question and time.time() - last.made_at < FRESH_SECONDS and len(last.places) >= wanted
+
+
+def _without_models(question: Question, reader: pages.Reader, items: Items) -> Listing:
+    """What is popular near the reader's taste; without a catalogue's popularity, the editors' choice."""
+    rung = POPULAR if items.has_popularity else EDITORS
+    places = pages.popular(items, reader.taste) if items.has_popularity else pages.unscored(items.picks)
+    return Listing(list(places), rung, rung, None, question, time.time())

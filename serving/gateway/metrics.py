@@ -1,0 +1,77 @@
+"""What the gateway counts, for Prometheus."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+
+import prometheus_client as prometheus
+
+from homefeed.serving.gateway.schema import EventAnswer
+
+_SECONDS = (0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+
+class Metrics:
+    """The counters of one gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = prometheus.CollectorRegistry()
+        self._pages = prometheus.Histogram(
+            "homefeed_page_seconds", "Time to make a page.", ["served_by"], buckets=_SECONDS, registry=registry
+        )
+        self._refused = prometheus.Counter(
+            "homefeed_refused", "Requests that found no room.", ["what"], registry=registry
+        )
+        self._events = prometheus.Counter("homefeed_events", "Events by answer.", ["status"], registry=registry)
+        self._commits = prometheus.Histogram(
+            "homefeed_commit_seconds", "Time to put waiting events on disk.", buckets=_SECONDS, registry=registry
+        )
+        self._sizes = prometheus.Histogram(
+            "homefeed_commit_events", "Events and pages of a commit.", buckets=_SIZES, registry=registry
+        )
+        self._models = prometheus.Histogram(
+            "homefeed_model_seconds", "Time of a call.", ["model", "outcome"], buckets=_SECONDS, registry=registry
+        )
+        self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return bytes(prometheus.generate_latest(self.registry))
+
+    def served(self, rung: str, seconds: float) -> None:
+        """A page was made."""
+        self._pages.labels(rung).observe(seconds)
+
+    def refused(self, what: str) -> None:
+        """A request found no room."""
+        self._refused.labels(what).inc()
+
+    def told(self, answers: Iterable[EventAnswer]) -> None:
+        """Events were answered."""
+        for status, count in collections.Counter(answer.status for answer in answers).items():
+            self._events.labels(status).inc(count)
+
+    def committed(self, size: int, seconds: float) -> None:
+        """Events and pages are on disk."""
+        self._commits.observe(seconds)
+        self._sizes.observe(size)
+
+    def recorded(self, done: concurrent.futures.Future[None]) -> None:
+        """A page was recorded, or not."""
+        if done.exception():
+            self._lost.inc()
+
+    @contextlib.contextmanager
+    def asking(self, model: str) -> Iterator[None]:
+        """Times a call to the model server."""
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            yield
+            outcome = "answered"
+        finally:
+            self._models.labels(model, outcome).observe(time.perf_counter() - started)

@@ -1,0 +1,198 @@
+"""The model server as the gateway asks it: within a deadline, never while it is known to be down or busy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import homefeed_client
+import numpy as np
+
+from homefeed.models.requests import Request, TensorSpec, batch_inputs
+from homefeed.serving.predictors import tensor_specs
+from homefeed.serving.recommender import FUSED, RETRIEVAL
+from homefeed.serving.server_config import STABLE
+
+FAILURES_TO_OPEN = 5
+OPEN_SECONDS = 0.5
+METADATA_SECONDS = 2.0
+MAX_SIMILAR = 10_000  # Lists that are kept.
+SIGNATURES = {FUSED: "recommend", RETRIEVAL: "retrieve"}
+
+
+class Unavailable(Exception):  # noqa: N818  No fault: the rung below answers.
+    """The model server is not asked, or did not answer in time."""
+
+
+class Found(NamedTuple):
+    """A list from a model, best first.
+
+    Attributes:
+        places: item id, score and probability (None: this model gives none).
+        source: what it was made from: `history`, `features`, `popular` or `query`, as signatures.md says.
+        model_version: of the model.
+    """
+
+    places: list[tuple[str, float, float | None]]
+    source: str
+    model_version: int
+
+
+class Breaker:
+    """Stops asking who failed several times in a row; after a pause one call tries again.
+
+    >>> breaker = Breaker()
+    >>> for _ in range(FAILURES_TO_OPEN):
+    ...     breaker.tell(False, now=10.0)
+    >>> breaker.allows(now=10.1), breaker.allows(now=10.6), breaker.allows(now=10.6)
+    (False, True, False)
+    >>> breaker.tell(True, now=10.7)
+    >>> breaker.allows(now=10.7), breaker.allows(now=10.7)
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._next_trial = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls are made."""
+        return self._failures < FAILURES_TO_OPEN
+
+    def allows(self, now: float) -> bool:
+        """Whether a call may be made; a trial counts as made."""
+        if self.is_closed:
+            return True
+        if now < self._next_trial:
+            return False
+        self._next_trial = now + OPEN_SECONDS
+        return True
+
+    def tell(self, succeeded: bool, now: float) -> None:
+        """How a call ended."""
+        self._failures = 0 if succeeded else self._failures + 1
+        self._next_trial = now + OPEN_SECONDS
+
+
+class Models:
+    """Asks the stable models of a server.
+
+    Args:
+        target: `host:port` of its gRPC port.
+        max_in_flight: model → calls of it that may be under way while another begins. The server's queue stays
+            short, so that a call that is made is answered in time; who finds no room gets the rung below.
+    """
+
+    def __init__(self, target: str, max_in_flight: Mapping[str, int]):
+        self._target = target
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._breaker = Breaker()
+        self._specs: dict[str, dict[str, TensorSpec]] = {}
+        self._similar: dict[tuple[str, int], list[str]] = {}
+        self._label: str | None = STABLE
+        self.version: int | None = None  # Of the fused model, as far as is known.
+
+    @functools.cached_property
+    def _client(self) -> homefeed_client.AsyncPredictionClient:
+        """Belongs to the event loop that uses it first."""
+        # A failed call is answered by the rung below: sooner than a second try.
+        return homefeed_client.AsyncPredictionClient(self._target, options=[("grpc.enable_retries", 0)])
+
+    async def refresh(self) -> None:
+        """Learns which version is stable now and what it takes; who answers this is asked again.
+
+        Raises:
+            Unavailable: the server does not say.
+        """
+        try:
+            await self._learn()
+            self._breaker.tell(True, time.monotonic())
+        except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
+            self._label = None if self._label else STABLE  # A server may have no labels, or get them.
+            raise Unavailable("no such model, or no such label") from None
+        except homefeed_client.PredictionError as error:
+            raise Unavailable(str(error)) from error
+
+    async def _learn(self) -> None:
+        for model, signature in SIGNATURES.items():
+            found = await self._client.metadata(model, label=self._label, timeout_seconds=METADATA_SECONDS)
+            if model == FUSED and found.version != self.version:
+                self.version = found.version
+                self._similar.clear()
+            self._specs[model] = tensor_specs(found.signatures[signature])
+
+    async def find(self, model: str, request: Request, k: int, seconds: float) -> Found:
+        """A list for a request, from the fused model or from retrieval alone.
+
+        Raises:
+            Unavailable: not within `seconds`.
+        """
+        if model not in self._specs:
+            raise Unavailable(f"nothing is known of {model} yet")
+        try:
+            inputs = batch_inputs([request], self._specs[model])
+        except ValueError as error:  # Profiles of one push, a model of another.
+            raise Unavailable(str(error)) from error
+        inputs["k"] = np.array([k], np.int32)
+        answer = await self._predict(model, SIGNATURES[model], inputs, seconds)
+        columns = {name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()}
+        probabilities = columns.get("probabilities")
+        places = [
+            (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))
+            for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
+            if item_id
+        ]
+        return Found(places, columns["source"].decode(), answer.model_version)
+
+    async def similar(self, item_id: str, k: int, seconds: float) -> list[str]:
+        """Items that are like one, best first; kept as long as the model is the same.
+
+        Raises:
+            Unavailable: not within `seconds`.
+        """
+        key = (item_id, k)
+        if key not in self._similar:
+            inputs = {"item_ids": np.array([item_id.encode()], object), "k": np.array([k], np.int32)}
+            answer = await self._predict(RETRIEVAL, "similar_items", inputs, seconds)
+            if len(self._similar) >= MAX_SIMILAR:
+                self._similar.clear()
+            self._similar[key] = [found.decode() for found in answer.outputs["item_ids"][0, :k] if found]
+        return self._similar[key]
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._client.close()
+
+    async def _predict(self, model: str, signature: str, inputs: Mapping[str, Any], seconds: float) -> Any:
+        with self._room(model):
+            try:
+                answer = await self._client.predict(
+                    model, inputs, signature=signature, label=self._label, timeout_seconds=seconds
+                )
+            except homefeed_client.PredictionError as error:
+                self._breaker.tell(False, time.monotonic())
+                raise Unavailable(str(error)) from error
+            self._breaker.tell(True, time.monotonic())
+            return answer
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the last calls succeeded."""
+        return bool(self._specs) and self._breaker.is_closed
+
+    @contextlib.contextmanager
+    def _room(self, model: str) -> Iterator[None]:
+        if self._in_flight >= self._max_in_flight[model]:
+            raise Unavailable("the model server is busy")
+        if not self._breaker.allows(time.monotonic()):
+            raise Unavailable("the model server failed a moment ago")
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1

@@ -1,0 +1,218 @@
+"""Live profiles: what a user did since the last push, as a pure function of their events in the order of arrival.
+
+The same events give the same bytes, whatever transactions they arrived in: every step is bounded and rounded by
+itself. What the data knew at the last push is not copied in here; a page reads it from the published store beside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+MAX_RECENT, MAX_TAGS, MAX_HIDDEN = 50, 24, 100
+MAX_BYTES = 1_300  # Of a state: three users fit on one of SQLite's pages, below 2 kB each with their keys.
+HALF_LIFE_SECONDS = 14 * 86_400  # Of an interest.
+FAINTEST = 0.001  # A weaker interest is none.
+WEIGHTS = {"like": 3.0, "purchase": 4.0, "buy": 4.0, "hide": -1.0, "not_for_me": -3.0}
+"""What an event says about the interests in its item's tags; 1 where nothing is said here."""
+
+HIDING = ("hide", "not_for_me")
+FEEDBACK = ("like", *HIDING)
+"""What `undo` takes back."""
+COMMANDS = ("undo", "settings", "remove_tag")
+"""Types of events that change a profile and say nothing about a taste."""
+
+Setting = bool | str
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveEvent:
+    """Something that a user did, as it is stored.
+
+    Attributes:
+        event_id: the caller's name of it; a second one of the same name is not counted.
+        user_id: who; a pseudonym where the data has a key.
+        type: what was done. `hide`, `not_for_me`, `like`, `undo`, `search`, `settings` and `remove_tag` are known;
+            any other, such as the types of the interactions table, is something done with an item.
+        at: when, Unix seconds.
+        received_at: when it arrived, Unix milliseconds.
+        item_id: with what; "": with no item.
+        value: rating, dwell seconds, price; None: none.
+        query: what was searched for.
+        tag: the interest that `remove_tag` removes.
+        impression_id: of the page where it happened, and the place on it from 0.
+        tags: interests of the item or query, as the catalogue had them on arrival.
+        settings: those that `settings` changes.
+        features: declared event feature → value.
+    """
+
+    event_id: str
+    user_id: str
+    type: str
+    at: int
+    received_at: int = 0
+    item_id: str = ""
+    value: float | None = None
+    query: str = ""
+    tag: str = ""
+    impression_id: str = ""
+    position: int | None = None
+    tags: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+    features: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recent:
+    """One of the newest events with an item."""
+
+    item_id: str
+    type: str
+    value: float | None
+    at: int
+    tags: tuple[str, ...] = ()  # Kept where `undo` needs them: of feedback.
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveProfile:
+    """What is known of a user since the last push.
+
+    Attributes:
+        version: number of events that made it.
+        recent: the newest events with an item, oldest first; ties in the order of arrival.
+        as_of: the time, Unix seconds, at which the weights of the interests hold.
+        tags: interest → weight, negative for a dislike.
+        hidden: items that must not be shown, in the order in which they were hidden.
+        settings: what the user chose, such as `personalised`.
+    """
+
+    version: int = 0
+    recent: tuple[Recent, ...] = ()
+    as_of: int = 0
+    tags: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+
+    def history(self) -> list[Recent]:
+        """What speaks for a taste: no feedback against an item, and nothing that was hidden later."""
+        hidden = set(self.hidden)
+        return [event for event in self.recent if event.type not in HIDING and event.item_id not in hidden]
+
+    def encode(self) -> bytes:
+        """The stored form, without the version. Equal profiles give equal bytes."""
+        recent = [_packed(event, self.as_of) for event in self.recent]
+        state = [self.as_of, recent, self.tags, self.hidden, self.settings]
+        return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
+
+    @staticmethod
+    def decode(version: int, state: bytes) -> LiveProfile:
+        """The inverse of `encode`."""
+        as_of, recent, tags, hidden, settings = orjson.loads(state)
+        events = tuple(_unpacked(as_of, *event) for event in recent)
+        return LiveProfile(version, events, as_of, tags, tuple(hidden), settings)
+
+
+def _packed(event: Recent, as_of: int) -> list[object]:
+    rest = [event.value, event.tags] if event.tags else [event.value] if event.value is not None else []
+    return [event.item_id, event.type, event.at - as_of, *rest]
+
+
+def _unpacked(
+    as_of: int, item_id: str, kind: str, delta: int, value: float | None = None, tags: Iterable[str] = ()
+) -> Recent:
+    return Recent(item_id, kind, value, as_of + delta, tuple(tags))
+
+
+def fold(events: Iterable[LiveEvent], start: LiveProfile | None = None) -> LiveProfile:
+    """The profile after some events, in the order of their arrival."""
+    return functools.reduce(apply, events, start or LiveProfile())
+
+
+def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
+    """The profile after one more event."""
+    changed = _changed(profile, event)
+    return _bounded(dataclasses.replace(changed, version=profile.version + 1))
+
+
+def _changed(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
+    if event.type == "settings":
+        return dataclasses.replace(profile, settings={**profile.settings, **event.settings})
+    if event.type == "remove_tag":
+        return dataclasses.replace(profile, tags={n: w for n, w in profile.tags.items() if n != event.tag})
+    if event.type == "undo":
+        return _undone(profile, event)
+    profile = _weighed(profile, event.tags, weight(event.type), event.at)
+    return _remembered(profile, event) if event.item_id else profile
+
+
+def weight(event_type: str) -> float:
+    """What one event adds to an interest."""
+    return WEIGHTS.get(event_type, 1.0)
+
+
+def decay(seconds: float) -> float:
+    """What is left of an interest after a time.
+
+    >>> decay(HALF_LIFE_SECONDS)
+    0.5
+    """
+    return float(2.0 ** (-seconds / HALF_LIFE_SECONDS))
+
+
+def _weighed(profile: LiveProfile, tags: Iterable[str], amount: float, at: int) -> LiveProfile:
+    """With an amount that was given to some interests at a time, which may lie before the profile's."""
+    as_of = max(profile.as_of, at)
+    before, now = decay(as_of - profile.as_of), decay(as_of - at)
+    weights = {name: before * value for name, value in profile.tags.items()}
+    for name in tags:
+        weights[name] = weights.get(name, 0.0) + amount * now
+    felt = {name: round(value, 4) for name, value in weights.items() if abs(value) >= FAINTEST}
+    return dataclasses.replace(profile, as_of=as_of, tags=_strongest(felt, MAX_TAGS))
+
+
+def _remembered(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
+    kept = event.tags if event.type in FEEDBACK else ()
+    newest = Recent(event.item_id, event.type, event.value, event.at, kept)
+    recent = sorted([*profile.recent, newest], key=lambda one: one.at)  # Stable: ties as they arrived.
+    hidden = profile.hidden
+    if event.type in HIDING:
+        hidden = (*(item for item in hidden if item != event.item_id), event.item_id)
+    return dataclasses.replace(profile, recent=tuple(recent[-MAX_RECENT:]), hidden=hidden[-MAX_HIDDEN:])
+
+
+def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
+    """Without the last feedback on an item: shown again, and its weight taken off the interests."""
+    mine = [e for e in profile.recent if e.item_id == event.item_id and e.type in FEEDBACK]
+    if not mine:
+        return dataclasses.replace(profile, hidden=tuple(i for i in profile.hidden if i != event.item_id))
+    last = mine[-1]
+    profile = _weighed(profile, last.tags, -weight(last.type), last.at)
+    still = any(e.type in HIDING for e in mine[:-1])
+    hidden = profile.hidden if still else tuple(item for item in profile.hidden if item != event.item_id)
+    recent = tuple(one for one in profile.recent if one is not last)
+    return dataclasses.replace(profile, recent=recent, hidden=hidden)
+
+
+def _bounded(profile: LiveProfile) -> LiveProfile:
+    """Within MAX_BYTES, by leaving out what is oldest and faintest."""
+    while len(profile.encode()) > MAX_BYTES:
+        profile = _smaller(profile)
+    return profile
+
+
+def _smaller(profile: LiveProfile) -> LiveProfile:
+    if len(profile.recent) > 1:
+        return dataclasses.replace(profile, recent=profile.recent[1:])
+    if len(profile.tags) > 1:
+        return dataclasses.replace(profile, tags=_strongest(profile.tags, len(profile.tags) // 2))
+    if profile.recent:
+        return dataclasses.replace(profile, recent=())
+    return dataclasses.replace(profile, hidden=profile.hidden[1:])
+
+
+def _strongest(tags: Mapping[str, float], count: int) -> dict[str, float]:
+    ordered = sorted(tags.items(), key=lambda tag: (-abs(tag[1]), tag[0]))
+    return dict(ordered[:count])

@@ -1,0 +1,180 @@
+"""Users' features and history, and items' cards, in SQLite: what requests and pages need beside the models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sqlite3
+import time
+import types
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from homefeed.models.requests import Event, Request
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.privacy import load_key, pseudonym
+
+FILE_NAME = "profiles.sqlite"
+
+
+class Item(NamedTuple):
+    """What is shown of an item.
+
+    Attributes:
+        card: column → value, of the items table; None where the item is no longer in it.
+        popularity: number of events with it at the push.
+    """
+
+    item_id: str
+    title: str
+    card: Mapping[str, Any] | None
+    popularity: int
+
+
+def write_profiles(
+    path: pathlib.Path,
+    profiles: Iterable[Request],
+    titles: Mapping[str, str],
+    user_key: str = "",
+    cards: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+) -> None:
+    """Writes a new store and puts it in the place of the old one at once.
+
+    Args:
+        path: of the store.
+        profiles: of all users.
+        titles: item id → title.
+        user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
+        cards: item id → column → value, of items that can be shown.
+    """
+    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    popularity: Counter[str] = Counter()
+    with contextlib.closing(sqlite3.connect(staging)) as database, database:
+        database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
+        database.execute("CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)")
+        database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
+        database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
+        database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
+        items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
+        database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
+    os.replace(staging, path)
+
+
+def _item_row(
+    item_id: str, title: str, cards: Mapping[str, Mapping[str, Any]], popularity: int
+) -> tuple[str, str, str | None, int]:
+    card = json.dumps(cards[item_id], ensure_ascii=False) if item_id in cards else None
+    return item_id, title, card, popularity
+
+
+class ProfileStore:
+    """Reads a store that `write_profiles` made. Users are asked for by their own ids, whatever they are stored by.
+
+    Raises:
+        FileNotFoundError: nothing has been published there yet.
+        DatasetError: the store has pseudonyms, and their key is not where it says.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: `homefeed run` publishes it with the models")
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        (reference,) = self._database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        self._key = load_key(reference)
+
+    def get(self, user_id: str, now: int | None = None) -> Request:
+        """What the user asks at a time, from their profile; an unknown one has no features and no history.
+
+        Args:
+            user_id: as the tables have it.
+            now: Unix seconds; None: this machine's clock.
+        """
+        now = int(time.time()) if now is None else now
+        query = "SELECT features, history FROM users WHERE user_id = ?"
+        row = self._database.execute(query, (pseudonym(user_id, self._key),)).fetchone()
+        if row is None:
+            return Request(user_id, timestamp=now)
+        history = [_event(*fields) for fields in json.loads(row[1])]
+        return Request(user_id, history, json.loads(row[0]), now)
+
+    def user_ids(self) -> Iterator[str]:
+        """All known users as they are stored (by pseudonyms, if there is a key), in order."""
+        for (user_id,) in self._database.execute("SELECT user_id FROM users ORDER BY user_id"):
+            yield user_id
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of pseudonyms; None: users are stored by their own ids."""
+        return self._key
+
+    def items(self) -> Iterator[Item]:
+        """All items, in order.
+
+        Raises:
+            DatasetError: the store is from a homefeed that published titles alone.
+        """
+        _require_cards(self._database)
+        rows = self._database.execute("SELECT item_id, title, card, popularity FROM items ORDER BY item_id")
+        for item_id, title, card, popularity in rows:
+            yield Item(item_id, title, json.loads(card) if card else None, popularity)
+
+    def titles(self, item_ids: Iterable[str]) -> list[str]:
+        """Titles of items; an unknown item's own id."""
+        find = "SELECT title FROM items WHERE item_id = ?"
+        found = [(item_id, self._database.execute(find, (item_id,)).fetchone()) for item_id in item_ids]
+        return [row[0] if row else item_id for item_id, row in found]
+
+
+def _row(profile: Request, popularity: Counter[str]) -> tuple[str, str, str]:
+    popularity.update(event.item_id for event in profile.history)
+    events = [
+        (event.item_id, None if math.isnan(event.value) else event.value, event.event_type, event.timestamp)
+        + ((event.features,) if event.features else ())
+        for event in profile.history
+    ]
+    return profile.user_id, json.dumps(profile.features, ensure_ascii=False), json.dumps(events, ensure_ascii=False)
+
+
+def _event(
+    item_id: str,
+    value: float | None,
+    event_type: str,
+    timestamp: int,
+    features: Mapping[str, str | float] = types.MappingProxyType({}),
+) -> Event:
+    return Event(item_id, math.nan if value is None else value, event_type, timestamp, features)
+
+
+def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]]) -> None:
+    """Puts the items table as it is now into a store; who reads it at this moment keeps what was there.
+
+    Items that are gone keep their titles, for histories, and lose their cards.
+    """
+    staging = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(staging)) as new,
+    ):
+        _require_cards(old)
+        old.backup(new)
+        with new:
+            new.execute("UPDATE items SET card = NULL")
+            rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
+            new.executemany(
+                "INSERT INTO items VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
+                rows,
+            )
+    os.replace(staging, path)
+
+
+def _require_cards(database: sqlite3.Connection) -> None:
+    if "card" not in {column[1] for column in database.execute("PRAGMA table_info(items)")}:
+        raise DatasetError(
+            "The profiles were pushed by an earlier homefeed, without cards: `homefeed run` pushes anew."
+        )

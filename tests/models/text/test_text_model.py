@@ -1,0 +1,37 @@
+import numpy as np
+import tensorflow as tf
+
+from homefeed.models.text import bert as berts
+from homefeed.models.text import reading
+from homefeed.models.text.heads import TextHeads
+from homefeed.models.text.text_model import TextModel, ends_of
+from tests.models.text.worlds import VOCABULARY
+
+
+def _beside() -> TextModel:
+    """Two BERTs, the first of which does not read the word 10."""
+    berts.keras_seed(0)
+    both = [berts.new_bert(len(VOCABULARY), layers=1, width=width, length=16, dropout=0.0) for width in (8, 4)]
+    known = np.arange(len(VOCABULARY)) != 10
+    scale = reading.Scale(np.linspace(-1, 1, 12, dtype=np.float32), np.linspace(0.5, 2, 12, dtype=np.float32))
+    heads = TextHeads(12, 2)
+    return TextModel(
+        tuple(both), ends_of(both, VOCABULARY, [known, None]), scale, heads, np.zeros((1, 12), np.float32)
+    )
+
+
+def test_what_a_bert_does_not_read_says_nothing_to_it_alone() -> None:
+    model = _beside()
+    found = model.read(tf.constant([[10, 0], [5, 10], [0, 0]], tf.int32)).numpy()
+    assert not found[0, :8].any() and found[0, 8:].all(), "the other one reads it"
+    assert not found[2].any()
+    first, second = (reading.Reader(bert) for bert in model.berts)
+    read = np.concatenate(
+        [first(np.array([[2, 5, 3]], np.int32)), second(np.array([[2, 5, 10, 3]], np.int32))], axis=1
+    )
+    np.testing.assert_allclose(found[1], model.scale(read)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_ids_outside_the_vocabulary_are_unknown_words() -> None:
+    model = _beside()
+    assert model.with_ids_in_range(tf.constant([[-1, 0, 10, 11, 999]])).numpy().tolist() == [[1, 0, 10, 1, 1]]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from homefeed.serving import process
+from tests.serving.gateway import toy
+from tests.serving.servers import eventually, running_server
+from tests.serving.test_releases import parsed
+
+
+@pytest.fixture(scope="session")
+def nearest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel of `toy`."""
+    return toy.save_models(tmp_path_factory.mktemp("nearest"))
+
+
+@pytest.fixture(scope="module")
+def home(nearest: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Gateway]:
+    """A gateway before a model server, with the editors' choice of i36 and i35."""
+    root = tmp_path_factory.mktemp("root")
+    toy.publish(root / "serving", nearest)
+    (root / "picks.txt").write_text("i36\n\ni35\nno-such-item\n")
+    port = process.free_port()
+    with (
+        running_server(**parsed(process.server_flags(str(root / "serving"), port))),
+        toy.gateway(
+            root, "--picks", str(root / "picks.txt"), "--budget-ms", "5000", models=f"127.0.0.1:{port}"
+        ) as gateway,
+    ):
+        eventually(lambda: gateway.http.get("/v1/ready").json()["models"])
+        yield gateway

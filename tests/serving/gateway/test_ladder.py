@@ -1,0 +1,90 @@
+"""The rungs: without a model server, while it dies and comes back, and after another push."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from homefeed.schemas.privacy import pseudonym
+from homefeed.serving import process
+from homefeed.serving.profiles import FILE_NAME, write_profiles
+from tests.serving.gateway import toy
+from tests.serving.gateway.toy import items, row
+from tests.serving.servers import eventually
+
+
+def test_without_any_model_server_everybody_gets_what_is_popular_near_their_taste(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as gateway:
+        stranger, fan = gateway.page(k=3), gateway.page(user_id="fan", k=3)
+        assert stranger["served_by"] == fan["served_by"] == "popular"
+        assert row(stranger, "for_you") == ["i25", "i12", "i11"]  # 15, 10 and 5 had them.
+        assert row(fan, "for_you") == ["i12", "i11", "i01"]  # Dramas; i10 was seen.
+        gateway.did("0", "fan", "view", "i02")
+        gateway.did("1", "fan", "hide", "i12")  # Dramas: 1 of the data + 1 - 1.
+        assert row(gateway.page(user_id="fan", k=3), "for_you") == ["i11", "i01", "i03"]
+        for n in range(4):
+            gateway.did(f"taste-{n}", "fan", "like", f"i{21 + n}")  # Comedies: 4 · 3.
+        assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i25", "i11"]
+
+
+def test_before_the_first_push_there_are_no_items_and_that_is_said(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "serving").mkdir()
+    with toy.gateway(tmp_path) as gateway:
+        ready = gateway.http.get("/v1/ready")
+        assert ready.status_code == 503 and ready.json() == {"items": 0, "models": False}
+        page = gateway.page(user_id="u")
+        assert page["served_by"] == "editors" and page["rows"] == []
+        assert gateway.did("1", "u", "view", "i01")["status"] == "accepted"
+        toy.publish(tmp_path / "serving", {})
+        eventually(lambda: gateway.http.get("/v1/ready").status_code == 200)
+        assert row(gateway.page(user_id="u", k=2), "for_you") == ["i25", "i12"]
+        assert len(items(gateway.page(user_id="u", k=50))) == 37 and "i01" not in items(
+            gateway.page(user_id="u", k=50)
+        )
+
+
+def test_the_model_server_dies_and_comes_back(tmp_path: pathlib.Path, nearest: dict[str, pathlib.Path]) -> None:
+    serving = tmp_path / "serving"
+    toy.publish(serving, nearest)
+    port = process.free_port()
+    with toy.gateway(tmp_path, "--budget-ms", "5000", models=f"127.0.0.1:{port}") as gateway:
+        with toy.model_server(serving, port):
+            eventually(lambda: gateway.page(user_id="fan")["served_by"] == "fused", 60)
+            before = gateway.page(user_id="fan", k=3)
+        gateway.did("1", "fan", "view", before["rows"][0]["cards"][0]["item_id"])
+        after = gateway.page(user_id="fan", k=3)
+        assert after["served_by"] == "last_page" and after["age_ms"] > 0
+        assert row(before, "for_you") == ["i09", "i11", "i08"]
+        assert row(after, "for_you") == ["i11", "i08", "i12"]  # The same list without what was seen since.
+        assert gateway.page(user_id="never-here", k=2)["served_by"] == "popular"
+        with toy.model_server(serving, port):
+            eventually(lambda: gateway.http.get("/v1/ready").json()["models"], 60)
+            eventually(lambda: gateway.page(user_id="fan")["served_by"] == "fused", 3)
+            assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i08", "i07"]  # Nearest to i09.
+
+
+def test_a_push_is_taken_over_and_live_events_stay(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as gateway:
+        gateway.did("1", "fan", "like", "i21")
+        gateway.did("2", "fan", "hide", "i25")
+        assert "i10" not in items(gateway.page(user_id="fan", k=50))  # The data knows that it was seen.
+        known = {i: f"New title of {i}" for i in toy.IDS}
+        write_profiles(tmp_path / "serving" / FILE_NAME, [], known, "", toy.cards())
+        eventually(lambda: "i10" in items(gateway.page(user_id="fan", k=50)))
+        page = gateway.page(user_id="fan", k=50)
+        assert page["profile_version"] == 2 and not {"i21", "i25"} & set(items(page))
+        assert page["rows"][0]["cards"][0]["title"].startswith("New title")
+
+
+def test_users_are_stored_by_their_pseudonyms(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER_KEY", "0123456789abcdef")
+    toy.publish(tmp_path / "serving", {}, "env:USER_KEY")
+    with toy.gateway(tmp_path) as gateway:
+        gateway.did("1", "zebra-user", "view", "i01")
+        gateway.page(user_id="zebra-user")
+        gateway.stop()
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "serving").glob("live.sqlite*"))
+    assert b"zebra-user" not in stored and pseudonym("zebra-user", b"0123456789abcdef").encode() in stored
