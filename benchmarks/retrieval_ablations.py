@@ -52,7 +52,7 @@ def no_correction() -> Iterator[None]:
     build = fit.build
 
     def built(*arguments: object) -> TwoTower:
-        model = build(*arguments)  # type: ignore[arg-type]
+        model = build(*arguments)
         task = model._task
 
         def uncorrected(*inputs: object, candidate_sampling_probability: tf.Tensor, **rest: object) -> tf.Tensor:
