@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+from homefeed.components.artifacts.types import DatasetDir
+from homefeed.pipeline.config import load_config
+from homefeed.pipeline.recommender import recommender
 from tests.documents import HOUSE, read
 
 NEEDED = ("Makefile", "setup.py", "constraints.txt", "serving/client/pyproject.toml", "docs/quick.yaml")
@@ -72,3 +75,10 @@ def ready(checkout: pathlib.Path) -> None:
     """As after the installation."""
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / ".ready").touch()
+
+
+def test_the_quick_settings_are_settings(sample_data: pathlib.Path) -> None:
+    quick = load_config(recommender(DatasetDir(sample_data)), HOUSE / "docs" / "quick.yaml")
+    usual = load_config(recommender(DatasetDir(sample_data)))
+    assert quick["ranking_trainer"].epochs < usual["ranking_trainer"].epochs
+    assert quick["behavior_pretrainer"].head_steps < usual["behavior_pretrainer"].head_steps
