@@ -40,7 +40,7 @@ run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeli
 	 test $$status = 0 || tail -n 5 "$(ROOT)/server.log"; \
 	 kill $$server; wait $$server; exit $$status
 
-test: $(READY)  ## Run the tests (about ten minutes).
+test: $(READY)  ## Run the tests (about a quarter of an hour).
 	$(BIN)/python -m pytest
 
 test-all: $(READY)  ## Run the slow tests as well.
