@@ -49,6 +49,14 @@ def staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         remove(place)
 
 
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A place to write what takes a file's place in one step, at the end of a block that raises nothing."""
+    with staged(path.parent) as place:
+        yield place
+        os.replace(place, path)
+
+
 def is_staged(path: pathlib.Path) -> bool:
     """Whether it was being written, perhaps by a process that was killed."""
     return _STAGING.fullmatch(path.name) is not None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import os
 import pathlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from homefeed.schemas.scratch import remove, scratch, staged
+from homefeed.schemas.scratch import remove, replacing, scratch
 
 _RETIRED, _HIDDEN = ".retired", ".tmp"
 _SAVED_MODEL = "saved_model.pb"
@@ -63,9 +62,8 @@ class ReleaseFolder:
         """A file beside the models, in one step."""
         self._fs.makedirs(self._root, exist_ok=True)
         if self.is_local:
-            with staged(pathlib.Path(self._root)) as staging:
+            with replacing(pathlib.Path(self._root) / name) as staging:
                 staging.write_bytes(data)
-                os.replace(staging, f"{self._root}/{name}")
         else:
             self._fs.pipe_file(f"{self._root}/{name}", data)
 

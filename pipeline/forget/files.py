@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import pathlib
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from homefeed.components.artifacts.types import ExampleStatistics
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.tables import from_parquet
 from homefeed.schemas import tables
+from homefeed.schemas.scratch import replacing
 
 BUSY_SECONDS = 30.0  # How long a database may be written to by others.
 REPORTS = (".json", ".html", ".md", ".txt")  # Written for people; one that names the person is deleted.
@@ -73,11 +73,10 @@ def _from_examples(path: pathlib.Path, person: Person) -> int:
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path), "GZIP")]
     kept = [record for record in records if not any(map(person.owns, _user_ids(tf.train.Example.FromString(record))))]
     if len(kept) < len(records):
-        staging = path.with_name(f".forgetting-{path.name}")
-        with tf.io.TFRecordWriter(str(staging), tf.io.TFRecordOptions("GZIP", compression_level=1)) as writer:
+        options = tf.io.TFRecordOptions("GZIP", compression_level=1)
+        with replacing(path) as staging, tf.io.TFRecordWriter(str(staging), options) as writer:
             for record in kept:
                 writer.write(record)
-        os.replace(staging, path)
     return len(records) - len(kept)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import pathlib
 import sqlite3
 import time
@@ -18,7 +17,7 @@ from homefeed.models.requests import Event, Request
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import load_key, pseudonym
-from homefeed.schemas.scratch import staged
+from homefeed.schemas.scratch import replacing
 
 FILE_NAME = "profiles.sqlite"
 
@@ -57,7 +56,7 @@ def write_profiles(
         user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
         cards: item id → column → value, of items that can be shown.
     """
-    with staged(path.parent) as staging:
+    with replacing(path) as staging:
         popularity: Counter[str] = Counter()
         with contextlib.closing(sqlite3.connect(staging)) as database, database:
             database.execute("CREATE TABLE users (user_id TEXT PRIMARY KEY, features TEXT, history TEXT)")
@@ -69,7 +68,6 @@ def write_profiles(
             database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
             items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
             database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
-        os.replace(staging, path)
 
 
 def _item_row(
@@ -166,22 +164,21 @@ def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[s
 
     Items that are gone keep their titles, for histories, and lose their cards.
     """
-    with staged(path.parent) as staging:
-        with (
-            contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as old,
-            contextlib.closing(sqlite3.connect(staging)) as new,
-        ):
-            _require_cards(old)
-            old.backup(new)
-            with new:
-                new.execute("UPDATE items SET card = NULL")
-                rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
-                new.executemany(
-                    "INSERT INTO items VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
-                    rows,
-                )
-        os.replace(staging, path)
+    with (
+        replacing(path) as staging,
+        contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(staging)) as new,
+    ):
+        _require_cards(old)
+        old.backup(new)
+        with new:
+            new.execute("UPDATE items SET card = NULL")
+            rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
+            new.executemany(
+                "INSERT INTO items VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, card = excluded.card",
+                rows,
+            )
 
 
 def _require_cards(database: sqlite3.Connection) -> None:

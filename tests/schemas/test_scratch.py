@@ -46,3 +46,16 @@ def test_nothing_that_was_staged_stays(temporary: pathlib.Path, monkeypatch: pyt
             other.write_text("half")
             raise OSError("the disk is full")
     assert list(temporary.iterdir()) == [young]
+
+
+def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), scratch.replacing(path) as place:
+        place.write_text("half")
+        raise OSError("the disk is full")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with scratch.replacing(path) as place:
+        place.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
