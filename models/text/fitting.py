@@ -113,17 +113,18 @@ def fit(
         settings: sizes, rates and lengths.
     """
     tasks = Tasks.of(catalogue, train, evaluation, settings)
-    if not len(tasks.fitted) or not len(tasks.judged):
-        return _unlearnt(catalogue, tasks, vocabulary, bert, preset, settings)
-    known = texts.shared_words(catalogue, tasks.queries, len(vocabulary))
-    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(vocabulary, bert.max_sequence_length, known))
-    fitter = Fitter(tasks, tokens, settings)
-    readers = [bert] if preset is None else [bert, preset]
-    ends = ends_of(readers, vocabulary, [known, None])
-    beside = None
+    readers = (bert,) if preset is None else (bert, preset)
+    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.queries, len(vocabulary)), None])
+    tokens = Tokens.of(catalogue, tasks.queries, ends[0])
+    read, beside = tokens.read(reading.Reader(bert)), None
     if preset is not None:
         beside = Tokens.of(catalogue, tasks.queries, ends[1]).read(reading.Reader(preset))
-    read = tokens.read(reading.Reader(bert))
+    if not len(tasks.fitted) or not len(tasks.judged):
+        # With nothing to learn from, or to choose by, texts are read and say nothing.
+        read = read if beside is None else read.beside(beside)
+        heads = TextHeads(read.width, settings.head_size)
+        return Fit(TextModel(readers, ends, read.scale, heads, read.items), read, {}, False)
+    fitter = Fitter(tasks, tokens, settings)
     heads, best = fitter.arm(FROZEN, read), FROZEN
     start = bert.get_weights()
     training.fine_tune(bert, heads, tokens, tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
@@ -141,22 +142,7 @@ def fit(
     fitter.arm(BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)))
     fitter.arm(SHUFFLED, read.shuffled(settings.seed))
     heads = fitter.on_everything(best, read)
-    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, fitter.arms, kept)
-
-
-def _unlearnt(
-    catalogue: Catalogue, tasks: Tasks, vocabulary: list[str], bert: Any, preset: Any | None, settings: Settings
-) -> Fit:
-    """Where there is nothing to learn from, or to choose by, texts are read and say nothing."""
-    readers = [bert] if preset is None else [bert, preset]
-    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.queries, len(vocabulary)), None])
-    parts = [
-        Tokens.of(catalogue, tasks.queries, end).read(reading.Reader(reader))
-        for reader, end in zip(readers, ends, strict=True)
-    ]
-    read = parts[0] if len(parts) == 1 else parts[0].beside(parts[1])
-    heads = TextHeads(read.width, settings.head_size)
-    return Fit(TextModel(tuple(readers), ends, read.scale, heads, read.items), read, {}, False)
+    return Fit(TextModel(readers, ends, read.scale, heads, read.items), read, fitter.arms, kept)
 
 
 def ndcg_among(heads: TextHeads, read: Texts, task: Task) -> npt.NDArray[np.float64]:
