@@ -213,11 +213,7 @@ def main() -> None:
     options = parser.parse_args()
     with stage(options.root) as staged:
         figures = asyncio.run(measure(staged, options.seconds))
-    rounded = {name: round(value, 3) for name, value in figures.items()}
-    for name, value in rounded.items():
-        print(f"gateway.{name:50} {value}")
-    if not options.dry_run:
-        results.merge("gateway", rounded)
+    results.tell("gateway", figures, keep=not options.dry_run)
 
 
 if __name__ == "__main__":

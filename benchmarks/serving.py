@@ -293,11 +293,7 @@ def main() -> None:
             figures |= latency(setting, folder / "latency", options.seconds)
         if "reload" in options.parts:
             figures |= reload(setting, folder / "reload", options.reload_seconds)
-    rounded = {name: round(value, 3) for name, value in figures.items()}
-    for name, value in rounded.items():
-        print(f"serving.{name:50} {value}")
-    if not options.dry_run:
-        results.merge("serving", rounded)
+    results.tell("serving", figures, keep=not options.dry_run)
 
 
 if __name__ == "__main__":

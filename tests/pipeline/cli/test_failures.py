@@ -102,6 +102,35 @@ DROPPED = """
 """
 
 
+def interrupted(program: str, ready: str, *arguments: str) -> tuple[int, str]:
+    """Sends SIGINT to a Python program once it has printed a line; its exit code, and what it says on stderr."""
+    command = [sys.executable, "-c", program, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == f"{ready}\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    return process.returncode, said
+
+
+def while_it_imports(module: str, first: str, start: str) -> str:
+    """A program that says so and waits when it comes to a module."""
+    return f"""
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import builtins
+{first}
+real = builtins.__import__
+def slow(name, *args, **kwargs):
+    if name == "{module}":
+        print("imports", flush=True), time.sleep(60)
+    return real(name, *args, **kwargs)
+builtins.__import__ = slow
+{start}
+"""
+
+
 @pytest.mark.parametrize("at_work", [AT_ONCE, WRAPPED, DROPPED])
 def test_ctrl_c_ends_in_a_line_and_130(at_work: str, tmp_path: pathlib.Path) -> None:
     # A shell starts what it sends to the background deaf to Ctrl-C, and the deafness is inherited.
@@ -116,14 +145,8 @@ def write_sample(*args, **kwargs):
 data.write_sample = write_sample
 main.main()
 """
-    command = [sys.executable, "-c", program, "data", "sample", "--out", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == "at work\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    assert process.returncode == 130
+    code, said = interrupted(program, "at work", "data", "sample", "--out", str(tmp_path))
+    assert code == 130
     assert said.startswith("Interrupted: ") and said.count("\n") == 1
 
 
@@ -156,51 +179,14 @@ def test_what_is_typed_wrongly_ends_without_a_traceback(
     assert said.format(tmp=tmp_path) in err and "Traceback" not in err
 
 
-def test_a_server_that_has_loaded_nothing_yet_ends_in_a_line_too(tmp_path: pathlib.Path) -> None:
-    program = """
-import signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
-import builtins, homefeed.serving.model_server.main as main
-real = builtins.__import__
-def slow(name, *args, **kwargs):
-    if name == "homefeed.serving.model_server":
-        print("imports", flush=True), time.sleep(60)
-    return real(name, *args, **kwargs)
-builtins.__import__ = slow
-main.main()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == "imports\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    assert process.returncode == 130
-    assert said == "Interrupted before any model was loaded.\n"
+def test_a_server_that_has_loaded_nothing_yet_ends_in_a_line_too() -> None:
+    package = "homefeed.serving.model_server"
+    program = while_it_imports(package, f"import {package}.main as main", "main.main()")
+    assert interrupted(program, "imports") == (130, "Interrupted before any model was loaded.\n")
 
 
-def test_ctrl_c_while_libraries_are_imported_is_a_line(tmp_path: pathlib.Path) -> None:
-    program = """
-import signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
-import builtins
-from homefeed.pipeline.cli.start import start
-real = builtins.__import__
-def slow(name, *args, **kwargs):
-    if name == "homefeed.pipeline.cli.main":
-        print("imports", flush=True), time.sleep(60)
-    return real(name, *args, **kwargs)
-builtins.__import__ = slow
-start()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == "imports\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    assert (process.returncode, said) == (130, f"Interrupted: {INTERRUPTED}\n")
+def test_ctrl_c_while_libraries_are_imported_is_a_line() -> None:
+    program = while_it_imports(
+        "homefeed.pipeline.cli.main", "from homefeed.pipeline.cli.start import start", "start()"
+    )
+    assert interrupted(program, "imports") == (130, f"Interrupted: {INTERRUPTED}\n")
