@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -78,9 +78,10 @@ class Home:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins to follow pushes and the model server."""
-        await self._look()
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.pulse.beat())]
+        """Begins to follow pushes and the model server, which nobody waits for: pages come from the lower rungs."""
+        self._tokenize = read_tokenizer(self._config.serving_dir)
+        follow = (_repeat(self._look_at_pushes), _repeat(self._look_at_models), self.pulse.beat())
+        self._tasks = [asyncio.create_task(one) for one in follow]
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
@@ -232,23 +233,27 @@ class Home:
 
     # --- What is published ---
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            await self._look()
-
-    async def _look(self) -> None:
-        """Takes over a new push, and learns what the model server has."""
+    async def _look_at_pushes(self) -> None:
+        """Takes over a new push."""
         serving_dir = self._config.serving_dir
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+
+    async def _look_at_models(self) -> None:
+        """Learns what the model server has, and the vocabulary of a new version."""
         version = self._models.version if self._models else None
         if self._models:
             with contextlib.suppress(Unavailable):
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
-            self._tokenize = read_tokenizer(serving_dir)
+            self._tokenize = read_tokenizer(self._config.serving_dir)
+
+
+async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await look()
+        await asyncio.sleep(FOLLOW_SECONDS)
 
 
 def _accepted(event: EventIn, outcome: Outcome) -> EventAnswer:

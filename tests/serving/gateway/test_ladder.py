@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
+from typing import Any
 
 import pytest
 
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
+from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.models import Models
+from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
@@ -29,6 +35,25 @@ def test_without_any_model_server_everybody_gets_what_is_popular_near_their_tast
         for n in range(4):
             gateway.did(f"taste-{n}", "fan", "like", f"i{21 + n}")  # Comedies: 4 · 3.
         assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i25", "i11"]
+
+
+def test_nobody_waits_for_a_model_server_that_hangs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that takes long over the first call of a version."""
+    toy.publish(tmp_path, {})
+
+    async def hang(models: Models) -> None:
+        await asyncio.Event().wait()
+
+    async def first_page() -> Any:
+        home = Home(Config(tmp_path, "127.0.0.1:1"), Metrics())
+        await asyncio.wait_for(home.start(), 10)
+        try:
+            return await home.page(Ask(user_id="fan", k=3))
+        finally:
+            await home.stop()
+
+    monkeypatch.setattr(Models, "refresh", hang)
+    assert asyncio.run(first_page())["served_by"] == "popular"
 
 
 def test_before_the_first_push_there_are_no_items_and_that_is_said(tmp_path: pathlib.Path) -> None:
