@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 import pytest
+from homefeed_client import AsyncPredictionClient
 
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
@@ -17,7 +18,8 @@ from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
-from tests.serving.servers import eventually
+from tests.serving.servers import eventually, running_server
+from tests.serving.test_releases import parsed
 
 
 def test_without_any_model_server_everybody_gets_what_is_popular_near_their_taste(tmp_path: pathlib.Path) -> None:
@@ -54,6 +56,30 @@ def test_nobody_waits_for_a_model_server_that_hangs(tmp_path: pathlib.Path, monk
 
     monkeypatch.setattr(Models, "refresh", hang)
     assert asyncio.run(first_page())["served_by"] == "popular"
+
+
+def test_a_version_has_answered_once_before_pages_ask_it(
+    nearest: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.publish(tmp_path, nearest)
+    port, asked = process.free_port(), list[str]()
+    predict = AsyncPredictionClient.predict
+
+    async def counted(client: AsyncPredictionClient, model: str, *rest: Any, **options: Any) -> Any:
+        asked.append(model)
+        return await predict(client, model, *rest, **options)
+
+    async def learn() -> int | None:
+        models = Models(f"127.0.0.1:{port}", {"fused": 1, "retrieval": 1})
+        for _ in range(2):
+            await models.refresh()
+        await models.close()
+        return models.version
+
+    monkeypatch.setattr(AsyncPredictionClient, "predict", counted)
+    with running_server(**parsed(process.server_flags(str(tmp_path), port))):
+        assert asyncio.run(learn()) == 1
+    assert asked == ["fused", "retrieval"]
 
 
 def test_before_the_first_push_there_are_no_items_and_that_is_said(tmp_path: pathlib.Path) -> None:
