@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import time
@@ -192,17 +193,19 @@ class Models:
     ) -> homefeed_client.Prediction:
         with self._room(model):
             try:
-                answer = await self._client.predict(
-                    model,
-                    inputs,
-                    signature=signature,
-                    outputs=outputs,
-                    label=self._label,
-                    timeout_seconds=seconds,
-                )
-            except homefeed_client.PredictionError as error:
+                # The client goes on after its deadline, to find out why there was no answer: no page waits for that.
+                async with asyncio.timeout(seconds):
+                    answer = await self._client.predict(
+                        model,
+                        inputs,
+                        signature=signature,
+                        outputs=outputs,
+                        label=self._label,
+                        timeout_seconds=seconds,
+                    )
+            except (homefeed_client.PredictionError, TimeoutError) as error:
                 self._breaker.tell(False, time.monotonic())
-                raise Unavailable(str(error)) from error
+                raise Unavailable(str(error) or f"no answer within {seconds:g} s") from error
             self._breaker.tell(True, time.monotonic())
             return answer
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import socket
 from typing import Any
 
 import pytest
-from homefeed_client import AsyncPredictionClient
+from homefeed_client import AsyncPredictionClient, ServerError
 
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
 from homefeed.serving.gateway.home import Config, Home
 from homefeed.serving.gateway.metrics import Metrics
-from homefeed.serving.gateway.models import Models
+from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from tests.serving.gateway import toy
@@ -56,6 +57,22 @@ def test_nobody_waits_for_a_model_server_that_hangs(tmp_path: pathlib.Path, monk
 
     monkeypatch.setattr(Models, "refresh", hang)
     assert asyncio.run(first_page())["served_by"] == "popular"
+
+
+def test_a_page_waits_no_longer_than_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find_out(client: AsyncPredictionClient, error: Exception, timeout_seconds: float) -> ServerError:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def ask() -> None:
+        models = Models(f"127.0.0.1:{silent.getsockname()[1]}", {"fused": 1, "retrieval": 1})
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(models.similar("i1", 3, 0.05), 10)
+        await models.close()
+
+    monkeypatch.setattr(AsyncPredictionClient, "_failure", find_out)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(ask())
 
 
 def test_a_version_has_answered_once_before_pages_ask_it(
