@@ -55,7 +55,7 @@ class Stage:
 def stage(root: pathlib.Path) -> Iterator[Stage]:
     """Runs both servers on a copy of what was pushed to a root."""
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name) / "served"
+        folder = RunRoot(pathlib.Path(name)).serving
         shutil.copytree(RunRoot(root).serving, folder, ignore=shutil.ignore_patterns("live.sqlite*"))
         Releases(folder).configure()
         ports = process.free_port(), process.free_port()

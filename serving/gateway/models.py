@@ -129,18 +129,23 @@ class Models:
             specs = tensor_specs(found.signatures[signature])
             outputs = [name for name in USED if name in found.signatures[signature].outputs]
             if self._warm.get(model) != found.version:
-                await self._warm_up(model, signature, specs)
+                await self._warm_up(model, signature, specs, outputs)
                 self._warm[model] = found.version
             if model == FUSED and found.version != self.version:
                 self.version = found.version
                 self._similar.clear()
             self._specs[model], self._outputs[model] = specs, outputs
 
-    async def _warm_up(self, model: str, signature: str, specs: dict[str, TensorSpec]) -> None:
-        """Nobody's page, without a page's deadline: that would end first calls, and the breaker would open."""
+    async def _warm_up(
+        self, model: str, signature: str, specs: dict[str, TensorSpec], outputs: Sequence[str]
+    ) -> None:
+        """Nobody's page, without a page's deadline: that would end first calls, and the breaker would open.
+
+        It asks for what pages ask for: each choice of outputs is made ready by itself.
+        """
         inputs = batch_inputs([Request("")], specs) | {"k": np.array([10], np.int32)}
         await self._client.predict(
-            model, inputs, signature=signature, label=self._label, timeout_seconds=WARM_UP_SECONDS
+            model, inputs, signature=signature, outputs=outputs, label=self._label, timeout_seconds=WARM_UP_SECONDS
         )
 
     async def find(self, model: str, request: Request, k: int, seconds: float) -> Found:

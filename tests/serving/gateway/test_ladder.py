@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from homefeed_client import AsyncPredictionClient, ServerError
 
+from homefeed.models.requests import Request
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
 from homefeed.serving.gateway.home import Config, Home
@@ -79,24 +80,26 @@ def test_a_version_has_answered_once_before_pages_ask_it(
     nearest: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy.publish(tmp_path, nearest)
-    port, asked = process.free_port(), list[str]()
+    port, asked = process.free_port(), list[tuple[str, set[str]]]()
     predict = AsyncPredictionClient.predict
 
     async def counted(client: AsyncPredictionClient, model: str, *rest: Any, **options: Any) -> Any:
-        asked.append(model)
+        asked.append((model, {*options["outputs"]}))
         return await predict(client, model, *rest, **options)
 
     async def learn() -> int | None:
         models = Models(f"127.0.0.1:{port}", {"fused": 1, "retrieval": 1})
         for _ in range(2):
             await models.refresh()
+        for model in ("fused", "retrieval"):
+            await models.find(model, Request("u"), 3, 30)
         await models.close()
         return models.version
 
     monkeypatch.setattr(AsyncPredictionClient, "predict", counted)
     with running_server(**parsed(process.server_flags(str(tmp_path), port))):
         assert asyncio.run(learn()) == 1
-    assert asked == ["fused", "retrieval"]
+    assert asked[:2] == asked[2:] and [model for model, _ in asked[:2]] == ["fused", "retrieval"]
 
 
 def test_before_the_first_push_there_are_no_items_and_that_is_said(tmp_path: pathlib.Path) -> None:
