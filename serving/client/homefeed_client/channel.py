@@ -15,7 +15,8 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 
 # gRPC itself tries again, within the call's deadline and with jitter, and only where nothing is done twice: a
 # server that stops answers CANCELLED to what it has not begun, and a prediction changes nothing. When many calls
-# fail, it stops trying again, so that a server with too much work does not get five times as much.
+# fail, it stops trying again, so that a server with too much work does not get five times as much; but one that
+# stops may fail 500 calls at once, half of the most tokens that gRPC allows.
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -30,7 +31,7 @@ _SERVICE_CONFIG = {
             },
         }
     ],
-    "retryThrottling": {"maxTokens": 400, "tokenRatio": 0.2},
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.2},
 }
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

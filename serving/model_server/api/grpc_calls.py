@@ -7,53 +7,11 @@ from collections.abc import Iterator
 
 import grpc
 
-from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.intake import MAX_RECEIVING, RECEIVE_SECONDS
 
 # From the answer of an RPC to its end: how long its caller may take to read.
 _READ_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
-# A closed gate is left when nobody came for so long; or at last, whoever still comes.
-_QUIET_SECONDS, _LAST_SECONDS = 0.1, 1.0
-
-
-class Gate:
-    """Lets calls in until it is closed."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._num_inside = 0
-        self._is_closed = False
-        self._last_refused = 0.0
-
-    @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        """Held while a call is worked on.
-
-        Raises:
-            StatusError: UNAVAILABLE, it is closed; nothing was done, and another server may be asked.
-        """
-        with self._changed:
-            if self._is_closed:
-                self._last_refused = time.monotonic()
-                raise StatusError(Code.UNAVAILABLE, "The server is shutting down; ask another one.")
-            self._num_inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_inside -= 1
-                self._changed.notify_all()
-
-    def close(self, seconds: float) -> None:
-        """Lets nobody in any more, waits for those inside, and a moment for those who stand before it."""
-        with self._changed:
-            self._is_closed = True
-            self._last_refused = time.monotonic()
-            self._changed.wait_for(lambda: not self._num_inside, seconds)
-        end = time.monotonic() + _LAST_SECONDS
-        while time.monotonic() < min(end, self._last_refused + _QUIET_SECONDS):
-            time.sleep(_QUIET_SECONDS / 5)
 
 
 class CallWatch:

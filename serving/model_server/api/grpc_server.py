@@ -15,7 +15,7 @@ from homefeed_client import protos
 
 from homefeed.serving.model_server.api import tls
 from homefeed.serving.model_server.api.grpc_api import Call, Method
-from homefeed.serving.model_server.api.grpc_calls import CallWatch, Gate
+from homefeed.serving.model_server.api.grpc_calls import CallWatch
 from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.intake import MAX_RECEIVING, Intake, max_connections
@@ -24,6 +24,9 @@ _MIN_WORKING = 64
 # Who connects and says nothing; who said nothing for long; who does not answer to a ping.
 _HANDSHAKE_MS, _IDLE_MS, _PING_MS = 10_000, 10 * 60_000, 60_000
 _MAX_CONNECTIONS = 10_000
+# How long a server that stops still refuses in words. Not longer: clients that take servers in turn come back until
+# gRPC stops, and each refusal counts against what they may try again.
+_REFUSAL_SECONDS = 0.03
 _MAX_ANSWER_BYTES = 2**31 - 1
 _MAX_ERROR_CHARACTERS = 1024
 # No deadline comes as a time ages away.
@@ -62,7 +65,7 @@ class GrpcServer:
     def __init__(self, services: dict[str, dict[str, Method]], flags: Flags, intake: Intake):
         self._intake = intake
         self._calls = CallWatch()
-        self._gate = Gate()
+        self._stopping = threading.Event()
         # Threads wait while TensorFlow computes, and a batch can only hold requests that have one.
         num_working = max(flags.grpc_max_threads, _MIN_WORKING)
         self._slots = threading.BoundedSemaphore(num_working)
@@ -101,10 +104,12 @@ class GrpcServer:
 
     def stop(self, grace_seconds: float) -> None:
         """Takes no new call and finishes those that were begun."""
-        # gRPC's own stop answers CANCELLED to what is under way, which most clients do not take for "try again".
-        self._gate.close(grace_seconds)
-        self._calls.stop()
+        # gRPC's own stop finishes what was begun, and answers CANCELLED to what it had only read, which most clients
+        # do not take for "try again".
+        self._stopping.set()
+        time.sleep(_REFUSAL_SECONDS)
         self._server.stop(grace_seconds).wait()
+        self._calls.stop()
 
     def _handlers(self, service_name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
         """Binds methods to a service of our descriptor pool."""
@@ -123,7 +128,9 @@ class GrpcServer:
                 call = Call(_deadline(context), context.is_active)
                 if data is None:
                     raise StatusError(Code.INTERNAL, "Unable to parse request")
-                with self._gate.inside(), self._intake.working(len(data)), self._slots:
+                if self._stopping.is_set():
+                    raise StatusError(Code.UNAVAILABLE, "The server is shutting down; ask another one.")
+                with self._intake.working(len(data)), self._slots:
                     return _work(request_class, method, data, call)
             except StatusError as error:
                 context.abort(*to_grpc_status(error))

@@ -15,7 +15,7 @@ from homefeed_client import PredictionClient, PredictionError
 from tests.serving.conftest import Models
 from tests.serving.servers import ServerProcess, eventually, free_port, server_process
 
-NUM_CALLERS = 32
+NUM_CALLERS = 64
 
 
 @contextlib.contextmanager
