@@ -12,6 +12,9 @@ FROM ?=
 PORT ?= 8500
 # A first list within two minutes: a small store, and models as small as they may be.
 QUICK ?=
+# Tests run side by side, those of a file one after the other.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Folders may have spaces in their names, which Make's own functions do not bear.
 DATA_DIR := $(if $(QUICK),var/quick/data,$(shell test -f "$(DATA)/dataset.yaml" && echo "$(DATA)" || echo "var/$(DATA)/data"))
 ROOT ?= $(if $(QUICK),var/quick/root,var/$(shell basename "$(DATA)")/root)
@@ -30,7 +33,7 @@ REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_refer
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  QUICK=1  PYTHON=python3.11"
+	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  QUICK=1  JOBS=2  PYTHON=python3.11"
 
 run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
 	$(BIN)/homefeed run --data "$(DATA_DIR)" --root "$(ROOT)" $(if $(QUICK),--config docs/quick.yaml)
@@ -40,11 +43,11 @@ run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeli
 	 test $$status = 0 || tail -n 5 "$(ROOT)/server.log"; \
 	 kill $$server; wait $$server; exit $$status
 
-test: $(READY)  ## Run the tests (about a quarter of an hour).
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run the tests (about ten minutes on two cores).
+	$(PYTEST)
 
 test-all: $(READY)  ## Run the slow tests as well.
-	$(BIN)/python -m pytest -m 'not strangers'
+	$(PYTEST) -m 'not strangers'
 
 strangers: $(READY)  ## Try clients and checkers of other people on ours; needs Go, Java with Maven, and Node.
 	$(BIN)/python -m pytest -m strangers tests/serving/strangers

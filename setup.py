@@ -66,6 +66,7 @@ setup(
             "promql-parser>=0.11,<1",
             "pytest>=8",
             "pytest-cov>=6",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
             "types-PyYAML>=6",
         ],

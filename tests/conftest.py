@@ -3,7 +3,11 @@ import pathlib
 import hypothesis
 import pytest
 
-import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
+with pytest.MonkeyPatch.context() as quiet:  # What TensorFlow says when it is imported would follow the summary.
+    quiet.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow  # noqa: F401
+
+    import homefeed.models  # noqa: F401  Chooses the Keras versions before any test imports TensorFlow.
 from tests.toy_data import toy_catalogue
 
 # A busy machine is no fault of an example.

@@ -161,7 +161,7 @@ def test_a_server_that_is_there_and_slow_is_told_from_one_that_is_not(models: Mo
 
 
 def test_trying_again_ends_when_most_calls_fail() -> None:
-    """1,000 tokens, one less with each failure, and no second try below 500: the 101st call of five tries has none."""
+    """1,000 tokens, one less with each failure, no second try below 500: the 101st call of five tries has none."""
     service_config = dict(CHANNEL_OPTIONS)["grpc.service_config"]
     assert '"retryThrottling": {"maxTokens": 1000' in service_config
     with contextlib.ExitStack() as stack:

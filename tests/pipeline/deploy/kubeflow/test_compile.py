@@ -191,8 +191,8 @@ def test_a_new_component_is_one_file_and_one_line(
     dag: Dag, spec: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The file.
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "item_counter.py").write_text(
+    (tmp_path / "yours").mkdir()
+    (tmp_path / "yours" / "item_counter.py").write_text(
         textwrap.dedent('''
         """ItemCounter: counts the models' files."""
         import dataclasses
@@ -218,7 +218,7 @@ def test_a_new_component_is_one_file_and_one_line(
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    item_counter = importlib.import_module("mine.item_counter")
+    item_counter = importlib.import_module("yours.item_counter")
     bigger = recommender(DatasetDir(pathlib.Path("data")))
     retrieval = next(node for node in bigger.nodes if node.name == "retrieval_trainer").component
     # The line.
@@ -227,7 +227,7 @@ def test_a_new_component_is_one_file_and_one_line(
     changed = package(bigger, tmp_path / "p.yaml")
     assert executors(changed).keys() - executors(spec).keys() == {"item_counter"}
     container = executors(changed)["item_counter"]["container"]
-    assert container["command"] == ["homefeed", "component", "mine.item_counter"]
+    assert container["command"] == ["homefeed", "component", "yours.item_counter"]
     assert "suffix={{$.inputs.parameters['suffix']}}" in container["args"]
     assert changed["root"]["inputDefinitions"]["parameters"]["item_counter__suffix"]["defaultValue"] == ".pb"
 
