@@ -20,11 +20,7 @@ USED_BY = {
     "split": "evaluator",
     "environment": "example_validator",
     "index": "infra_validator",
-    "interaction": "infra_validator",
     "targets": "ranking_trainer",
-    "fine_tune": "infra_validator",
-    "balance_classes": "evaluator",
-    "calibration": "infra_validator",
 }
 """Setting → the last component that works with what it decides on; else its own."""
 

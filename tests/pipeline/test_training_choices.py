@@ -48,7 +48,7 @@ def test_a_large_catalogue_goes_to_the_end(sample_data: pathlib.Path, tmp_path: 
     "settings",
     [
         ("targets=any",),
-        ("calibration=none", "list_weight=0"),
+        ("list_weight=0",),
     ],
     ids=lambda settings: " ".join(settings),
 )
