@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import typing
 from typing import Any
 
 import pyarrow as pa
@@ -134,7 +135,7 @@ def test_nothing_is_missing_and_wrong_only_where_it_must_be_there(kind: Kind, te
 
 
 def test_every_kind_is_in_every_table() -> None:
-    kinds = set(Kind.__args__)
+    kinds = set(typing.get_args(Kind))
     assert kinds == set(MEANINGS) == set(NOTHING) == set(FEATURES)
     assert {feature.kind for feature, _, _ in FAULTS} == kinds - {"id", "text"}, "of these nothing is refused"
 

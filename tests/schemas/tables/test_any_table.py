@@ -39,9 +39,9 @@ TYPES = {
 WORDS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8)
 TEXTS = WORDS.filter(lambda text: text != "\\N")
 PARTS = TEXTS.filter(lambda text: "|" not in text and not text.startswith("["))
+NOTHING = {"nan", "null", "nil", "none", "nat", "undefined", "-nan"}
 NAMES = st.from_regex(r"[a-zA-Z0-9é商\" ,;'-]{0,6}[a-z商]", fullmatch=True)
 IDS = NAMES.filter(lambda name: name.lower() not in NOTHING)
-NOTHING = {"nan", "null", "nil", "none", "nat", "undefined", "-nan"}
 FLOATS = st.floats(-1e6, 1e6, width=32)
 ROWS = st.lists(
     st.fixed_dictionaries(
