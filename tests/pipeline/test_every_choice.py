@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.components.artifacts.types import DatasetDir
-from homefeed.components.beam_settings import RUNNERS
+from homefeed.components.beam.settings import RUNNERS
 from homefeed.pipeline.config.fields import Setting, settings_of
 from homefeed.pipeline.recommender import recommender
 from homefeed.schemas.words import unannotated
