@@ -71,6 +71,7 @@ setup(
             "types-PyYAML>=6",
         ],
         "kubeflow": KUBEFLOW,
+        # What `benchmarks.retrieval_index` compares with.
         "scann": ["scann>=1.3.2,<1.4"],
         "vertex": VERTEX,
     },

@@ -31,7 +31,7 @@ from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
 from homefeed.components import behavior_pretrainer, evaluator, fuser, ranking_trainer, retrieval_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
-from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW, evaluate
+from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW, measure
 from homefeed.components.evaluator.queries import make_queries
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
@@ -183,7 +183,8 @@ def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
     recommender = Recommender(LocalPredictor(folders), fuser.Config().num_candidates)
-    ranks = evaluate(recommender, bench.train, bench.test, bench.catalogue, evaluator.Config().limits)
+    limits = evaluator.Config().limits
+    ranks = measure(recommender, None, bench.train, bench.test, bench.catalogue, limits).ranks
     return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import results
+from benchmarks import _baselines, results
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import baselines, beyond_accuracy, metrics
@@ -103,7 +103,7 @@ def character(
 ) -> dict[str, float]:
     """What the lists of 10 are like."""
     catalogue = data.catalogue
-    pages = metrics.top_rows(scores, histories, 10)
+    pages = top_rows(scores, histories, 10)
     nothing = np.zeros((catalogue.num_rows, 1), np.int32)
     return {
         "coverage": beyond_accuracy.coverage(pages, catalogue.num_rows),
@@ -112,6 +112,21 @@ def character(
         "gini": beyond_accuracy.gini(pages, catalogue.num_rows),
         "diversity": beyond_accuracy.diversity(pages, catalogue.categorical.get("categories", nothing)),
     }
+
+
+def top_rows(
+    scores: npt.NDArray[np.floating[Any]], excluded: Sequence[npt.NDArray[np.integer[Any]]], k: int
+) -> npt.NDArray[np.int64]:
+    """[num_queries, k] rows of the best candidates, best first, 0 where fewer are left; see `rank_targets`."""
+    lists = np.zeros((len(scores), k), np.int64)
+    for query, seen in enumerate(excluded):
+        row = np.nan_to_num(scores[query].astype(np.float64), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        is_candidate = np.ones(len(row), np.bool_)
+        is_candidate[seen], is_candidate[0] = False, False
+        candidates = np.flatnonzero(is_candidate)
+        best = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+        lists[query, : len(best)] = best
+    return lists
 
 
 def measure_retrieval(data: Data, config: Hyperparameters) -> tuple[Result, Result]:
@@ -176,9 +191,9 @@ def measure(data: Data, seeds: Sequence[int]) -> dict[str, list[Result]]:
     """Method → a result for each seed."""
     rivals: dict[str, baselines.Baseline] = {
         "popularity": baselines.Popularity(),
-        "ItemKNN": baselines.ItemKNN(),
+        "ItemKNN": _baselines.ItemKNN(),
         "EASE": baselines.Ease(),
-        "implicit ALS": baselines.ImplicitALS(),
+        "implicit ALS": _baselines.ImplicitALS(),
     }
     found = {name: [measure_baseline(baseline, data)] for name, baseline in rivals.items()}
     # linear_rank 0: the towers alone.

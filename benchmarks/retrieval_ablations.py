@@ -92,7 +92,6 @@ ARMS = {
     "… without the mean of the weights": Arm(FULL, {"ema_momentum": 0.0}),
     SAMPLED: Arm(FULL, SMALL_SAMPLE),
     "… … without logQ": Arm(SAMPLED, SMALL_SAMPLE, patch=no_correction),
-    "… … the 32 hardest negatives alone": Arm(SAMPLED, {**SMALL_SAMPLE, "num_hard_negatives": 32}),
 }
 
 

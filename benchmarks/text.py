@@ -102,15 +102,19 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     """Fits every arm and ranks the test split's events with `rows` among them."""
     from homefeed.models.text import bert as berts
     from homefeed.models.text import fitting, reading, requests, texts, training
+    from homefeed.models.text.requests import Requests
     from homefeed.models.text.tasks import Task, Tasks, unique_queries
 
     tasks = Tasks.of(parts.catalogue, parts.train, parts.evaluation, settings)
     asked = requests.of_events(parts.test, rows, dataclasses.replace(settings, max_requests=10**9))
-    queries, (_, query) = unique_queries(requests.queries_alone(tasks.queries), asked)
+    none = np.zeros((len(tasks.queries), 1), np.int32)
+    queries, (row, query) = unique_queries(Requests(none, tasks.queries, none[:, 0]), asked)
     test = Task(asked, query, rows, tasks.train.log_counts)
     known = texts.shared_words(parts.catalogue, tasks.queries, len(vocabulary))
     tokens = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH, known))
-    fitter = fitting.Fitter(tasks.with_queries(queries), tokens, settings)
+    known_picks = (tasks.train, tasks.fitted, tasks.judged, tasks.warm)
+    learnt = (dataclasses.replace(task, query=row[task.query]) for task in known_picks)
+    fitter = fitting.Fitter(Tasks(*learnt, queries), tokens, settings)
     users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
     arms: dict[str, Ranked] = {}
 

@@ -155,17 +155,6 @@ def _overlay_domain(
             column.float_domain.max = feature.max
 
 
-def parse_spec(features: dict[str, Feature]) -> dict[str, Any]:
-    """What `tf.io.parse_example` needs to read ExampleGen's Examples: every column a ragged list of values."""
-    import tensorflow as tf
-
-    types = {"BYTES": tf.string, "INT": tf.int64, "FLOAT": tf.float32}
-    return {
-        name: tf.io.RaggedFeature(types[example_type(feature)], row_splits_dtype=tf.int64)
-        for name, feature in features.items()
-    }
-
-
 def serving_inputs(dataset: Dataset, present: Collection[tuple[TableName, str]] | None = None) -> dict[str, Input]:
     """Every input that describes a request, by its name in the signatures.
 

@@ -22,10 +22,10 @@ def as_glob(pattern: str) -> str:
 def is_wanted(text: str) -> bool:
     """Whether `select` understands it.
 
-    >>> [is_wanted(text) for text in ("", "7", "3:7,last:2", "2025-01-31:", "1:2:3", "last:", ":", "7,,8")]
+    >>> [is_wanted(text) for text in ("", "7", "3:7,last:2", "2025-01-31:", "1:2:3", "last:0", ":", "7,,8")]
     [True, True, True, True, False, False, False, False]
     """
-    one = r"last:\d+|(?!last:)[^:,]+|(?!last:)[^:,]+:[^:,]*|:[^:,]+"
+    one = r"last:[1-9]\d*|(?!last:)[^:,]+|(?!last:)[^:,]+:[^:,]*|:[^:,]+"
     return not text or all(re.fullmatch(one, part.strip()) for part in text.split(","))
 
 

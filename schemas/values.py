@@ -114,7 +114,7 @@ def split(text: str) -> list[str] | None:
     >>> split("Action|Comedy"), split("['Action', 'Comedy']"), split("[{'id': 1}]")
     (['Action', 'Comedy'], ['Action', 'Comedy'], None)
     """
-    parts: Any = [part for part in text.split(LIST_SEPARATOR) if part]
+    parts: Any = text.split(LIST_SEPARATOR)
     if text.startswith("[") and text.endswith("]"):
         for parse in (json.loads, ast.literal_eval):
             with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):

@@ -67,14 +67,13 @@ class GrpcPredictor:
     Args:
         address: `host:port` of its gRPC port.
         timeout_seconds: deadline of each call.
-        label: ask for the versions with this label (`stable`, `canary`); by default the newest.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 10.0, label: str | None = None):
+    def __init__(self, address: str, timeout_seconds: float = 10.0):
         import homefeed_client
 
         self.client = homefeed_client.PredictionClient(address, timeout_seconds=timeout_seconds)
-        self._label, self._address = label, address
+        self._address = address
 
     def wait_for(self, model: str, seconds: float) -> None:
         """Waits for a server that starts.
@@ -92,22 +91,22 @@ class GrpcPredictor:
             ) from error
 
     def serves(self, model: str) -> bool:
-        """Whether a model is there, with the label if one is asked for."""
+        """Whether a model is there."""
         import homefeed_client
 
         try:
-            self.client.metadata(model, label=self._label)
+            self.client.metadata(model)
         except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
             return False
         return True
 
     def inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         """What a signature takes, from the model's metadata."""
-        return tensor_specs(self.client.metadata(model, label=self._label).signatures[signature])
+        return tensor_specs(self.client.metadata(model).signatures[signature])
 
     def predict(self, model: str, signature: str, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
         """Calls a signature."""
-        return self.client.predict(model, dict(inputs), signature=signature, label=self._label).outputs
+        return self.client.predict(model, dict(inputs), signature=signature).outputs
 
 
 def tensor_specs(signature: Signature) -> dict[str, TensorSpec]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 
-from homefeed.components.beam_pipeline import beam_pipeline
+from homefeed.components.beam.pipeline import beam_pipeline
 from homefeed.components.bulk_inferrer.shards import Shard, write_shard
 from homefeed.serving.batch import recommend_all
 from homefeed.serving.predictors import LocalPredictor

@@ -20,7 +20,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.artifacts.user_requests import user_requests
-from homefeed.components.beam_settings import BeamSettings
+from homefeed.components.beam.settings import BeamSettings
 from homefeed.schemas import times
 from homefeed.schemas.settings import Count, CountOrNone
 from homefeed.schemas.times import TimeOrNone

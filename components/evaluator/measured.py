@@ -71,13 +71,6 @@ def measure(
     )
 
 
-def evaluate(
-    recommender: Recommender, train: Sequences, sequences: Sequences, catalogue: Catalogue, limits: Limits
-) -> dict[str, metrics.Ranks]:
-    """Method → the ranks of the split's targets among every item that is new to the user."""
-    return measure(recommender, None, train, sequences, catalogue, limits).ranks
-
-
 def fit_baselines(train: Sequences, num_rows: int, max_ease_items: int) -> dict[str, baselines.Baseline]:
     """What every model is measured against; EASE only where the catalogue has at most so many items."""
     fitted: dict[str, baselines.Baseline] = {"popularity": baselines.Popularity().fit(train, num_rows)}

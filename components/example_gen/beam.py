@@ -23,7 +23,7 @@ from apache_beam.metrics.metric import Metrics
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
-from homefeed.components.beam_pipeline import beam_pipeline
+from homefeed.components.beam.pipeline import beam_pipeline
 from homefeed.components.example_gen import events, ids, spill, tally
 from homefeed.components.example_gen.batches import hide_users, without_future
 from homefeed.components.example_gen.counts import VALUES, TableCounts

@@ -11,7 +11,7 @@ import time
 from typing import Annotated
 
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
-from homefeed.components.beam_settings import BeamSettings
+from homefeed.components.beam.settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
 from homefeed.schemas import privacy, spans, times

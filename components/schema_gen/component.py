@@ -52,6 +52,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         DatasetError: a curated schema is not a TFMD schema.
     """
+    from homefeed.components.artifacts.quiet_tfdv import tfdv
     from homefeed.components.schema_gen import inference
 
     dataset = load_dataset(inputs.dataset.path)
@@ -63,12 +64,12 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
             schema = read_schema(curated)
             num_curated += 1
         else:
-            seen = inference.read_statistics(statistics.split_file(SPLITS_SEEN[table]))
+            seen = tfdv.load_stats_binary(str(statistics.split_file(SPLITS_SEEN[table])))
             schema = inference.infer(
                 seen, table, dataset.features(table), config.max_domain_size, config.min_domain_mass
             )
         out: Schema = getattr(outputs, table)
         out.path.mkdir(parents=True, exist_ok=True)
-        inference.write(schema, out.file)
+        tfdv.write_schema_text(schema, str(out.file))
         num_features += len(schema.feature)
     return f"{num_features} features" + (f", {num_curated} of {len(TABLES)} schemas curated" if num_curated else "")

@@ -1,8 +1,6 @@
-"""Schemas from statistics, and between files and memory."""
+"""Schemas from statistics."""
 
 from __future__ import annotations
-
-import pathlib
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
@@ -29,13 +27,3 @@ def infer(
     """
     schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=max_domain_size)
     return spec.overlay(schema, table, features, min_domain_mass)
-
-
-def read_statistics(file: pathlib.Path) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """The statistics of one split."""
-    return tfdv.load_stats_binary(str(file))
-
-
-def write(schema: schema_pb2.Schema, file: pathlib.Path) -> None:
-    """Writes a schema in text form."""
-    tfdv.write_schema_text(schema, str(file))

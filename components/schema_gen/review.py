@@ -35,17 +35,16 @@ class Proposal:
     lines: tuple[str, ...]  # The difference of its text form, `+` and `-` first.
 
 
-def infer(data_dir: pathlib.Path, out_dir: pathlib.Path | None = None) -> list[pathlib.Path]:
+def infer(data_dir: pathlib.Path) -> list[pathlib.Path]:
     """Writes what the data looks like now as the curated schema, one file a table; returns the files.
 
     Args:
-        data_dir: folder of `dataset.yaml`.
-        out_dir: where to write; None: `schema/` in the data folder, where SchemaGen finds it.
+        data_dir: folder of `dataset.yaml`; they go into `schema/` there, where SchemaGen finds them.
 
     Raises:
         DatasetError: a curated schema is there already.
     """
-    out_dir = out_dir or data_dir / CURATED_DIR
+    out_dir = data_dir / CURATED_DIR
     if there := sorted(out_dir.glob("*.pbtxt")):
         raise DatasetError(f"{there[0]} is there already. Use `schema diff` and `schema accept` to change it.")
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -55,11 +54,11 @@ def infer(data_dir: pathlib.Path, out_dir: pathlib.Path | None = None) -> list[p
         seen, features = splits[SPLITS_SEEN[table]], dataset.features(table)
         schema = inference.infer(seen, table, features, config.max_domain_size, config.min_domain_mass)
         written.append(out_dir / f"{table}.pbtxt")
-        inference.write(schema, written[-1])
+        tfdv.write_schema_text(schema, str(written[-1]))
     return written
 
 
-def diff(data_dir: pathlib.Path, curated_dir: pathlib.Path | None = None) -> list[Proposal]:
+def diff(data_dir: pathlib.Path) -> list[Proposal]:
     """What the data would change in the curated schemas.
 
     Raises:
@@ -67,32 +66,30 @@ def diff(data_dir: pathlib.Path, curated_dir: pathlib.Path | None = None) -> lis
     """
     return [
         _proposal(f"{table}.{name}", _of(before, name), _of(after, name))
-        for table, before, after in _proposed(data_dir, curated_dir)
+        for table, before, after in _proposed(data_dir)
         for name in sorted({feature.name for feature in after.feature})
         if _of(before, name) != _of(after, name)
     ]
 
 
-def accept(
-    data_dir: pathlib.Path, features: Collection[str] | None = None, curated_dir: pathlib.Path | None = None
-) -> list[Proposal]:
+def accept(data_dir: pathlib.Path, features: Collection[str] | None = None) -> list[Proposal]:
     """Writes proposals into the curated schemas: those of the named columns (`table.column`), or all.
 
     Raises:
         DatasetError: there are no curated schemas, or nothing is proposed for one of the names.
     """
-    proposals = diff(data_dir, curated_dir)
+    proposals = diff(data_dir)
     names = {proposal.feature for proposal in proposals}
     if unknown := sorted(set(features or ()) - names):
         raise DatasetError(
             f"Nothing is proposed for {', '.join(unknown)}. Proposals: {', '.join(sorted(names)) or 'none'}."
         )
     chosen = names if features is None else set(features)
-    for table, before, after in _proposed(data_dir, curated_dir):
+    for table, before, after in _proposed(data_dir):
         for feature in after.feature:
             if f"{table}.{feature.name}" in chosen:
                 _replace(before, after, feature.name)
-        inference.write(before, (curated_dir or data_dir / CURATED_DIR) / f"{table}.pbtxt")
+        tfdv.write_schema_text(before, str(data_dir / CURATED_DIR / f"{table}.pbtxt"))
     return [proposal for proposal in proposals if proposal.feature in chosen]
 
 
@@ -108,20 +105,17 @@ def _describe(data_dir: pathlib.Path) -> Statistics:
             statistics_gen.Inputs(**examples), statistics_gen.Outputs(**statistics), statistics_gen.Config()
         )
         return {
-            table: {split: inference.read_statistics(found.split_file(split)) for split in found.splits}
+            table: {split: tfdv.load_stats_binary(str(found.split_file(split))) for split in found.splits}
             for table, found in statistics.items()
         }
 
 
-def _proposed(
-    data_dir: pathlib.Path, curated_dir: pathlib.Path | None
-) -> list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]]:
+def _proposed(data_dir: pathlib.Path) -> list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]]:
     """(table, the curated schema, the same with all that the data asks for)."""
-    curated_dir = curated_dir or data_dir / CURATED_DIR
     statistics = _describe(data_dir)
     found: list[tuple[str, schema_pb2.Schema, schema_pb2.Schema]] = []
     for table in TABLES:
-        path = curated_dir / f"{table}.pbtxt"
+        path = data_dir / CURATED_DIR / f"{table}.pbtxt"
         if not path.is_file():
             raise DatasetError(f"There is no curated schema {path}. `schema infer` writes a first one.")
         before, after = read_schema(path), read_schema(path)

@@ -8,46 +8,28 @@ from collections.abc import Mapping, Sequence
 Value = str | float | Sequence[str] | None
 """One column of one row: text or a category, a number (NaN: unknown), several categories, or nothing."""
 
-REST = "*"
-"""Stands, in a template, for every column that the template does not name, in the row's own order."""
-
-ITEM_TEMPLATE = ("{title}", "{categories}", REST, "{description}")
-"""Pieces in order of importance, for truncation keeps the beginning. `{column}` writes the bare value."""
-
-REST_PIECE = "{name} {value}"
-"""How a column is written that no template names: "age 24"."""
+BARE = ("title", "categories", "description")
+"""Columns that are written without their names."""
 
 
-def item_text(row: Mapping[str, Value], template: Sequence[str] = ITEM_TEMPLATE) -> str:
-    """The text of an item.
+def item_text(row: Mapping[str, Value]) -> str:
+    """The text of an item: what matters most comes first, for truncation keeps the beginning.
 
     Args:
         row: column → value, without ids, timestamps and embeddings.
-        template: the pieces, in order.
 
     Returns:
-        One line. Empty if nothing is known.
+        One line: title, categories, the other columns with their names, in the row's order, and the description.
+        Empty if nothing is known.
 
     Example:
         >>> item_text({"title": "Heat", "year": 1995.0, "categories": ["Action", "Crime"], "language": None})
         'Heat Action Crime year 1995'
     """
     values = {name: _written(value) for name, value in row.items()}
-    named = {name for name in values if any(f"{{{name}}}" in piece for piece in template)}
-    rest = " ".join(
-        REST_PIECE.format(name=name.replace("_", " "), value=value)
-        for name, value in values.items()
-        if value and name not in named
-    )
-    # A column that the table lacks is written as nothing.
-    bare = _Blank({name: value for name, value in values.items() if name in named})
-    pieces = (rest if piece == REST else piece.format_map(bare) for piece in template)
-    return " ".join(" ".join(pieces).split())
-
-
-class _Blank(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return ""
+    title, categories, description = (values.get(name, "") for name in BARE)
+    rest = (f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value and name not in BARE)
+    return " ".join(" ".join((title, categories, *rest, description)).split())
 
 
 def _written(value: Value) -> str:

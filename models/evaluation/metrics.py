@@ -119,21 +119,6 @@ def paired_bootstrap(
     return float(difference.mean()), float(low), float(high)
 
 
-def top_rows(
-    scores: npt.NDArray[np.floating[Any]], excluded: Sequence[npt.NDArray[np.integer[Any]]], k: int
-) -> npt.NDArray[np.int64]:
-    """[num_queries, k] rows of the best candidates, best first, 0 where fewer are left; see `rank_targets`."""
-    lists = np.zeros((len(scores), k), np.int64)
-    for query, seen in enumerate(excluded):
-        row = np.nan_to_num(scores[query].astype(np.float64), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        is_candidate = np.ones(len(row), np.bool_)
-        is_candidate[seen], is_candidate[0] = False, False
-        candidates = np.flatnonzero(is_candidate)
-        best = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
-        lists[query, : len(best)] = best
-    return lists
-
-
 def _expected_gain(ranks: Ranks, gains: Floats) -> Floats:
     """Mean of `gains[rank - 1]` over the tied ranks, by differences of the running sum."""
     total = np.concatenate([[0.0], np.cumsum(gains)])

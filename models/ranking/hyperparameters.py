@@ -35,10 +35,7 @@ class Hyperparameters(TrainingRun):
     batch_size: Count = 32  # Requests a step.
     learning_rate: LearningRate = 2e-3  # At its highest.
     weight_decay: Weight = 0.01  # Decoupled (AdamW).
-    list_weight: Weight = 1.0  # Weight of the listwise softmax loss; 0: no order is learnt.
-    positive_weight: Weight = 1.0  # Weight of the cross-entropy of P(positive).
-    rating_weight: Weight = 1.0  # Weight of the squared error of ratings, in standard deviations.
-    calibration: Literal["platt", "none"] = "platt"  # Of probabilities, fitted on eval.
+    list_weight: Weight = 1.0  # Weight of the listwise softmax loss beside the others; 0: no order is learnt.
 
     def check(self) -> list[str]:
         """The rules between fields."""

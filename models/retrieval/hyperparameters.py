@@ -37,7 +37,6 @@ class Hyperparameters(RetrievalRun):
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Exact up to 100,000 items, partitioned beyond.
     max_softmax_items: CountOrNone = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
     num_sampled: Count = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
-    num_hard_negatives: CountOrNone = 0  # When sampled: only so many negatives count, the highest-scoring; 0: all.
     # Event type → weight of such a target; 1 where it is not named.
     event_weights: Mapping[str, Weight] = dataclasses.field(default_factory=dict)
     value_weight: Weight = 0.0  # A target of the highest value weighs 1 + this, one of the lowest or of none 1.

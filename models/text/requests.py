@@ -61,9 +61,3 @@ def joined(*parts: Requests) -> Requests:
     """All of them, in order."""
     names = [field.name for field in dataclasses.fields(Requests)]
     return Requests(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def queries_alone(query_token_ids: Ints) -> Requests:
-    """Requests that ask, of users without a history, and pick nothing."""
-    none = np.zeros((len(query_token_ids), 1), np.int32)
-    return Requests(none, query_token_ids, none[:, 0])

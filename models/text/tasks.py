@@ -95,14 +95,6 @@ class Tasks:
         warm = warm.of(rng.permutation(len(warm))[:_MAX_JUDGED])
         return cls(task, task.without(held_out), judged, warm, queries)
 
-    def with_queries(self, queries: Ints) -> Tasks:
-        """The same with more queries, all different, among which are these."""
-        place = {query.tobytes(): row for row, query in enumerate(queries)}
-        row = np.array([place[query.tobytes()] for query in self.queries], np.int32)
-        parts = (self.train, self.fitted, self.judged, self.warm)
-        train, fitted, judged, warm = (dataclasses.replace(task, query=row[task.query]) for task in parts)
-        return Tasks(train, fitted, judged, warm, queries)
-
 
 def unique_queries(*parts: Requests) -> tuple[Ints, list[Ints]]:
     """The different queries, the first of them none, and for each part the row of each request's."""

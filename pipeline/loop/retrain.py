@@ -7,7 +7,6 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 from homefeed.components import ranking_trainer, retrieval_trainer
@@ -165,7 +164,7 @@ class _Retraining:
         trainers = {retrieval_trainer: "retrieval_model", ranking_trainer: "ranking_model"}
         paths = {trainer: pathlib.Path(models[name]["path"]) for trainer, name in trainers.items()}
         return {
-            trainer.__name__.rpartition(".")[2]: _known(trainer, {"base_model": str(path)})
+            trainer.__name__.rpartition(".")[2]: {"base_model": str(path)}
             for trainer, path in paths.items()
             if (path / "Snapshot").is_dir()
         }
@@ -232,11 +231,6 @@ def choose(good: Sequence[str], window: int, replay: int) -> list[str]:
     older = good[: len(good) - len(newest)]
     step = max(len(older) / replay, 1.0) if replay else 1.0
     return [older[int(place * step)] for place in range(min(replay, len(older)))] + newest
-
-
-def _known(module: ModuleType, fields: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(module.Config)}
-    return {name: value for name, value in fields.items() if name in names}
 
 
 def _spoken(spans: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ itself. What the data knew at the last push is not copied in here; a page reads 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 
 import orjson
@@ -124,11 +123,6 @@ def _unpacked(
     as_of: int, item_id: str, kind: str, delta: int, value: float | None = None, tags: Iterable[str] = ()
 ) -> Recent:
     return Recent(item_id, kind, value, as_of + delta, tuple(tags))
-
-
-def fold(events: Iterable[LiveEvent], start: LiveProfile | None = None) -> LiveProfile:
-    """The profile after some events, in the order of their arrival."""
-    return functools.reduce(apply, events, start or LiveProfile())
 
 
 def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:

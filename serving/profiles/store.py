@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import COMMANDS, HIDING, LiveEvent, LiveProfile, fold
+from homefeed.serving.profiles.live import COMMANDS, HIDING, LiveEvent, LiveProfile
 from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
 
 LIVE_FILE_NAME = "live.sqlite"
@@ -94,10 +94,6 @@ class LiveStore:
     def profile(self, user_id: str) -> LiveProfile:
         """The user's live profile; of an unknown user, an empty one."""
         return read_profile(self._reader, user_id)
-
-    def rebuild(self, user_id: str) -> LiveProfile:
-        """The profile made anew from the stored events; the same as `profile`, byte for byte."""
-        return fold(self.events(user_id))
 
     def events(self, user_id: str) -> Iterator[LiveEvent]:
         """A user's events, in the order of arrival."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.components.artifacts.types import DatasetDir
-from homefeed.components.beam_settings import RUNNERS
+from homefeed.components.beam.settings import RUNNERS
 from homefeed.pipeline.config.fields import Setting, settings_of
 from homefeed.pipeline.recommender import recommender
 from homefeed.schemas.words import unannotated
@@ -20,11 +20,7 @@ USED_BY = {
     "split": "evaluator",
     "environment": "example_validator",
     "index": "infra_validator",
-    "interaction": "infra_validator",
     "targets": "ranking_trainer",
-    "fine_tune": "infra_validator",
-    "balance_classes": "evaluator",
-    "calibration": "infra_validator",
 }
 """Setting → the last component that works with what it decides on; else its own."""
 

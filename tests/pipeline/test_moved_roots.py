@@ -82,7 +82,7 @@ def served_from(root: str) -> dict[int, str]:
     command = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()"]
     server = subprocess.Popen([*command, "serve", "--root", root, "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
-        client = GrpcPredictor(f"127.0.0.1:{port}", label="stable").client
+        client = GrpcPredictor(f"127.0.0.1:{port}").client
         client.wait_until_available(FUSED, timeout_seconds=300)
         return {status.version: status.state for status in client.status(FUSED)}
     finally:

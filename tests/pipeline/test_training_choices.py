@@ -48,7 +48,7 @@ def test_a_large_catalogue_goes_to_the_end(sample_data: pathlib.Path, tmp_path: 
     "settings",
     [
         ("targets=any",),
-        ("calibration=none", "list_weight=0"),
+        ("list_weight=0",),
     ],
     ids=lambda settings: " ".join(settings),
 )
@@ -64,12 +64,12 @@ def test_a_choice_of_ranking_trains(sample_data: pathlib.Path, root: pathlib.Pat
 @pytest.mark.parametrize(
     "settings",
     [
-        ("max_softmax_items=10", "num_hard_negatives=4", "index=partitioned"),
+        ("max_softmax_items=10", "index=partitioned"),
         ("strategy=mirrored",),  # This machine may well have one device.
         ("strategy=mirrored", "max_softmax_items=10"),
         ("linear_rank=0",),
     ],
-    ids=["hard negatives, partitioned", "mirrored", "mirrored, sampled", "towers alone"],
+    ids=["sampled, partitioned", "mirrored", "mirrored, sampled", "towers alone"],
 )
 def test_a_choice_trains(sample_data: pathlib.Path, root: pathlib.Path, settings: tuple[str, ...]) -> None:
     chosen = [f"retrieval_trainer.{setting}" for setting in settings]

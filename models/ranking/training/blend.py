@@ -83,15 +83,14 @@ def fit_blend(
     return blends[int(np.argmax(quality))]
 
 
-def fit_calibration(logits: Floats, positive: Floats, kind: str = "platt") -> Calibration:
+def fit_calibration(logits: Floats, positive: Floats) -> Calibration:
     """The most likely slope and offset; no change where only one answer was seen.
 
     Args:
         logits: [num_events] float64.
         positive: [num_events] float64, 1 for liked.
-        kind: `platt` or `none`.
     """
-    if kind == "none" or not len(positive) or not 0 < positive.mean() < 1:
+    if not len(positive) or not 0 < positive.mean() < 1:
         return Calibration()
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

@@ -62,7 +62,6 @@ def fit_on_eval(
     calibration = blends.fit_calibration(
         np.concatenate(positive_logits).astype(np.float64),
         np.concatenate(positives).astype(np.float64),
-        config.calibration,
     )
     return blend, calibration
 

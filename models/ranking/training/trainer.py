@@ -124,8 +124,7 @@ class Trainer:
         if ranker.has_ratings:
             known = tf.cast(tf.math.is_finite(batch["value"]), tf.float32)
             rating = losses.squared_error(outputs["ratings"], ranker.scale.standardised(batch["value"]), known)
-        total = config.list_weight * listwise + config.positive_weight * positive + config.rating_weight * rating
-        return [total, listwise, positive, rating]
+        return [config.list_weight * listwise + positive + rating, listwise, positive, rating]
 
     def _evaluate(self, evaluate: Any, held_out: LabelledPoints) -> tuple[float, ...]:
         if not len(held_out):

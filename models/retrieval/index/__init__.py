@@ -1,1 +1,1 @@
-"""Top-k over candidates: exact, partitioned or ScaNN, with filters and text match."""
+"""Top-k over candidates: exact or partitioned, with filters and text match."""

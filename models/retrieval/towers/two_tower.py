@@ -48,7 +48,7 @@ class TwoTower(tfrs.Model):
         first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
             item is no negative: a new release is to be compared with what it really competes with.
         cold_start: how cold starts are simulated.
-        max_events, max_softmax_items, num_sampled, num_hard_negatives: see Hyperparameters.
+        max_events, max_softmax_items, num_sampled: see Hyperparameters.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class TwoTower(tfrs.Model):
         max_softmax_items: int,
         num_sampled: int,
         cold_start: ColdStart,
-        num_hard_negatives: int = 0,
     ):
         super().__init__()
         self.query_tower = query_tower
@@ -88,7 +87,6 @@ class TwoTower(tfrs.Model):
                     from_logits=True, reduction=tf.keras.losses.Reduction.SUM
                 ),
                 remove_accidental_hits=True,
-                num_hard_negatives=num_hard_negatives or None,
             )
         )
 

@@ -127,7 +127,6 @@ def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> Tw
         config.max_softmax_items,
         config.num_sampled,
         cold_start(train.timestamp, config),
-        config.num_hard_negatives,
     )
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, evaluate, fit_baselines
+from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, fit_baselines, measure
 from homefeed.models.sequences import Sequences
 from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import LIMITS, measured
@@ -10,7 +10,7 @@ from tests.toy_data import toy_catalogue, toy_sequences
 def test_ranks_are_among_what_is_new_to_the_user(recommender: Recommender) -> None:
     sequences = toy_sequences(1, num_history=2)
     sequences.item_index[:] = [1, 3, 4]
-    ranks = evaluate(recommender, toy_sequences(4), sequences, toy_catalogue(), LIMITS)
+    ranks = measure(recommender, None, toy_sequences(4), sequences, toy_catalogue(), LIMITS).ranks
     # Retrieval goes by train_counts: 1 2 3 4 …; without 1 and 3 the target 4 stands second of five.
     assert ranks["retrieval"].above.tolist() == [1]
     assert ranks["retrieval + ranking"].above.tolist() == [3]  # The order turned round.
@@ -18,7 +18,7 @@ def test_ranks_are_among_what_is_new_to_the_user(recommender: Recommender) -> No
 
 
 def test_a_split_without_queries_has_empty_ranks(recommender: Recommender) -> None:
-    ranks = evaluate(recommender, toy_sequences(4), toy_sequences(0), toy_catalogue(), LIMITS)
+    ranks = measure(recommender, None, toy_sequences(4), toy_sequences(0), toy_catalogue(), LIMITS).ranks
     assert all(len(found.above) == 0 for found in ranks.values())
 
 
@@ -57,5 +57,5 @@ def test_popularity_ranks_by_what_was_had_in_training(recommender: Recommender) 
     sequences.item_index[:] = [1, 3, 4]
     train = toy_sequences(1)
     train.item_index[:] = [4, 4, 2]
-    ranks = evaluate(recommender, train, sequences, toy_catalogue(), LIMITS)
+    ranks = measure(recommender, None, train, sequences, toy_catalogue(), LIMITS).ranks
     assert ranks["popularity"].above.tolist() == [0] and ranks["popularity"].tied.tolist() == [0]

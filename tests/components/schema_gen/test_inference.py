@@ -1,5 +1,3 @@
-import pathlib
-
 import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
@@ -8,7 +6,6 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.schema_gen import inference
 from homefeed.schemas.dataset import Feature
-from homefeed.schemas.features import read_schema
 from tests.components.ragged import strings
 
 FEATURES = {
@@ -60,13 +57,3 @@ def test_a_part_of_the_values_must_be_known(seen: statistics_pb2.DatasetFeatureS
     schema = inference.infer(seen, "items", FEATURES, max_domain_size=100, min_domain_mass=0.8)
     constraints = {f.name: f.distribution_constraints.min_domain_mass for f in schema.feature}
     assert constraints["size"] == pytest.approx(0.8)
-
-
-def test_a_schema_is_what_was_written(
-    seen: statistics_pb2.DatasetFeatureStatisticsList, tmp_path: pathlib.Path
-) -> None:
-    schema = inference.infer(seen, "items", FEATURES, max_domain_size=100, min_domain_mass=0.95)
-    inference.write(schema, tmp_path / "items.pbtxt")
-    assert read_schema(tmp_path / "items.pbtxt") == schema
-    (tmp_path / "FeatureStats.pb").write_bytes(seen.SerializeToString())
-    assert inference.read_statistics(tmp_path / "FeatureStats.pb") == seen

@@ -56,13 +56,3 @@ def test_a_change_is_said_in_a_sentence_and_shown_line_by_line() -> None:
     assert more.change == "new values: " + ", ".join(f'"{n}"' for n in range(10)) + ", …" and len(more.lines) == 12
     other = schema_review._proposal("items.size", before, [before[0], "type: INT", before[2]])
     assert other.change == "other limits: - type: BYTES; + type: INT"
-
-
-def test_schemas_may_lie_elsewhere(tmp_path: pathlib.Path) -> None:
-    data, elsewhere = dataset(tmp_path / "data", ITEMS), tmp_path / "schemas"
-    assert {file.parent for file in schema_review.infer(data, elsewhere)} == {elsewhere}
-    assert not (data / "schema").exists() and schema_review.diff(data, elsewhere) == []
-    dataset(tmp_path / "data", ITEMS + "".join(f"n{n},New,Santal\n" for n in range(10)))
-    (proposal,) = schema_review.accept(data, None, elsewhere)
-    assert proposal.feature == "items.brand" and schema_review.diff(data, elsewhere) == []
-    assert "Santal" in (elsewhere / "items.pbtxt").read_text()

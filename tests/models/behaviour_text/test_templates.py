@@ -19,13 +19,9 @@ def test_nothing_known(row: dict[str, object]) -> None:
     assert item_text(row) == ""
 
 
-def test_what_the_template_does_not_name_is_written_with_its_name() -> None:
+def test_other_columns_are_written_with_their_names() -> None:
     row = {"title": "T", "min_age": 24.0, "studio": "M", "country": "", "moods": ["a", "b"]}
     assert item_text(row) == "T min age 24 studio M moods a b"
-
-
-def test_own_template() -> None:
-    assert item_text({"year": 1995, "title": "女"}, ("年 {year} 片名 {title}",)) == "年 1995 片名 女"
 
 
 def test_a_brace_in_a_value_is_no_template() -> None:

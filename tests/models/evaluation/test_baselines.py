@@ -9,9 +9,7 @@ from tests.models.retrieval import toy
 
 ALL = [
     baselines.Popularity(),
-    baselines.ItemKNN(),
     baselines.Ease(regularization=1.0),
-    baselines.ImplicitALS(num_factors=2, regularization=0.1),
 ]
 
 
@@ -54,55 +52,9 @@ def test_ease_solves_its_ridge_regression() -> None:
     assert np.diag(weights).tolist() == [0, 0, 0]
 
 
-def test_item_knn_similarity_is_a_shrunk_cosine() -> None:
-    train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 2, 2, 2, 3, 3], np.int32))
-    scores = baselines.ItemKNN(num_neighbours=5, shrinkage=3.0).fit(train, 4).scores([np.array([1])])
-    # Items 1 and 2 share one user; they have 1 and 2 users.
-    assert scores[0, 2] == pytest.approx(1 / (np.sqrt(2) + 3))
-    assert scores[0, 3] == 0
-
-
-def test_item_knn_keeps_the_nearest() -> None:
-    train = dataclasses.replace(toy.sequences(num_users=2), item_index=np.array([1, 2, 3, 1, 2, 4], np.int32))
-    scores = baselines.ItemKNN(num_neighbours=1, shrinkage=0.0).fit(train, 5).scores([np.array([1])])
-    assert np.flatnonzero(scores[0]).tolist() == [2]
-
-
-def test_als_finds_the_least_squares_of_its_confidences() -> None:
-    train = dataclasses.replace(toy.sequences(num_users=1), item_index=np.array([1, 1, 1], np.int32))
-    als = baselines.ImplicitALS(num_factors=1, confidence=3.0, regularization=2.0, num_iterations=100).fit(train, 2)
-    # min (1 + c) (1 - xy)² + λ (x² + y²): x = y, and xy = 1 - λ / (1 + c) = 1 - 2 / 4.
-    assert als.scores([np.array([1])])[0, 1] == pytest.approx(0.5, abs=1e-4)
-
-
 def test_duplicates_in_a_history_count_once() -> None:
     matrix = baselines.history_matrix([np.array([3, 3, 0, 1])], 5)
     assert matrix.toarray().tolist() == [[0, 1, 0, 1, 0]]
-
-
-def test_als_alternates_between_two_weighted_ridge_regressions(train: Any) -> None:
-    model = baselines.ImplicitALS(num_factors=3, confidence=4.0, regularization=0.7, num_iterations=3, seed=1)
-    model.fit(train, 8)
-    users = baselines.user_item_matrix(train, 8).toarray()
-    items = np.random.default_rng(1).normal(0, 0.1, (8, 3))
-
-    def solved(interactions: Any, factors: Any) -> Any:
-        """Hu, Koren and Volinsky 2008, equation 4: a preference of 1 or 0 with confidence 1 + 4 or 1."""
-        found = np.zeros((len(interactions), 3))
-        for row, had in enumerate(interactions):
-            if had.any():
-                weights = np.diag(1 + 4.0 * had)
-                system = factors.T @ weights @ factors + 0.7 * np.eye(3)
-                found[row] = np.linalg.solve(system, factors.T @ weights @ had)
-        return found
-
-    for _ in range(3):
-        items = solved(users.T, solved(users, items))
-    np.testing.assert_allclose(model._items, items, rtol=1e-3, atol=1e-5)
-    history = baselines.history_matrix([np.array([1, 2])], 8).toarray()
-    np.testing.assert_allclose(
-        model.scores([np.array([1, 2])]), solved(history, items) @ items.T, rtol=1e-3, atol=1e-4
-    )
 
 
 def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(train: Any) -> None:
@@ -111,13 +63,6 @@ def test_ease_scores_are_sums_over_the_history_and_0_for_what_was_never_seen(tra
     found = model.scores([np.array([1, 4, 4, 7])])[0]
     np.testing.assert_allclose(found[1:7], weights[0] + weights[3], rtol=1e-5)
     assert found[[0, 7]].tolist() == [0, 0]
-
-
-def test_item_knn_adds_up_the_similarities_of_the_history(train: Any) -> None:
-    model = baselines.ItemKNN(num_neighbours=9, shrinkage=1.0).fit(train, 8)
-    one, other, both = model.scores([np.array([1]), np.array([2]), np.array([1, 2, 2])])
-    np.testing.assert_allclose(both, one + other, rtol=1e-5)
-    assert one[1] == 0 and one[2] == other[1] > 0
 
 
 def test_a_user_who_had_an_item_twice_counts_once() -> None:

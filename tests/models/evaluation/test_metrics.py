@@ -87,12 +87,6 @@ def test_bootstrap_interval_leaves_out_a_fortieth_on_each_side() -> None:
     assert [low, high] == pytest.approx([wins.ppf(0.025) / 100, wins.ppf(0.975) / 100])  # 0.40 and 0.60.
 
 
-def test_the_best_candidates_without_what_was_had() -> None:
-    scores = np.array([[9.0, 1, 5, 3, np.nan], [9.0, 2, 2, 8, 1]])
-    lists = metrics.top_rows(scores, [np.array([2]), np.array([3, 1, 4])], 3)
-    assert lists.tolist() == [[3, 1, 4], [2, 0, 0]]
-
-
 def test_figures_of_the_results_tables() -> None:
     ranks = Ranks(np.array([0, 4, 50]), np.array([0, 1, 0]))  # Ranks 1; 5 or 6; 51.
     found = metrics.summarize(ranks)
@@ -128,4 +122,3 @@ def test_infinite_scores_rank_as_they_should() -> None:
     above = [int(metrics.rank_targets(scores, np.array([row]), nothing).above[0]) for row in (1, 2, 3, 4)]
     tied = [int(metrics.rank_targets(scores, np.array([row]), nothing).tied[0]) for row in (1, 2, 3, 4)]
     assert above == [0, 1, 2, 2] and tied == [0, 0, 1, 1]
-    assert metrics.top_rows(scores, nothing, 4)[0, :2].tolist() == [1, 2]

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from homefeed.components.beam_settings import RUNNERS
+from homefeed.components.beam.settings import RUNNERS
 from homefeed.pipeline.datasets.sample import write_sample
 from tests.pipeline.command import homefeed
 

@@ -16,8 +16,8 @@ from homefeed.serving.profiles.live import (
     LiveEvent,
     LiveProfile,
     apply,
-    fold,
 )
+from tests.serving.profiles.folded import fold
 
 T = 1_700_000_000
 _ids = itertools.count()

@@ -16,6 +16,7 @@ import pytest
 from homefeed.serving.profiles.live import LiveEvent
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
 from homefeed.serving.profiles.transaction import Exposure
+from tests.serving.profiles.folded import fold
 
 T = 1_700_000_000
 
@@ -60,8 +61,8 @@ def test_a_profile_is_what_its_events_make(store: LiveStore) -> None:
         if batch % 20 == 19:
             store.merge("u2", "u0").result()
     for user in ("u0", "u1", "u2"):
-        assert store.rebuild(user).encode() == store.profile(user).encode()
-        assert store.rebuild(user).version == store.profile(user).version
+        assert fold(store.events(user)).encode() == store.profile(user).encode()
+        assert fold(store.events(user)).version == store.profile(user).version
 
 
 def test_a_guest_is_merged_once_and_retries_of_a_guest_stay_duplicates(store: LiveStore) -> None:
@@ -96,7 +97,7 @@ def test_a_full_disk_stores_nothing_and_is_recovered_from(store: LiveStore, tmp_
     assert outcomes["refused"] > 30
     store._database.execute("PRAGMA max_page_count = 1000000")
     assert store.append([event("later")]).result()[0] == (True, 2)
-    assert store.rebuild("u1").encode() == store.profile("u1").encode()
+    assert fold(store.events("u1")).encode() == store.profile("u1").encode()
 
 
 def test_who_finds_no_room_in_the_queue_is_told_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,5 +193,5 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: pathlib.Path) -> N
         stored = [event.event_id for event in store.events(user)]
         assert len(stored) == len(set(stored)) == store.profile(user).version
         assert set(stored) >= {f"{n}-{user[1]}" for n in range(known + 1)}
-        assert store.rebuild(user).encode() == store.profile(user).encode()
+        assert fold(store.events(user)).encode() == store.profile(user).encode()
     store.close()

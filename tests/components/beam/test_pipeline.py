@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability import prism_runner
 
-from homefeed.components.beam_pipeline import beam_pipeline, quiet
+from homefeed.components.beam.pipeline import beam_pipeline, quiet
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import digests, events, ingest, write_dataset
 

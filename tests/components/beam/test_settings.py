@@ -2,7 +2,7 @@
 
 import pytest
 
-from homefeed.components.beam_settings import RUNNERS, BeamSettings
+from homefeed.components.beam.settings import RUNNERS, BeamSettings
 from homefeed.pipeline.config.fields import settings_of
 
 RUNNER = settings_of(BeamSettings)["runner"]

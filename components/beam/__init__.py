@@ -1,0 +1,1 @@
+"""Beam: its runners and options as settings, and a pipeline on the one that was chosen."""
