@@ -12,8 +12,9 @@ a local folder; a lock file holds off the others.
 
 Servers keep the two newest versions loaded, so a rollback costs no load. A label is moved in `model.config` at once
 and takes effect when the version is loaded: a server refuses it until then, goes on with the old labels, and asks
-again at its next poll; while pushes come faster than a load, it stays where it is. A request without a label gets
-the newest version, the canary included.
+again at its next poll. While pushes come faster than a load, homefeed's server ends each load that it began, and the
+label goes from one loaded version to the next, past those in between. A request without a label gets the newest
+version, the canary included.
 """
 
 from __future__ import annotations

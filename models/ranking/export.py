@@ -66,6 +66,9 @@ class RankingModule(tf.Module):
         tf.debugging.assert_less_equal(
             tf.shape(candidates)[1], MAX_CANDIDATES, f"`candidates` holds at most {MAX_CANDIDATES} ids a request."
         )
+        tf.debugging.assert_equal(
+            tf.shape(candidates), tf.shape(retrieval_scores), "Each of `candidates` has one of `retrieval_scores`."
+        )
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}

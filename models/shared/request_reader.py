@@ -55,11 +55,16 @@ class RequestReader(tf.Module):
             `item` int32, `timestamp` int64, and `history_<feature>`, int32 positions or float32, all [batch, n],
             oldest first; n, at least 1, is the largest number of events kept in the batch; behind a row's last event
             is 0, or NaN for a number. And [batch] int32, how many events a row has.
+
+        Raises:
+            InvalidArgumentError: where the graph runs; the inputs are of different widths.
         """
         places, num_events = last_places(rows > 0, max_events)
         inside = tf.sequence_mask(num_events, tf.shape(places)[1])
         columns = {"item": rows, "timestamp": request["history_timestamp"]}
         columns |= {name: column for name, column in self._read(OF_EVENTS, request).items() if name not in _KNOWN}
+        widths = tf.stack([tf.shape(column)[1] for column in columns.values()])
+        tf.debugging.assert_equal(widths, tf.shape(rows)[1], "`history` and every `history_…` are of one width.")
         # One more place, to which an empty history points.
         padded = {name: tf.pad(column, ((0, 0), (0, 1))) for name, column in columns.items()}
         events = {

@@ -40,6 +40,8 @@ class ServerCore:
         )
         self._models: dict[str, ModelConfig] = {}
         self._labels: dict[str, Mapping[str, int]] = {}
+        # The configuration whose labels wait for their versions; empty: none does.
+        self._coming: dict[str, ModelConfig] = {}
         # Held while a configuration is applied, so that two reloads come one after the other.
         self._reloading = threading.Lock()
         # Held while versions are looked for, so that a poll never undoes what a reload just set.
@@ -61,14 +63,11 @@ class ServerCore:
         if self._flags.model_config_file:
             self._start_thread(self._poll_config_file, self._flags.model_config_file_poll_wait_seconds)
 
-    def reload(
-        self, model_server_config: Any, *, waits: bool = True, gives_up: Callable[[], bool] = lambda: False
-    ) -> None:
-        """Replaces the configuration.
+    def reload(self, model_server_config: Any, *, gives_up: Callable[[], bool] = lambda: False) -> None:
+        """Replaces the configuration, and returns when the models that are new in it are available.
 
         Args:
             model_server_config: the complete new ModelServerConfig message.
-            waits: return when the models that are new in it are available; else at once.
             gives_up: asked while waiting; True ends the wait.
 
         Raises:
@@ -76,17 +75,20 @@ class ServerCore:
         """
         models = config.parse(model_server_config)
         config.check_reload(self._models, models)
-        new_models = models.keys() - self._models.keys()
-        self._apply(models, new_models if waits else (), gives_up)
+        self._apply(models, models.keys() - self._models.keys(), gives_up)
 
     def _apply(
-        self, models: dict[str, ModelConfig], wait_for: Collection[str], gives_up: Callable[[], bool] = lambda: False
+        self,
+        models: dict[str, ModelConfig],
+        wait_for: Collection[str] = (),
+        gives_up: Callable[[], bool] = lambda: False,
+        coming: dict[str, ModelConfig] | None = None,
     ) -> None:
         with self._reloading:
             self._check_labels(models)
             with self._polling:
                 dropped = self._models.keys() - models.keys()
-                self._models = models
+                self._models, self._coming = models, coming or {}
                 with self._labelling:
                     self._labels = {name: model.labels for name, model in models.items()}
                 for name in dropped:
@@ -130,15 +132,49 @@ class ServerCore:
         """One look at the disk; what cannot be read leaves everything as it is."""
         with self._polling:
             try:
-                found = {
-                    name: self._in_force(model) | sources.aspired_versions(model)
-                    for name, model in self._models.items()
-                }
+                waits = self._is_on_its_way(self._coming)
+                found = {name: self._wanted(model, waits) for name, model in self._models.items()}
             except StatusError as error:
                 _logger.error("FileSystemStoragePathSource encountered a filesystem access error: %s", error.message)
                 return
             for name, versions in found.items():
                 self._manager.set_aspired_versions(name, versions)
+
+    def _wanted(self, model: ModelConfig, labels_wait: bool) -> dict[int, pathlib.Path]:
+        """What the policy selects, and what labels name.
+
+        While labels wait for their versions no other load begins: pushes that come faster than a load would have each
+        given up for the next, and of several models each would stand at another version.
+        """
+        selected = self._selected(model)
+        if not selected:
+            _logger.warning("No versions of servable %s found under base path %s.", model.name, model.base_path)
+        if labels_wait:
+            begun = self._manager.aspired_versions(model.name) | self._labelled_next(model.name)
+            selected = {version: path for version, path in selected.items() if version in begun}
+        return self._in_force(model) | selected
+
+    def _selected(self, model: ModelConfig) -> dict[int, pathlib.Path]:
+        """What the policy selects of what is on disk, and what it selected before and a label waits for."""
+        on_disk = sources.list_versions(model.base_path)
+        kept = self._labelled_next(model.name) & self._manager.aspired_versions(model.name)
+        return sources.apply_policy(on_disk, model.policy) | {v: on_disk[v] for v in kept if v in on_disk}
+
+    def _labelled_next(self, name: str) -> set[int]:
+        return set(self._coming[name].labels.values()) if name in self._coming else set()
+
+    def _is_on_its_way(self, models: Mapping[str, ModelConfig]) -> bool:
+        """Whether there are labels, each on a version that is served or will be, as far as is known."""
+        return bool(models) and all(
+            self._manager.is_available(name, version)
+            or (
+                name in self._models
+                and version in self._selected(self._models[name])
+                and not self._manager.has_failed(name, version)
+            )
+            for name, model in models.items()
+            for version in model.labels.values()
+        )
 
     def _in_force(self, model: ModelConfig) -> dict[int, pathlib.Path]:
         """The versions that a label names and that are served: they stay, whatever the disk and the policy say."""
@@ -150,8 +186,7 @@ class ServerCore:
         told = ""
         while not self._stopped.wait(wait_seconds):
             try:
-                # Without waiting: a model that never comes must not keep its correction from being read.
-                self.reload(config.from_flags(self._flags), waits=False)
+                self._follow(config.parse(config.from_flags(self._flags)))
                 told = ""
             except StatusError as error:
                 # A label that waits for its version is no error, and what was said once is known.
@@ -162,6 +197,26 @@ class ServerCore:
                         level, "The model config file is not applied, what was served stays: %s", error.message
                     )
                 told = error.message
+
+    def _follow(self, newest: dict[str, ModelConfig]) -> None:
+        """Applies what the file says, or else what it said before, as soon as the labels' versions are there.
+
+        Without waiting for models: one that never comes must not keep its correction from being read.
+
+        Raises:
+            StatusError: the newest cannot be applied, or not yet.
+        """
+        config.check_reload(self._models, newest)
+        try:
+            self._apply(newest)
+        except StatusError:
+            with self._polling:
+                before = self._coming
+                if not self._is_on_its_way(before):
+                    before = self._coming = newest
+            with contextlib.suppress(StatusError):
+                self._apply(before, coming=newest)
+            raise
 
     @contextlib.contextmanager
     def lend(self, model_spec: Any) -> Iterator[Servable]:

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from homefeed.models.requests import Request, batch_inputs
 from homefeed.serving.predictors import LocalPredictor
@@ -119,6 +120,25 @@ def test_a_width_of_nothing_says_nothing(model: tuple[str, pathlib.Path]) -> Non
                 np.testing.assert_allclose(found[output], value, rtol=1e-6, err_msg=f"{output} without {group}")
             else:
                 np.testing.assert_array_equal(found[output], value, err_msg=f"{output} without {group}")
+
+
+def test_widths_that_disagree_are_refused(model: tuple[str, pathlib.Path]) -> None:
+    """Whatever stands in the inputs: a value would count for another event, or for none."""
+    name, path = model
+    predictor = LocalPredictor({name: path})
+    specs = predictor.inputs(name, MODELS[name])
+    inputs = {
+        alias: np.full(
+            [1, *(3 if size < 0 else size for size in spec.shape[1:])], b"" if spec.dtype == object else 0, spec.dtype
+        )
+        for alias, spec in specs.items()
+    }
+    predictor.predict(name, MODELS[name], inputs)
+    of_one_width = [alias for alias in specs if alias.startswith("history_") or alias == "retrieval_scores"]
+    for alias in (*of_one_width, "history"):
+        for width in (0, 1, 2, 4):
+            with pytest.raises(tf.errors.InvalidArgumentError):
+                predictor.predict(name, MODELS[name], inputs | {alias: np.resize(inputs[alias], [1, width])})
 
 
 def test_a_query_in_chinese_finds_what_it_names(sample_root: pathlib.Path) -> None:

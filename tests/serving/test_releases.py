@@ -198,38 +198,85 @@ def labels_at(file: pathlib.Path) -> dict[str, dict[str, int]]:
     return {str(model.base_path): dict(model.labels) for model in found.values()}
 
 
-def test_a_label_is_answered_while_pushes_come_faster_than_loads(models: Models, tmp_path: pathlib.Path) -> None:
-    """A load takes 0.6 s and a push comes every 0.2 s; then the last one gets the label."""
-    two = {"half": models.root / "half_plus_two"}
+def test_a_label_moves_on_while_pushes_come_faster_than_loads(models: Models, tmp_path: pathlib.Path) -> None:
+    """The loads of a release take 0.4 s and a push comes every 0.15 s."""
+    two = dict.fromkeys(("half", "other"), models.root / "half_plus_two")
     releases = Releases(tmp_path)
     releases.push(two)
-    quick = {"model_config_file_poll_wait_seconds": 0.1, "file_system_poll_wait_seconds": 0.05}
+    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
     with running_server(**parsed(process.server_flags(str(tmp_path), process.free_port())) | quick) as server:
         stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
         manager = server._core._manager
-        load = manager._loader
-        manager._loader = lambda *version: (time.sleep(0.6), load(*version))[1]
-        stopping, answers, failures = threading.Event(), set[int](), list[str]()
+        load, begun = manager._loader, list[int]()
+        manager._loader = lambda *version: (begun.append(version[1]), time.sleep(0.2), load(*version))[2]
+        stopping, failures = threading.Event(), list[str]()
+        answers: dict[str, list[int]] = {name: [] for name in two}
 
-        def ask() -> None:
+        def ask(name: str) -> None:
             while not stopping.is_set():
                 try:
-                    answers.add(stubs.predict("half", {"x": column(2)}, label="stable").model_spec.version.value)
+                    answer = stubs.predict(name, {"x": column(2)}, label="stable")
+                    answers[name].append(answer.model_spec.version.value)
                 except grpc.RpcError as error:
                     failures.append(f"{error.code()}: {error.details()}")
 
-        clients = [threading.Thread(target=ask) for _ in range(4)]
+        clients = [threading.Thread(target=ask, args=[name]) for name in two]
         for client in clients:
             client.start()
-        for _ in range(10):
-            releases.push(two)
-            time.sleep(0.2)
-        eventually(lambda: 11 in answers)
+        last = 1
+        deadline = time.monotonic() + 30
+        # Until the label has been on three versions between the first and the last one, with all the pushes going on.
+        while len(set(answers["half"])) < 4 and time.monotonic() < deadline:
+            last = releases.push(two)
+            time.sleep(0.15)
+        eventually(lambda: all(last in of_model for of_model in answers.values()))
         eventually(lambda: list(stubs.states("half").values()).count("AVAILABLE") == 2)
         stopping.set()
         for client in clients:
             client.join()
     assert failures == []
+    assert len(set(answers["half"])) >= 4
+    for of_model in answers.values():
+        assert of_model == sorted(of_model)
+    # The models go together, and what was loaded was served; the last one's predecessor is there for a rollback.
+    assert set(begun) - {last - 1} <= set(answers["half"]) == set(answers["other"])
+
+
+def test_a_release_that_is_taken_back_while_it_loads_is_not_served(models: Models, tmp_path: pathlib.Path) -> None:
+    two = {"half": models.root / "half_plus_two"}
+    releases = Releases(tmp_path)
+    releases.push(two)
+    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
+    with running_server(**parsed(process.server_flags(str(tmp_path), process.free_port())) | quick) as server:
+        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+        manager = server._core._manager
+        load, go_on = manager._loader, threading.Event()
+        manager._loader = lambda *version: (go_on.wait(20), load(*version))[1]
+        releases.push(two)
+        eventually(lambda: stubs.states("half").get(2) == "LOADING" and server._core._coming)
+        releases.push(two)
+        releases.rollback()
+        releases.rollback()
+        eventually(lambda: not server._core._coming)
+        go_on.set()
+        eventually(lambda: stubs.states("half") == {2: "END", 1: "AVAILABLE"})
+        assert stubs.predict("half", {"x": column(2)}, label="stable").model_spec.version.value == 1
+
+
+def test_a_release_that_cannot_be_loaded_holds_up_none_after_it(models: Models, tmp_path: pathlib.Path) -> None:
+    two = {"half": models.root / "half_plus_two"}
+    broken = {"half": tmp_path / "broken"}
+    broken["half"].mkdir()
+    releases = Releases(tmp_path / "served")
+    releases.push(two)
+    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
+    flags = parsed(process.server_flags(releases.root, process.free_port())) | quick
+    with running_server(**flags, load_retry_interval_micros=60_000_000) as server:
+        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+        releases.push(broken)
+        eventually(lambda: server._core._manager.has_failed("half", 2))
+        releases.push(two)
+        eventually(lambda: stubs.predict("half", {"x": column(2)}, label="stable").model_spec.version.value == 3)
 
 
 def test_a_running_server_follows_pushes_promotions_and_rollbacks(models: Models, tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ def kind(feeds: Mapping[str, Array], shapes: Shapes, *, pads: bool) -> tuple[obj
     """What requests must have in common to be joined: whatever of one of them could change the others' answers.
 
     That is, for each input, its type and rank, the sizes of the axes that will not be filled up, and how wide about
-    the others are; which of those are equally wide, so that inputs which disagree in one request go on to disagree;
+    the others are; how those compare with each other, so that inputs which disagree in one request go on to disagree;
     and the sizes that the request asks for. A vector of int32 counts as such, like the `k` of a top-k: TensorFlow's
     ops take a size as int32, one for the whole batch, and a model can only take the largest.
 
@@ -24,20 +24,23 @@ def kind(feeds: Mapping[str, Array], shapes: Shapes, *, pads: bool) -> tuple[obj
         shapes: what the signatures say of them.
         pads: whether narrower inputs are filled up.
     """
-    widths: dict[int, int] = {}
+    filled_up = {name: _filled_up_axes(value, shapes.get(name)) if pads else () for name, value in feeds.items()}
+    widths = sorted({feeds[name].shape[axis] for name, axes in filled_up.items() for axis in axes})
     parts: list[object] = []
     for name, value in sorted(feeds.items()):
-        declared = shapes.get(name) if pads else None
-        is_open = declared is not None and len(declared) == value.ndim
         for axis in range(1, value.ndim):
             size = value.shape[axis]
-            if is_open and declared is not None and declared[axis] is None:
-                parts.append((widths.setdefault(size, len(widths)), max(0, (size - 1) // _WIDE).bit_length()))
-            else:
-                parts.append(size)
+            is_filled_up = axis in filled_up[name]
+            parts.append((widths.index(size), max(0, (size - 1) // _WIDE).bit_length()) if is_filled_up else size)
         sizes = frozenset(value.tolist()) if value.ndim == 1 and value.dtype == np.int32 else None
         parts.append((name, value.dtype.str, value.ndim, sizes))
     return tuple(parts)
+
+
+def _filled_up_axes(value: Array, declared: Sequence[int | None] | None) -> tuple[int, ...]:
+    if declared is None or len(declared) != value.ndim:
+        return ()
+    return tuple(axis for axis in range(1, value.ndim) if declared[axis] is None)
 
 
 def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

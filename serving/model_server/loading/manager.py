@@ -122,6 +122,17 @@ class Manager:
         with self._changed:
             return self._ready(name, version) is not None
 
+    def aspired_versions(self, name: str) -> set[int]:
+        """The versions that should be served, as was said last."""
+        with self._changed:
+            return set(self._wanted.get(name, {}))
+
+    def has_failed(self, name: str, version: int) -> bool:
+        """Whether the last try to load this version failed."""
+        with self._changed:
+            harness = self._harnesses[name].get(version) if name in self._harnesses else None
+            return harness is not None and (harness.failed or harness.waits_for_retry)
+
     def wait_until_available(
         self, names: Collection[str], gives_up: Callable[[], bool] = lambda: False
     ) -> dict[tuple[str, int], VersionStatus]:

@@ -5,7 +5,6 @@ import pathlib
 import re
 from typing import Any
 
-from homefeed.serving.model_server.config import ModelConfig
 from homefeed.serving.model_server.errors import not_found
 
 _VERSION_NAME = re.compile(r"[0-9]{1,19}")
@@ -44,15 +43,3 @@ def apply_policy(versions: dict[int, pathlib.Path], policy: Any) -> dict[int, pa
         return {version: versions[version] for version in policy.specific.versions if version in versions}
     count = max(1, policy.latest.num_versions)
     return {version: versions[version] for version in sorted(versions)[-count:]}
-
-
-def aspired_versions(model: ModelConfig) -> dict[int, pathlib.Path]:
-    """The versions of a model that should be served now.
-
-    Raises:
-        StatusError: NOT_FOUND, its base path is missing.
-    """
-    versions = apply_policy(list_versions(model.base_path), model.policy)
-    if not versions:
-        _logger.warning("No versions of servable %s found under base path %s.", model.name, model.base_path)
-    return versions

@@ -242,6 +242,7 @@ def test_requests_of_other_widths_are_of_one_kind() -> None:
     assert kind_of(a=narrow, b=narrow) != kind_of(a=wide, b=wide, pads=False)
     # Filled up, inputs that disagree in one request would agree.
     assert kind_of(a=narrow, b=narrow) != kind_of(a=narrow, b=wide)
+    assert kind_of(a=narrow, b=wide) != kind_of(a=wide, b=narrow)
     # Nobody is filled up to what only a few need.
     widest = np.zeros([1, 5000], np.float32)
     assert kind_of(a=narrow, b=narrow) != kind_of(a=widest, b=widest)
