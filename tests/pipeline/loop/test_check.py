@@ -4,8 +4,9 @@ import pathlib
 
 import pytest
 
+from homefeed.components.artifacts.types import PushedModel
 from homefeed.pipeline.config import ConfigError
-from homefeed.pipeline.loop.check import require_startable
+from homefeed.pipeline.loop.check import reasons_against, require_startable
 from tests.permissions import as_nobody, readable
 
 
@@ -38,3 +39,11 @@ def test_a_file_that_may_not_be_started(tmp_path: pathlib.Path) -> None:
 def test_what_no_shell_can_read(command: str) -> None:
     with pytest.raises(ConfigError, match="expected a command of the shell, got"):
         require_startable(command)
+
+
+def test_a_part_of_it_that_cannot_be_started_is_no_reason_against_the_models(counted_root: pathlib.Path) -> None:
+    (pushed,) = counted_root.glob("artifacts/Pusher/*/pushed")
+    arguments = PushedModel(pushed), str(counted_root / "serving")
+    with pytest.raises(ConfigError, match=r"`true && nope-nope` exited 127: .*says nothing of the models"):
+        reasons_against(*arguments, "true && nope-nope")
+    assert reasons_against(*arguments, "echo no; exit 3") == ["`echo no; exit 3` exited 3: no"]
