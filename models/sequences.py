@@ -93,3 +93,12 @@ class Sequences:
             [np.arange(start, stop) for start, stop in zip(starts, self.row_splits[1:], strict=True)]
             or [np.empty(0, np.int64)]
         ).astype(np.int64)
+
+    @property
+    def is_first(self) -> npt.NDArray[np.bool_]:
+        """[num_events] whether the user has not had the event's item before."""
+        user = np.repeat(np.arange(self.num_users), np.diff(self.row_splits))
+        pairs = user * (int(self.item_index.max(initial=0)) + 1) + self.item_index
+        is_first = np.zeros(len(pairs), np.bool_)
+        is_first[np.unique(pairs, return_index=True)[1]] = True
+        return is_first

@@ -38,7 +38,7 @@ class DatasetError(HomefeedError, ValueError):
 
 
 class UnreachableError(DatasetError):
-    """A file cannot be read now: the disk's fault, or the network's, which says nothing of the data."""
+    """Nothing can be read now: for want of a disk, a network, a right or a key, which says nothing of the data."""
 
 
 class _Strict(pydantic.BaseModel):
@@ -239,7 +239,9 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
     except pydantic.ValidationError as error:
         faults = "; ".join(map(_explain, error.errors()))
         raise DatasetError(f"{path} is not a valid dataset description: {faults}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UnreachableError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DatasetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
 
 

@@ -11,7 +11,16 @@ import pathlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from homefeed.schemas.dataset import MODEL_KINDS, STANDARD_COLUMNS, Dataset, DatasetError, Feature, Kind, TableName
+from homefeed.schemas.dataset import (
+    MODEL_KINDS,
+    STANDARD_COLUMNS,
+    Dataset,
+    DatasetError,
+    Feature,
+    Kind,
+    TableName,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -79,7 +88,9 @@ def read_schema(path: pathlib.Path) -> schema_pb2.Schema:
 
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except OSError as error:
+        raise UnreachableError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, text_format.ParseError) as error:
         why = " ".join(str(error).split())
         raise DatasetError(
             f"{path} is not a TFMD schema in text form, at line:column {why} `homefeed schema infer` writes one."

@@ -7,7 +7,7 @@ import hmac
 import os
 import pathlib
 
-from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.dataset import DatasetError, UnreachableError
 
 MIN_KEY_BYTES = 16
 
@@ -18,7 +18,8 @@ def load_key(reference: str) -> bytes | None:
     The reference may be stored and logged, the key never.
 
     Raises:
-        DatasetError: the reference is not of that form, or there is no key, or it is too short.
+        DatasetError: the reference is not of that form.
+        UnreachableError: there is no key, or it is too short.
     """
     if not reference:
         return None
@@ -31,7 +32,7 @@ def load_key(reference: str) -> bytes | None:
         path = pathlib.Path(name).expanduser()
         key = path.read_bytes().strip() if path.is_file() else b""
     if len(key) < MIN_KEY_BYTES:
-        raise DatasetError(
+        raise UnreachableError(
             f"The key of user ids at {reference} has {len(key)} bytes, expected {MIN_KEY_BYTES} or more."
         )
     return key

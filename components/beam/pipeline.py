@@ -9,10 +9,15 @@ import os
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from homefeed.schemas.errors import HomefeedError
+
+
+class BeamError(HomefeedError, RuntimeError):
+    """The machines of a runner failed, or were not reached."""
 
 
 @contextlib.contextmanager
@@ -22,6 +27,10 @@ def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline
     Args:
         runner: Beam's name of it; `FnApiRunner` and `DirectRunner` are in this process.
         options: passed to Beam, such as `--project=my-project`.
+
+    Raises:
+        BeamError: the runner was not reached, or lost its workers.
+        HomefeedError, OSError, MemoryError: as a step raised it.
     """
     _reach_this_machine_directly()
     # DirectRunner would choose FnApiRunner, but only after it has tried, without a time limit, to download another.
@@ -29,18 +38,22 @@ def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline
     try:
         with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
             yield pipeline
-    except RuntimeError as error:
-        raise _cause(error) from error
+    except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:
+        raise _cause(error, runner) from error
 
 
-def _cause(error: BaseException) -> BaseException:
-    """What a user can mend of what Beam wrapped; without it, the error itself."""
-    wrapped: BaseException | None = error
-    while wrapped is not None:
-        if isinstance(wrapped, HomefeedError | OSError | MemoryError):
-            return wrapped
-        wrapped = wrapped.__cause__ or wrapped.__context__
-    return error
+def _cause(error: Exception, runner: str) -> BaseException:
+    """What Beam wrapped: what a step raised or, where that is but text, that the machines of the runner failed."""
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(before)
+    told = next((one for one in chain if isinstance(one, HomefeedError | OSError | MemoryError)), None)
+    if told is not None:
+        return told
+    if any(not isinstance(one, RuntimeError | grpc.RpcError | grpc.FutureTimeoutError) for one in chain):
+        return error
+    lines = str(error).strip().splitlines() or ["it did not answer in time"]
+    return BeamError(f"the pipeline on {runner} failed: {lines[-1]}; the logs of its workers say more")
 
 
 def _reach_this_machine_directly() -> None:

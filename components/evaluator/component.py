@@ -80,8 +80,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     recommender = Recommender.of_saved_model(inputs.fused_model.serving_dir)
     base = PushedModel(pathlib.Path(config.base_models)) if config.base_models else None
     in_service = Recommender.of_saved_model(base.models()[FUSED]) if base else None
+    baselines = measured.fit_baselines(train, catalogue.num_rows, config.max_ease_items)
     found = {
-        split: measured.measure(recommender, in_service, train, sequences, catalogue, config.limits)
+        split: measured.measure(recommender, in_service, baselines, sequences, catalogue, config.limits)
         for split, sequences in zip(SPLITS[1:], others, strict=True)
     }
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
@@ -94,4 +95,5 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, inputs.bert.read_json(TEXTS_FILE))
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
-    return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
+    limits = "".join(f"; {limit}" for limit in measured.limits_met(found, catalogue.num_rows, config.limits))
+    return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test{limits}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class Measured:
 def measure(
     recommender: Recommender,
     in_service: Recommender | None,
-    train: Sequences,
+    fitted: Mapping[str, baselines.Baseline],
     sequences: Sequences,
     catalogue: Catalogue,
     limits: Limits,
@@ -51,7 +52,7 @@ def measure(
     """Asks the baselines, the new models and those in service the same questions."""
     queries = make_queries(sequences, limits.max_queries)
     ranks: dict[str, metrics.Ranks] = {}
-    for name, baseline in fit_baselines(train, catalogue.num_rows, limits.max_ease_items).items():
+    for name, baseline in fitted.items():
         ranks[name] = _rank_in_batches(baseline, queries, limits.batch_size)
     requests = list(requests_from_sequences(sequences, catalogue, queries.rows, queries.ends))
     targets = catalogue.item_ids[queries.targets]
@@ -77,6 +78,18 @@ def fit_baselines(train: Sequences, num_rows: int, max_ease_items: int) -> dict[
     if num_rows - 1 <= max_ease_items and train.num_users:
         fitted["EASE"] = baselines.Ease().fit(train, num_rows)
     return fitted
+
+
+def limits_met(found: Mapping[str, Measured], num_rows: int, limits: Limits) -> list[str]:
+    """What was left out for its cost, with the setting that says how much that is."""
+    met = [
+        f"{len(of_split.queries):,} of {of_split.queries.num_possible:,} events of {split} (evaluator.max_queries)"
+        for split, of_split in found.items()
+        if len(of_split.queries) < of_split.queries.num_possible
+    ]
+    if num_rows - 1 > limits.max_ease_items:
+        met.append(f"no EASE of {num_rows - 1:,} items (evaluator.max_ease_items)")
+    return met
 
 
 def _rank_in_batches(baseline: baselines.Baseline, queries: Queries, batch_size: int) -> metrics.Ranks:

@@ -29,12 +29,14 @@ class Queries:
         ends: [num_queries] int64 positions of the target events; what the row has before one is its history.
         targets: [num_queries] int64 rows of the Catalogue.
         histories: per query, the catalogue rows of its history.
+        num_possible: how many there would be without a limit.
     """
 
     rows: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     histories: list[npt.NDArray[np.int32]]
+    num_possible: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,13 +45,13 @@ class Queries:
 def make_queries(sequences: Sequences, max_queries: int) -> Queries:
     """One query for each event of the split on an item that its user has not had before."""
     ends = sequences.targets
-    rows = np.searchsorted(sequences.row_splits, ends, side="right") - 1
-    histories = [sequences.item_index[sequences.row_splits[row] : end] for row, end in zip(rows, ends, strict=True)]
-    targets = sequences.item_index[ends].astype(np.int64)
-    valid = np.array([t > 0 and t not in h for t, h in zip(targets, histories, strict=True)], bool)
-    kept = np.flatnonzero(valid)
+    possible = ends[(sequences.item_index[ends] > 0) & sequences.is_first[ends]]
+    kept = possible
     if len(kept) > max_queries:
         kept = kept[np.linspace(0, len(kept) - 1, max_queries).astype(np.int64)]
+    rows = np.searchsorted(sequences.row_splits, kept, side="right") - 1
     # Equal lengths side by side: a batch is padded to its longest history.
-    kept = kept[np.argsort([len(histories[query]) for query in kept], kind="stable")]
-    return Queries(rows[kept], ends[kept], targets[kept], [histories[query] for query in kept])
+    order = np.argsort(kept - sequences.row_splits[rows], kind="stable")
+    kept, rows = kept[order], rows[order]
+    histories = [sequences.item_index[start:end] for start, end in zip(sequences.row_splits[rows], kept, strict=True)]
+    return Queries(rows, kept, sequences.item_index[kept].astype(np.int64), histories, len(possible))

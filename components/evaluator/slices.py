@@ -15,6 +15,7 @@ Mask = npt.NDArray[np.bool_]
 
 NEW_USERS, NEW_ITEMS, CATEGORY = "new users", "new items", "category: "
 LENGTHS = ((0, 0), (1, 4), (5, 19), (20, None))
+MAX_CATEGORIES = 100  # Those with most queries: each of them costs a bootstrap, and a line for somebody to read.
 
 
 def slices(queries: Queries, sequences: Sequences, catalogue: Catalogue, min_queries: int) -> dict[str, Mask]:
@@ -33,7 +34,7 @@ def slices(queries: Queries, sequences: Sequences, catalogue: Catalogue, min_que
         found[name] = (lengths >= low) & (lengths <= (np.inf if high is None else high))
     third = popularity_thirds(catalogue.train_counts)[queries.targets]
     found |= {f"{name} items": third == place for place, name in enumerate(("popular", "middling", "rare"))}
-    found |= _categories(queries, catalogue)
+    found |= _categories(queries, catalogue, max(min_queries, 1))
     return {name: mask for name, mask in found.items() if mask.sum() >= max(min_queries, 1)}
 
 
@@ -56,10 +57,15 @@ def popularity_thirds(train_counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray
     return thirds
 
 
-def _categories(queries: Queries, catalogue: Catalogue) -> dict[str, Mask]:
+def _categories(queries: Queries, catalogue: Catalogue, min_queries: int) -> dict[str, Mask]:
     given = catalogue.categorical.get("categories")
     if given is None:
         return {}
     positions = given[queries.targets]
-    names = enumerate(catalogue.vocabularies["categories"], start=2)
-    return {f"{CATEGORY}{name}": (positions == position).any(axis=1) for position, name in names}
+    names = catalogue.vocabularies["categories"]
+    counts = np.bincount(positions.ravel(), minlength=2 + len(names))[2:]
+    largest = np.sort(np.argsort(-counts, kind="stable")[:MAX_CATEGORIES])
+    return {
+        f"{CATEGORY}{names[place]}": (positions == 2 + place).any(axis=1)
+        for place in largest[counts[largest] >= min_queries]
+    }

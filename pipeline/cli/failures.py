@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 from typing import NamedTuple
 
 from homefeed.schemas.errors import HomefeedError
 
 INTERRUPTED = "what had finished is kept, and the same command goes on from there"
-# What a user's paths, disks, ports and limits make of a system call.
-MENDABLE = {
-    errno.EACCES,
-    errno.EADDRINUSE,
-    errno.EADDRNOTAVAIL,
-    errno.EBUSY,
-    errno.ECONNREFUSED,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EINVAL,
-    errno.EIO,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.EMFILE,
-    errno.ENAMETOOLONG,
-    errno.ENFILE,
-    errno.ENODEV,
-    errno.ENOENT,
-    errno.ENOMEM,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.ENOTEMPTY,
-    errno.ENXIO,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ETXTBSY,
-    errno.EXDEV,
-    None,  # A library's own, such as TensorFlow's on a folder that is no SavedModel.
-}
-OF_SYSTEM = (FileNotFoundError, socket.gaierror, TimeoutError, ConnectionError)  # Whatever their number.
-# Errors of libraries about files and databases that are not what they should be.
-OF_FILES = ("ml_metadata.", "sqlalchemy.", "sqlite3", "tensorflow.python.framework.errors_impl")
+# Libraries whose errors are about networks, databases and files.
+OF_MACHINES = ("aiohttp", "azure", "botocore", "gcsfs", "google", "grpc", "urllib3")
+OF_DATABASES = ("ml_metadata", "sqlalchemy", "sqlite3")
+OF_TENSORFLOW = "tensorflow.python.framework.errors_impl"
 
 
 class Interrupted(HomefeedError):  # noqa: N818  A wish, not a fault.
@@ -71,8 +40,8 @@ def tell(error: BaseException) -> Told | None:
         return Told("UsageError", _line(error.format_message()).rstrip(".") + more, 2)
     module = type(error).__module__
     # The client is a distribution of its own and knows nothing of ours: this is where its errors become some.
-    if module.partition(".")[0] == "homefeed_client" or module.startswith(OF_FILES):
-        return Told(title, _line(str(error)), 1)
+    if module.partition(".")[0] in ("homefeed_client", *OF_MACHINES, *OF_DATABASES) or module == OF_TENSORFLOW:
+        return Told(title, _line(str(error)) or title, 1)
     if isinstance(error, UnicodeDecodeError):
         found = error.object[error.start : error.start + 1].hex()
         return Told(title, f"a file is not UTF-8 text: byte 0x{found} at {error.start}; save it as UTF-8", 1)
@@ -80,7 +49,7 @@ def tell(error: BaseException) -> Told | None:
         return Told(title, str(error), 1)
     if isinstance(error, MemoryError):
         return Told(title, "not enough memory; give the process more of it, or smaller data", 1)
-    if isinstance(error, OSError) and (error.errno in MENDABLE or isinstance(error, OF_SYSTEM)):
+    if isinstance(error, OSError):  # The machine's, whatever its number.
         return Told(title, f"{error.filename}: {error.strerror}" if error.filename else _line(str(error)), 1)
     return None
 

@@ -12,7 +12,7 @@ from typing import Any
 from homefeed.components import ranking_trainer, retrieval_trainer
 from homefeed.components.artifacts.types import DatasetDir, GateClosed, PushedModel
 from homefeed.pipeline.config import load_config
-from homefeed.pipeline.loop.check import reasons_against
+from homefeed.pipeline.loop.check import reasons_against, require_startable
 from homefeed.pipeline.loop.ledger import Ledger
 from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.loop.spans_gate import Gate, Verdict
@@ -69,7 +69,9 @@ def retrain(
     Raises:
         GateClosed: the newest span was rejected, the new models were not blessed, or the check failed.
         RunError: another retraining is at work on the root.
+        ConfigError: a setting is wrong, or the check cannot be started, which says nothing of the models.
     """
+    require_startable(options.check)
     root.mkdir(parents=True, exist_ok=True)
     refusal = f"another retraining is at work on {root}; it will do what there is to do"
     with locked(RunRoot(root).retraining_lock, refusal):

@@ -7,6 +7,7 @@ span, and by its distances to that span. The verdict stays until the span's file
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")
 """Who comes differs from week to week, and says nothing against the data."""
 
-
+JUDGES = ("example_gen", "statistics_gen", "schema_gen", "example_validator")
 MAX_UNSEEN = 0.5
 
 
@@ -34,7 +35,7 @@ class Verdict:
     """The verdict on a span.
 
     Attributes:
-        digest: of its files, and the margin; a span where they change is judged anew.
+        digest: of its files and of what judges them; a span where either changes is judged anew.
         events: how many can be learnt from; 0 if it was rejected.
         reasons: against it; none: it is good.
         drifted: distances to the last good span that are over their limits, whether they speak against it or not.
@@ -141,13 +142,15 @@ class Gate:
         return max(limit, MAX_UNSEEN) if found.measure == "unseen_share" else limit
 
     def _digest(self, span: str) -> str:
-        """Of `dataset.yaml`, the curated schema and the files that belong to the span alone."""
+        """Of what the verdict is about: `dataset.yaml`, the schema, the span's own files, and what judges them."""
         dataset = load_dataset(self.data)
         files = [self.data / FILE_NAME, *sorted(self.data.glob("schema/*.pbtxt"))]
         for name in TABLES:
             if span == WHOLE or spans.SPAN in dataset.table(name).path:
                 files += _local_files(self.data, name, span)
-        return f"{digest_files(self.data, files)} {self.margin:g}"
+        judges = json.dumps([dataclasses.asdict(self.configs[name]) for name in JUDGES], sort_keys=True)
+        settings = hashlib.blake2b(f"{self.margin:g} {judges}".encode(), digest_size=16).hexdigest()
+        return f"{digest_files(self.data, files)} {settings}"
 
 
 def read_verdicts(values: Mapping[str, Any]) -> dict[str, Verdict]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import glob
+import os
 import pathlib
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from homefeed.schemas import spans
-from homefeed.schemas.dataset import TABLES, DatasetError, Table, TableName, load_dataset
+from homefeed.schemas.dataset import TABLES, DatasetError, Table, TableName, UnreachableError, load_dataset
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
@@ -102,6 +105,8 @@ def is_uri(pattern: str) -> bool:
 def missing_table(name: str, data_dir: pathlib.Path, pattern: str, skipped: Iterable[str] = ()) -> DatasetError:
     """The error that there is no such table, with what there is instead."""
     where = _place(data_dir, pattern)
+    if is_uri(where):
+        return DatasetError(f"Table {name!r}: no file at {where}. Mend `{name}.path` in dataset.yaml.")
     folder = pathlib.Path(where).parent
     while glob.has_magic(str(folder)) or spans.SPAN in str(folder):
         folder = folder.parent
@@ -145,26 +150,54 @@ def _match(data_dir: pathlib.Path, pattern: str) -> dict[str, int]:
         return _match_uri(spans.as_glob(pattern))
     if (data_dir / pattern).is_file():  # Even if it has brackets in its name.
         return {pattern: (data_dir / pattern).stat().st_size}
-    matched = glob.glob(spans.as_glob(pattern), root_dir=data_dir, recursive=True, include_hidden=True)
+    wanted = pathlib.PurePath(spans.as_glob(pattern))
+    for folder in wanted.parents:
+        if glob.has_magic(str(wanted.relative_to(folder)).partition("/")[0]):
+            _check_listed(data_dir, _glob(data_dir, str(folder)))
     sizes = {}
-    for match in map(pathlib.Path, matched):
+    for match in map(pathlib.Path, _glob(data_dir, str(wanted))):
         below = (data_dir / match).rglob("*") if (data_dir / match).is_dir() else ()
         for file in [data_dir / match, *below]:
             if file.is_file():
                 sizes[(match / file.relative_to(data_dir / match)).as_posix()] = file.stat().st_size
+            elif file.is_dir():
+                _check_listed(data_dir, [str(file)])
     return sizes
 
 
+def _glob(data_dir: pathlib.Path, pattern: str) -> list[str]:
+    return glob.glob(pattern, root_dir=data_dir, recursive=True, include_hidden=True)
+
+
+def _check_listed(data_dir: pathlib.Path, paths: Iterable[str]) -> None:
+    """What Python cannot list it passes over, and a span or a part of one would be missing without a word."""
+    for folder in (data_dir / path for path in paths):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+            raise UnreachableError(f"{folder} cannot be listed: {os.strerror(errno.EACCES)}.")
+
+
+@contextlib.contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Says of all that the library of an object store raises, of whatever kind, that the store was not reached."""
+    try:
+        yield
+    except Exception as error:
+        raise UnreachableError(f"{uri} cannot be reached: {' '.join(str(_innermost(error)).split())}") from error
+
+
+def _innermost(error: Exception) -> Exception:
+    """Beam's own errors list what they are about, one in another."""
+    details = getattr(error, "exception_details", None)
+    return _innermost(next(iter(details.values()))) if details else error
+
+
 def _match_uri(pattern: str) -> dict[str, int]:
-    from apache_beam.io.filesystem import BeamIOError
     from apache_beam.io.filesystems import FileSystems
 
     # To Beam `**` is one folder or more; to everybody else none will do, too.
     patterns = [pattern, pattern.replace("/**/", "/"), f"{pattern.rstrip('/')}/**"]
-    try:
+    with reaching(pattern):
         found = FileSystems.match(patterns)  # type: ignore[no-untyped-call]
-    except (ValueError, BeamIOError) as error:
-        raise DatasetError(f"{pattern} cannot be looked for: {' '.join(str(error).split())}") from error
     return {file.path: file.size_in_bytes for result in found for file in result.metadata_list}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table
+from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table, UnreachableError
 from homefeed.schemas.tables.files import File
 from homefeed.schemas.tables.rows import Faults, RawRows, as_texts
 
@@ -60,6 +60,8 @@ def _telling(file: File) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UnreachableError(f"{file.path} cannot be read: {error.strerror}.") from error
         raise DatasetError(f"{file.path} cannot be read as Parquet: {' '.join(str(error).split())[:300]}") from error
 
 

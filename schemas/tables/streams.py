@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 from homefeed.schemas.dataset import DatasetError, UnreachableError
-from homefeed.schemas.tables.files import File, is_uri
+from homefeed.schemas.tables.files import File, is_uri, reaching
 
 CHUNK_BYTES = 1 << 20
 HEAD_BYTES = 16
@@ -68,13 +68,15 @@ def _prepare(stack: contextlib.ExitStack, file: File, encoding: str) -> BinaryIO
     return cast(BinaryIO, io.BufferedReader(_Chunks(chunks), CHUNK_BYTES))
 
 
-def _open(path: str) -> Any:
+def _open(path: str) -> BinaryIO:
     if not is_uri(path):
         return open(path, "rb")
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with reaching(path):
+        stored = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return cast(BinaryIO, io.BufferedReader(_Remote(stored, path), CHUNK_BYTES))
 
 
 def _unpackers() -> dict[bytes, Callable[[BinaryIO], Any]]:
@@ -143,6 +145,36 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("homefeed-mark", _mark)
+
+
+class _Remote(io.RawIOBase):
+    """A stream of an object store. What its library raises, of whatever kind, is about the way there."""
+
+    def __init__(self, stored: BinaryIO, path: str):
+        self._stored, self._path = stored, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with reaching(self._path):
+            found = self._stored.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with reaching(self._path):
+            self._stored.seek(offset, whence)
+            return self._stored.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            with reaching(self._path):
+                self._stored.close()
+        super().close()
 
 
 class _Chunks(io.RawIOBase):

@@ -31,7 +31,6 @@ def target_weights(
         event_weights: event type → what that is multiplied with; 1 for a type that is not named.
         value_weight: see Hyperparameters.
     """
-    user = np.repeat(np.arange(sequences.num_users), np.diff(sequences.row_splits))
     weight = np.where(sequences.positive, 1.0, non_positive_weight)
     if event_weights:
         names = sequences.event_vocabularies.get("event_type", ())
@@ -40,12 +39,9 @@ def target_weights(
             weight = weight * factors[sequences.event_categorical["event_type"]]
     if value_weight:
         weight = weight * _value_factors(sequences.value, value_weight)
-    pairs = user * (int(sequences.item_index.max(initial=0)) + 1) + sequences.item_index
-    is_first = np.zeros(len(pairs), np.bool_)
-    is_first[np.unique(pairs, return_index=True)[1]] = True
-    is_target = np.zeros(len(pairs), np.bool_)
+    is_target = np.zeros(len(weight), np.bool_)
     is_target[sequences.targets] = True
-    return np.where(is_first & is_target & (sequences.item_index > 0), weight, 0).astype(np.float32)
+    return np.where(sequences.is_first & is_target & (sequences.item_index > 0), weight, 0).astype(np.float32)
 
 
 def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability import prism_runner
 
-from homefeed.components.beam.pipeline import beam_pipeline, quiet
+from homefeed.components.beam.pipeline import BeamError, _cause, beam_pipeline, quiet
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import digests, events, ingest, write_dataset
 
@@ -68,8 +68,21 @@ def test_an_error_of_a_step_reaches_the_caller() -> None:
     def refuse(element: int) -> None:
         raise ValueError(f"no {element}")
 
-    with pytest.raises(Exception, match="no 7"), beam_pipeline("FnApiRunner", ()) as pipeline:
+    with pytest.raises(Exception, match="no 7") as error, beam_pipeline("FnApiRunner", ()) as pipeline:
         _ = pipeline | beam.Create([7]) | beam.Map(refuse)
+    assert not isinstance(error.value, BeamError)  # A fault of ours keeps its traceback.
+
+
+def test_machines_that_are_not_reached_are_said_so() -> None:
+    options = ("--job_endpoint=127.0.0.1:1", "--job_server_timeout=1")
+    said = "^the pipeline on PortableRunner failed: it did not answer in time"
+    with pytest.raises(BeamError, match=said), beam_pipeline("PortableRunner", options) as pipeline:
+        _ = pipeline | beam.Create([7])
+
+
+def test_a_step_that_failed_far_away_is_told_by_its_last_line() -> None:
+    said = 'Traceback (most recent call last):\n  File "x.py"\nOSError: [Errno 28] No space left on device\n'
+    assert "SparkRunner failed: OSError: [Errno 28] No space" in str(_cause(RuntimeError(said), "SparkRunner"))
 
 
 def test_what_beam_is_told_in_the_block_and_what_after_it() -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from homefeed.components.evaluator.measured import Measured, measure
+from homefeed.components.evaluator.measured import Measured, fit_baselines, measure
 from homefeed.components.evaluator.queries import Limits
 from homefeed.serving.recommender import Recommender
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -13,4 +13,6 @@ LIMITS = Limits(max_queries=100, batch_size=2, max_ease_items=10_000, min_slice_
 def measured(recommender: Recommender, in_service: Recommender | None = None) -> Measured:
     sequences = toy_sequences(3, num_history=2)
     limits = dataclasses.replace(LIMITS, min_slice_queries=1)
-    return measure(recommender, in_service, toy_sequences(4), sequences, toy_catalogue(), limits)
+    catalogue = toy_catalogue()
+    fitted = fit_baselines(toy_sequences(4), catalogue.num_rows, limits.max_ease_items)
+    return measure(recommender, in_service, fitted, sequences, catalogue, limits)

@@ -99,3 +99,9 @@ def test_the_models_in_service_are_an_input(tmp_path: pathlib.Path) -> None:
     assert evaluator.config_inputs(evaluator.Config()) == {}
     named = evaluator.config_inputs(evaluator.Config(base_models=str(tmp_path)))
     assert named == {"base_models": PushedModel(tmp_path)}
+
+
+def test_what_is_left_out_for_its_cost_is_said(inputs: evaluator.Inputs, tmp_path: pathlib.Path) -> None:
+    _, line = run(inputs, tmp_path, max_queries=3, max_ease_items=2)
+    said = "3 of 10 events of eval (evaluator.max_queries); 3 of 5 events of test (evaluator.max_queries)"
+    assert line.endswith(f" on test; {said}; no EASE of 7 items (evaluator.max_ease_items)")

@@ -1,3 +1,6 @@
+import dataclasses
+import time
+
 import numpy as np
 import pytest
 
@@ -29,8 +32,24 @@ def test_queries_of_equal_histories_stand_side_by_side() -> None:
 def test_a_large_split_is_sampled_evenly(limit: int, places: list[int]) -> None:
     sequences = toy_sequences(5, num_items=40)  # 3 + 4 + 5 + 6 + 7 events.
     queries = make_queries(sequences, limit)
-    assert sorted(queries.ends.tolist()) == list(places)
+    assert sorted(queries.ends.tolist()) == list(places) and queries.num_possible == 25
     assert queries.targets.tolist() == sequences.item_index[queries.ends].tolist()
+
+
+def test_long_histories_cost_no_more_than_their_length() -> None:
+    """Each event looked for in all before it were 10¹⁰ steps."""
+    one = toy_sequences(1)
+    num_events = 200_000
+    long = dataclasses.replace(
+        one,
+        row_splits=np.array([0, num_events]),
+        num_history=np.array([num_events // 2]),
+        item_index=np.arange(1, num_events + 1, dtype=np.int32),
+    )
+    started = time.process_time()
+    queries = make_queries(long, 50)
+    assert len(queries) == 50 and queries.num_possible == num_events // 2
+    assert time.process_time() - started < 1
 
 
 def test_a_split_of_nobody_asks_nothing() -> None:

@@ -25,6 +25,21 @@ def test_slices_know_newcomers_lengths_popularity_and_categories() -> None:
     assert not slices(queries, sequences, catalogue, 100)
 
 
+def test_the_largest_categories_alone_are_slices() -> None:
+    sequences, catalogue = toy_sequences(4, num_items=40), toy_catalogue(40)
+    queries = make_queries(sequences, 100)
+    # A category of its own for each item, as where ids were declared as one, and one of them for all.
+    names = tuple(f"c{row}" for row in range(1, 40 + 1))
+    catalogue.vocabularies["categories"] = names
+    own = np.arange(len(catalogue.train_counts), dtype=np.int32) + 1
+    catalogue.categorical["categories"] = np.stack([own, np.full_like(own, 2)], axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("homefeed.components.evaluator.slices.MAX_CATEGORIES", 3)
+        found = slices(queries, sequences, catalogue, 1)
+    kept = {name: int(mask.sum()) for name, mask in found.items() if name.startswith("category: ")}
+    assert len(kept) == 3 and kept["category: c1"] == len(queries)
+
+
 @pytest.mark.parametrize(
     ("name", "guarded"),
     [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import grpc
 import pytest
 
 from homefeed.components.artifacts.types import ArtifactError, GateClosed
@@ -45,11 +46,20 @@ def test_the_client_knows_nothing_of_ours_and_is_told_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOSPC, errno.EADDRINUSE, errno.EEXIST]
+    "code", [errno.ENOENT, errno.EACCES, errno.ENOSPC, errno.EADDRINUSE, errno.ENOTCONN, errno.ESTALE, errno.ENOBUFS]
 )
 def test_what_paths_and_disks_do_is_a_line_with_the_path(code: int) -> None:
     told = tell(OSError(code, "as the system says", "/some/path"))
     assert told is not None and (told.message, told.exit_code) == ("/some/path: as the system says", 1)
+
+
+def test_what_libraries_of_networks_raise_is_a_line() -> None:
+    from google.api_core.exceptions import TooManyRequests
+    from google.auth.exceptions import DefaultCredentialsError
+
+    assert tell(TooManyRequests("slower")) == ("TooManyRequests", "429 slower", 1)
+    assert tell(DefaultCredentialsError("none")) == ("DefaultCredentialsError", "none", 1)
+    assert tell(grpc.FutureTimeoutError()) == ("FutureTimeoutError", "FutureTimeoutError", 1)
 
 
 def test_a_file_of_another_encoding_is_a_line() -> None:
@@ -60,7 +70,7 @@ def test_a_file_of_another_encoding_is_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), TypeError("x"), AssertionError(), OSError(errno.EBADF, "bad", "f")]
+    "error", [ValueError("x"), TypeError("x"), AssertionError(), RuntimeError("x"), KeyError("x")]
 )
 def test_what_is_a_fault_of_ours_is_none_of_these(error: Exception) -> None:
     assert tell(error) is None

@@ -1,7 +1,6 @@
 """Wrong command lines, files and permissions end in one line and exit code 1 or 2."""
 
 import contextlib
-import os
 import pathlib
 import resource
 import shlex
@@ -16,6 +15,7 @@ from homefeed.models.requests import Event, Request
 from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from homefeed.serving.releases import Releases
+from tests.permissions import as_nobody, readable
 from tests.pipeline.cli.wrong_lines import RIGHT, Wrong, all_wrong, filled, verbs
 from tests.pipeline.command import homefeed
 
@@ -100,19 +100,6 @@ def write_content(folder: pathlib.Path, content: str) -> None:
 
 
 @contextlib.contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without the rights of root, which no permission stops."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
     """No file may grow: the next best to a full disk that a test can make."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -188,10 +175,3 @@ def test_what_may_not_be_read_is_a_line(
     with as_nobody():
         code = homefeed(*(filled(word, filling | {"locked": str(locked)}) for word in line.split()))
     ends_in_a_line(code, capsys.readouterr(), "locked")
-
-
-def readable(folder: pathlib.Path) -> None:
-    """By everybody, from the top down; writable by nobody else."""
-    for place in (folder, *folder.parents):
-        if place.stat().st_uid == os.getuid() and place != pathlib.Path("/"):
-            place.chmod(place.stat().st_mode | 0o055)

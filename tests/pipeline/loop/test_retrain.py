@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from homefeed.components.artifacts.types import GateClosed, PushedModel
+from homefeed.pipeline.config import ConfigError
 from homefeed.pipeline.datasets.sample import write_weeks
 from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.loop.retrain import Outcome, choose, retrain
@@ -149,6 +150,13 @@ def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:
     assert shop.steps == []
     states = {release.version: release.state for release in Releases(shop.root / "serving").versions()}
     assert states == {3: "retired", 2: "stable", 1: "previous"}
+
+
+def test_a_check_that_cannot_be_started_is_said_before_training(shop: Shop) -> None:
+    before = shop.ledger()
+    with pytest.raises(ConfigError, match="'nope-nope' is no program that can be started"):
+        shop.retrain("ranking_trainer.seed=2", window=2, check="nope-nope --fast")
+    assert shop.steps == [] and shop.ledger() == before
 
 
 def test_a_span_with_another_schema_is_stopped_by_name_and_left_out_later(shop: Shop, store: pathlib.Path) -> None:

@@ -14,6 +14,8 @@ from homefeed.pipeline.loop.spans_gate import Gate, Verdict, list_spans, read_ve
 from homefeed.pipeline.recommender import recommender
 from homefeed.schemas.dataset import UnreachableError
 from homefeed.schemas.tables import streams
+from tests.bucket import bucket
+from tests.components.ingested import events, write_dataset
 
 POISONED = {2: "schema", 3: "ids"}
 
@@ -67,6 +69,41 @@ def test_a_disk_that_fails_is_no_verdict_on_the_span(
     monkeypatch.setattr(streams, "_open", fails)
     with pytest.raises(UnreachableError, match="cannot be read: Input/output error"):
         dataclasses.replace(gate, root=tmp_path).judge_all({})
+
+
+@pytest.mark.parametrize("call", ["list", "read"])
+def test_a_store_that_refuses_is_no_verdict_on_the_span(gate: Gate, tmp_path: pathlib.Path, call: str) -> None:
+    data = write_dataset(tmp_path / "data", events([("u1", "A", 1), ("u2", "B", 2)]))
+    description = (data / "dataset.yaml").read_text()
+    (data / "dataset.yaml").write_text(description.replace("users.csv", "gs://shop/users.csv"))
+    with bucket() as shop:
+        shop.objects["users.csv"] = b"user_id\nu1\n"
+        shop.refused[call] = 403
+        with pytest.raises(UnreachableError, match=r"gs://shop/users.csv cannot be reached"):
+            dataclasses.replace(gate, data=data, root=tmp_path / "root").judge_all({})
+
+
+def test_a_key_that_is_not_there_is_no_verdict_on_the_span(gate: Gate, tmp_path: pathlib.Path) -> None:
+    configs = dict(gate.configs)
+    configs["example_gen"] = dataclasses.replace(configs["example_gen"], user_key=f"file:{tmp_path}/key")
+    with pytest.raises(UnreachableError, match="has 0 bytes"):
+        dataclasses.replace(gate, configs=configs, root=tmp_path / "root").judge_all({})
+
+
+def test_other_settings_make_another_verdict(gate: Gate, tmp_path: pathlib.Path) -> None:
+    log = [("u1", "A", 1), ("u2", "B", 2), ("u2", "B", "never")]
+    data = write_dataset(tmp_path / "data", events(log))
+    (data / "dataset.yaml").write_text((data / "dataset.yaml").read_text() + "max_bad_fraction: 0\n")
+
+    def judged(known: dict[str, Verdict], **settings: Any) -> dict[str, Verdict]:
+        configs = gate.configs | {"example_gen": dataclasses.replace(gate.configs["example_gen"], **settings)}
+        return dataclasses.replace(gate, data=data, configs=configs, root=tmp_path / "root").judge_all(known)
+
+    refused = judged({})
+    assert "never" in refused[""].reasons[0]
+    stale = {"": dataclasses.replace(refused[""], reasons=["made up"])}
+    assert judged(stale) == stale
+    assert judged(stale, shard_megabytes=3)[""].reasons == refused[""].reasons
 
 
 def test_verdicts_survive_json(verdicts: dict[str, Verdict]) -> None:

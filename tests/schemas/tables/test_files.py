@@ -4,10 +4,12 @@ import pathlib
 
 import pytest
 
-from homefeed.schemas.dataset import DatasetError, Table
-from homefeed.schemas.tables import File, find_files, local_files
+from homefeed.schemas.dataset import DatasetError, Feature, Table, UnreachableError
+from homefeed.schemas.tables import File, find_files, local_files, read_file
 from homefeed.schemas.tables.files import format_of, partitions
+from tests.bucket import bucket
 from tests.components.ingested import events, write_dataset
+from tests.permissions import as_nobody, readable
 
 
 def touch(folder: pathlib.Path, *names: str) -> None:
@@ -119,3 +121,46 @@ def test_behind_a_uri(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -
     assert names("shop://bucket/log") == names("shop://bucket/log/**/*.csv") == log
     (file,) = find_files(tmp_path, Table(path="shop://bucket/log/*/a.csv"), "items").files
     assert file == File("shop://bucket/log/day=1/a.csv", "csv", len("bucket/log/day=1/a.csv"), (("day", "1"),))
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "said"),
+    [
+        ("list", 403, "no list"),
+        ("look", 401, "Anonymous credentials"),
+        ("read", 403, "403"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_a_store_that_refuses_says_nothing_of_its_files(call: str, status: int, said: str, name: str) -> None:
+    with bucket() as shop:
+        shop.objects[f"log/{name}"] = b"item_id\nA\n" if name == "a.csv" else b"\x1f\x8b\x08damaged" + bytes(9)
+        table = Table(path=f"gs://shop/log/{name}")
+
+        def read() -> None:
+            (file,) = find_files(pathlib.Path(), table, "items").files
+            list(read_file(file, table, {"item_id": Feature(kind="id")}))
+
+        if name == "a.csv":
+            read()
+        else:
+            with pytest.raises(DatasetError, match=r"cannot be read|is not Parquet") as damaged:
+                read()
+            assert not isinstance(damaged.value, UnreachableError)
+        shop.refused["look"] = 404
+        with pytest.raises(DatasetError, match=rf"no file at gs://shop/log/{name}. Mend"):
+            read()
+        shop.refused = {call: status}
+        with pytest.raises(UnreachableError, match=f"^gs://shop/log/{name} cannot be reached: .*{said}"):
+            read()
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "log/1/a.csv", "log/2/a.csv")
+    (tmp_path / "log" / "2").chmod(0)
+    readable(tmp_path)
+    for path in ("log/{SPAN}/*.csv", "log/**/*.csv", "log/*", "log"):
+        with as_nobody(), pytest.raises(UnreachableError, match="log/2 cannot be listed: Permission denied"):
+            find_files(tmp_path, Table(path=path), "items")
+    with as_nobody():
+        assert found(tmp_path, "log/1") == ["log/1/a.csv"]
