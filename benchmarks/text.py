@@ -108,7 +108,7 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     asked = requests.of_events(parts.test, rows, dataclasses.replace(settings, max_requests=10**9))
     queries, (_, query) = unique_queries(requests.queries_alone(tasks.queries), asked)
     test = Task(asked, query, rows, tasks.train.log_counts)
-    known = texts.shared_words(parts.catalogue, tasks.queries, len(vocabulary))
+    known = texts.shared_words(parts.catalogue, tasks.train.requests, len(vocabulary))
     tokens = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH, known))
     fitter = fitting.Fitter(tasks.with_queries(queries), tokens, settings)
     users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
