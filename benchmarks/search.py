@@ -16,7 +16,9 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +29,10 @@ from benchmarks import ranking, results
 from homefeed.components import ranking_trainer
 from homefeed.components.artifacts.types import Model, ModelRun
 from homefeed.models.requests import Request, requests_from_sequences
+from homefeed.serving.queries import Tokenize, query_tokenizer
+from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
-NUM_QUERIES, LENGTH = 200, 10
+NUM_QUERIES, LENGTH, WARMUP = 200, 10, 20
 BY_WORDS, RETRIEVED, RANKED = "retrieve, by words alone", "retrieve", "retrieve → rank"
 NOBODY, SHOPPER = "nothing known", "a shopper's history"
 
@@ -39,6 +43,19 @@ class Query:
 
     text: str
     matching: npt.NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One seed.
+
+    Attributes:
+        found: kind of query, who asks, method → [num_queries, 2], what `found_of` says of each.
+        milliseconds: what is asked → method → median time of a call.
+    """
+
+    found: dict[tuple[str, str, str], npt.NDArray[np.float64]]
+    milliseconds: dict[str, dict[str, float]]
 
 
 def queries(data: pathlib.Path, seed: int) -> dict[str, list[Query]]:
@@ -76,11 +93,9 @@ def found_of(page: Sequence[str], matching: set[str]) -> tuple[float, float]:
     return float(hits > 0), hits / min(LENGTH, len(matching))
 
 
-def measure(bench: ranking.Bench, seed: int) -> dict[tuple[str, str, str], npt.NDArray[np.float64]]:
-    """Kind of query, who asks, method → [num_queries, 2], what `found_of` says of each."""
+def train(bench: ranking.Bench, seed: int) -> tuple[Recommender, Recommender, Tokenize]:
+    """Retrieval and ranking as they are served, retrieval without its text model, and what queries are read by."""
     from homefeed.serving.predictors import LocalPredictor
-    from homefeed.serving.queries import query_tokenizer
-    from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     bert, _ = ranking.pretrain(bench, seed)
     retrieval = ranking.train_retrieval(bench, seed, bert)
@@ -90,36 +105,46 @@ def measure(bench: ranking.Bench, seed: int) -> dict[tuple[str, str, str], npt.N
         ranking_trainer.Outputs(ranked, ModelRun(bench.folder / f"ranking_run{seed}")),
         ranking_trainer.Config(**bench.ranking, seed=seed),
     )
-    whole = Recommender(LocalPredictor({RETRIEVAL: retrieval.serving_dir, RANKING: ranked.serving_dir}), 100)
-    alone = Recommender(LocalPredictor({RETRIEVAL: by_words_alone(bench, retrieval)}))
-    tokenize = query_tokenizer(retrieval.serving_dir)
-    item_ids = np.array(
-        json.loads((bench.folder / "data" / "truth.json").read_text(encoding="utf-8"))["items"]["item_id"]
-    )
+    whole = LocalPredictor({RETRIEVAL: retrieval.serving_dir, RANKING: ranked.serving_dir})
+    alone = LocalPredictor({RETRIEVAL: by_words_alone(bench, retrieval)})
+    return Recommender(whole, 100), Recommender(alone), query_tokenizer(retrieval.serving_dir)
+
+
+def measure(bench: ranking.Bench, seed: int) -> Run:
+    """Trains the models, searches with every query for both askers, and times `retrieve`."""
+    whole, alone, tokenize = train(bench, seed)
+    data = bench.folder / "data"
+    item_ids = np.array(_items_of(data)["item_id"])
     rows = np.random.default_rng(seed).integers(bench.test.num_users, size=NUM_QUERIES).astype(np.int64)
-    people = requests_from_sequences(bench.test, bench.catalogue, rows, bench.test.row_splits[1:][rows])
-    askers = {NOBODY: [Request("")] * NUM_QUERIES, SHOPPER: list(people)}
-    measured = {}
-    for kind, asked in queries(bench.folder / "data", seed).items():
-        for name, who in askers.items():
-            requests = [
-                dataclasses.replace(request, query_token_ids=tokenize(query.text))
-                for request, query in zip(who, asked, strict=True)
-            ]
-            new = [
-                set(item_ids[query.matching]) - {event.item_id for event in request.history}
-                for request, query in zip(requests, asked, strict=True)
-            ]
+    shoppers = list(requests_from_sequences(bench.test, bench.catalogue, rows, bench.test.row_splits[1:][rows]))
+    found: dict[tuple[str, str, str], npt.NDArray[np.float64]] = {}
+    for kind, asked in queries(data, seed).items():
+        for name, who in ((NOBODY, [Request("")] * NUM_QUERIES), (SHOPPER, shoppers)):
+            pairs = list(zip(who, asked, strict=True))
+            searches = [dataclasses.replace(one, query_token_ids=tokenize(query.text)) for one, query in pairs]
+            new = [set(item_ids[query.matching]) - {event.item_id for event in one.history} for one, query in pairs]
             pages = {
-                BY_WORDS: _decoded(alone.retrieve(requests, LENGTH)["item_ids"]),
-                RETRIEVED: _decoded(whole.retrieve(requests, LENGTH)["item_ids"]),
-                RANKED: [[place.item_id for place in page] for page in whole.recommend(requests, LENGTH)],
+                BY_WORDS: _decoded(alone.retrieve(searches, LENGTH)["item_ids"]),
+                RETRIEVED: _decoded(whole.retrieve(searches, LENGTH)["item_ids"]),
+                RANKED: [[place.item_id for place in page] for page in whole.recommend(searches, LENGTH)],
             }
             for method, lists in pages.items():
-                measured[kind, name, method] = np.array(
-                    [found_of(page, some) for page, some in zip(lists, new, strict=True) if some]
-                )
-    return measured
+                hits = [found_of(page, some) for page, some in zip(lists, new, strict=True) if some]
+                found[kind, name, method] = np.array(hits)
+    models = {BY_WORDS: alone, RETRIEVED: whole}
+    times = {name: milliseconds(models, some) for name, some in (("no query", shoppers), ("a query", searches))}
+    return Run(found, times)
+
+
+def milliseconds(models: dict[str, Recommender], requests: Sequence[Request]) -> dict[str, float]:
+    """Model → median time of `retrieve` in this process, one request a call; the models take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for request in [*requests[:WARMUP], *requests]:
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.retrieve([request], 100)
+            taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(times[WARMUP:])) for name, times in taken.items()}
 
 
 def by_words_alone(bench: ranking.Bench, model: Model) -> pathlib.Path:
@@ -136,20 +161,27 @@ def _decoded(item_ids: npt.NDArray[Any]) -> list[list[str]]:
     return [[item_id.decode() for item_id in page] for page in item_ids]
 
 
-def report(runs: Sequence[dict[tuple[str, str, str], npt.NDArray[np.float64]]]) -> tuple[str, dict[str, float]]:
+def report(runs: Sequence[Run]) -> tuple[str, dict[str, float]]:
     """A Markdown table of means over seeds and queries, and the figures to keep."""
     lines = [
         f"| query | asked by | method | a match in the first {LENGTH} | each seed | recall@{LENGTH} |",
         "|---|---|---|---:|---:|---:|",
     ]
     figures: dict[str, float] = {}
-    for key in runs[0]:
-        each = [run[key].mean(axis=0) for run in runs]
+    for key in runs[0].found:
+        each = [run.found[key].mean(axis=0) for run in runs]
         hit, recall = np.mean(each, axis=0).tolist()
         name = ", ".join(key)
         figures |= {f"{name}: hit@{LENGTH}": round(hit, 4), f"{name}: recall@{LENGTH}": round(recall, 4)}
         seeds = " ".join(f"{one[0]:.0%}" for one in each)
         lines.append(f"| {' | '.join(key)} | {hit:.1%} | {seeds} | {recall:.3f} |")
+    lines += ["", f"| `retrieve`, one request, p50 ms | {BY_WORDS} | {RETRIEVED} |", "|---|---:|---:|"]
+    for asked in runs[0].milliseconds:
+        times = {
+            name: statistics.median(run.milliseconds[asked][name] for run in runs) for name in (BY_WORDS, RETRIEVED)
+        }
+        figures |= {f"{asked}: {name}, ms": round(value, 3) for name, value in times.items()}
+        lines.append(f"| {asked} | {times[BY_WORDS]:.2f} | {times[RETRIEVED]:.2f} |")
     return "\n".join(lines) + "\n", figures
 
 
