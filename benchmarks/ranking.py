@@ -108,11 +108,11 @@ def prepare(
     )
 
 
-def train_retrieval(bench: Bench, seed: int) -> Model:
+def train_retrieval(bench: Bench, seed: int, bert: PretrainedBert) -> Model:
     """The retrieval model that all rankers of a seed share."""
     model = Model(bench.folder / f"retrieval{seed}")
     retrieval_trainer.run(
-        retrieval_trainer.Inputs(bench.graph, bench.examples),
+        retrieval_trainer.Inputs(bench.graph, bench.examples, bert),
         retrieval_trainer.Outputs(model, ModelRun(bench.folder / f"retrieval_run{seed}")),
         retrieval_trainer.Config(**bench.retrieval, seed=seed),
     )
@@ -184,7 +184,7 @@ def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
     recommender = Recommender(LocalPredictor(folders), fuser.Config().num_candidates)
     limits = evaluator.Config().limits
-    ranks = measure(recommender, None, bench.train, bench.test, bench.catalogue, limits).ranks
+    ranks = measure(recommender, None, {}, bench.test, bench.catalogue, limits).ranks
     return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
 
 
@@ -227,8 +227,8 @@ def measure_ranking(
     """Method → its results, one a seed."""
     runs: Runs = {}
     for seed in seeds:
-        retrieval = train_retrieval(bench, seed)
         bert, pretraining = pretrain(bench, seed)
+        retrieval = train_retrieval(bench, seed, bert)
         names = [DEFAULT, *(ablations if seed in ablation_seeds else ())]
         for name in names:
             read = pretrain(bench, seed, trained=False)[0] if name == UNTUNED else bert

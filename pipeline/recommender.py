@@ -45,8 +45,8 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
         **{f"{table}_schema": schema for table, schema in (schemas | dict(schemas_before or {})).items()},
     )
     inputs = vars(dag.add(transform, dataset=dataset, **tables))
-    retrieval = dag.add(retrieval_trainer, **inputs)
     pretrained = dag.add(behavior_pretrainer, **inputs)
+    retrieval = dag.add(retrieval_trainer, **inputs, bert=pretrained.bert)
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)
     models = {"retrieval_model": retrieval.model, "ranking_model": ranking.model}
     fused = dag.add(fuser, **models)

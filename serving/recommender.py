@@ -29,7 +29,7 @@ class Recommendation:
     Attributes:
         score: what the list is sorted by.
         probability: that the user likes it, if shown.
-        source: what the list was made from: `history`, `features` or `popular`, with `+query` where words were found.
+        source: what the list was made from: `history`, `features` or `popular`, with `+query` where a query tells.
     """
 
     item_id: str

@@ -28,6 +28,7 @@ SMALL = (
     # Models this small may well be worse than popularity.
     "evaluator.ranking_margin=1.0",
     "evaluator.popularity_margin=1.0",
+    "evaluator.slice_margin=1.0",
 )
 
 

@@ -197,7 +197,7 @@ class TransformGraph(Artifact):
 
 
 class Model(Artifact):
-    """`Format-Serving/`: a SavedModel. `Snapshot/`: what is needed to train on or to re-embed the catalogue."""
+    """`Format-Serving/`: a SavedModel. `Snapshot/`, `Text/`: what training goes on from, and a refresh is made of."""
 
     @property
     def serving_dir(self) -> pathlib.Path:
@@ -208,6 +208,11 @@ class Model(Artifact):
     def snapshot_dir(self) -> pathlib.Path:
         """Weights and vocabularies; not of fused models."""
         return self.path / "Snapshot"
+
+    @property
+    def text_dir(self) -> pathlib.Path:
+        """The text model that reads queries and new items; of retrieval models."""
+        return self.path / "Text"
 
 
 class ModelRun(Artifact):

@@ -24,13 +24,13 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.evaluator.queries import Limits
-from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Margin
+from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Margin, Seconds
 from homefeed.serving.recommender import FUSED, Recommender
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples, the model that is served, and what texts were worth to the text model."""
+    """The transformed examples, the model that is served, and the text model with what texts were worth to it."""
 
     transform_graph: TransformGraph
     examples: Examples
@@ -53,17 +53,21 @@ class Config:
     max_queries: Count = 20_000  # A larger split is sampled, evenly over its queries.
     batch_size: Count = 128  # Queries in one call of a model.
     max_ease_items: CountOrNone = 10_000  # EASE inverts a matrix over the catalogue; larger ones are spared it.
+    max_ease_seconds: Seconds = 60.0  # After so many, no further regularization of EASE is tried on eval.
     popularity_margin: Margin = 0.0  # How much retrieval + ranking may lose against popularity.
     ranking_margin: Margin = 0.02  # And against retrieval alone.
     base_models: FolderOrNone = ""  # Folder of the PushedModel in service, to be no worse than; empty: none.
     base_margin: Margin = 0.0  # How much may be lost against it.
-    slice_margin: Margin = 0.1  # And against it in new users, in new items and in each category.
+    # And against it in new users, in new items and in each category; in new users and new items against popularity,
+    # content and the text model alone too.
+    slice_margin: Margin = 0.1
     min_slice_queries: Count = 50  # Fewer queries make no slice.
 
     @property
     def limits(self) -> Limits:
         """How much is asked and tried."""
-        return Limits(self.max_queries, self.batch_size, self.max_ease_items, self.min_slice_queries)
+        names = [field.name for field in dataclasses.fields(Limits)]
+        return Limits(**{name: getattr(self, name) for name in names})
 
 
 def config_inputs(config: Config) -> dict[str, Artifact]:
@@ -74,15 +78,20 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
     from homefeed.components.evaluator import measured, report, verdict
+    from homefeed.models.text.text_alone import TextAlone
+    from homefeed.models.text.text_model import TextModel
 
     catalogue = transformed.load_catalogue(inputs.transform_graph)
     train, *others = (transformed.load_sequences(inputs.transform_graph, inputs.examples, split) for split in SPLITS)
     recommender = Recommender.of_saved_model(inputs.fused_model.serving_dir)
     base = PushedModel(pathlib.Path(config.base_models)) if config.base_models else None
     in_service = Recommender.of_saved_model(base.models()[FUSED]) if base else None
-    baselines = measured.fit_baselines(train, catalogue.num_rows, config.max_ease_items)
+    rivals: dict[str, measured.Scorer] = {
+        **measured.fit_baselines(train, others[0], catalogue, config.limits),
+        measured.TEXT: TextAlone(TextModel.load(inputs.bert.path)),
+    }
     found = {
-        split: measured.measure(recommender, in_service, baselines, sequences, catalogue, config.limits)
+        split: measured.measure(recommender, in_service, rivals, sequences, catalogue, config.limits)
         for split, sequences in zip(SPLITS[1:], others, strict=True)
     }
     means = {split: report.means_of(of_split) for split, of_split in found.items()}

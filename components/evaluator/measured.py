@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,15 @@ from homefeed.models.sequences import Sequences
 from homefeed.serving.recommender import Recommender
 
 RETRIEVAL_ROW, RANKING_ROW, IN_SERVICE = "retrieval", "retrieval + ranking", "in service"
+POPULARITY, CONTENT, TEXT, EASE = "popularity", "content alone", "text alone", "EASE"
+_MAX_TUNING_QUERIES = 2_000
+
+
+class Scorer(Protocol):
+    """Scores the catalogue from a history alone."""
+
+    def scores(self, histories: baselines.Histories) -> npt.NDArray[np.float32]:
+        """[num_queries, num_rows] float32, higher is better, from rows of the catalogue (0 is skipped)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +54,14 @@ class Measured:
 def measure(
     recommender: Recommender,
     in_service: Recommender | None,
-    fitted: Mapping[str, baselines.Baseline],
+    rivals: Mapping[str, Scorer],
     sequences: Sequences,
     catalogue: Catalogue,
     limits: Limits,
 ) -> Measured:
-    """Asks the baselines, the new models and those in service the same questions."""
+    """Asks the new models, those in service and others beside them the same questions."""
     queries = make_queries(sequences, limits.max_queries)
-    ranks: dict[str, metrics.Ranks] = {}
-    for name, baseline in fitted.items():
-        ranks[name] = _rank_in_batches(baseline, queries, limits.batch_size)
+    ranks = {name: _rank_in_batches(rival, queries, limits.batch_size) for name, rival in rivals.items()}
     requests = list(requests_from_sequences(sequences, catalogue, queries.rows, queries.ends))
     targets = catalogue.item_ids[queries.targets]
     answers = ask(recommender, requests, targets, limits.batch_size)
@@ -72,11 +80,22 @@ def measure(
     )
 
 
-def fit_baselines(train: Sequences, num_rows: int, max_ease_items: int) -> dict[str, baselines.Baseline]:
-    """What every model is measured against; EASE only where the catalogue has at most so many items."""
-    fitted: dict[str, baselines.Baseline] = {"popularity": baselines.Popularity().fit(train, num_rows)}
-    if num_rows - 1 <= max_ease_items and train.num_users:
-        fitted["EASE"] = baselines.Ease().fit(train, num_rows)
+def fit_baselines(
+    train: Sequences, evaluation: Sequences, catalogue: Catalogue, limits: Limits
+) -> dict[str, baselines.Baseline]:
+    """What every model is measured against.
+
+    EASE is tuned on the eval split, and is there only where the catalogue has at most `limits.max_ease_items`.
+    """
+    num_rows = catalogue.num_rows
+    fitted: dict[str, baselines.Baseline] = {
+        POPULARITY: baselines.Popularity().fit(train, num_rows),
+        CONTENT: baselines.Content(catalogue.token_ids).fit(train, num_rows),
+    }
+    if num_rows - 1 <= limits.max_ease_items and train.num_users:
+        asked = make_queries(evaluation, _MAX_TUNING_QUERIES)
+        seconds = limits.max_ease_seconds
+        fitted[EASE] = baselines.tuned_ease(train, num_rows, asked.histories, asked.targets, seconds)
     return fitted
 
 
@@ -92,10 +111,10 @@ def limits_met(found: Mapping[str, Measured], num_rows: int, limits: Limits) -> 
     return met
 
 
-def _rank_in_batches(baseline: baselines.Baseline, queries: Queries, batch_size: int) -> metrics.Ranks:
+def _rank_in_batches(scorer: Scorer, queries: Queries, batch_size: int) -> metrics.Ranks:
     parts = []
     for start in range(0, len(queries), batch_size):
         histories = queries.histories[start : start + batch_size]
         targets = queries.targets[start : start + batch_size]
-        parts.append(metrics.rank_targets(baseline.scores(histories), targets, histories))
+        parts.append(metrics.rank_targets(scorer.scores(histories), targets, histories))
     return join_ranks(parts)

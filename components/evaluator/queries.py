@@ -17,6 +17,7 @@ class Limits:
     max_queries: int
     batch_size: int
     max_ease_items: int
+    max_ease_seconds: float
     min_slice_queries: int
 
 

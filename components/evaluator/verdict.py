@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, RETRIEVAL_ROW
-from homefeed.components.evaluator.slices import is_guarded
+from homefeed.components.evaluator.measured import CONTENT, IN_SERVICE, POPULARITY, RANKING_ROW, RETRIEVAL_ROW, TEXT
+from homefeed.components.evaluator.slices import NEW_ITEMS, NEW_USERS, is_guarded
 from homefeed.models.evaluation import metrics
 
 NUM_BOOTSTRAPS = 2_000
@@ -22,7 +22,7 @@ class Margins:
     popularity: float
     retrieval: float
     in_service: float
-    slices: float  # Against the models in service, in each guarded slice.
+    slices: float  # Against the models in service in each guarded slice, and against simple lists for newcomers.
 
 
 def judge(
@@ -43,17 +43,23 @@ def judge(
     ours = metrics.ndcg(ranks[RANKING_ROW], 10)
     if not len(ours):
         return ["the eval split holds no event that could be predicted, so the models cannot be judged"]
-    rivals = {"popularity": margins.popularity, RETRIEVAL_ROW: margins.retrieval, IN_SERVICE: margins.in_service}
+    rivals = {POPULARITY: margins.popularity, RETRIEVAL_ROW: margins.retrieval, IN_SERVICE: margins.in_service}
     reasons = []
     for rival, margin in rivals.items():
         if rival in ranks or rival != IN_SERVICE:
             reasons += _losses(ours, metrics.ndcg(ranks[rival], 10), rival, margin)
-    if IN_SERVICE in ranks:
-        theirs = metrics.ndcg(ranks[IN_SERVICE], 10)
-        for name, mask in (slices or {}).items():
-            if is_guarded(name):
-                reasons += _losses(ours[mask], theirs[mask], f"{IN_SERVICE} in slice {name!r}", margins.slices)
+    for name, mask in (slices or {}).items():
+        for rival in _rivals_in(name):
+            if rival in ranks:
+                theirs = metrics.ndcg(ranks[rival], 10)[mask]
+                reasons += _losses(ours[mask], theirs, f"{rival} in slice {name!r}", margins.slices)
     return reasons
+
+
+def _rivals_in(name: str) -> tuple[str, ...]:
+    """What must not be lost against in a slice: newcomers are what simple lists are good at."""
+    newcomers = (POPULARITY, CONTENT, TEXT) if name in (NEW_USERS, NEW_ITEMS) else ()
+    return (*newcomers, IN_SERVICE) if is_guarded(name) else ()
 
 
 def _losses(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], rival: str, margin: float) -> list[str]:

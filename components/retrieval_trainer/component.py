@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from homefeed.components.artifacts import transformed
-from homefeed.components.artifacts.types import Examples, Model, ModelRun, TransformGraph
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, PretrainedBert, TransformGraph
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 
 # mypy and readers find the fields, their defaults and units in Hyperparameters.
@@ -14,10 +14,11 @@ Config = Hyperparameters
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The transformed examples."""
+    """The transformed examples, and the text model that reads queries."""
 
     transform_graph: TransformGraph
     examples: Examples
+    bert: PretrainedBert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,4 +34,4 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     from homefeed.components.retrieval_trainer.train import train
 
     data = transformed.load_training_data(inputs.transform_graph, inputs.examples)
-    return train(data, outputs.model, outputs.model_run, config)
+    return train(data, inputs.bert, outputs.model, outputs.model_run, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from homefeed.components.artifacts.transformed import TrainingData
-from homefeed.components.artifacts.types import Model, ModelRun
+from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -16,9 +16,12 @@ from homefeed.models.retrieval.training.targets import sample_targets
 from homefeed.models.retrieval.training.warm_start import warm_start
 from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.shared.training_log import TrainingLog
+from homefeed.models.text.text_model import TextModel
 
 
-def train(data: TrainingData, model: Model, model_run: ModelRun, config: Hyperparameters) -> str:
+def train(
+    data: TrainingData, pretrained: PretrainedBert, model: Model, model_run: ModelRun, config: Hyperparameters
+) -> str:
     """Fits, exports and records; returns the line for the progress display."""
 
     def start(towers: TwoTower) -> None:
@@ -33,6 +36,8 @@ def train(data: TrainingData, model: Model, model_run: ModelRun, config: Hyperpa
     sample = trained.queries(windows, tuned_by)
     snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample)
     snapshot.save(model.snapshot_dir)
-    retriever.Retriever(snapshot, data.catalogue).save(model.serving_dir)
+    text = TextModel.load(pretrained.path)
+    text.save(model.text_dir)
+    retriever.Retriever(snapshot, data.catalogue, text).save(model.serving_dir)
     model_run.write_json("curve.json", log.curve())
     return log.summary()

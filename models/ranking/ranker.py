@@ -209,15 +209,8 @@ class Ranker(keras.Model):
         heads = self.text.heads
         wanted = heads.wanted_in(memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32)))
         if self.has_queries:
-            wanted += self._asked(request["query_token_ids"])
+            wanted += self.text.asked(request["query_token_ids"])
         return tf.linalg.matvec(heads.offered(texts), wanted)
-
-    def _asked(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """[batch, size] what queries ask for; BERT reads only where somebody asks."""
-        nothing = tf.zeros([tf.shape(token_ids)[0], self.text.heads.size])
-        return tf.cond(
-            tf.reduce_any(token_ids > 0), lambda: self.text.heads.query(self.text.read(token_ids)), lambda: nothing
-        )
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["recent_items"][:, : self.config.max_events]

@@ -13,6 +13,7 @@ from homefeed.models import catalogue as catalogues
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index, filters, partitioned_index, text_match
+from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
@@ -20,6 +21,7 @@ from homefeed.models.shared import saved_model
 from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
 from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS
 from homefeed.models.shared.string_table import vocabulary_table
+from homefeed.models.text.text_model import TextModel
 
 # Scores and rows.
 Found = tuple[tf.Tensor, ...]
@@ -35,9 +37,10 @@ class Retriever(tf.Module):
     Args:
         snapshot: the trained model.
         catalogue: what can be retrieved; its vocabularies begin with the snapshot's.
+        text: finds what a query means; None: a query is its words alone.
     """
 
-    def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue):
+    def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue, text: TextModel | None = None):
         super().__init__(name="retriever")
         facts = snapshot.facts
         self._config, self._spec = facts.config, facts.architecture.item_spec
@@ -58,6 +61,7 @@ class Retriever(tf.Module):
         self._reader = RequestReader(catalogue.item_ids, facts.request)
         self._filters = filters.Filters(catalogue)
         self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
+        self._meaning = None if text is None else Meaning(text, catalogue.token_ids)
         self._item_tables = {
             name: vocabulary_table(facts.vocabularies[name][: size - 2])
             for name, size in self._spec.vocabulary_sizes.items()
@@ -108,7 +112,8 @@ class Retriever(tf.Module):
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
         words = self._text.read(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
-        has_query = self._text.finds(words)
+        meant = self._meant(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
+        has_query = self._text.finds(words) | tf.reduce_any(meant != 0, axis=1)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
         asks = tf.reduce_any(tf.stack(asked), axis=0)
 
@@ -116,7 +121,7 @@ class Retriever(tf.Module):
             return self._index.search(queries, rows, _largest(k), request["timestamp"])
 
         def search_all() -> Found:
-            return self._search_all(queries, rows, words, request, _largest(k))
+            return self._search_all(queries, rows, (words, meant), request, _largest(k))
 
         def search_both() -> Found:
             pairs = zip(search_all(), search(), strict=True)
@@ -166,13 +171,15 @@ class Retriever(tf.Module):
         return self._describe(*exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k)))
 
     def _search_all(
-        self, queries: tf.Tensor, seen: tf.Tensor, words: tf.Tensor, request: Tensors, k: tf.Tensor
+        self, queries: tf.Tensor, seen: tf.Tensor, asked: Found, request: Tensors, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores every item, adds what the query's words say, and leaves out what the filters do."""
+        """Scores every item, adds what the query says in words and means, and leaves out what the filters do."""
 
-        def adjust(inputs: tuple[tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
-            scores, weights, accepted, now = inputs
-            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(weights)
+        def adjust(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
+            scores, words, meant, accepted, now = inputs
+            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(words)
+            if self._meaning is not None:
+                scores += self._meaning.affinity(meant)
             accepts = self._filters.accepts(accepted)
             if accepts is not None:
                 scores = tf.where(accepts, scores, exact_index.EXCLUDED)
@@ -181,10 +188,16 @@ class Retriever(tf.Module):
                 scores = tf.where(available, scores, exact_index.EXCLUDED)
             return scores
 
-        inputs = (self._index.scores(queries), words, self._filters.read(request), request["timestamp"])
+        inputs = (self._index.scores(queries), *asked, self._filters.read(request), request["timestamp"])
         # One query at a time, because the texts of a large catalogue are larger than its scores.
         scores = tf.map_fn(adjust, inputs, fn_output_signature=tf.float32)
         return exact_index.best_rows(exact_index.exclude(scores, seen), k)
+
+    def _meant(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[batch, size] float32, what queries mean; 0 where nothing is asked, or nothing that was ever learnt."""
+        if self._meaning is None:
+            return tf.zeros([tf.shape(token_ids)[0], 1])
+        return self._meaning.read(token_ids)
 
     def _source(self, rows: tf.Tensor, has_query: tf.Tensor, request: Tensors) -> tf.Tensor:
         """[batch] string: what was known of who asks. A query is named beside it."""

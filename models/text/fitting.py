@@ -114,7 +114,7 @@ def fit(
     """
     tasks = Tasks.of(catalogue, train, evaluation, settings)
     readers = (bert,) if preset is None else (bert, preset)
-    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.queries, len(vocabulary)), None])
+    ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.train.requests, len(vocabulary)), None])
     tokens = Tokens.of(catalogue, tasks.queries, ends[0])
     read, beside = tokens.read(reading.Reader(bert)), None
     if preset is not None:

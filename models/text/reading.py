@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 DEVIATION_FLOOR = 0.2  # Of the median deviation: a dimension that hardly varies is noise when it is divided by it.
 NUM_SPECIAL = len(wordpiece.SPECIAL_TOKENS)
-_BATCH = 256
+BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Reader:
         readings = np.zeros((len(token_ids), self.bert.hidden_dim), np.float32)
         lengths = (token_ids > 0).sum(axis=1)
         order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(order), _BATCH):
-            which = order[start : start + _BATCH]
+        for start in range(0, len(order), BATCH):
+            which = order[start : start + BATCH]
             longest = max(1, int(lengths[which].max()))
             readings[which] = self._read(tf.constant(token_ids[which, :longest])).numpy()
         return readings

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.errors import ModelError
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
 from homefeed.models.text.heads import TextHeads
@@ -74,6 +75,23 @@ class TextModel:
         ]
         return (tf.concat(parts, axis=1) - self.scale.mean) / self.scale.deviation * tf.concat(speaks, axis=1)
 
+    def asked(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """What queries ask for: [batch, n] int32 token ids, 0-padded → [batch, size] float32; 0 where nothing is.
+
+        BERT reads only where somebody asks.
+        """
+        nothing = tf.zeros([tf.shape(token_ids)[0], self.heads.size])
+        return tf.cond(tf.reduce_any(token_ids > 0), lambda: self.heads.query(self.read(token_ids)), lambda: nothing)
+
+    def read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
+        """`read` of a whole catalogue, in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""
+        signature = [tf.TensorSpec([None, token_ids.shape[1]], tf.int32)]
+        read = tf.function(lambda part: self.read(part), input_signature=signature)
+        parts = [np.zeros((0, self.width), np.float32)]
+        for start in range(0, len(token_ids), reading.BATCH):
+            parts.append(read(tf.constant(token_ids[start : start + reading.BATCH])).numpy())
+        return np.concatenate(parts)
+
     def save(self, folder: pathlib.Path) -> None:
         """Writes it; the folder is a KerasNLP preset of the first BERT, too."""
         for bert, ends, target in zip(self.berts, self.ends, (folder, folder / BESIDE), strict=False):
@@ -86,7 +104,15 @@ class TextModel:
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> TextModel:
-        """The inverse of `save`."""
+        """The inverse of `save`.
+
+        Raises:
+            ModelError: the folder holds none.
+        """
+        if not (folder / FACTS).is_file():
+            raise ModelError(
+                f"{folder} holds no text model ({FACTS}): another version of homefeed made it. Train it again."
+            )
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         loaded = [berts.load_bert(str(place)) for place in (folder, folder / BESIDE)[: facts["num_berts"]]]
         vocabulary = berts.preset_vocabulary(str(folder))

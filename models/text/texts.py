@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,12 @@ import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.text import reading
+from homefeed.models.text.requests import Requests
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
-MIN_TEXTS = 3
+MIN_ITEMS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,19 +89,26 @@ def standardised(tokens: Tokens, items: Floats, queries: Floats) -> Texts:
     return Texts(scale(items) * speaks[:, None], scale(queries) * asks[:, None], scale)
 
 
-def shared_words(catalogue: Catalogue, queries: Ints, num_tokens: int) -> npt.NDArray[np.bool_]:
-    """[num_tokens] bool: what at least MIN_TEXTS known items' texts or queries hold, or is special.
+def shared_words(catalogue: Catalogue, requests: Requests, num_tokens: int) -> npt.NDArray[np.bool_]:
+    """[num_tokens] bool: what the texts of at least MIN_ITEMS known items, or queries before their picks, hold.
 
-    The others tell nothing of other items; read, they would be learnt by heart.
+    The others tell nothing of other items; read, they would be learnt by heart. Special tokens are always read.
     """
-    known = catalogue.token_ids[catalogue.train_counts > 0]
-    counts = np.zeros(num_tokens, np.int64)
-    for part in (known, queries):
-        row, place = np.nonzero(part)
-        pairs = np.unique(np.stack([row, part[row, place]]), axis=1)
-        counts += np.bincount(pairs[1], minlength=num_tokens)
-    counts[: reading.NUM_SPECIAL] = MIN_TEXTS
-    return counts >= MIN_TEXTS
+    known = np.flatnonzero(catalogue.train_counts > 0)
+    mentions = (
+        _mentions(known, catalogue.token_ids[known]),
+        _mentions(requests.target, requests.query_token_ids),
+    )
+    item, token = (np.concatenate(parts) for parts in zip(*mentions, strict=True))
+    pairs = np.unique(item.astype(np.int64) * num_tokens + token)
+    counts = np.bincount(pairs % num_tokens, minlength=num_tokens)
+    counts[: reading.NUM_SPECIAL] = MIN_ITEMS
+    return counts >= MIN_ITEMS
+
+
+def _mentions(item: npt.NDArray[Any], token_ids: Ints) -> tuple[npt.NDArray[Any], Ints]:
+    row, place = np.nonzero(token_ids)
+    return item[row], token_ids[row, place]
 
 
 def bag_of_words(tokens: Tokens, rows: npt.NDArray[np.int64], num_tokens: int) -> Texts:

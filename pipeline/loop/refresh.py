@@ -20,6 +20,7 @@ from homefeed.components.transform.refresh import catalogue_for
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval.retriever import Retriever
 from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.text.text_model import TextModel
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record, Run
 from homefeed.pipeline.runner.root import RunRoot
@@ -57,11 +58,12 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         DatasetError: the items table cannot be read.
     """
     store, pushed, inputs = _last_push(root, metadata)
-    snapshot = Snapshot.load(Model(inputs["retrieval_model"].path).snapshot_dir)
+    model = Model(inputs["retrieval_model"].path)
+    snapshot = Snapshot.load(model.snapshot_dir)
     catalogue = catalogue_for(snapshot, data_dir)
     with scratch() as folder:
         saved_model, fused = folder / "retrieval", folder / "fused"
-        Retriever(snapshot, catalogue).save(saved_model)
+        Retriever(snapshot, catalogue, TextModel.load(model.text_dir)).save(saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]

@@ -4,8 +4,9 @@ import pytest
 
 from homefeed.components import retrieval_trainer
 from homefeed.components.artifacts import transformed
-from homefeed.components.artifacts.types import Examples, Model, ModelRun, TransformGraph
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, PretrainedBert, TransformGraph
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from tests.components import ranking_toys
 from tests.components.ingested import write_dataset
 from tests.components.validated import ITEMS, WITH_FEATURES, log
 from tests.models.retrieval import toy
@@ -30,4 +31,6 @@ def trained_retrieval(tmp_path_factory: pytest.TempPathFactory) -> tuple[retriev
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
     config = retrieval_trainer.Config(width=8, num_layers=1, max_events=4, epochs=2, batch_size=4)
     made = retrieval_trainer.Outputs(Model(folder / "model"), ModelRun(folder / "run"))
-    return made, retrieval_trainer.run(retrieval_trainer.Inputs(graph, examples), made, config)
+    bert = PretrainedBert(folder / "bert")
+    ranking_toys.text_model(toy.catalogue()).save(bert.path)
+    return made, retrieval_trainer.run(retrieval_trainer.Inputs(graph, examples, bert), made, config)

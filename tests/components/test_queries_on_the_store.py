@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from benchmarks import ranking
 from homefeed.components import ranking_trainer
-from homefeed.components.artifacts.types import Model, ModelRun
+from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
 from homefeed.models.behaviour_text import wordpiece
+from homefeed.pipeline.datasets.sample import rows
 from homefeed.pipeline.datasets.sample.words import CATEGORIES, STYLES
 
 STORE = {"num_users": 100, "num_items": 120, "num_events": 3_000}
@@ -21,15 +22,22 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> ranking.Bench:
     folder = tmp_path_factory.mktemp("store")
     patch = pytest.MonkeyPatch()
     patch.setattr(ranking, "QUICK_STORE", STORE)
+    patch.setattr(rows, "SYNONYM_FRACTION", 0.5)  # So that few searches teach them.
     found = ranking.prepare("store", None, "temporal", folder, quick=True)
     patch.undo()
     return found
 
 
 @pytest.fixture(scope="module")
-def model(bench: ranking.Bench) -> Any:
+def trained(bench: ranking.Bench) -> tuple[PretrainedBert, Model]:
+    """The text model and retrieval."""
     bert, _ = ranking.pretrain(bench, 0)
-    inputs = ranking_trainer.Inputs(bench.graph, bench.examples, bert, ranking.train_retrieval(bench, 0))
+    return bert, ranking.train_retrieval(bench, 0, bert)
+
+
+@pytest.fixture(scope="module")
+def model(bench: ranking.Bench, trained: tuple[PretrainedBert, Model]) -> Any:
+    inputs = ranking_trainer.Inputs(bench.graph, bench.examples, *trained)
     outputs = ranking_trainer.Outputs(Model(bench.folder / "ranking"), ModelRun(bench.folder / "ranking_run"))
     config = ranking_trainer.Config(epochs=1, points_per_user=1)
     ranking_trainer.run(inputs, outputs, config)
@@ -71,3 +79,28 @@ def _places(model: Any, item_ids: Any, query: Any) -> Any:
         given.setdefault(name, tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype))
     scores = rank(**given)["scores"].numpy()[0]
     return np.argsort(np.argsort(-scores, kind="stable"), kind="stable")
+
+
+@pytest.mark.parametrize("language", [0, 1])
+def test_words_that_no_item_has_retrieve_what_they_mean(
+    bench: ranking.Bench, trained: tuple[PretrainedBert, Model], language: int
+) -> None:
+    """Shoppers type them before they pick, and that is all there is to learn from."""
+    truth = json.loads((bench.folder / "data" / "truth.json").read_text(encoding="utf-8"))["items"]
+    asked = np.array([(style, category) for style in range(len(STYLES)) for category in range(len(CATEGORIES))])
+    queries = [rows.synonym(style, category, language) for style, category in asked]
+    model = tf.saved_model.load(str(trained[1].serving_dir))
+    pages = _first(model.signatures["retrieve"], wordpiece.tokenize(queries, bench.vocabulary, 8))
+    row_of = {item_id.encode(): row for row, item_id in enumerate(truth["item_id"])}
+    found = np.array([[row_of[item_id] for item_id in page] for page in pages])
+    for column, meant, by_chance in (("style", asked[:, :1], 1 / 6), ("category", asked[:, 1:], 1 / 8)):
+        assert (np.array(truth[column])[found] == meant).mean() > 2 * by_chance
+
+
+def _first(retrieve: Any, queries: Any) -> Any:
+    """[num_queries, 5] the first items for somebody of whom nothing else is known."""
+    given = {"query_token_ids": tf.constant(queries, tf.int32), "k": tf.fill([len(queries)], 5)}
+    for name, spec in retrieve.structured_input_signature[1].items():
+        shape = [len(queries), *(1 if size is None else size for size in spec.shape[1:])]
+        given.setdefault(name, tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype))
+    return retrieve(**given)["item_ids"].numpy()

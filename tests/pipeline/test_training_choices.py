@@ -18,7 +18,7 @@ from tests import runs
 def root(sample_data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """What comes before RetrievalTrainer is made once."""
     folder = tmp_path_factory.mktemp("root")
-    runs.run_small(sample_data, folder, until="Transform")
+    runs.run_small(sample_data, folder, until="BehaviorPretrainer")
     return folder
 
 

@@ -7,6 +7,9 @@ How a shopper picks the next item, which is what a recommender should find out:
 2. *An item of it*: by taste for its style and material, which only title and description tell; by price, by
    language, by what is popular or new; and in the same style as the item before.
 
+Before some picks they search: by words that the item's text may hold, and a share of them (`rows.SYNONYM_FRACTION`)
+by other words, in their own language, that no item's text holds: only what others picked tells what they mean.
+
 Nobody picks the same item twice. Some items and some shoppers come late, so that cold start can be measured.
 `truth.json` keeps what was hidden; no part of the pipeline reads it.
 

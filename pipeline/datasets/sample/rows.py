@@ -15,11 +15,13 @@ from homefeed.pipeline.datasets.sample.words import (
     LANGUAGES,
     MATERIALS,
     MEMBERSHIPS,
+    STYLE_SYNONYMS,
     STYLES,
 )
 
 MISSING_FRACTION = 0.05  # Of ages and descriptions.
 QUERY_FRACTION = 0.15
+SYNONYM_FRACTION = 0.25  # Of queries: what is looked for is called by words that no item's text holds.
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "language", "available_from", "brand", "price")
 USER_COLUMNS = ("user_id", "age", "language", "membership")
 EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "query")
@@ -93,27 +95,44 @@ def event_rows(rng: np.random.Generator, events: Events, items: Items, users: Us
     rating = np.clip(np.round(3 + 1.2 * (mood + rng.normal(size=size) * 0.3 - 0.5)), 1, 5).astype(int)
     value = np.where((depth > 0) | (rng.random(size) < 0.3), rating.astype(str), "")
     second = (START.timestamp() + events.time * SPAN_SECONDS).astype(np.int64)
-    queries = _queries(items)
     asked = rng.random(size) < QUERY_FRACTION
+    otherwise = rng.random(size) < SYNONYM_FRACTION
+    queries = np.where(otherwise, _synonyms(items, users, events), np.array(_queries(items))[events.item])
     rows = zip(
         (of_user[row] for row in events.user.tolist()),
         (of_item[row] for row in events.item.tolist()),
         second.tolist(),
         (EVENT_TYPES[index] for index in depth.tolist()),
         value.tolist(),
-        (queries[row] if ask else "" for row, ask in zip(events.item.tolist(), asked.tolist(), strict=True)),
+        np.where(asked, queries, "").tolist(),
         strict=True,
     )
     return list(rows)
 
 
 def _queries(items: Items) -> list[str]:
-    """[num_items] what a shopper types who looks for such an item: its category and style."""
-    queries = []
-    for category, style, language in zip(items.category, items.style, items.language, strict=True):
-        words = (STYLES[style][language][0], CATEGORIES[category].names[language].lower())
-        queries.append((" " if LANGUAGES[language] == "en" else "").join(words))
-    return queries
+    """[num_items] what a shopper types who looks for such an item: its style and category, in its language."""
+    columns = zip(items.style, items.category, items.language, strict=True)
+    return [
+        joined(STYLES[style][language][0], CATEGORIES[category].names[language].lower(), language)
+        for style, category, language in columns
+    ]
+
+
+def _synonyms(items: Items, users: Users, events: Events) -> list[str]:
+    """[num_events] the same in words that no item's text holds, in the shopper's language."""
+    columns = zip(items.style[events.item], items.category[events.item], users.language[events.user], strict=True)
+    return [synonym(style, category, language) for style, category, language in columns]
+
+
+def synonym(style: int, category: int, language: int) -> str:
+    """What some shoppers type for things of a style and a category."""
+    return joined(STYLE_SYNONYMS[style][language], CATEGORIES[category].synonyms[language], language)
+
+
+def joined(first: str, second: str, language: int) -> str:
+    """Two words of a language as it writes them."""
+    return (" " if LANGUAGES[language] == "en" else "").join((first, second))
 
 
 def _iso(time: float) -> str:

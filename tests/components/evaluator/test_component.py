@@ -15,6 +15,7 @@ from homefeed.components.artifacts.types import (
     PushedModel,
     TransformGraph,
 )
+from tests.components.ranking_toys import text_model
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -31,6 +32,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
     ):
         transformed.save_sequences(examples, split, sequences)
     bert = PretrainedBert(folder / "bert")
+    text_model(toy_catalogue()).save(bert.path)
     bert.write_json("texts.json", {"tensors": 23, "tensors_changed": 21, "arms": {}})
     return evaluator.Inputs(graph, examples, Model(toy_models["fused"]), bert)
 
@@ -54,6 +56,8 @@ def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]
     assert means.keys() == {"eval", "test"}
     # Of 3, 4, 5 and 6 events two are history: 1 + 2 + 3 + 4 questions. In test 2 + 3.
     assert means["eval"]["popularity"]["queries"] == 10 and means["test"]["popularity"]["queries"] == 5
+    rivals = {"popularity", "content alone", "text alone", "EASE"}
+    assert means["test"].keys() == rivals | {"retrieval", "retrieval + ranking"}
     ours = means["test"]["retrieval + ranking"]
     assert line == f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
     report = outputs.evaluation.read_json("evaluation.json")

@@ -63,6 +63,18 @@ def test_better_on_the_whole_and_worse_in_a_guarded_slice_is_not_blessed() -> No
     assert judge(ranks, dataclasses.replace(MARGINS, slices=0.4), slices) == []  # 0.1416 / 0.4307 = 0.33.
 
 
+@pytest.mark.parametrize("rival", ["popularity", "content alone", "text alone"])
+@pytest.mark.parametrize("newcomers", ["new items", "new users"])
+def test_newcomers_are_better_off_than_with_a_simple_list(rival: str, newcomers: str) -> None:
+    ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), halves(0, 9))
+    ranks[rival] = halves(9, 3)  # 0.2891 and 0.4307, ours 1.0 and 0.2891.
+    mask = np.arange(100) >= 50
+    (reason,) = judge(ranks, MARGINS, {newcomers: mask})
+    assert f"below 0.4307 of {rival} in slice {newcomers!r}" in reason and "difference -0.1416" in reason
+    assert judge(ranks, MARGINS, {newcomers: ~mask, "category: x": mask, "rare items": mask}) == []
+    assert judge(ranks, dataclasses.replace(MARGINS, slices=0.4), {newcomers: mask}) == []
+
+
 def test_each_rival_has_its_own_margin() -> None:
     ranks = {name: all_at(1) for name in ("popularity", "retrieval", "in service")} | {
         "retrieval + ranking": all_at(2)

@@ -6,7 +6,7 @@ import pytest
 
 from homefeed.components import retrieval_trainer
 from homefeed.components.artifacts.transformed import TrainingData
-from homefeed.components.artifacts.types import Model, ModelRun
+from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
 from homefeed.components.retrieval_trainer.train import train
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -36,7 +36,8 @@ def test_a_training_may_go_on_from_an_earlier_one(
     base = trained_retrieval[0].model
     config = Snapshot.load(base.snapshot_dir).facts.config
     going_on = dataclasses.replace(config, base_model=str(base.path))
-    line = train(data, Model(tmp_path / "model"), ModelRun(tmp_path / "run"), going_on)
+    bert = PretrainedBert(base.text_dir)
+    line = train(data, bert, Model(tmp_path / "model"), ModelRun(tmp_path / "run"), going_on)
     assert "epochs, NDCG@10" in line
     assert Snapshot.load(Model(tmp_path / "model").snapshot_dir).facts.config == going_on
 
@@ -44,4 +45,4 @@ def test_a_training_may_go_on_from_an_earlier_one(
 def test_a_base_without_a_snapshot_is_refused(data: TrainingData, tmp_path: pathlib.Path) -> None:
     config = retrieval_trainer.Config(base_model=str(tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError, match="nothing"):
-        train(data, Model(tmp_path / "model"), ModelRun(tmp_path / "run"), config)
+        train(data, PretrainedBert(tmp_path), Model(tmp_path / "model"), ModelRun(tmp_path / "run"), config)

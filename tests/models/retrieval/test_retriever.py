@@ -11,11 +11,13 @@ from homefeed.models import requests
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index, partitioned_index, text_match
+from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from homefeed.models.retrieval.training.trained import Trained
+from tests.components.ranking_toys import text_model
 from tests.models.retrieval import toy
 
 STOCK_OPS = set((pathlib.Path(__file__).parents[2] / "contracts" / "stock_ops.txt").read_text().split())
@@ -226,6 +228,28 @@ def test_a_query_keeps_what_the_history_says(saved: Any) -> None:
     plain, asked = (_call(saved[1], k=7, histories=[["item-5"]], query=query) for query in ((), (7,)))
     others = [item for item in _items(plain) if item not in (3, 6)]
     assert _items(asked) == [item for item in _items(plain) if item in (3, 6)] + others
+
+
+def test_what_a_query_means_is_added_in_nats(saved: Any, tmp_path: pathlib.Path) -> None:
+    trained, by_words = saved
+    text = text_model(DATED)
+    snapshot = Snapshot.of(trained, DATED, toy.sequences(), TINY, WORDPIECE)
+    retriever.Retriever(snapshot, DATED, text).save(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    meaning = Meaning(text, DATED.token_ids)
+    no_item_has = 3
+    assert no_item_has not in DATED.token_ids
+    for query in ([7], [8, 7], [no_item_has], []):
+        before, after = (
+            dict(zip(_items(found), found["scores"][0], strict=False))
+            for found in (_call(model, k=7, query=query) for model in (by_words, loaded))
+        )
+        affinity = np.asarray(meaning.affinity(meaning.read(tf.constant([[*query, 0]], tf.int32))[0]))
+        assert affinity.any() == bool(query)
+        assert after == pytest.approx({item: score + affinity[item] for item, score in before.items()}, rel=1e-3)
+        assert _call(loaded, query=query)["source"][0] == (b"query" if query else b"popular")
+    batch = _call(loaded, k=7, histories=((), ()), queries=([no_item_has], []))
+    np.testing.assert_allclose(batch["scores"][1], _call(by_words, k=7)["scores"][0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("query", [(), (0,), (1, 4), (0, 0, 0)])

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
+from homefeed.models.text.requests import Requests
 from homefeed.models.text.texts import Tokens, bag_of_words, shared_words
 from tests.models.text.worlds import NEW, VOCABULARY, make_world
 
@@ -62,14 +63,22 @@ def test_in_the_graph_the_scale_is_the_same() -> None:
     np.testing.assert_allclose(deviation, readings.std(axis=0), rtol=1e-4)
 
 
-def test_words_that_few_texts_hold_are_not_read() -> None:
+def test_words_that_say_something_of_few_items_are_not_read() -> None:
     catalogue, _ = make_world()
     tokens = catalogue.token_ids.copy()
     tokens[1:3, 3] = 10  # In two texts.
     tokens[:, :3] = np.where(tokens[:, :3] == 10, 9, tokens[:, :3])
     tokens[NEW[0], 3] = 10  # And in one of an item that nobody had.
     catalogue = dataclasses.replace(catalogue, token_ids=tokens)
-    shared = shared_words(catalogue, np.array([[0, 0]], np.int32), len(VOCABULARY))
-    assert np.flatnonzero(~shared).tolist() == [10]
-    shared = shared_words(catalogue, np.array([[0, 0], [10, 10]], np.int32), len(VOCABULARY))
-    assert shared.all(), "a query is a third text"
+
+    def unread(*picked: int) -> list[int]:
+        """Tokens left out, where these items were picked after a search for the word."""
+        rows = np.array(picked, np.int32)
+        asked = Requests(np.zeros((len(rows), 1), np.int32), np.full((len(rows), 2), 10, np.int32), rows)
+        return np.flatnonzero(~shared_words(catalogue, asked, len(VOCABULARY))).tolist()
+
+    assert unread() == [10]
+    assert unread(1, 2, 2) == [10], "they hold it themselves"
+    assert unread(3) == [], "the third item"
+    catalogue = dataclasses.replace(catalogue, token_ids=np.where(tokens == 10, 9, tokens))
+    assert unread(3, 3, 3, 4) == [10] and unread(3, 4, 5) == [], "no item's text holds it"
