@@ -263,8 +263,9 @@ def soak_for(soak: Soak, seconds: float) -> dict[str, float]:
         soak.run("REST", soak.rest_lives, 1.0)
         soak.run("gzip bomb", bomb(soak), 0.5)
         soak.run("huge k", hostile(soak, {"k": np.array([2**31 - 1], np.int32)}, "OK"), 0.5)
-        wide = np.full([1, 7], b"", object)
-        soak.run("malformed width", hostile(soak, {"history": wide}, "INVALID_ARGUMENT"), 0.05)
+        for width in (2, 7):
+            some = np.full([1, width], b"", object)
+            soak.run("malformed width", hostile(soak, {"history": some}, "INVALID_ARGUMENT"), 0.05)
         soak.run("malformed type", hostile(soak, {"k": np.array([1.0], np.float32)}, "INVALID_ARGUMENT"), 0.05)
         for number in range(NUM_RESTARTS):
             time.sleep(max(0.0, begin + seconds * (number + 1) / (NUM_RESTARTS + 1) - time.monotonic()))
