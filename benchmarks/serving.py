@@ -28,8 +28,8 @@ from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, Recommender, num_candidates_of
 from homefeed.serving.releases import WARMUP_FILE, Releases
-from homefeed.serving.server_config import STABLE
-from homefeed.serving.warmup_requests import Recorder
+from homefeed.serving.releases.server_config import STABLE
+from homefeed.serving.releases.warmup_requests import Recorder
 
 CALLS = {"retrieve": RETRIEVAL, "rank": RANKING, "recommend": FUSED}
 NUM_CLIENTS = (1, 8, 32)

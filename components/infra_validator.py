@@ -34,7 +34,7 @@ from homefeed.serving.recommender import (
     Recommender,
     num_candidates_of,
 )
-from homefeed.serving.warmup_requests import Recorder
+from homefeed.serving.releases.warmup_requests import Recorder
 
 CALL_SECONDS = 60.0  # A verdict on answers, not on how busy the machine is.
 MAX_MADE_UP_EVENTS = 200

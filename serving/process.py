@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, model_config
+from homefeed.serving.releases.server_config import BATCHING_FILE, CONFIG_FILE, model_config
 
 if TYPE_CHECKING:
     import homefeed_client

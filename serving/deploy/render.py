@@ -11,7 +11,7 @@ from typing import Any
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.process import SERVER_ENVIRONMENT, server_flags
 from homefeed.serving.releases import Releases
-from homefeed.serving.server_config import MODELS_DIR, MOUNTED_FILE
+from homefeed.serving.releases.server_config import MODELS_DIR, MOUNTED_FILE
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUFFIX = ".j2"

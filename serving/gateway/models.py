@@ -15,7 +15,7 @@ import numpy as np
 from homefeed.models.requests import Request, TensorSpec, batch_inputs
 from homefeed.serving.predictors import tensor_specs
 from homefeed.serving.recommender import FUSED, RETRIEVAL
-from homefeed.serving.server_config import STABLE
+from homefeed.serving.releases.server_config import STABLE
 
 FAILURES_TO_OPEN = 5
 OPEN_SECONDS = 0.5

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from homefeed.serving.model_server.messages import ModelServerConfig
 from homefeed.serving.releases import ReleaseError, Releases
-from homefeed.serving.server_config import CONFIG_FILE, MOUNTED_FILE
+from homefeed.serving.releases.server_config import CONFIG_FILE, MOUNTED_FILE
 
 NAMES = ("fused", "retrieval")
 

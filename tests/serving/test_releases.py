@@ -12,7 +12,7 @@ import pytest
 
 from homefeed.serving import process
 from homefeed.serving.releases import ReleaseError, Releases
-from homefeed.serving.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
+from homefeed.serving.releases.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
 from tests.serving.conftest import Models
 from tests.serving.servers import Stubs, column, eventually, running_server
 

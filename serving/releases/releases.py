@@ -27,8 +27,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.release_folder import ReleaseFolder
-from homefeed.serving.server_config import (
+from homefeed.serving.releases.folder import ReleaseFolder
+from homefeed.serving.releases.server_config import (
     BATCHING,
     BATCHING_FILE,
     CANARY,
