@@ -78,8 +78,10 @@ class TextModel:
     def asked(self, token_ids: tf.Tensor) -> tf.Tensor:
         """What queries ask for: [batch, n] int32 token ids, 0-padded → [batch, size] float32; 0 where nothing is.
 
-        BERT reads only where somebody asks.
+        Unknown words alone ask for nothing. BERT reads only where somebody asks.
         """
+        words = [tf.reduce_any(ends(token_ids) >= reading.NUM_SPECIAL, axis=1) for ends in self.ends]
+        token_ids = tf.where(tf.reduce_any(tf.stack(words), axis=0)[:, None], token_ids, 0)
         nothing = tf.zeros([tf.shape(token_ids)[0], self.heads.size])
         return tf.cond(tf.reduce_any(token_ids > 0), lambda: self.heads.query(self.read(token_ids)), lambda: nothing)
 

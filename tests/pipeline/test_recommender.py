@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,12 @@ from homefeed.serving.process import model_server
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.recommender import Recommender, num_candidates_of
 from tests.runs import ASKED_AT, executed, run_small
+
+
+@pytest.fixture(scope="module")
+def sample_root(sample_root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A copy for what runs again and pushes."""
+    return pathlib.Path(shutil.copytree(sample_root, tmp_path_factory.mktemp("again") / "root"))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +202,8 @@ def test_recommend_prints_titles_beside_the_history(sample_root: pathlib.Path, p
 def test_evaluate_prints_every_method_and_the_verdict(sample_root: pathlib.Path) -> None:
     shown = json.loads(CliRunner().invoke(app, ["evaluate", "--root", str(sample_root), "--json"]).stdout)
     assert shown["blessed"] and shown["metrics"].keys() == {"eval", "test"}
-    assert shown["metrics"]["test"].keys() == {"popularity", "EASE", "retrieval", "retrieval + ranking"}
+    rivals = {"popularity", "content alone", "text alone", "EASE"}
+    assert shown["metrics"]["test"].keys() == rivals | {"retrieval", "retrieval + ranking"}
 
 
 def test_lineage_names_the_components_behind_the_pushed_models(sample_root: pathlib.Path) -> None:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -35,3 +37,12 @@ def test_what_a_bert_does_not_read_says_nothing_to_it_alone() -> None:
 def test_ids_outside_the_vocabulary_are_unknown_words() -> None:
     model = _beside()
     assert model.with_ids_in_range(tf.constant([[-1, 0, 10, 11, 999]])).numpy().tolist() == [[1, 0, 10, 1, 1]]
+
+
+def test_unknown_words_alone_ask_for_nothing() -> None:
+    """Whoever asks beside them, and however the words are unknown: to the vocabulary, or to what is read."""
+    model = _beside()
+    model.heads.set_weights([np.ones_like(weight) for weight in model.heads.get_weights()])
+    one = dataclasses.replace(model, ends=ends_of(model.berts, VOCABULARY, [np.arange(len(VOCABULARY)) != 10] * 2))
+    found = one.asked(tf.constant([[1, 1], [10, 1], [0, 0], [5, 1]], tf.int32)).numpy()
+    assert not found[:3].any() and found[3].all()
