@@ -89,7 +89,7 @@ def test_a_root_and_a_server_of_other_models_are_not_mixed(
         database.execute("UPDATE items SET title = 'of another shop'")
     assert homefeed("recommend", *arguments, "--root", str(tmp_path)) == 1
     said = capsys.readouterr().err
-    assert f"the server at {address} does not serve the models of {tmp_path}: item 'item-" in said
+    assert f"the server at {address} does not serve the models of {tmp_path}: item '" in said
     assert "'of another shop' here" in said and said.count("\n") == 1
 
 
