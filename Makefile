@@ -46,7 +46,7 @@ run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeli
 	 test $$status != 0 || echo "The home page: make serve ROOT=\"$(ROOT)\", then open http://127.0.0.1:$(PAGE_PORT)/?user_id=$(USER_ID)"; \
 	 exit $$status
 
-test: $(READY)  ## Run the tests (about ten minutes on two cores).
+test: $(READY)  ## Run the tests (about twelve minutes on two cores).
 	$(PYTEST)
 
 test-all: $(READY)  ## Run the slow tests as well.
