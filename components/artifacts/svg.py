@@ -10,7 +10,9 @@ COLOURS = tuple(f"var(--c{number})" for number in range(6))  # The page says wha
 LEFT, BOTTOM, TOP = 52, 34, 8  # Room for the axes and what is written at them.
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float]], width: int = 640) -> str:
+def intervals(
+    rows: Sequence[tuple[str, float, float, float]], written: Callable[[float], str], width: int = 640
+) -> str:
     """One line a row: (label, value, low, high), a dot with its interval, and the value in figures; axis below."""
     if not rows:
         return ""
@@ -30,7 +32,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], width: int = 640)
             + f'<line x1="{left + (from_ - low) * scale:.1f}" y1="{y:.1f}" x2="{left + (to - low) * scale:.1f}" '
             f'y2="{y:.1f}" stroke="{COLOURS[0]}" stroke-width="2"/>'
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>'
-            + _text(width - right + 8, y + 4, f"{value:+.4f}")
+            + _text(width - right + 8, y + 4, written(value))
         )
     return _svg(width, tall + 20, drawn)
 

@@ -48,7 +48,7 @@ def _comparison(compared: Mapping[str, Any] | None) -> str:
     ]
     return (
         "<h2>Against the models in service</h2><p>NDCG@10 gained (right) or lost (left) on the same questions, over "
-        f"all and in each group of them.</p>{svg.intervals(rows)}"
+        f"all and in each group of them.</p>{svg.intervals(rows, '{:+.4f}'.format)}"
     )
 
 
@@ -91,8 +91,8 @@ def _drawings(found: Mapping[str, Any]) -> str:
     points = [(bin_["predicted"], bin_["happened"], bin_["events"]) for bin_ in calibration["bins"]]
     gap = f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, Brier {calibration['brier']:.3f}"
     return (
-        html_page.figure("NDCG@10 of each method", svg.intervals(methods))
-        + html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups))
+        html_page.figure("NDCG@10 of each method", svg.intervals(methods, "{:.4f}".format))
+        + html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups, "{:.4f}".format))
         + html_page.figure("P(liked): predicted and happened", svg.diagonal(points), gap)
     )
 

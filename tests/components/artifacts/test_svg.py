@@ -50,7 +50,8 @@ def test_curves_of_next_to_nothing(lines: list[list[float]]) -> None:
 
 
 def test_intervals_reach_from_low_to_high_beside_zero() -> None:
-    drawn = ET.fromstring(svg.intervals([("ours & theirs", 0.5, 0.25, 1.0), ("worse", -1.0, -1.0, -0.5)], width=500))
+    rows = [("ours & theirs", 0.5, 0.25, 1.0), ("worse", -1.0, -1.0, -0.5)]
+    drawn = ET.fromstring(svg.intervals(rows, "{:+.4f}".format, width=500))
     # From -1 to 1 are 500 - 230 - 70 = 200 pixels: zero is at 330.
     zero, axis, first, second = (numbers(line, "x1", "x2") for line in drawn.findall("line"))
     assert (zero, axis, first, second) == ([330, 330], [230, 430], [355, 430], [230, 280])
@@ -59,7 +60,7 @@ def test_intervals_reach_from_low_to_high_beside_zero() -> None:
         *("-1", "0", "1"),
         *("ours & theirs", "+0.5000", "worse", "-1.0000"),
     ]
-    assert svg.intervals([]) == ""
+    assert svg.intervals([], str) == ""
 
 
 def test_a_reliability_diagram_has_a_dot_a_bin() -> None:
