@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -223,3 +224,29 @@ def test_defaults_of_a_signature_fill_in(tf: Any, models: Models, tmp_path: path
                 stubs.predict("half", inputs, signature="multiply")
             assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert words in raised.value.details()
+
+
+def _save_twice(tf: Any, version: pathlib.Path) -> None:
+    module = tf.Module()
+    module.twice = tf.function(
+        lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")]
+    )
+    tf.saved_model.save(module, str(version), signatures=module.twice)
+
+
+def _save_twice_without_a_folder_of_variables(tf: Any, version: pathlib.Path) -> None:
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf.float32, [None, 1], name="x")
+        tf1.saved_model.simple_save(session, str(version), {"x": x}, {"y": 2 * x})
+    (version / "variables").rmdir()
+
+
+@pytest.mark.parametrize("save", [_save_twice, _save_twice_without_a_folder_of_variables])
+def test_a_model_that_needs_no_variables_is_served(
+    save: Callable[[Any, pathlib.Path], None], tf: Any, tmp_path: pathlib.Path
+) -> None:
+    save(tf, tmp_path / "twice" / "1")
+    with running_server(model_name="twice", model_base_path=str(tmp_path / "twice")) as server:
+        answer = Stubs(f"127.0.0.1:{server.grpc_port}").predict("twice", {"x": column(3)})
+    assert list(answer.outputs["y"].float_val) == [6.0]
