@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -100,8 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(server: ModelServer) -> int:
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+    # A handler that set the event itself would wait for ever for the event's lock where a second signal, or one in
+    # the middle of a wait, comes while it is held.
+    signal.set_wakeup_fd(tells.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stopping.set())
+        signal.signal(number, lambda *_: None)
+    threading.Thread(target=lambda: told.recv(1) and server.stopping.set(), name="signals", daemon=True).start()
     try:
         server.start()
         server.stopping.wait()

@@ -99,6 +99,14 @@ def test_what_is_asked_meanwhile_may_be_asked_again(make_server: Callable[..., S
     assert set(load.outcomes) <= {"OK", grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
+def test_signals_in_quick_succession_end_it_like_one(make_server: Callable[..., ServerProcess]) -> None:
+    """As a supervisor, a shell and Make send them."""
+    server = make_server()
+    for _ in range(20_000):
+        server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+
+
 def test_two_servers_are_restarted_in_turn(make_server: Callable[..., ServerProcess]) -> None:
     servers = [make_server(), make_server()]
     with homefeed_client.PredictionClient([server.target for server in servers]) as client:
