@@ -34,7 +34,8 @@ REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_refer
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  PAGE_PORT=8080  QUICK=1  JOBS=2"
+	@echo "Settings: DATA=movielens-100k|sample|FOLDER  ROOT=FOLDER  USER_ID=ID  PORT=8500  PAGE_PORT=8080  QUICK=1"
+	@echo "          PYTHON=python3.11  JOBS=2"
 
 run: $(READY) $(ESCAPED_DATA_DIR)/dataset.yaml  ## Make the data, run the pipeline, serve, and ask for ten recommendations.
 	$(BIN)/homefeed run --data "$(DATA_DIR)" --root "$(ROOT)" $(if $(QUICK),--config docs/quick.yaml)

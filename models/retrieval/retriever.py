@@ -111,8 +111,8 @@ class Retriever(tf.Module):
         request = self._reader.in_seconds(request)
         rows = self._reader.items.lookup(request["history"])
         queries = self._embed(rows, request)
-        words = self._text.read(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
-        meant = self._meant(request["query_token_ids"][:, :MAX_QUERY_TOKENS])
+        query = request["query_token_ids"][:, :MAX_QUERY_TOKENS]
+        words, meant = self._text.read(query), self._meant(query)
         has_query = self._text.finds(words) | tf.reduce_any(meant != 0, axis=1)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
         asks = tf.reduce_any(tf.stack(asked), axis=0)

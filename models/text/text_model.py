@@ -80,10 +80,13 @@ class TextModel:
 
         Unknown words alone ask for nothing. BERT reads only where somebody asks.
         """
-        words = [tf.reduce_any(ends(token_ids) >= reading.NUM_SPECIAL, axis=1) for ends in self.ends]
-        token_ids = tf.where(tf.reduce_any(tf.stack(words), axis=0)[:, None], token_ids, 0)
+
+        def told() -> tf.Tensor:
+            words = [tf.reduce_any(ends(token_ids) >= reading.NUM_SPECIAL, axis=1) for ends in self.ends]
+            return tf.where(tf.reduce_any(words, axis=0)[:, None], self.heads.query(self.read(token_ids)), 0.0)
+
         nothing = tf.zeros([tf.shape(token_ids)[0], self.heads.size])
-        return tf.cond(tf.reduce_any(token_ids > 0), lambda: self.heads.query(self.read(token_ids)), lambda: nothing)
+        return tf.cond(tf.reduce_any(token_ids > 0), told, lambda: nothing)
 
     def read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
         """`read` of a whole catalogue, in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""

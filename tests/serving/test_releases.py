@@ -1,16 +1,20 @@
 """Push, promote and roll back, as a reader of the folder and as a client of a running server see them."""
 
 import concurrent.futures
+import contextlib
 import pathlib
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
 
 from homefeed.serving import process
+from homefeed.serving.model_server.server import ModelServer
 from homefeed.serving.releases import ReleaseError, Releases
 from homefeed.serving.releases.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
 from tests.serving.conftest import Models
@@ -198,14 +202,20 @@ def labels_at(file: pathlib.Path) -> dict[str, dict[str, int]]:
     return {str(model.base_path): dict(model.labels) for model in found.values()}
 
 
+@contextlib.contextmanager
+def following(releases: Releases, **flags: Any) -> Iterator[tuple[ModelServer, Stubs]]:
+    """The server of `homefeed serve` in this process, which looks often at what is pushed."""
+    flags |= {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
+    with running_server(**parsed(process.server_flags(releases.root, process.free_port())) | flags) as server:
+        yield server, Stubs(f"127.0.0.1:{server.grpc_port}")
+
+
 def test_a_label_moves_on_while_pushes_come_faster_than_loads(models: Models, tmp_path: pathlib.Path) -> None:
     """The loads of a release take 0.4 s and a push comes every 0.15 s."""
     two = dict.fromkeys(("half", "other"), models.root / "half_plus_two")
     releases = Releases(tmp_path)
     releases.push(two)
-    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
-    with running_server(**parsed(process.server_flags(str(tmp_path), process.free_port())) | quick) as server:
-        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+    with following(releases) as (server, stubs):
         manager = server._core._manager
         load, begun = manager._loader, list[int]()
         manager._loader = lambda *version: (begun.append(version[1]), time.sleep(0.2), load(*version))[2]
@@ -246,9 +256,7 @@ def test_a_release_that_is_taken_back_while_it_loads_is_not_served(models: Model
     two = {"half": models.root / "half_plus_two"}
     releases = Releases(tmp_path)
     releases.push(two)
-    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
-    with running_server(**parsed(process.server_flags(str(tmp_path), process.free_port())) | quick) as server:
-        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+    with following(releases) as (server, stubs):
         manager = server._core._manager
         load, go_on = manager._loader, threading.Event()
         manager._loader = lambda *version: (go_on.wait(20), load(*version))[1]
@@ -269,10 +277,7 @@ def test_a_release_that_cannot_be_loaded_holds_up_none_after_it(models: Models, 
     broken["half"].mkdir()
     releases = Releases(tmp_path / "served")
     releases.push(two)
-    quick = {"model_config_file_poll_wait_seconds": 0.05, "file_system_poll_wait_seconds": 0.02}
-    flags = parsed(process.server_flags(releases.root, process.free_port())) | quick
-    with running_server(**flags, load_retry_interval_micros=60_000_000) as server:
-        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
+    with following(releases, load_retry_interval_micros=60_000_000) as (server, stubs):
         releases.push(broken)
         eventually(lambda: server._core._manager.has_failed("half", 2))
         releases.push(two)
