@@ -108,7 +108,7 @@ def _run(server: ModelServer) -> int:
     signal.set_wakeup_fd(tells.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    threading.Thread(target=lambda: told.recv(1) and server.stopping.set(), name="signals", daemon=True).start()
+    threading.Thread(target=_stop_when_told, args=(server, told), name="signals", daemon=True).start()
     try:
         server.start()
         server.stopping.wait()
@@ -118,6 +118,11 @@ def _run(server: ModelServer) -> int:
             _logger.error("A load or a request did not come to its end; the process ends without it.")
             os._exit(0)
     return 0
+
+
+def _stop_when_told(server: ModelServer, told: socket.socket) -> None:
+    told.recv(1)
+    server.stopping.set()
 
 
 def _end_with_a_thread(failure: Any) -> None:
