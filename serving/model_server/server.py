@@ -1,12 +1,13 @@
 """Puts the parts together: start, ports, shutdown."""
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from homefeed.serving.model_server import config, flags
@@ -101,28 +102,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(server: ModelServer) -> int:
-    told, tells = socket.socketpair()
-    tells.setblocking(False)
-    # A handler that set the event itself would wait for ever for the event's lock where a second signal, or one in
-    # the middle of a wait, comes while it is held.
-    signal.set_wakeup_fd(tells.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    threading.Thread(target=_stop_when_told, args=(server, told), name="signals", daemon=True).start()
-    try:
-        server.start()
-        server.stopping.wait()
-    finally:
-        if not server.stop():
-            # Python would wait for the threads that hang.
-            _logger.error("A load or a request did not come to its end; the process ends without it.")
-            os._exit(0)
+    with _hearing_signals(server.stopping):
+        try:
+            server.start()
+            server.stopping.wait()
+        finally:
+            if not server.stop():
+                # Python would wait for the threads that hang.
+                _logger.error("A load or a request did not come to its end; the process ends without it.")
+                os._exit(0)
     return 0
 
 
-def _stop_when_told(server: ModelServer, told: socket.socket) -> None:
-    told.recv(1)
-    server.stopping.set()
+@contextlib.contextmanager
+def _hearing_signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event, from a thread.
+
+    A handler that set it would wait for ever for the event's lock where a second signal, or one in the middle of a
+    wait, comes while it is held.
+    """
+    told, tells = socket.socketpair()
+
+    def hear() -> None:
+        told.recv(1)
+        stopping.set()
+
+    hears = threading.Thread(target=hear, name="signals", daemon=True)
+    with told, tells:
+        tells.setblocking(False)
+        signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        hears.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            tells.close()  # Nobody will tell: that ends the thread.
+            hears.join()
 
 
 def _end_with_a_thread(failure: Any) -> None:
