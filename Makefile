@@ -53,7 +53,8 @@ test: $(READY)  ## Run the tests (about twelve minutes on two cores).
 test-all: $(READY)  ## Run the slow tests as well.
 	$(PYTEST) -m 'not strangers'
 
-strangers: $(READY)  ## Try clients and checkers of other people on ours; needs Go, Java with Maven, and Node.
+strangers: $(READY)  ## Try programs of other people on ours; needs Go, Java with Maven, Node, and chromium.
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[strangers]'
 	$(BIN)/python -m pytest -m strangers tests/serving/strangers
 
 reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.

@@ -73,6 +73,8 @@ setup(
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.
         "scann": ["scann>=1.3.2,<1.4"],
+        # What tries the home page in `make strangers`, beside programs of other languages.
+        "strangers": ["axe-playwright-python>=0.1.8,<1", "playwright>=1.65,<2", "schemathesis>=4.32,<5"],
         "vertex": VERTEX,
     },
     entry_points={

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from homefeed.models.requests import Feature
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def item_cards(items: pa.RecordBatch) -> dict[str, dict[str, Feature]]:
     """Item id → what a card can show: every column but the embeddings, which nobody can read."""
     rows = rows_by_id(items, "item_id")
     return {
-        item_id: {name: value for name, value in row.items() if not _is_embedding(value)}
+        item_id: {name: _readable(value) for name, value in row.items() if not _is_embedding(value)}
         for item_id, row in rows.items()
     }
 
@@ -42,3 +44,8 @@ def _plain(cell: list[Any]) -> Feature:
 
 def _is_embedding(value: Feature) -> bool:
     return isinstance(value, list) and isinstance(value[0], float)
+
+
+def _readable(value: Feature) -> Feature:
+    """Examples hold float32: 14.38 has to be shown as 14.38, and not as 14.380000114440918."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value

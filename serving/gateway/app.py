@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import fastapi
 import orjson
 from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
-from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, readable, who
+from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, Rejected, readable, who
 from homefeed.serving.gateway.site import make_site
 from homefeed.serving.profiles import StoreBusy, StoreError
 
@@ -24,8 +26,20 @@ MAX_BODY_BYTES = 1 << 20
 MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 RETRY_SECONDS = 1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
-
-Handler = Callable[[Request], Awaitable[Response]]
+# Whatever cannot be answered is refused alike: the field, and the reason.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Rejected, "description": description}
+    for status, description in {
+        400: "Not a request.",
+        401: "A key is needed.",
+        403: "The key has not the scope.",
+        404: "There is no such thing, or no longer.",
+        413: "Too large.",
+        422: "A field is wrong.",
+        429: "Too much at once: come back after `Retry-After` seconds.",
+        503: "Not now: come back after `Retry-After` seconds.",
+    }.items()
+}
 
 
 class Answers(fastapi.responses.JSONResponse):
@@ -90,6 +104,7 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _not_served)
     app.include_router(_routes(home, metrics, keys))
     app.include_router(make_site(home, may_name_users=not keys.scopes))
     return app
@@ -103,6 +118,15 @@ async def _not_understood(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     return _refusal(422, ".".join(map(readable, fault["loc"])), str(fault["msg"]).removeprefix("Value error, "))
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = _refusal(error.status_code, "request", str(error.detail))
+    if error.status_code == 405:  # By itself only the first route's own methods would be told.
+        served = request.app.openapi()["paths"].get(request.url.path, {})
+        answer.headers.update({"Allow": ", ".join(map(str.upper, served))} if served else error.headers or {})
+    return answer
 
 
 def _refusal(status: int, field: str, reason: str) -> Response:
@@ -125,7 +149,7 @@ def _may(keys: Keys, scope: str) -> Any:
 
 
 def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
-    router = fastapi.APIRouter(default_response_class=Answers)
+    router = fastapi.APIRouter(default_response_class=Answers, responses=REFUSALS)
     page, events, admin = (_may(keys, scope) for scope in ("page", "events", "admin"))
 
     @router.get("/v1/page", dependencies=[page])
@@ -172,13 +196,13 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @router.get("/v1/ready")
+    @router.get("/v1/ready", responses={503: {"description": "There is nothing to show."}})
     async def ready() -> Response:
         """Whether pages have items to show, and which rung would answer."""
         state = home.readiness()
         return Answers(state, 200 if state["items"] else 503)
 
-    @router.get("/metrics", dependencies=[admin])
+    @router.get("/metrics", dependencies=[admin], response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")

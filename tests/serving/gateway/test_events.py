@@ -83,6 +83,15 @@ def test_what_is_explained_is_not_stored(home: Gateway) -> None:
 def test_a_body_that_holds_no_events_is_refused(home: Gateway, body: bytes, status: int) -> None:
     answer = home.http.post("/v1/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
+    assert answer.json().keys() == {"field", "reason"}
+
+
+def test_what_is_not_served_is_refused_alike_and_says_what_is(home: Gateway) -> None:
+    answer = home.http.post("/v1/profile")
+    assert answer.status_code == 405 and answer.headers["allow"] == "GET, DELETE"
+    assert answer.json() == {"field": "request", "reason": "Method Not Allowed"}
+    assert home.http.post("/static/home.css").headers["allow"] == "GET"
+    assert home.http.get("/v2/page").json() == {"field": "request", "reason": "Not Found"}
 
 
 def test_another_site_s_form_cannot_send_events(home: Gateway) -> None:

@@ -48,7 +48,9 @@ def need(program: str) -> str:
     """The path of a toolchain; a test without it fails, and is not skipped."""
     found = shutil.which(program)
     if not found:
-        pytest.fail(f"`{program}` is not on PATH: `make strangers` needs Go 1.25, Java 17 with Maven, and Node 18.")
+        pytest.fail(
+            f"`{program}` is not on PATH: `make strangers` needs Go 1.25, Java 17, Maven, Node 18 and chromium."
+        )
     return found
 
 

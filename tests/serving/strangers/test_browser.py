@@ -1,0 +1,147 @@
+"""The page in a real browser: Debian's chromium, driven by Playwright, and axe-core's rules of accessibility."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.serving.gateway.conftest import home, nearest  # noqa: F401  Fixtures.
+from tests.serving.gateway.toy import Gateway
+from tests.serving.strangers import workshop
+
+pytestmark = pytest.mark.strangers
+
+PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+LOOKS = [
+    pytest.param(lang, scheme, size, id=f"{lang}-{scheme}-{size['width']}")
+    for lang, scheme, size in itertools.product(("en", "zh"), ("light", "dark"), (PHONE, DESKTOP))
+]
+PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"/>'
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint').map(paint => paint.startTime)"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=workshop.need("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, home: Gateway) -> Iterator[Any]:  # noqa: F811
+    """Opens the page in a browser of its own; nothing may be refused, lacking, or thrown in it."""
+    opened, complaints = [], list[str]()
+
+    def failed(address: str, why: str) -> None:
+        if "ERR_ABORTED" not in why:  # A page that was left meanwhile.
+            complaints.append(f"{address}: {why}")
+
+    def open_page(address: str = "/", **settings: Any) -> Any:
+        context = chromium.new_context(
+            base_url=f"http://127.0.0.1:{home.port}", locale="en-GB", reduced_motion="reduce", **settings
+        )
+        context.route(
+            "https://pictures.test/**", lambda route: route.fulfill(body=PICTURE, content_type="image/svg+xml")
+        )
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: failed(request.url, str(request.failure)))
+        opened.append(context)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize(("lang", "scheme", "size"), LOOKS)
+def test_axe_finds_nothing_and_nothing_sticks_out(visit: Any, lang: str, scheme: str, size: dict[str, int]) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(f"/?lang={lang}", color_scheme=scheme, viewport=size)
+    page.locator("button[value^='like:']").first.click()
+    page.locator(".notice").wait_for()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_axe_finds_a_fault_that_is_planted(visit: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit()
+    page.evaluate("document.querySelector('button[value^=\"like:\"]').style.color = '#ccc'")
+    page.evaluate("document.documentElement.removeAttribute('lang')")
+    assert {fault["id"] for fault in Axe().run(page).response["violations"]} >= {"color-contrast", "html-has-lang"}
+
+
+def opened_items(page: Any) -> list[str]:
+    buttons = page.locator("button[value^='view:']").evaluate_all("all => all.map(one => one.value)")
+    return [value.removeprefix("view:") for value in buttons]
+
+
+def test_a_press_acts_on_this_page_without_another(visit: Any) -> None:
+    page = visit()
+    page.evaluate("window.stays = true")
+    first = opened_items(page)[0]
+    page.locator(f"button[value='not_for_me:{first}']").click()
+    page.locator(".notice").wait_for()
+    assert first not in opened_items(page) and page.evaluate("window.stays")
+    assert page.evaluate("document.activeElement.className") == "notice"  # What a screen reader says next.
+    page.locator(f"button[value='undo:{first}']").click()
+    page.locator(f"button[value='view:{first}']").first.wait_for()
+    page.locator(f"button[value='like:{first}']").click()
+    page.locator("button[value^='remove_tag:']").first.wait_for()
+    assert first not in opened_items(page)
+
+
+def test_keys_alone_are_enough(visit: Any) -> None:
+    page = visit()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main').id") == "page"
+    like = "document.activeElement.value?.startsWith('like:')"
+    for _ in range(10):
+        if page.evaluate(like):
+            break
+        page.keyboard.press("Tab")
+    item = page.evaluate("document.activeElement.value").removeprefix("like:")
+    page.keyboard.press("Enter")
+    page.locator(".notice").wait_for()
+    assert item not in opened_items(page)
+
+
+def test_the_page_works_without_javascript(visit: Any) -> None:
+    page = visit("/", java_script_enabled=False)
+    first = page.locator("button[value^='view:']").first.get_attribute("value").removeprefix("view:")
+    page.locator(f"button[value='not_for_me:{first}']").click()
+    assert page.locator(f"button[value='view:{first}']").count() == 0
+    page.locator(f"button[value='undo:{first}']").click()
+    page.locator("a.more").click()
+    assert page.locator("section").count() > 0
+    page.locator("input[type=search]").fill("Title of i07")
+    page.locator("form[role=search] button").click()
+    assert page.locator("button[value='view:i07']").count() == 1
+
+
+def test_nothing_comes_from_elsewhere_and_the_first_paint_is_told(visit: Any) -> None:
+    page = visit()
+    paints, hosts = [], set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    for _ in range(5):
+        page.reload()
+        page.wait_for_function(f"{FIRST_PAINT}.length > 0")
+        paints += page.evaluate(FIRST_PAINT)
+    print(f"first contentful paint, ms: {sorted(map(round, paints))}")
+    assert hosts <= {page.url.split("/")[2], "pictures.test"}  # The cards' own pictures.
