@@ -12,6 +12,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import random
@@ -33,7 +34,7 @@ from homefeed.serving.profiles import ProfileStore
 from homefeed.serving.releases import Releases
 
 PAGE_RATES = (50, 100, 140)  # A second.
-NUM_SENDERS, EVENTS_A_CALL = 32, 50
+EVENT_RATES, EVENTS_A_CALL = (1000, 2500, 5000), 50  # Events a second.
 MAX_CONNECTIONS = 256
 GATEWAY = (sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway")
 
@@ -159,33 +160,31 @@ async def loop(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures
 
 
 async def events(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures:
-    """Senders that send the next events when the last are answered."""
-    latencies, accepted, end = list[float](), 0, time.monotonic() + seconds
+    """Calls of many events at a rate that does not wait for the answers."""
 
-    async def send(sender: int) -> None:
-        nonlocal accepted
-        call = 0
-        while time.monotonic() < end:
-            batch = [
-                {
-                    "event_id": f"{sender}-{call}-{place}",
-                    "user_id": stage.users[(sender * 31 + call * EVENTS_A_CALL + place) % len(stage.users)],
-                    "type": "view",
-                    "item_id": stage.items[(call + place) % len(stage.items)],
-                }
-                for place in range(EVENTS_A_CALL)
-            ]
-            begin = time.perf_counter()
-            answer = await http.post("/v1/events", json={"events": batch})
-            latencies.append(time.perf_counter() - begin)
-            accepted += sum(told["status"] == "accepted" for told in answer.json()["events"])
-            call += 1
+    async def send(number: int, run: str = "") -> httpx.Response:
+        batch = [
+            {
+                "event_id": f"{run}-{number}-{place}",
+                "user_id": stage.users[(number * EVENTS_A_CALL + place) % len(stage.users)],
+                "type": "view",
+                "item_id": stage.items[(number + place) % len(stage.items)],
+            }
+            for place in range(EVENTS_A_CALL)
+        ]
+        return await http.post("/v1/events", json={"events": batch})
 
-    before, began = cpu_seconds(stage.gateway), time.monotonic()
-    await asyncio.gather(*map(send, range(NUM_SENDERS)))
-    taken = time.monotonic() - began
-    cpu = (cpu_seconds(stage.gateway) - before) / accepted * 1e6
-    return summary("events", latencies) | {"events.per_second": accepted / taken, "events.cpu_us": cpu}
+    figures: Figures = {}
+    for rate in EVENT_RATES:
+        before, began = cpu_seconds(stage.gateway), time.monotonic()
+        latencies, answers = await open_loop(rate / EVENTS_A_CALL, seconds, functools.partial(send, run=str(rate)))
+        taken = time.monotonic() - began
+        told = [event["status"] for answer in answers for event in answer.json().get("events", [{"status": "none"}])]
+        name, accepted = f"events.{rate}_a_second", told.count("accepted")
+        figures |= summary(name, latencies) | {f"{name}.accepted_a_second": accepted / taken}
+        figures[f"{name}.not_accepted"] = len(answers) * EVENTS_A_CALL - accepted
+        figures[f"{name}.cpu_us"] = (cpu_seconds(stage.gateway) - before) / accepted * 1e6
+    return figures
 
 
 def summary(name: str, seconds: Sequence[float]) -> Figures:

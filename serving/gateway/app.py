@@ -137,7 +137,7 @@ def _refusal(status: int, field: str, reason: str) -> Response:
 def _may(keys: Keys, scope: str) -> Any:
     """A dependency of routes: the caller has a key with a scope, in `Authorization: Bearer …` or `X-Api-Key`."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:  # Not async, it would be sent to another thread.
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         allowed = keys.allow(request.headers.get("x-api-key", bearer), scope)
         if allowed is None:

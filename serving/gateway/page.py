@@ -101,7 +101,7 @@ def reader(known: Known, live: LiveProfile, seen: Collection[str], now: float, q
 
 def merged_history(known: Sequence[Event], live: LiveProfile) -> list[Event]:
     """The data's events, then the live ones that the data does not have yet, without what was hidden; the newest."""
-    if not live.recent:
+    if not live.packed:
         return list(known[-MAX_HISTORY:])
     recorded = {(event.item_id, event.event_type, event.timestamp) for event in known[-MAX_HISTORY:]}
     hidden = set(live.hidden)

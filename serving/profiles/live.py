@@ -7,7 +7,9 @@ itself. What the data knew at the last push is not copied in here; a page reads 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -25,6 +27,10 @@ COMMANDS = ("undo", "settings", "remove_tag")
 """Types of events that change a profile and say nothing about a taste."""
 
 Setting = bool | str
+Packed = list[Any]
+"""Item, type and time of an event, and its value and tags where there are any: the parts of a `Recent`."""
+
+_time = operator.itemgetter(2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +70,14 @@ class LiveEvent:
     features: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class Recent:
+class Recent(NamedTuple):
     """One of the newest events with an item."""
 
     item_id: str
     type: str
-    value: float | None
     at: int
-    tags: tuple[str, ...] = ()  # Kept where `undo` needs them: of feedback.
+    value: float | None = None
+    tags: Sequence[str] = ()  # Kept where `undo` needs them: of feedback.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +86,8 @@ class LiveProfile:
 
     Attributes:
         version: number of events that made it.
-        recent: the newest events with an item, oldest first; ties in the order of arrival.
+        packed: the newest events with an item, oldest first; ties in the order of arrival. An event adds one and
+            changes no other, so that they are unpacked only where somebody reads them: `recent`.
         as_of: the time, Unix seconds, at which the weights of the interests hold.
         tags: interest → weight, negative for a dislike.
         hidden: items that must not be shown, in the order in which they were hidden.
@@ -89,11 +95,16 @@ class LiveProfile:
     """
 
     version: int = 0
-    recent: tuple[Recent, ...] = ()
+    packed: tuple[Packed, ...] = ()
     as_of: int = 0
     tags: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+
+    @property
+    def recent(self) -> tuple[Recent, ...]:
+        """The newest events with an item, oldest first."""
+        return tuple(Recent(*event) for event in self.packed)
 
     def history(self) -> list[Recent]:
         """What speaks for a taste: no feedback against an item, and nothing that was hidden later."""
@@ -102,27 +113,23 @@ class LiveProfile:
 
     def encode(self) -> bytes:
         """The stored form, without the version. Equal profiles give equal bytes."""
-        recent = [_packed(event, self.as_of) for event in self.recent]
-        state = [self.as_of, recent, self.tags, self.hidden, self.settings]
+        packed = [[item, kind, at - self.as_of, *rest] for item, kind, at, *rest in self.packed]
+        state = [self.as_of, packed, self.tags, self.hidden, self.settings]
         return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
 
     @staticmethod
     def decode(version: int, state: bytes) -> LiveProfile:
         """The inverse of `encode`."""
-        as_of, recent, tags, hidden, settings = orjson.loads(state)
-        events = tuple(_unpacked(as_of, *event) for event in recent)
-        return LiveProfile(version, events, as_of, tags, tuple(hidden), settings)
+        as_of, packed, tags, hidden, settings = orjson.loads(state)
+        for event in packed:
+            event[2] += as_of
+        return LiveProfile(version, tuple(packed), as_of, tags, tuple(hidden), settings)
 
 
-def _packed(event: Recent, as_of: int) -> list[object]:
-    rest = [event.value, event.tags] if event.tags else [event.value] if event.value is not None else []
-    return [event.item_id, event.type, event.at - as_of, *rest]
-
-
-def _unpacked(
-    as_of: int, item_id: str, kind: str, delta: int, value: float | None = None, tags: Iterable[str] = ()
-) -> Recent:
-    return Recent(item_id, kind, value, as_of + delta, tuple(tags))
+def _packed(event: LiveEvent) -> Packed:
+    tags = [list(event.tags)] if event.tags and event.type in FEEDBACK else []
+    value = [event.value] if tags or event.value is not None else []
+    return [event.item_id, event.type, event.at, *value, *tags]
 
 
 def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
@@ -168,13 +175,11 @@ def _weighed(profile: LiveProfile, tags: Iterable[str], amount: float, at: int) 
 
 
 def _remembered(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
-    kept = event.tags if event.type in FEEDBACK else ()
-    newest = Recent(event.item_id, event.type, event.value, event.at, kept)
-    recent = sorted([*profile.recent, newest], key=lambda one: one.at)  # Stable: ties as they arrived.
+    packed = sorted([*profile.packed, _packed(event)], key=_time)  # Stable: ties as they arrived.
     hidden = profile.hidden
     if event.type in HIDING:
         hidden = (*(item for item in hidden if item != event.item_id), event.item_id)
-    return dataclasses.replace(profile, recent=tuple(recent[-MAX_RECENT:]), hidden=hidden[-MAX_HIDDEN:])
+    return dataclasses.replace(profile, packed=tuple(packed[-MAX_RECENT:]), hidden=hidden[-MAX_HIDDEN:])
 
 
 def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
@@ -186,8 +191,9 @@ def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
     profile = _weighed(profile, last.tags, -weight(last.type), last.at)
     still = any(e.type in HIDING for e in mine[:-1])
     hidden = profile.hidden if still else tuple(item for item in profile.hidden if item != event.item_id)
-    recent = tuple(one for one in profile.recent if one is not last)
-    return dataclasses.replace(profile, recent=recent, hidden=hidden)
+    place = max(n for n, one in enumerate(profile.recent) if one == last)
+    packed = (*profile.packed[:place], *profile.packed[place + 1 :])
+    return dataclasses.replace(profile, packed=packed, hidden=hidden)
 
 
 def _bounded(profile: LiveProfile) -> LiveProfile:
@@ -198,12 +204,12 @@ def _bounded(profile: LiveProfile) -> LiveProfile:
 
 
 def _smaller(profile: LiveProfile) -> LiveProfile:
-    if len(profile.recent) > 1:
-        return dataclasses.replace(profile, recent=profile.recent[1:])
+    if len(profile.packed) > 1:
+        return dataclasses.replace(profile, packed=profile.packed[1:])
     if len(profile.tags) > 1:
         return dataclasses.replace(profile, tags=_strongest(profile.tags, len(profile.tags) // 2))
-    if profile.recent:
-        return dataclasses.replace(profile, recent=())
+    if profile.packed:
+        return dataclasses.replace(profile, packed=())
     return dataclasses.replace(profile, hidden=profile.hidden[1:])
 
 
