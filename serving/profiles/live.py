@@ -46,6 +46,7 @@ class LiveEvent:
         tags: interests of the item or query, as the catalogue had them on arrival.
         settings: those that `settings` changes.
         features: declared event feature → value.
+        attributed: whether a token proved that the user was shown that page.
     """
 
     event_id: str
@@ -62,6 +63,7 @@ class LiveEvent:
     tags: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
     features: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+    attributed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
