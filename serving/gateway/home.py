@@ -31,6 +31,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
 FOLLOW_SECONDS = 1.0
+Read = Callable[[Any, float], EventIn | Rejected]
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
@@ -102,25 +103,29 @@ class Home:
 
     # --- What users do ---
 
-    async def take(self, said: Sequence[Any]) -> list[EventAnswer]:
+    async def take(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """Stores events, each once; an answer is the promise that the next page knows it.
+
+        Args:
+            said: the events as they were sent.
+            read: knows what they mean.
 
         Raises:
             StoreError: nothing of it was stored.
         """
         now = time.time()
-        read = [read_event(one, now) for one in said]
-        events = [self._stored(event, now) for event in read if isinstance(event, EventIn)]
+        meant = [read(one, now) for one in said]
+        events = [self._stored(event, now) for event in meant if isinstance(event, EventIn)]
         stored: list[Outcome] = await asyncio.wrap_future(self._live.append(events)) if events else []
         outcomes = zip(events, stored, strict=True)
         answers = [
             _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
-            for one, event in zip(said, read, strict=True)
+            for one, event in zip(said, meant, strict=True)
         ]
         self._metrics.told(answers)
         return answers
 
-    def explain(self, said: Sequence[Any]) -> list[EventAnswer]:
+    def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
         now = time.time()
         return [
@@ -128,7 +133,7 @@ class Home:
             if isinstance(found, EventIn)
             else _rejected(one, found)
             for one in said
-            for found in (read_event(one, now),)
+            for found in (read(one, now),)
         ]
 
     def profile(self, user: str) -> LiveProfile:
@@ -274,6 +279,6 @@ def _accepted(event: EventIn, stored: LiveEvent, outcome: Outcome) -> EventAnswe
 
 
 def _rejected(said: Any, fault: Rejected) -> EventAnswer:
-    event_id = said.get("event_id") if isinstance(said, dict) else None
+    event_id = said.get("event_id", said.get("messageId")) if isinstance(said, dict) else None
     named = event_id[:128].encode("utf-8", "replace").decode() if isinstance(event_id, str) else None
     return EventAnswer(event_id=named, status="rejected", field=fault.field, reason=fault.reason)

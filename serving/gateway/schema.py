@@ -102,6 +102,14 @@ class Batch(pydantic.BaseModel):
     events: Annotated[list[pydantic.SkipValidation[EventIn]], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
+class SegmentBatch(pydantic.BaseModel):
+    """Segment's calls of `batch`, and when they were sent."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    batch: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
 class EventAnswer(pydantic.BaseModel):
     """What became of an event."""
 

@@ -21,6 +21,8 @@ WEIGHTS = {"like": 3.0, "purchase": 4.0, "buy": 4.0, "hide": -1.0, "not_for_me":
 HIDING = ("hide", "not_for_me")
 FEEDBACK = ("like", *HIDING)
 """What `undo` takes back."""
+IMPRESSION = "impression"
+"""Something was seen: no sign of a taste, and no reason not to show it again."""
 COMMANDS = ("undo", "settings", "remove_tag")
 """Types of events that change a profile and say nothing about a taste."""
 
@@ -128,7 +130,9 @@ def _unpacked(
 
 
 def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
-    """The profile after one more event."""
+    """The profile after one more event; what was only seen says nothing."""
+    if event.type == IMPRESSION:
+        return profile
     changed = _changed(profile, event)
     return _bounded(dataclasses.replace(changed, version=profile.version + 1))
 

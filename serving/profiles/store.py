@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import COMMANDS, HIDING, LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import COMMANDS, HIDING, IMPRESSION, LiveEvent, LiveProfile
 from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
 
 LIVE_FILE_NAME = "live.sqlite"
@@ -26,7 +26,7 @@ MAX_EVENTS_A_COMMIT = 2_000
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
 BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
-_NOT_SEEN = (*COMMANDS, *HIDING, "search")  # Types of events after which an item may still come.
+_NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)  # Types of events after which an item may still come.
 
 
 class StoreError(HomefeedError, RuntimeError):
