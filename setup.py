@@ -27,6 +27,7 @@ setup(
         "grpcio-reflection>=1.62.3,<1.63",
         "homefeed-client",  # serving/client of this repository: install both with one command.
         "httptools>=0.6",  # With uvloop, what uvicorn is quick with.
+        "itsdangerous>=2.2,<3",
         "jinja2>=3.1,<4",
         "keras-nlp>=0.31,<0.32",
         "ml-metadata>=1.17,<1.18",

@@ -12,6 +12,7 @@ from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.gateway.auth import Keys, read_keys
 from homefeed.serving.gateway.home import Config
 from homefeed.serving.gateway.server import serve
+from homefeed.serving.profiles.store import MAX_EXPOSURES
 
 
 def gateway(
@@ -30,10 +31,16 @@ def gateway(
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
+    max_exposures: Annotated[
+        int, typer.Option(min=1, help="Pages that are kept as they were served, 30 days at most.")
+    ] = MAX_EXPOSURES,
 ) -> None:
     """Serve the live home page: events come in, and the next page knows them."""
     keys = read_keys(api_keys) if api_keys else Keys()
     chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
-    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight)
-    console.print(f"the home page on http://{host}:{port}")
-    serve(config, host, port, keys, tuple(allowed_host or ()))
+    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight, max_exposures)
+
+    def listening() -> None:
+        console.print(f"the home page on http://{host}:{port}")
+
+    serve(config, host, port, keys, tuple(allowed_host or ()), listening=listening)

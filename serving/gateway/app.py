@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import fastapi
 import orjson
-from fastapi import Depends, Query, Request, Response
+from fastapi import Body, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,10 +20,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
-from homefeed.serving.gateway.schema import Ask, Batch, EventAnswer, Login, Rejected, readable, who
+from homefeed.serving.gateway.schema import (
+    MAX_EVENTS,
+    Ask,
+    Batch,
+    EventAnswer,
+    Login,
+    Rejected,
+    SegmentBatch,
+    readable,
+    who,
+)
+from homefeed.serving.gateway.segment import SEGMENT
 from homefeed.serving.gateway.site import make_site
+from homefeed.serving.gateway.ubi import UBI
 from homefeed.serving.profiles import StoreBusy, StoreError
 
+UbiBody = Annotated[dict[str, Any] | Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)], Body()]
 MAX_BODY_BYTES = 1 << 20
 MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 RETRY_SECONDS = 1
@@ -135,17 +150,27 @@ def _refusal(status: int, field: str, reason: str) -> Response:
 
 
 def _may(keys: Keys, scope: str) -> Any:
-    """A dependency of routes: the caller has a key with a scope, in `Authorization: Bearer …` or `X-Api-Key`."""
+    """A dependency of routes: the caller has a key with a scope, in `Authorization` or `X-Api-Key`."""
 
     async def check(request: Request) -> None:  # Not async, it would be sent to another thread.
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        allowed = keys.allow(request.headers.get("x-api-key", bearer), scope)
+        key = request.headers.get("x-api-key") or _key(request.headers.get("authorization", ""))
+        allowed = keys.allow(key, scope)
         if allowed is None:
             raise fastapi.HTTPException(401, "an API key is needed: Authorization: Bearer KEY")
         if not allowed:
             raise fastapi.HTTPException(403, f"this key has not the scope {scope!r}")
 
     return Depends(check)
+
+
+def _key(authorization: str) -> str:
+    """The key of a header: `Bearer KEY`, or the user of `Basic`, where Segment's libraries write it."""
+    kind, _, said = authorization.partition(" ")
+    if kind != "Basic":
+        return authorization.removeprefix("Bearer ")
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(said, validate=True).decode().partition(":")[0]
+    return ""
 
 
 def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
@@ -172,6 +197,31 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     async def validate(batch: Batch) -> Answers:
         """Says what `/v1/events` would answer, and stores nothing."""
         return _answered(home.explain(batch.events))
+
+    @router.post("/ubi_events", dependencies=[events])
+    async def post_ubi(said: UbiBody) -> Answers:
+        """Stores events and queries of User Behavior Insights 1.3, one or a list; otherwise as `/v1/events`."""
+        return _answered(await home.take(said if isinstance(said, list) else [said], UBI.read))
+
+    @router.post("/ubi_events:validate", dependencies=[events])
+    async def validate_ubi(said: UbiBody) -> Answers:
+        """Says what `/ubi_events` would answer, and stores nothing."""
+        return _answered(home.explain(said if isinstance(said, list) else [said], UBI.read))
+
+    @router.post("/v1/track", dependencies=[events])
+    async def post_track(said: dict[str, Any]) -> Answers:
+        """Stores what Segment's `track` says; otherwise as `/v1/events`."""
+        return _answered(await home.take([said], SEGMENT.read))
+
+    @router.post("/v1/track:validate", dependencies=[events])
+    async def validate_track(said: dict[str, Any]) -> Answers:
+        """Says what `/v1/track` would answer, and stores nothing."""
+        return _answered(home.explain([said], SEGMENT.read))
+
+    @router.post("/v1/batch", dependencies=[events])
+    async def post_batch(said: SegmentBatch) -> Answers:
+        """As `/v1/track`, for the many that Segment's libraries send at once."""
+        return _answered(await home.take(said.batch, SEGMENT.read))
 
     @router.post("/v1/login", dependencies=[events])
     async def login(said: Login) -> dict[str, int]:

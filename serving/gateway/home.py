@@ -16,6 +16,7 @@ import orjson
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.items import words
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.metrics import Metrics
@@ -24,12 +25,13 @@ from homefeed.serving.gateway.published import mark_of, read_published, read_tok
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, LiveStore, Outcome
-from homefeed.serving.profiles.store import LIVE_FILE_NAME
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
 FOLLOW_SECONDS = 1.0
+Read = Callable[[Any, float], EventIn | Rejected]
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
@@ -43,6 +45,7 @@ class Config:
         picks: ids of the editors' choice, best first.
         budget_seconds: how long models may take for a page, all tries together.
         max_in_flight: calls to the model server under way beyond which pages come from lower rungs.
+        max_exposures: pages that are kept as they were served.
     """
 
     serving_dir: pathlib.Path
@@ -50,6 +53,7 @@ class Config:
     picks: tuple[str, ...] = ()
     budget_seconds: float = 0.25
     max_in_flight: int = 8
+    max_exposures: int = MAX_EXPOSURES
 
 
 class Home:
@@ -69,7 +73,8 @@ class Home:
     def __init__(self, config: Config, metrics: Metrics):
         self._config, self._metrics = config, metrics
         self._published = read_published(config.serving_dir, config.picks)
-        self._live = LiveStore(config.serving_dir / LIVE_FILE_NAME, metrics.committed)
+        self._live = LiveStore(config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures)
+        self._impressions = Impressions(self._live.secret)
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self._models = Models(config.models, limits) if config.models else None
         self.pulse = Pulse()
@@ -98,25 +103,29 @@ class Home:
 
     # --- What users do ---
 
-    async def take(self, said: Sequence[Any]) -> list[EventAnswer]:
+    async def take(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """Stores events, each once; an answer is the promise that the next page knows it.
+
+        Args:
+            said: the events as they were sent.
+            read: knows what they mean.
 
         Raises:
             StoreError: nothing of it was stored.
         """
         now = time.time()
-        read = [read_event(one, now) for one in said]
-        events = [self._stored(event, now) for event in read if isinstance(event, EventIn)]
+        meant = [read(one, now) for one in said]
+        events = [self._stored(event, now) for event in meant if isinstance(event, EventIn)]
         stored: list[Outcome] = await asyncio.wrap_future(self._live.append(events)) if events else []
-        outcomes = iter(stored)
+        outcomes = zip(events, stored, strict=True)
         answers = [
-            _accepted(event, next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
-            for one, event in zip(said, read, strict=True)
+            _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
+            for one, event in zip(said, meant, strict=True)
         ]
         self._metrics.told(answers)
         return answers
 
-    def explain(self, said: Sequence[Any]) -> list[EventAnswer]:
+    def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
         now = time.time()
         return [
@@ -124,7 +133,7 @@ class Home:
             if isinstance(found, EventIn)
             else _rejected(one, found)
             for one in said
-            for found in (read_event(one, now),)
+            for found in (read(one, now),)
         ]
 
     def profile(self, user: str) -> LiveProfile:
@@ -156,7 +165,9 @@ class Home:
 
     def _stored(self, event: EventIn, now: float) -> LiveEvent:
         tags = self._published.items.tags(event.item_id) if event.item_id else words(event.query)
-        return live_event(event, self._name(event.who()), now, tags)
+        user = self._name(event.who())
+        shown = self._impressions.read(event.token, user) if event.token else None
+        return live_event(event, user, now, tags, shown)
 
     # --- What they are shown ---
 
@@ -210,8 +221,9 @@ class Home:
         self, ask: Ask, question: Question, listing: Listing, rows: Sequence[pages.Row], now: float
     ) -> dict[str, Any]:
         """The answer, which is recorded as well."""
+        impression_id = uuid.uuid4().hex
         facts = {
-            "impression_id": uuid.uuid4().hex,
+            "impression_id": impression_id,
             "served_by": listing.served_by,
             "age_ms": max(0, int((now - listing.made_at) * 1000)),
             "profile_version": question.profile_version,
@@ -220,16 +232,17 @@ class Home:
         recorded = {
             **facts,
             "query": ask.query,
+            "arms": {},  # Of experiments and exploration, once there are some.
+            "seed": None,
             "candidates": [place[0] for place in listing.places[:NUM_CANDIDATES]],
             "rows": [{"id": row.id, "items": [card["item_id"] for card in row.cards]} for row in rows],
         }
-        exposure = Exposure(
-            str(facts["impression_id"]), question.user, ask.after, int(now * 1000), orjson.dumps(recorded)
-        )
+        exposure = Exposure(impression_id, question.user, ask.after, int(now * 1000), orjson.dumps(recorded))
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         self._live.record(exposure).add_done_callback(self._metrics.recorded)
         self._metrics.served(listing.served_by, time.time() - now)
-        return {**facts, "session_id": ask.session_id, "rows": [vars(row) for row in rows]}
+        token = self._impressions.token(impression_id, question.user)
+        return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in rows]}
 
     # --- What is published ---
 
@@ -256,15 +269,16 @@ async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(FOLLOW_SECONDS)
 
 
-def _accepted(event: EventIn, outcome: Outcome) -> EventAnswer:
+def _accepted(event: EventIn, stored: LiveEvent, outcome: Outcome) -> EventAnswer:
     return EventAnswer(
         event_id=event.event_id,
         status="accepted" if outcome.accepted else "duplicate",
         version=outcome.version,
+        attributed=stored.attributed if event.token else None,
     )
 
 
 def _rejected(said: Any, fault: Rejected) -> EventAnswer:
-    event_id = said.get("event_id") if isinstance(said, dict) else None
+    event_id = said.get("event_id", said.get("messageId")) if isinstance(said, dict) else None
     named = event_id[:128].encode("utf-8", "replace").decode() if isinstance(event_id, str) else None
     return EventAnswer(event_id=named, status="rejected", field=fault.field, reason=fault.reason)

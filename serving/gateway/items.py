@@ -47,7 +47,7 @@ class Items:
         self.has_popularity = any(popularity[item_id] for item_id in self.cards)
         dated = [item_id for item_id, card in self.cards.items() if card.get("available_from")]
         self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
-        self.picks = [item_id for item_id in picks if item_id in self.cards]
+        self.picks = [item_id for item_id in dict.fromkeys(picks) if item_id in self.cards]
         self._segments = {item_id: _segments(card) for item_id, card in self.cards.items()}
         self._in_segment: dict[str, list[str]] = {}
         for item_id in self.popular:

@@ -185,8 +185,16 @@ def more(arrangement: Arrangement, items: Items, found: Sequence[Place], source:
 
 
 def popular(items: Items, taste: Mapping[str, float]) -> Iterator[Place]:
-    """What is popular near a taste, then what is popular."""
-    return unscored(itertools.chain(items.near(taste), items.popular))
+    """What is popular near a taste, then what is popular; no item twice."""
+    return unscored(_distinct(itertools.chain(items.near(taste), items.popular)))
+
+
+def _distinct(item_ids: Iterable[str]) -> Iterator[str]:
+    given = set[str]()
+    for item_id in item_ids:
+        if item_id not in given:
+            given.add(item_id)
+            yield item_id
 
 
 def unscored(item_ids: Iterable[str]) -> Iterator[Place]:

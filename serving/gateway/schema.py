@@ -64,7 +64,8 @@ class EventIn(pydantic.BaseModel):
     value: Number | None = None
     query: Query = ""
     tag: Annotated[str, Field(max_length=64)] = ""
-    impression_id: Annotated[str, Field(max_length=64)] = ""
+    impression_id: Annotated[str, Field(max_length=128)] = ""
+    token: Annotated[str, Field(max_length=256)] = ""  # Of the page, as it was answered.
     position: Annotated[int, Field(ge=0, le=100_000)] | None = None
     settings: Settings | None = None
     features: Annotated[dict[Word, Word | Number], Field(max_length=MAX_FEATURES)] = {}
@@ -101,12 +102,21 @@ class Batch(pydantic.BaseModel):
     events: Annotated[list[pydantic.SkipValidation[EventIn]], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
+class SegmentBatch(pydantic.BaseModel):
+    """Segment's calls of `batch`, and when they were sent."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    batch: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
 class EventAnswer(pydantic.BaseModel):
     """What became of an event."""
 
     event_id: str | None
     status: Literal["accepted", "duplicate", "rejected", "valid"]
     version: int | None = None  # Of the user's profile now: a page of this version or a later one knows the event.
+    attributed: bool | None = None  # Whether its token is good; None: it had none.
     field: str | None = None
     reason: str | None = None
 
@@ -174,7 +184,9 @@ def readable(part: int | str) -> str:
     return str(part).encode("utf-8", "replace").decode()[:64]
 
 
-def live_event(event: EventIn, user: str, received: float, tags: tuple[str, ...]) -> LiveEvent:
+def live_event(
+    event: EventIn, user: str, received: float, tags: tuple[str, ...], shown: str | None = None
+) -> LiveEvent:
     """The stored form.
 
     Args:
@@ -182,6 +194,7 @@ def live_event(event: EventIn, user: str, received: float, tags: tuple[str, ...]
         user: what the user is called inside.
         received: when it arrived, Unix seconds.
         tags: interests of its item or query.
+        shown: the page where it happened, if that is proved.
     """
     chosen = event.settings.model_dump(exclude_none=True) if event.settings else {}
     return LiveEvent(
@@ -194,9 +207,10 @@ def live_event(event: EventIn, user: str, received: float, tags: tuple[str, ...]
         event.value,
         event.query,
         event.tag,
-        event.impression_id,
+        shown or event.impression_id,
         event.position,
         tags,
         chosen,
         event.features,
+        shown is not None,
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Callable
+
 import uvicorn
 
 from homefeed.serving.gateway.app import LOOPBACK_HOSTS, make_app
@@ -13,7 +17,20 @@ GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75  # Longer than clients keep a connection that rests: who closes it second gets an error.
 
 
-def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ...] = ()) -> None:
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]):
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+
+def serve(
+    config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ...] = (), *, listening: Callable[[], None]
+) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are finished, and what waits is written.
 
     Args:
@@ -22,6 +39,7 @@ def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ..
         port: 0 for a free one.
         keys: who may ask.
         hosts: names by which it may be called besides those of this machine and `host`.
+        listening: is called once it can be asked.
 
     Raises:
         AccessError: the address can be reached from outside, and there is no key.
@@ -30,7 +48,7 @@ def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ..
     require_safe(host, keys)
     metrics = Metrics()
     app = make_app(Home(config, metrics), metrics, keys, (*LOOPBACK_HOSTS, host, *hosts))
-    uvicorn.run(
+    settings = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -40,3 +58,8 @@ def serve(config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ..
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
+    server = _Server(settings, listening)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:  # Why not, it has said.
+        raise SystemExit(1)

@@ -151,7 +151,7 @@ async def _done(home: Home, who: Visitor, said: Mapping[str, str]) -> dict[str, 
     event: dict[str, Any] = {
         "event_id": said.get("event_id") or uuid.uuid4().hex,
         "type": "settings" if kind in SETTINGS else kind,
-        "impression_id": said.get("impression_id", ""),
+        "token": said.get("impression", "")[:256],
         **who.who,
     }
     if kind in SETTINGS:

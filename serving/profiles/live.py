@@ -23,6 +23,8 @@ WEIGHTS = {"like": 3.0, "purchase": 4.0, "buy": 4.0, "hide": -1.0, "not_for_me":
 HIDING = ("hide", "not_for_me")
 FEEDBACK = ("like", *HIDING)
 """What `undo` takes back."""
+IMPRESSION = "impression"
+"""Something was seen: no sign of a taste, and no reason not to show it again."""
 COMMANDS = ("undo", "settings", "remove_tag")
 """Types of events that change a profile and say nothing about a taste."""
 
@@ -52,6 +54,7 @@ class LiveEvent:
         tags: interests of the item or query, as the catalogue had them on arrival.
         settings: those that `settings` changes.
         features: declared event feature → value.
+        attributed: whether a token proved that the user was shown that page.
     """
 
     event_id: str
@@ -68,6 +71,7 @@ class LiveEvent:
     tags: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
     features: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+    attributed: bool = False
 
 
 class Recent(NamedTuple):
@@ -133,7 +137,9 @@ def _packed(event: LiveEvent) -> Packed:
 
 
 def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
-    """The profile after one more event."""
+    """The profile after one more event; what was only seen says nothing."""
+    if event.type == IMPRESSION:
+        return profile
     changed = _changed(profile, event)
     return _bounded(dataclasses.replace(changed, version=profile.version + 1))
 

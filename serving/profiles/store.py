@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import queue
+import secrets
 import sqlite3
 import threading
 import time
@@ -17,14 +18,15 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import COMMANDS, HIDING, LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import COMMANDS, HIDING, IMPRESSION, LiveEvent, LiveProfile
 from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
 
 LIVE_FILE_NAME = "live.sqlite"
 MAX_EVENTS_A_COMMIT = 2_000
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
+MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
 BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
-_NOT_SEEN = (*COMMANDS, *HIDING, "search")  # Types of events after which an item may still come.
+_NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)  # Types of events after which an item may still come.
 
 
 class StoreError(HomefeedError, RuntimeError):
@@ -51,15 +53,29 @@ class LiveStore:
     Args:
         path: of the file, made if missing.
         observe: is told of each commit: number of events and seconds. Called by the writing thread.
+        max_exposures: pages that are kept.
+
+    Attributes:
+        secret: the same for all who open this store, and of this store alone.
     """
 
-    def __init__(self, path: pathlib.Path, observe: Callable[[int, float], None] = lambda events, seconds: None):
-        self._path, self._observe = path, observe
+    def __init__(
+        self,
+        path: pathlib.Path,
+        observe: Callable[[int, float], None] = lambda events, seconds: None,
+        max_exposures: int = MAX_EXPOSURES,
+    ):
+        self._path, self._observe, self._max_exposures = path, observe, max_exposures
         self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_WAITING)
         self._closing = False
         self._recording: dict[str, Exposure] = {}
         self._database = self._connect()
         self._database.executescript(TABLES)
+        if "attributed" not in {row[1] for row in self._database.execute("PRAGMA table_info(events)")}:
+            self._database.execute("ALTER TABLE events ADD COLUMN attributed INTEGER NOT NULL DEFAULT 0")
+        made = secrets.token_bytes(32)
+        self._database.execute("INSERT OR IGNORE INTO secrets VALUES ('impressions', ?)", (made,))
+        (self.secret,) = self._database.execute("SELECT value FROM secrets").fetchone()
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
         self._writer = threading.Thread(target=self._write, name="live-store", daemon=True)
@@ -160,7 +176,7 @@ class LiveStore:
     def _commit(self, jobs: Sequence[_Job]) -> None:
         started = time.perf_counter()
         try:
-            with Transaction(self._database) as transaction:
+            with Transaction(self._database, self._max_exposures) as transaction:
                 results = [job.work(transaction) for job in jobs]
         except Exception as error:
             self._try_one_by_one(jobs, error)

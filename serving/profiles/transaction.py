@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
     tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
-    features TEXT NOT NULL
+    features TEXT NOT NULL, attributed INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS events_of_users ON events (user_id);
 CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS exposures (
     after TEXT NOT NULL, at INTEGER NOT NULL, page TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS exposures_of_users ON exposures (user_id);
+CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
+KEPT_SECONDS = 30 * 86_400  # Pages that were served; then they are deleted.
 _JSON = ("tags", "settings", "features")
 _COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
 _INSERT = (
@@ -49,7 +51,7 @@ class Exposure(NamedTuple):
         user_id: who asked.
         after: the page before it, when somebody scrolls on; "": none.
         at: Unix milliseconds.
-        page: rungs, versions, candidates and the items of the rows, as JSON.
+        page: rungs, versions, arms, seed, candidates and the items of the rows, as JSON.
     """
 
     impression_id: str
@@ -60,10 +62,15 @@ class Exposure(NamedTuple):
 
 
 class Transaction:
-    """Changes that are committed together; profiles are read and written once, however many events they get."""
+    """Changes that are committed together; profiles are read and written once, however many events they get.
 
-    def __init__(self, database: sqlite3.Connection):
-        self._database = database
+    Args:
+        database: of the live store.
+        max_exposures: pages that are kept; the oldest go first.
+    """
+
+    def __init__(self, database: sqlite3.Connection, max_exposures: int):
+        self._database, self._max_exposures = database, max_exposures
         self._profiles: dict[str, LiveProfile] = {}
         self._erases = False
 
@@ -103,9 +110,15 @@ class Transaction:
         return self._remove(user_id, ("exposures", "profiles", "events"))
 
     def record(self, exposure: Exposure) -> None:
-        """Stores a page that was served."""
+        """Stores a page that was served; of those that are too old or too many, two for each that comes."""
         query = "INSERT INTO exposures (impression_id, user_id, after, at, page) VALUES (?, ?, ?, ?, ?)"
-        self._database.execute(query, exposure)
+        newest = self._database.execute(query, exposure).lastrowid or 0
+        # Only the two oldest are looked at: a commit never waits for a great deletion.
+        query = (
+            "DELETE FROM exposures WHERE seq IN (SELECT seq FROM exposures ORDER BY seq LIMIT 2)"
+            " AND (seq <= ? OR at < ?)"
+        )
+        self._database.execute(query, (newest - self._max_exposures, exposure.at - KEPT_SECONDS * 1000))
 
     def _profile(self, user_id: str) -> LiveProfile:
         return self._profiles.get(user_id) or read_profile(self._database, user_id)
@@ -137,4 +150,5 @@ def _row(event: LiveEvent) -> tuple[Any, ...]:
 def _event(row: Sequence[Any]) -> LiveEvent:
     values = dict(zip(_COLUMNS, row, strict=True))
     tags, settings, features = (orjson.loads(values.pop(name)) for name in _JSON)
-    return LiveEvent(**values, tags=tuple(tags), settings=settings, features=features)
+    attributed = bool(values.pop("attributed"))
+    return LiveEvent(**values, tags=tuple(tags), settings=settings, features=features, attributed=attributed)

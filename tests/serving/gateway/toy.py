@@ -23,6 +23,7 @@ NUM_ITEMS = 40
 LATE = ("i39", "i40")  # Not available before 2060.
 NEW = ("i31", "i32")
 IDS = [f"i{n:02}" for n in range(1, NUM_ITEMS + 1)]
+COMMAND = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway"]
 
 
 def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -152,10 +153,9 @@ class Gateway:
 def gateway(root: pathlib.Path, *options: str, models: str = "", port: int = 0) -> Iterator[Gateway]:
     """Runs the verb on a root until the block ends."""
     port = port or free_port()
-    command = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway"]
     log = (root / f"gateway-{port}.log").open("wb")
     process = subprocess.Popen(
-        [*command, "--root", str(root), "--models", models, "--port", str(port), *options],
+        [*COMMAND, "--root", str(root), "--models", models, "--port", str(port), *options],
         stdout=log,
         stderr=log,
         env=os.environ | {"PYTHONWARNINGS": "error"},

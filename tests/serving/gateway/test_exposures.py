@@ -1,0 +1,144 @@
+"""Pages that were served: recorded with what they were made from, proved by a token, and not kept for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import sqlite3
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from homefeed.serving.gateway.impressions import Impressions
+from homefeed.serving.profiles import Exposure, LiveStore
+from homefeed.serving.profiles.transaction import KEPT_SECONDS
+from tests.serving.gateway import toy
+from tests.serving.servers import eventually
+
+SECRET = b"0123456789abcdef"
+
+
+def rows(path: pathlib.Path, query: str, *values: Any) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute(query, values).fetchall()
+
+
+def test_a_page_is_recorded_with_what_it_was_made_from(nearest: Any, tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as gateway:
+        page = gateway.page(user_id="fan", k=3, query="title")
+        more = gateway.page(user_id="fan", k=3, after=page["impression_id"])
+        gateway.stop()
+    found = rows(tmp_path / "serving" / "live.sqlite", "SELECT impression_id, user_id, after, page FROM exposures")
+    assert [one[:3] for one in found] == [
+        (page["impression_id"], "fan", ""),
+        (more["impression_id"], "fan", page["impression_id"]),
+    ]
+    for answered, recorded in zip((page, more), (json.loads(one[3]) for one in found), strict=True):
+        same = ("impression_id", "served_by", "age_ms", "profile_version", "model_version")
+        assert {name: answered[name] for name in same} == {name: recorded[name] for name in same}
+        assert recorded["rows"] == [
+            {"id": row["id"], "items": [card["item_id"] for card in row["cards"]]} for row in answered["rows"]
+        ]
+        assert recorded["arms"] == {} and recorded["seed"] is None
+        assert len(set(recorded["candidates"])) == len(recorded["candidates"]) >= 3
+        assert "token" not in recorded
+
+
+def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway) -> None:
+    page = home.page(user_id="shown", k=3)
+    other = home.page(user_id="another", k=3)
+    forged = page["token"][:-1] + ("A" if page["token"][-1] != "A" else "B")
+    tokens = [page["token"], forged, other["token"], "no token", "ü.ü.ü", ""]
+    events: list[dict[str, Any]] = [
+        {
+            "event_id": f"token-{n}",
+            "user_id": "shown",
+            "type": "view",
+            "item_id": "i09",
+            "token": token,
+            "position": n,
+        }
+        for n, token in enumerate(tokens)
+    ]
+    answers = home.send(*events)
+    assert [answer["status"] for answer in answers] == ["accepted"] * 6
+    assert [answer.get("attributed") for answer in answers] == [True, False, False, False, False, None]
+    assert home.send(events[0])[0] == {
+        "event_id": "token-0", "status": "duplicate", "version": 6, "attributed": True
+    }  # fmt: skip
+    stored = {event["event_id"]: event for event in home.http.get("/me.json", params={"user_id": "shown"}).json()}
+    assert [stored[f"token-{n}"]["impression_id"] for n in range(3)] == [page["impression_id"], "", ""]
+    assert [stored[f"token-{n}"]["attributed"] for n in range(3)] == [True, False, False]
+
+
+def test_the_page_s_own_buttons_bring_their_token_back(home: toy.Gateway) -> None:
+    answer = home.http.get("/", params={"user_id": "presser"})
+    fields = {name: answer.text.split(f'name="{name}" value="')[1].split('"')[0] for name in ("token", "impression")}
+    done = home.http.post(
+        "/act",
+        data={**fields, "user_id": "presser", "act": "like:i09"},
+        cookies={"homefeed_session": answer.cookies["homefeed_session"]},
+    )
+    assert done.status_code == 200
+    (event,) = home.http.get("/me.json", params={"user_id": "presser"}).json()
+    assert event["item_id"] == "i09" and event["attributed"] and event["impression_id"]
+
+
+def test_a_token_lasts_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    impressions, now = Impressions(SECRET), time.time()
+    token = impressions.token("page-1", "u")
+    assert impressions.read(token, "u") == "page-1"
+    assert impressions.read(token, "v") is None
+    assert Impressions(SECRET[::-1]).read(token, "u") is None
+    monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS + 5)
+    assert impressions.read(token, "u") is None
+
+
+def test_gateways_on_one_store_know_each_other_s_tokens_and_others_do_not(tmp_path: pathlib.Path) -> None:
+    one, two = LiveStore(tmp_path / "one.sqlite"), LiveStore(tmp_path / "one.sqlite")
+    other = LiveStore(tmp_path / "other.sqlite")
+    assert one.secret == two.secret != other.secret and len(one.secret) == 32
+    for store in (one, two, other):
+        store.close()
+
+
+def test_pages_that_are_too_many_or_too_old_are_deleted(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "live.sqlite"
+    store = LiveStore(path, max_exposures=10)
+    now = 1_700_000_000_000
+    for n in range(25):
+        store.record(Exposure(f"p{n}", "u", "", now + n, b"{}"))
+    store.record(Exposure("last", "u", "", now + 25, b"{}")).result()
+    kept = [found for (found,) in rows(path, "SELECT impression_id FROM exposures ORDER BY seq")]
+    assert kept == [*(f"p{n}" for n in range(16, 25)), "last"]
+    for n in range(6):  # Two go for each that comes, once they are older than that.
+        store.record(Exposure(f"later-{n}", "u", "", now + 26 + KEPT_SECONDS * 1000 + n, b"{}")).result()
+    kept = [found for (found,) in rows(path, "SELECT impression_id FROM exposures ORDER BY seq")]
+    assert kept == [f"later-{n}" for n in range(6)]
+    store.close()
+
+
+def test_a_store_of_before_there_were_tokens_is_read(tmp_path: pathlib.Path) -> None:
+    store = LiveStore(tmp_path / "live.sqlite")
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite")) as database:
+        database.execute("ALTER TABLE events DROP COLUMN attributed")
+        database.commit()
+    store = LiveStore(tmp_path / "live.sqlite")
+    assert list(store.events("u")) == []
+    store.close()
+
+
+def test_the_address_is_told_once_it_can_be_opened(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as gateway:
+        told = tmp_path / f"gateway-{gateway.port}.log"
+        eventually(lambda: f"the home page on http://127.0.0.1:{gateway.port}" in told.read_text())
+        command = [*toy.COMMAND, "--root", str(tmp_path), "--port", str(gateway.port)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert second.returncode and "address already in use" in second.stderr
+        assert "home page on" not in second.stdout + second.stderr
