@@ -63,7 +63,8 @@ def read(text: pa.Array, unit: Unit, is_declared: bool) -> tuple[Ints, Mask]:
         seconds = values // PER_SECOND[unit]
         fits = (seconds >= FIRST) & (seconds <= LAST)
         if not is_declared:
-            fits = (values == 0) | ((_sizes(values) == list(PER_SECOND).index(unit)) & ~from_digits(values)[1])
+            are_dates = from_digits(values)[1] & (values >= COUNTERS)
+            fits = (values == 0) | ((_sizes(values) == list(PER_SECOND).index(unit)) & ~are_dates)
     return np.where(are_numbers, seconds, values), wrong | (are_numbers & ~fits)
 
 

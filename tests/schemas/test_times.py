@@ -46,9 +46,10 @@ def test_a_number_that_tells_another_unit_is_refused() -> None:
 
 
 def test_digits_of_dates_among_seconds_are_refused() -> None:
-    dates = ["20240131", "202401312359", "20240131235958", "2024"]
+    dates = ["20240131", "202401312359", "20240131235958", "202401"]
     assert read(["1700000000"] * 5 + dates) == [1_700_000_000] * 5 + [None] * 4
     assert read(["1700000000123"] * 5 + dates) == [1_700_000_000] * 5 + [None] * 4
+    assert read([*map(str, range(3000))]) == [*range(3000)]  # Numbers of events.
     assert read(dates, "s")[0] == 20_240_131
 
 
