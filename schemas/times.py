@@ -33,6 +33,9 @@ LIMIT_SECONDS = 10**10  # The year 2286; in milliseconds, April 1970.
 FIRST, LAST = -62_135_596_800, 253_402_300_799  # The years 1 to 9999.
 YEARS = (1800, 2200)  # That digits of dates may have.
 YEARS_WITH_HOUR = (1900, 2100)  # In YYYYMMDDHH, because below these are the Unix seconds of our days.
+DATE = re.compile(r"(\d{4})[-/年](\d\d?)[-/月](\d\d?)日?(?:[T\s]*(\d\d?)(:.*))?")  # As it is often written.
+FIRST_LOG = 681_436_800  # August 1991, when the Web began: who has events of before has not seconds since 1970.
+COUNTERS = 10_000  # Times below it are numbers of events rather than days, minutes or dates.
 ZONE_NAME = re.compile(r"(.*\d)(Z|[-+]\d\d:?\d\d)?\s*(?:\[([A-Za-z][\w+/-]*)\]|\s([A-Za-z][\w+/-]*))")
 
 
@@ -60,7 +63,8 @@ def read(text: pa.Array, unit: Unit, is_declared: bool) -> tuple[Ints, Mask]:
         seconds = values // PER_SECOND[unit]
         fits = (seconds >= FIRST) & (seconds <= LAST)
         if not is_declared:
-            fits = (values == 0) | (_sizes(values) == list(PER_SECOND).index(unit))
+            are_dates = from_digits(values)[1] & (values >= COUNTERS)
+            fits = (values == 0) | ((_sizes(values) == list(PER_SECOND).index(unit)) & ~are_dates)
     return np.where(are_numbers, seconds, values), wrong | (are_numbers & ~fits)
 
 
@@ -84,6 +88,27 @@ def choose_unit(counts: Counter[Unit]) -> Unit:
     'ms'
     """
     return max(NAMES, key=lambda unit: counts[unit])
+
+
+def misread(seconds: Ints, counts: Ints, unit: Unit) -> str:
+    """What is wrong where most events seem to be older than logs are, by a unit that nobody declared; or nothing.
+
+    Days (Excel's too), minutes, digits such as YYMMDD, and counts since another year than 1970 look so.
+
+    Args:
+        seconds: [num_bins] Unix seconds, ascending.
+        counts: [num_bins] events at each.
+        unit: in which they were numbers.
+    """
+    middle = int(seconds[np.searchsorted(np.cumsum(counts), counts.sum() / 2)])
+    if middle >= FIRST_LOG or 0 <= middle < COUNTERS:
+        return ""
+    moment = datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(seconds=middle)
+    return (
+        f"interactions: the times, read as {NAMES[unit]}, are of before 1991, the middle one of {moment:%Y-%m-%d}. "
+        f"If they are, say so: `interactions.features: {{timestamp: {{kind: timestamp, unit: {unit}}}}}`; if not, "
+        "write them as ISO 8601."
+    )
 
 
 def moment(text: str) -> int | None:
@@ -134,12 +159,18 @@ _PLACES = ((10, 4), (8, 2), (6, 2), (4, 2), (2, 2), (0, 2))  # Of year to second
 
 
 def from_iso(text: str) -> int | None:
-    """Unix seconds of a time in ISO 8601; None: it is none.
+    """Unix seconds of a time in ISO 8601, or with a date such as 2024年1月31日 or 2024/1/31; None: it is none.
 
     >>> from_iso("1997-12-04T15:55:49Z"), from_iso("1997-12-04 16:55:49 Europe/Paris"), from_iso("soon")
     (881250949, 881250949, None)
+    >>> from_iso("1997年12月4日 15:55:49"), from_iso("1997/12/4 15:55:49")
+    (881250949, 881250949)
     """
     text = text.strip()
+    dated = DATE.fullmatch(text)
+    if dated:
+        year, month, day, hour, rest = dated.groups()
+        text = f"{year}-{month:0>2}-{day:0>2}" + (f"T{hour:0>2}{rest}" if hour else "")
     named = ZONE_NAME.fullmatch(text)
     try:
         if named is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -13,6 +14,7 @@ import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
+from homefeed.components.beam import workers  # noqa: F401  Beam takes them in place of its own.
 from homefeed.schemas.errors import HomefeedError
 
 
@@ -64,11 +66,14 @@ def _reach_this_machine_directly() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Beam's own warnings, about what it does not need here, from the user."""
-    logger = logging.getLogger("apache_beam")
+    """Keeps what Beam says of itself from the user: what stops a pipeline is raised, too."""
+    logger, tell = logging.getLogger("apache_beam"), threading.excepthook
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
+    # Threads that read what a worker says end so where that is gone.
+    threading.excepthook = lambda end: None if isinstance(end.exc_value, grpc.RpcError) else tell(end)
     try:
         yield
     finally:
         logger.setLevel(level)
+        threading.excepthook = tell

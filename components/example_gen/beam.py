@@ -33,8 +33,9 @@ from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, n
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
 from homefeed.components.example_gen.written import count_split
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import KEYS, DatasetError, Positive, TableName
+from homefeed.schemas.dataset import KEYS, DatasetError, Positive, TableName, Unit
 from homefeed.schemas.tables import Source
+from homefeed.schemas.times import misread
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
 
@@ -124,7 +125,8 @@ class Ingest(beam.PTransform):
         )
         times = read.times | "Times" >> beam.CombineGlobally(_MergeTimes()).without_defaults()
         cuts = times | "Cuts" >> beam.Map(_cut, self._options.rule)
-        alone = times | "Alone" >> beam.FlatMap(_newest_alone, self._options.rule)
+        unit = self._sources["interactions"].units.get("timestamp")
+        odd = times | "OddTimes" >> beam.FlatMap(_odd_times, self._options.rule, unit)
         written = (
             (read.chunks, pipeline | "Shards" >> beam.Create(shards))
             | "EveryShard" >> beam.Flatten()
@@ -140,7 +142,7 @@ class Ingest(beam.PTransform):
             | "BadOfTable" >> beam.GroupByKey()
             | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
         )
-        counts = (read.counts, written.counts, alone) | "AllCounts" >> beam.Flatten()
+        counts = (read.counts, written.counts, odd) | "AllCounts" >> beam.Flatten()
         totals = counts | "Counts" >> beam.CombinePerKey(tally.add)
         return totals, written.ids | "Ids" >> beam.CombinePerKey(ids.add_ids)
 
@@ -257,10 +259,11 @@ def _cut(times: Times, rule: SplitRule) -> Cuts | None:
     return find_cuts(bins * width, counts, rule) if len(bins) else None
 
 
-def _newest_alone(times: Times, rule: SplitRule) -> Iterator[tuple[TableName, Counter[str]]]:
+def _odd_times(times: Times, rule: SplitRule, unit: Unit | None) -> Iterator[tuple[TableName, Counter[str]]]:
     width, bins, counts = times
-    if len(bins) and (fault := newest_alone(bins * width, counts, rule)):
-        yield "interactions", Counter({f"{tally.BROKEN}{fault}": 1})
+    if len(bins):
+        faults = newest_alone(bins * width, counts, rule), misread(bins * width, counts, unit) if unit else ""
+        yield "interactions", Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault})
 
 
 def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Quarantine, delivery: str) -> None:

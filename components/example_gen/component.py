@@ -121,4 +121,4 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         raise DatasetError("\n".join(faults))
     if config.user_key:
         outputs.users.write_json(Examples.USER_KEY_FILE, config.user_key)
-    return summarize(counts, unmatched)
+    return summarize(counts, unmatched, [table for table in TABLES if dataset.is_derived(table)])

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from homefeed.schemas.dataset import Dataset, DatasetError, TableName
@@ -32,6 +32,7 @@ class TableCounts:
     lost_values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column and reason → how many.
     values: dict[str, int] = dataclasses.field(default_factory=dict)  # Column → how many rows have one.
     skipped: tuple[str, ...] = ()  # Hidden files.
+    unread: tuple[str, ...] = ()  # Columns that dataset.yaml says nothing of.
     broken: tuple[str, ...] = ()  # Why files could not be read to their end, or their rows not be used at all.
     splits: dict[str, int] = dataclasses.field(default_factory=dict)  # As from `count_split`.
 
@@ -92,8 +93,12 @@ def find_examples(quarantine: pathlib.Path) -> dict[str, str]:
     return found
 
 
-def summarize(counts: Mapping[TableName, TableCounts], unmatched: Iterable[Unmatched] = ()) -> str:
-    """What was read, and what was not, in a line."""
+def summarize(
+    counts: Mapping[TableName, TableCounts],
+    unmatched: Iterable[Unmatched] = (),
+    derived: Collection[TableName] = (),
+) -> str:
+    """What was read, and what was not, in a line. `derived`: tables of which each event is a row."""
     names: dict[TableName, str] = {"interactions": "events", "users": "users", "items": "items"}
     said = [f"{counts[table].written:,} {name}" for table, name in names.items()]
     if quarantined := sum(found.quarantined for found in counts.values()):
@@ -103,11 +108,20 @@ def summarize(counts: Mapping[TableName, TableCounts], unmatched: Iterable[Unmat
         said.append("items without a title go by their ids")
     for table, found in counts.items():
         said += [f"{count:,} × {table}.{fault}" for fault, count in (found.reasons | found.lost_values).items()]
+        if found.duplicates and table not in derived:
+            said.append(f"{found.duplicates:,} repeated rows of {table}")
+        if found.expired:
+            said.append(f"{found.expired:,} older events left out")
         if found.skipped:
-            more = ", …" if len(found.skipped) > 3 else ""
-            said.append(f"hidden files skipped: {', '.join(found.skipped[:3])}{more}")
+            said.append(f"hidden files skipped: {_first(found.skipped)}")
+        if found.unread:
+            said.append(f"columns of {table} not read: {_first(found.unread)}")
     said += [f"{found.num_unmatched:,} events with an unknown {found.column}" for found in unmatched]
     return ", ".join(said)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *["…"] * (len(names) > 3)])
 
 
 def _listed(faults: Mapping[str, int], examples: Mapping[str, str]) -> str:

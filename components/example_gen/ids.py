@@ -15,10 +15,14 @@ from homefeed.schemas.dataset import KEYS, Dataset, TableName
 
 REFERS: dict[TableName, str] = {"items": "item_id", "users": "user_id"}  # Table → the events' column of its ids.
 MAX_COMPARED = 1000  # Ids for which it is tried what would make them meet.
+UNSEEN = ("Cc", "Cf")  # Unicode's categories of control characters and of those such as zero-width spaces.
 
 Rewrite = Callable[[str], str]
 REWRITES: dict[str, Rewrite] = {
-    "without spaces and quotes around them": lambda text: text.strip("\"' \t\u00a0\u3000\ufeff"),
+    "without spaces and quotes around them": lambda text: re.sub(r"^[\s\"'\ufeff]+|[\s\"'\ufeff]+$", "", text),
+    "without characters that nobody sees": lambda text: "".join(
+        c for c in text if unicodedata.category(c) not in UNSEEN
+    ),
     "in one case": str.casefold,
     "without leading zeros": lambda text: text.lstrip("0") or "0",
     "as whole numbers": lambda text: re.sub(r"\.0+$", "", text),

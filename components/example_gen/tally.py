@@ -45,6 +45,7 @@ def table_counts(counts: Mapping[str, int], source: Source) -> TableCounts:
         lost_values=beginning(LOST),
         values=beginning(READ),
         skipped=source.found.skipped,
+        unread=source.unread,
         broken=tuple(beginning(BROKEN)),
         splits={name: n for name, n in counts.items() if name in (*SPLITS, LIKED) or name.startswith(OF_TYPE)},
     )

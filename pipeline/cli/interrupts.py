@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import threading
@@ -17,30 +18,37 @@ def leave(*_: object) -> None:
     os._exit(130)
 
 
+@dataclasses.dataclass
+class CtrlC:
+    """Whether it was pressed. An event of `threading` has a lock, for which a handler that interrupts it waits."""
+
+    pressed: bool = False
+
+
 @contextlib.contextmanager
-def hear_ctrl_c() -> Iterator[threading.Event]:
-    """Raises KeyboardInterrupt on the first one and sets the event; leaves on a second, or where nobody ends.
+def hear_ctrl_c() -> Iterator[CtrlC]:
+    """Raises KeyboardInterrupt on the first one; leaves on a second, or where nobody ends.
 
     Where a shell made this process deaf to it, that stays so.
     """
-    pressed, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    heard, before = CtrlC(), signal.getsignal(signal.SIGINT)
     last = threading.Timer(PATIENCE_SECONDS, leave)
     last.daemon = True
 
     def press(*_: object) -> None:
-        if pressed.is_set():
+        if heard.pressed:
             leave()
-        pressed.set()
+        heard.pressed = True
         last.start()
         raise KeyboardInterrupt
 
     if before is signal.SIG_IGN:
-        yield pressed
+        yield heard
         return
     signal.signal(signal.SIGINT, press)
     try:
-        yield pressed
+        yield heard
     finally:
         last.cancel()
         # Threads that hang at the end of the process are ended by one more.
-        signal.signal(signal.SIGINT, signal.SIG_DFL if pressed.is_set() else before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if heard.pressed else before)

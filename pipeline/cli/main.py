@@ -126,12 +126,12 @@ def homefeed(
 def main() -> None:
     """Entry point: runs a verb; what a user can mend ends in one line and an exit code."""
     _silence_frameworks()
-    with hear_ctrl_c() as pressed:
+    with hear_ctrl_c() as heard:
         try:
             code = app(prog_name="homefeed", standalone_mode=False)
         except (Exception, KeyboardInterrupt) as error:
             # Libraries make other errors of Ctrl-C.
-            code = _tell(Interrupted(INTERRUPTED) if pressed.is_set() else error)
+            code = _tell(Interrupted(INTERRUPTED) if heard.pressed else error)
     sys.exit(code)
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_ROW_BYTES = 16 << 20  # Beyond it, a quote that is still open is taken for one that is never closed.
+MARK = b"\xef\xbb\xbf"  # Of byte order.
 UNCLEAR = "is in a quoted value of several lines that may be rows of their own"
-TIME = re.compile(r"\s*[-+]?\d[-+\d\s:.TZ]*([\[ ][\w/+-]+\]?)?\s*")
+TIME = re.compile(r"\s*[-+]?\d[-+/年月日\d\s:.TZ]*([\[ ][\w/+-]+\]?)?\s*")
 NUMBER = re.compile(r"\s*[-+]?[\d.][-+\d.eE]*\s*")
 
 
@@ -62,7 +63,7 @@ def read_header(stream: BinaryIO, file: File, table: Table) -> tuple[list[str], 
     Raises:
         DatasetError: the first line is no header.
     """
-    buffer = stream.read(_rows.BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf")
+    buffer = stream.read(_rows.BLOCK_BYTES).removeprefix(MARK)
     if b"\r" in buffer and b"\n" not in buffer:
         raise DatasetError(
             f"{file.path}: lines end in carriage returns alone, expected line feeds; `tr '\\r' '\\n'` mends that."
@@ -109,7 +110,7 @@ def _find_rows(block: bytes, dialect: Dialect, at_end: bool) -> npt.NDArray[np.i
     That is where something is not UTF-8, a line is empty, a quote stands elsewhere than around a value or doubled
     inside of one, or a value in quotes may hold rows.
     """
-    if block.count(b"\r") != block.count(b"\r\n"):
+    if block.count(b"\r") != block.count(b"\r\n") or block.startswith(MARK):  # Which Arrow would take away.
         return None
     try:
         block.decode("utf-8")
@@ -203,13 +204,14 @@ def _parse_rows(
     def text(row: int) -> str:
         return shown(block[starts[row] : starts[row + 1]].decode("utf-8"))
 
-    bad = [BadRow(int(lines[row]), None, None, _arity(len(header), found), text(row)) for row, found in misfits]
+    bad = [_misfit(int(lines[row]), len(header), found, text(row)) for row, found in misfits]
     columns = {name: _one_chunk(table[name]) for name in table.column_names}
     return RawRows(columns, lines[positions], lambda row: text(int(positions[row])), bad)
 
 
-def _arity(expected: int, found: int) -> str:
-    return f"expected {expected} values, found {found}"
+def _misfit(line: int, expected: int, found: int, text: str) -> BadRow:
+    where = " around a carriage return" if "\r" in text else ""
+    return BadRow(line, None, None, f"expected {expected} values, found {found}{where}", text)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -254,7 +256,7 @@ def _parse_text(
             spans.append((start, end))
             lines.append(line)
         elif text[start:end].strip("\r\n"):
-            bad.append(BadRow(line, None, None, _arity(len(header), len(values)), shown(text[start:end])))
+            bad.append(_misfit(line, len(header), len(values), shown(text[start:end])))
         line += text.count("\n", start, end)
         start = end
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())

@@ -30,6 +30,7 @@ SUFFIXES: dict[str, Format] = {
 }
 HIDDEN = ("_", ".")  # What Hadoop, Spark and Hive write beside the data begins so: `_SUCCESS`, `.part-0.crc`.
 LOGS_OF_TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
+MAX_LISTED = 20  # Names of files in a message.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -75,10 +76,14 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
                     "deleted. Export it as plain Parquet."
                 )
     paths = sizes.keys() - set(skipped)
+    for path in sorted(paths):
+        if sizes[path] is None:
+            place = _place(data_dir, path)
+            raise DatasetError(f"Table {name!r}: {place} is a link to {os.readlink(place)}, which leads to no file.")
     if not paths:
         raise missing_table(name, data_dir, pattern, skipped)
     chosen = spans.select(paths, pattern, wanted)
-    files = (File(_place(data_dir, p), format_of(p, table), sizes[p], partitions(p)) for p in chosen)
+    files = (File(_place(data_dir, p), format_of(p, table), sizes[p] or 0, partitions(p)) for p in chosen)
     return Found(tuple(files), tuple(sorted(skipped)), tuple(spans.names(chosen, pattern)))
 
 
@@ -107,13 +112,24 @@ def missing_table(name: str, data_dir: pathlib.Path, pattern: str, skipped: Iter
     where = _place(data_dir, pattern)
     if is_uri(where):
         return DatasetError(f"Table {name!r}: no file at {where}. Mend `{name}.path` in dataset.yaml.")
-    folder = pathlib.Path(where).parent
-    while glob.has_magic(str(folder)) or spans.SPAN in str(folder):
+    folder = pathlib.Path(where)
+    is_there = os.path.lexists(folder)
+    while not is_there and (
+        folder == pathlib.Path(where) or glob.has_magic(str(folder)) or spans.SPAN in str(folder)
+    ):
         folder = folder.parent
-    present = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    there = f"{folder} holds {', '.join(present) or 'nothing'}" if folder.is_dir() else f"there is no {folder}"
+    if folder.is_dir():
+        there = f"{folder} holds {_listed(folder)}"
+    else:
+        there = "it is neither a file nor a folder" if is_there else f"there is no {folder}"
     hidden = "".join(f"; {path} is skipped, as all whose name begins with _ or ." for path in list(skipped)[:1])
     return DatasetError(f"Table {name!r}: no file at {where}; {there}{hidden}. Mend `{name}.path` in dataset.yaml.")
+
+
+def _listed(folder: pathlib.Path) -> str:
+    """What a folder holds, or the first of it."""
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join([*names[:MAX_LISTED], *["…"] * (len(names) > MAX_LISTED)]) or "nothing"
 
 
 def format_of(path: str, table: Table) -> Format:
@@ -144,25 +160,38 @@ def _place(data_dir: pathlib.Path, path: str) -> str:
     return path if is_uri(path) else str(data_dir.absolute() / path)
 
 
-def _match(data_dir: pathlib.Path, pattern: str) -> dict[str, int]:
-    """Path, relative to the data folder or a URI → size in bytes, of all files that the pattern means."""
+def _match(data_dir: pathlib.Path, pattern: str) -> dict[str, int | None]:
+    """Path, relative to the data folder or a URI → size in bytes, of all files that the pattern means.
+
+    Linked folders are followed. A file that is reached in several ways is there once, and the size of a link that
+    leads to nothing is None.
+    """
     if is_uri(pattern):
-        return _match_uri(spans.as_glob(pattern))
+        return {**_match_uri(spans.as_glob(pattern))}
     if (data_dir / pattern).is_file():  # Even if it has brackets in its name.
         return {pattern: (data_dir / pattern).stat().st_size}
     wanted = pathlib.PurePath(spans.as_glob(pattern))
     for folder in wanted.parents:
         if glob.has_magic(str(wanted.relative_to(folder)).partition("/")[0]):
             _check_listed(data_dir, _glob(data_dir, str(folder)))
-    sizes = {}
-    for match in map(pathlib.Path, _glob(data_dir, str(wanted))):
-        below = (data_dir / match).rglob("*") if (data_dir / match).is_dir() else ()
-        for file in [data_dir / match, *below]:
-            if file.is_file():
-                sizes[(match / file.relative_to(data_dir / match)).as_posix()] = file.stat().st_size
-            elif file.is_dir():
-                _check_listed(data_dir, [str(file)])
-    return sizes
+    matches = [pathlib.Path(match) for match in _glob(data_dir, str(wanted))]
+    found = {(m / f.relative_to(data_dir / m)).as_posix(): f for m in matches for f in _files_below(data_dir / m)}
+    places = {path: os.path.join(os.path.realpath(file.parent), file.name) for path, file in found.items()}
+    own = os.path.realpath(data_dir)
+    # Of several ways to a file the last one counts: its own place rather than a linked folder, and a short way.
+    ways = sorted(found, key=lambda path: (places[path] == os.path.join(own, path), -len(path), path))
+    kept = {places[path]: path for path in ways}.values()
+    return {path: found[path].stat().st_size if found[path].is_file() else None for path in kept}
+
+
+def _files_below(path: pathlib.Path, above: frozenset[str] = frozenset()) -> Iterator[pathlib.Path]:
+    """A file or link to nothing, or those below a folder; not by a link that leads back to where it is."""
+    if path.is_file() or (path.is_symlink() and not path.exists()):
+        yield path
+    elif path.is_dir() and (real := os.path.realpath(path)) not in above:
+        _check_listed(path, ["."])
+        for inner in path.iterdir():
+            yield from _files_below(inner, above | {real})
 
 
 def _glob(data_dir: pathlib.Path, pattern: str) -> list[str]:

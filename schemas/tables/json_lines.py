@@ -40,7 +40,12 @@ def column_names(stream: BinaryIO, file: File, candidates: Collection[str]) -> l
         if not number:
             _check_is_lines(block, file)
             lines = block.decode("utf-8", "replace").split("\n")[:HEAD_ROWS]
-            rows = [row for row in map(_json_object, lines) if isinstance(row, dict)]
+            read = [_json_object(line) for line in lines if line.strip()]
+            rows = [row for row in read if isinstance(row, dict)]
+            if read and not rows:
+                raise DatasetError(
+                    f"{file.path}: expected JSON lines, and none of the first lines is one. The first: {read[0]}."
+                )
             found = dict.fromkeys(key for row in rows for key in row)
             missing -= {name for name in candidates if any(look_up(row, name) is not ABSENT for row in rows)}
         missing -= {name for name in missing if _is_in(block, name)}
@@ -91,9 +96,11 @@ def _check_is_lines(block: bytes, file: File) -> None:
     if first.startswith(b"[") or first == b"{":
         what = "a JSON array" if first.startswith(b"[") else "one JSON object"
         mend = ".[]" if first.startswith(b"[") else "."
+        stem, _, ending = file.path.rpartition(".")
+        mended = f"{stem}.lines.jsonl" if ending == "jsonl" else f"{stem}.jsonl"  # Another file, or it would be lost.
         raise DatasetError(
-            f"{file.path} is {what}, expected JSON lines, one object a line: "
-            f"`jq -c '{mend}' {file.path} > {file.path.rpartition('.')[0]}.jsonl` mends that."
+            f"{file.path} is {what}, expected JSON lines, one object a line: `jq -c '{mend}' {file.path} > {mended}` "
+            "mends that."
         )
 
 

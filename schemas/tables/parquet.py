@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_ROWS = 50_000  # At once.
+EXACT_BELOW = {16: 2**11, 32: 2**24, 64: 2**53}  # Bits of a float → from where on it has no code for some integers.
+LOST_DIGITS = "is a float of more digits than it holds, so it may stand for several ids; write them as text"
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -85,7 +87,7 @@ def _type_at(schema: pa.Schema, name: str) -> pa.DataType | None:
     first, *rest = _path(schema, name)
     if first not in schema.names:
         return None
-    kind, depth = schema.field(first).type, 0
+    kind, depth = schema.field(schema.names.index(first)).type, 0  # By its name it is not found where that is twice.
     for step in [*rest, None]:
         while _is_list(kind):
             kind, depth = kind.value_type, depth + 1
@@ -182,12 +184,27 @@ def to_text(column: pa.Array, kind: Kind) -> tuple[pa.Array, Faults]:
         return pc.divide(column.cast(pa.int64()).cast(pa.float64()), PER_SECOND[found.unit]).cast(pa.string()), {}
     if pa.types.is_floating(found):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, found), column)
+        if kind == "id":
+            return _ids(column)
     if pa.types.is_binary(found) or pa.types.is_large_binary(found) or pa.types.is_fixed_size_binary(found):
         return _decoded(column)
     try:
         return column.cast(pa.string()), {}
     except pa.ArrowNotImplementedError:
         return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string()), {}
+
+
+def _ids(column: pa.Array) -> tuple[pa.Array, Faults]:
+    """Ids that became floats, by a gap among them: as whole numbers, if they are; and those that lost digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = column.cast(pa.float64()).fill_null(0).to_numpy()
+    lost = np.abs(numbers) >= EXACT_BELOW[column.type.bit_width]
+    kept = pc.if_else(pa.array(lost), pa.scalar(None, column.type), column)
+    are_whole = bool(np.all(lost | (np.floor(numbers) == numbers)))
+    faults = {row: (repr(float(numbers[row])), LOST_DIGITS) for row in np.flatnonzero(lost).tolist()}
+    return (kept.cast(pa.int64()) if are_whole else kept).cast(pa.string()), faults
 
 
 def _seconds(column: pa.Array) -> pa.Array:

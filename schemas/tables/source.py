@@ -6,8 +6,10 @@ import dataclasses
 import io
 import json
 import pathlib
+import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from homefeed.schemas import times
 from homefeed.schemas.dataset import Dataset, DatasetError, Feature, Table, TableName, Unit
@@ -19,6 +21,7 @@ from homefeed.schemas.tables.streams import open_file
 
 HEAD_BYTES = 1 << 20  # Of a table, that tell the units of its times; the rest is held to them.
 MIN_HEAD_BYTES = 1 << 16  # Of each of its files.
+MAX_SHOWN = 500  # Letters of the names of columns in a message.
 COMPRESSION_RATIO = 4  # Of text, for guessing how much a compressed file holds.
 
 
@@ -31,6 +34,7 @@ class Source:
     features: dict[str, Feature]  # Of the columns that exist.
     found: Found
     units: dict[str, Unit]  # Of the columns of times that are numbers and have no declared one.
+    unread: tuple[str, ...] = ()  # Columns that nothing reads.
     is_derived: bool = False  # There is no such table: its ids are those of the interactions.
 
     @property
@@ -86,7 +90,10 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
     _check_columns(name, table, required | declared, present, found.files[0])
     there = {column: feature for column, feature in features.items() if table.columns.get(column, column) in present}
     units = {column: times.choose_unit(counted) for column, counted in counts.items()}
-    return Source(name, table, there, found, units, dataset.is_derived(name))
+    read = {table.columns.get(column, column) for column in features}
+    of_others = {column.partition(".")[0] for column in read} | {*features}
+    unread = () if dataset.is_derived(name) else tuple(sorted(present - read - of_others))
+    return Source(name, table, there, found, units, unread, dataset.is_derived(name))
 
 
 def _required(table: Table, features: Mapping[str, Feature]) -> set[str]:
@@ -112,10 +119,11 @@ def _columns(file: File, table: Table, features: Mapping[str, Feature]) -> set[s
             names = delimited.read_header(stream, file, table)[0]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
+        say = "; where this is no line of names, give them: `header: […]`" if is_delimited else ""
         raise DatasetError(
-            f"{file.path}: the columns {', '.join(twice)} are there more than once: {', '.join(names)}."
+            f"{file.path}: the columns {_shown(twice)} are there more than once in {_shown(names)}{say}."
         )
-    return {*names, *(name for name, _ in file.partitions)}
+    return {*filter(None, names), *(name for name, _ in file.partitions)}
 
 
 def _count_units(
@@ -135,10 +143,11 @@ def _count_units(
 
 def _check_columns(name: TableName, table: Table, wanted: set[str], present: set[str], file: File) -> None:
     missing = sorted(wanted - present)
+    if missing and not present:
+        raise DatasetError(f"Table {name!r}: {file.path} has no columns, it is empty; expected {_shown(missing)}.")
     if missing:
-        there = ", ".join(sorted(present)) or "none, it is empty"
         raise DatasetError(
-            f"Table {name!r}: {file.path} has no column {', '.join(missing)}. Columns there: {there[:500]}. "
+            f"Table {name!r}: {file.path} has no column {_shown(missing)}. Columns there: {_shown(sorted(present))}. "
             + _remedy(name, table, missing, present, file)
         )
 
@@ -150,9 +159,21 @@ def _remedy(name: TableName, table: Table, missing: list[str], present: set[str]
         if other is not None:
             say = f"`{name}.delimiter: {json.dumps(other)}`"
             return f"Its delimiter seems to be {other!r}; if so, say {say} in dataset.yaml."
-    alike = {column.strip("\"' ").lower(): column for column in sorted(present)}
-    like = alike.get(missing[0].lower(), "name")
-    said = f"Where a column has another name, say so in dataset.yaml: `{name}.columns: {{{missing[0]}: {like}}}`"
+    alike = {_skeleton(column): column for column in sorted(present)}
+    like = alike.get(_skeleton(missing[0]), "name")
+    as_yaml = like if re.fullmatch(r"[\w.-]+", like) else json.dumps(like)
+    said = f"Where a column has another name, say so in dataset.yaml: `{name}.columns: {{{missing[0]}: {as_yaml}}}`"
     if file.format in ("csv", "tsv") and table.header is None:
         said += f"; where there is no line of names, give them: `{name}.header: [{missing[0]}, …]`"
     return f"{said}."
+
+
+def _skeleton(column: str) -> str:
+    """What is alike in `user_id`, `userId`, `"User ID"` and one with characters that nobody sees."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", column).casefold()))
+
+
+def _shown(columns: Sequence[str]) -> str:
+    """The first names, and of what nobody sees its code."""
+    names = ", ".join(column if column.isprintable() else json.dumps(column) for column in columns)
+    return names if len(names) <= MAX_SHOWN else f"{names[:MAX_SHOWN]}…"

@@ -15,7 +15,7 @@ from homefeed.schemas.dataset import DatasetError, UnreachableError
 from homefeed.schemas.tables.files import File, is_uri, reaching
 
 CHUNK_BYTES = 1 << 20
-HEAD_BYTES = 16
+HEAD_BYTES = 24
 UTF_8 = "utf-8"
 MARKS = {
     codecs.BOM_UTF8: UTF_8,
@@ -25,8 +25,33 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """What byte order marks tell, longer ones first: that of UTF-32 begins with that of UTF-16."""
+WITHOUT_MARK = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 PARQUET = b"PAR1"
-OTHERS = {b"PK\x03\x04": "a ZIP archive or a spreadsheet", b"ORC": "ORC", b"Obj\x01": "Avro", PARQUET: "Parquet"}
+EXPORT, UNPACK, FETCH = "export it as CSV", "unpack it, or pack it with gzip, bzip2, xz or zstd", "fetch it once more"
+OTHERS = {
+    PARQUET: ("Parquet", "say `format: parquet` in dataset.yaml"),
+    b"PK\x03\x04": ("a ZIP archive or a spreadsheet", EXPORT),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", EXPORT),
+    b"ORC": ("ORC", EXPORT),
+    b"Obj\x01": ("Avro", EXPORT),
+    b"ARROW1": ("Arrow or Feather", EXPORT),
+    b"FEA1": ("Feather", EXPORT),
+    b"\x93NUMPY": ("an array of NumPy", EXPORT),
+    b"SQLite": ("a database of SQLite", EXPORT),
+    b"%PDF": ("PDF", EXPORT),
+    b"\x1f\x8b\x08": ("packed by gzip", "unpack it once"),
+    b"\x1f\x9d": ("packed by compress", UNPACK),
+    b"7z\xbc\xaf": ("packed by 7-Zip", UNPACK),
+    b"\x04\x22\x4d\x18": ("packed by LZ4", UNPACK),
+    b"version https://git-lfs": ("a pointer of Git LFS", "`git lfs pull` fetches the file"),
+    b"<!DOCTYPE": ("a web page", FETCH),
+    b"<!doctype": ("a web page", FETCH),
+    b"<html": ("a web page", FETCH),
+    b"<?xml": ("XML", EXPORT),
+}
+"""What files begin with that are no table of ours: what they are, and how to mend it."""
+JSON = ("JSON", "say `format: jsonl` in dataset.yaml")
+JSON_STARTS = (b'{"', b'[{"')
 
 
 @contextlib.contextmanager
@@ -52,7 +77,7 @@ def _prepare(stack: contextlib.ExitStack, file: File, encoding: str) -> BinaryIO
     stored.seek(0)
     if file.format == "parquet":
         if not head.startswith(PARQUET):
-            raise DatasetError(f"{file.path} is not Parquet, although its name or `format` says so.")
+            raise _wrong(file, *(_what(head) or ("something else", "say `format` in dataset.yaml")))
         return stored
     opener = next((opener for magic, opener in _unpackers().items() if head.startswith(magic)), None)
     if opener is None:
@@ -100,18 +125,31 @@ def _encoding(file: File, head: bytes, declared: str) -> str:
     Raises:
         DatasetError: the file is no text.
     """
-    other = next((what for magic, what in OTHERS.items() if head.startswith(magic)), None)
+    other = JSON if file.format != "jsonl" and head.startswith(JSON_STARTS) else _what(head)
     if other is not None:
-        say = "say `format: parquet` in dataset.yaml" if other == "Parquet" else "export it as CSV"
-        raise DatasetError(f"{file.path} is {other}, expected {file.format}: {say}.")
+        raise _wrong(file, *other)
     encoding = next((name for mark, name in MARKS.items() if head.startswith(mark)), declared)
     name = codecs.lookup(encoding).name
     if name == UTF_8 and b"\0" in head:
-        raise DatasetError(
-            f"{file.path} holds NUL bytes, so it is not text in UTF-8: say `encoding: utf-16` (-le, -be) in "
-            "dataset.yaml if it is that, or export it as CSV."
-        )
+        raise _wrong(file, "not text in UTF-8", _decoded_by(head))
     return UTF_8 if name == "utf-8-sig" else name
+
+
+def _what(head: bytes) -> tuple[str, str] | None:
+    return next((other for start, other in OTHERS.items() if head.startswith(start)), None)
+
+
+def _wrong(file: File, what: str, mend: str) -> DatasetError:
+    return DatasetError(f"{file.path} is {what}, expected {file.format}: {mend}.")
+
+
+def _decoded_by(head: bytes) -> str:
+    """How to mend what holds NUL bytes: by the encoding in which it is text, if there is one."""
+    for encoding in WITHOUT_MARK:
+        text = head[: len(head) // 4 * 4].decode(encoding, "replace")
+        if "\ufffd" not in text and all(letter.isprintable() or letter.isspace() for letter in text):
+            return f"say `encoding: {encoding}` in dataset.yaml"
+    return EXPORT
 
 
 @contextlib.contextmanager

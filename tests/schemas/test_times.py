@@ -45,6 +45,43 @@ def test_a_number_that_tells_another_unit_is_refused() -> None:
     assert read(["999999999999"], "s") == [None]  # The year 33658.
 
 
+def test_digits_of_dates_among_seconds_are_refused() -> None:
+    dates = ["20240131", "202401312359", "20240131235958", "202401"]
+    assert read(["1700000000"] * 5 + dates) == [1_700_000_000] * 5 + [None] * 4
+    assert read(["1700000000123"] * 5 + dates) == [1_700_000_000] * 5 + [None] * 4
+    assert read([*map(str, range(3000))]) == [*range(3000)]  # Numbers of events.
+    assert read(dates, "s")[0] == 20_240_131
+
+
+MISREAD = {
+    "Excel's days": 45_000.5,
+    "days": 19_675,
+    "hours": 472_222,
+    "minutes": 28_333_333,
+    "digits without a century": 231_114,
+    "day, month, year": 14_112_023,
+    "seconds since 2001": 1_700_000_000 - 978_307_200 - 10**8,
+    ".NET's ticks": 638_355_968 * 10**9,
+    "Windows' file times": 133_444_736 * 10**9,
+    "seconds back from now": -3600,
+}
+
+
+@pytest.mark.parametrize("what", MISREAD)
+def test_what_is_no_time_since_1970_is_told_by_its_middle(what: str) -> None:
+    column = pa.array([str(MISREAD[what])])
+    unit = times.choose_unit(times.count_units(column))
+    seconds, _ = times.read(column, unit, is_declared=False)
+    late = np.array([1_700_000_000])
+    said = times.misread(np.concatenate([seconds, late]), np.array([3, 2]), unit)
+    assert f"timestamp, unit: {unit}}}}}`" in said and "before 1991" in said
+    assert not times.misread(np.concatenate([seconds, late]), np.array([2, 3]), unit)
+
+
+def test_numbers_of_events_are_times_too() -> None:
+    assert not times.misread(np.arange(5000), np.ones(5000, np.int64), "s")
+
+
 def test_dates_as_digits() -> None:
     assert read(["1971", "1994", "2024"]) == [utc(1971, 1, 1), utc(1994, 1, 1), utc(2024, 1, 1)]
     assert read(["20240229", "19700101", "18950306"]) == [utc(2024, 2, 29), 0, utc(1895, 3, 6)]
@@ -83,6 +120,13 @@ def test_every_date_as_digits(moment: datetime.datetime) -> None:
         ("1997-12-04 21:25:49 Asia/Kolkata", 881250949),
         (" 1997-12-04 ", 881193600),
         ("1969-12-31T23:59:59.5Z", -1),
+        ("1997年12月4日", 881193600),
+        ("1997年12月04日 15:55:49", 881250949),
+        ("1997/12/4", 881193600),
+        ("1997/12/04 15:55:49.9", 881250949),
+        ("1997/12/4 3:55:49 UTC", 881250949 - 12 * 3600),
+        ("1997-12-4T15:55", 881250940 - 40),
+        ("1997-W49-4", 881193600),
         ("0001-01-01T00:00:00+14:00", -62_135_596_800 - 14 * 3600),
         # Refused: what means several zones, no date, another order, no such day.
         ("1997-12-04 15:55:49 CST", None),
@@ -90,6 +134,11 @@ def test_every_date_as_digits(moment: datetime.datetime) -> None:
         ("1997-12-04 15:55:49 ../../etc/passwd", None),
         ("15:55:49", None),
         ("04/12/1997", None),
+        ("97/12/04", None),
+        ("1997/13/04", None),
+        ("1997年12月", None),
+        ("1997-12-31T24:00:00", None),
+        ("1998-12-31T23:59:60Z", None),
         ("4 Dec 1997", None),
         ("1997-02-30", None),
         ("0000-00-00 00:00:00", None),

@@ -1,6 +1,7 @@
 import logging
 import os
 import pathlib
+import signal
 
 import apache_beam as beam
 import pytest
@@ -64,6 +65,28 @@ def test_workers_on_this_machine_are_reached_without_the_proxy(
     assert os.environ["no_proxy"] == "shop.example,localhost,127.0.0.1,::1"
 
 
+PROCESSES = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_killed_ends_the_pipeline(capfd: pytest.CaptureFixture[str]) -> None:
+    def be_killed(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    said = "^the pipeline on DirectRunner failed: a worker of this machine ended before its work did"
+    with pytest.raises(BeamError, match=said), beam_pipeline("DirectRunner", PROCESSES) as pipeline:
+        _ = pipeline | beam.Create(range(10)) | beam.Reshuffle() | beam.Map(be_killed)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_that_are_processes_ingest_the_same(tmp_path: pathlib.Path) -> None:
+    data = write_dataset(tmp_path / "data", events([(f"u{n % 17}", "ABC"[n % 3], n) for n in range(300)]))
+    ingest(data, tmp_path / "default")
+    ingest(data, tmp_path / "processes", runner="DirectRunner", beam_options=PROCESSES)
+    assert digests(tmp_path / "default") == digests(tmp_path / "processes")
+
+
 def test_an_error_of_a_step_reaches_the_caller() -> None:
     def refuse(element: int) -> None:
         raise ValueError(f"no {element}")
@@ -89,6 +112,6 @@ def test_what_beam_is_told_in_the_block_and_what_after_it() -> None:
     logger = logging.getLogger("apache_beam")
     before = logger.level
     with pytest.raises(KeyError), quiet():
-        assert logger.level == logging.ERROR
+        assert logger.level == logging.CRITICAL
         raise KeyError
     assert logger.level == before

@@ -166,7 +166,8 @@ def test_spans(tmp_path: pathlib.Path) -> None:
 
 def test_pseudonyms_and_retention(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER_KEY", "0123456789abcdef")
-    rows = [("zebra-user", "A", 0), ("zebra-user", "B", 8 * 86_400), ("zebra-user", "C", 10 * 86_400)]
+    days = [1_700_000_000 + day * 86_400 for day in (0, 8, 10)]
+    rows = [("zebra-user", item, time) for item, time in zip("ABC", days, strict=True)]
     data = write_dataset(
         tmp_path / "data", events([*rows, ("zebra-user", "C", "soon")]), users="user_id\nzebra-user\n"
     )

@@ -40,6 +40,7 @@ class Shop:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.tables: dict[str, Any] = {name: {"path": f"{name}.csv"} for name in ("interactions", "items", "users")}
+        self.tables["users"]["features"] = {"age": {"kind": "number"}}
         for name, table in (("interactions", EVENTS), ("items", ITEMS), ("users", USERS)):
             table.to_csv(folder / f"{name}.csv", index=False)
         self.more: dict[str, Any] = {}
@@ -319,6 +320,27 @@ def test_events_alone_without_a_header(shop: Shop) -> None:
     assert [counts(outputs, table)["quarantined"] for table in ("interactions", "items", "users")] == [1, 0, 0]
 
 
+def test_rows_that_others_replace_and_columns_that_nothing_reads_are_told(shop: Shop) -> None:
+    pd.concat([ITEMS, ITEMS[:3].assign(title="Another")]).to_csv(shop.folder / "items.csv", index=False)
+    pd.concat([EVENTS, EVENTS[:1]]).assign(a=1, b=2, c=3, d=4).to_csv(shop.folder / "interactions.csv", index=False)
+    shop.ingest()
+    assert shop.summary == (
+        "120 events, 20 users, 20 items, 1 repeated rows of interactions, columns of interactions not read: a, b, c, "
+        "…, 3 repeated rows of items"
+    )
+
+
+def test_times_that_are_none_since_1970(shop: Shop) -> None:
+    excel = EVENTS["timestamp"] / 86_400 + 25_569
+    EVENTS.assign(timestamp=excel).to_csv(shop.folder / "interactions.csv", index=False)
+    with pytest.raises(
+        DatasetError, match=r"^interactions: the times, read as Unix seconds, are of before 1991, the"
+    ):
+        shop.ingest()
+    shop.tables["interactions"]["features"] = {"timestamp": {"kind": "timestamp", "unit": "s"}}
+    shop.ingest()
+
+
 def test_titles_in_the_log(shop: Shop) -> None:
     EVENTS.assign(title="Title of " + EVENTS["item_id"]).to_csv(shop.folder / "interactions.csv", index=False)
     shop.tables.pop("items")
@@ -365,6 +387,9 @@ def test_most_ids_of_another_kind(shop: Shop) -> None:
         (lambda user: f"user_{user}", "without what stands before them, 120 .* as 'user_u00' and 'u00'"),
         (lambda user: f" {user.upper()}", "after all of these: .*, 120 of them would meet, as ' U00' and 'u00'"),
         (lambda user: user.replace("0", "０"), "with one code for each letter, 66 .* as 'u1０' and 'u10'"),
+        (lambda user: f"\u200b{user}\r", "without characters that nobody sees, 120 of them would meet"),
+        (lambda user: f"u\u00ad{user[1:]}", "without characters that nobody sees, 120 of them would meet"),
+        (lambda user: f"{user}\t", "without spaces and quotes around them, 120 of them would meet"),
         (lambda user: user[1:], r"has no '00', but ids such as 'u00'.*dataset.yaml\)\.$"),
     ],
 )

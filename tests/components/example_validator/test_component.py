@@ -58,7 +58,7 @@ def test_the_newest_span_is_compared_with_those_before_it(tmp_path: pathlib.Path
 
     def drop(day: int, share: float) -> None:
         kinds = np.where(rng.random(2000) < share, "buy", "view")
-        rows = [(f"u{n % 50}", n % 40, 86_400 * day + n, kind) for n, kind in enumerate(kinds)]
+        rows = [(f"u{n % 50}", n % 40, 1_700_000_000 + 86_400 * day + n, kind) for n, kind in enumerate(kinds)]
         (data / "days" / str(day)).mkdir(parents=True)
         (data / "days" / str(day) / "log.csv").write_text(events(rows, "user_id,item_id,timestamp,event_type"))
 

@@ -117,3 +117,16 @@ def test_lines_before_and_in_the_header() -> None:
         read(HEADER.replace("\n", "\r") + "u,i,1,2\r")
     with pytest.raises(DatasetError, match=r"not a header in UTF-8: user_id,\\xff.* `encoding: cp1252`"):
         read(b"user_id,\xff\nu,1\n")
+
+
+def test_a_byte_order_mark_inside_of_a_file_is_a_letter_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (len(HEADER) + 3, 1000):  # The mark begins a block, or it is inside of one.
+        monkeypatch.setattr(rows_module, "BLOCK_BYTES", size)
+        rows, bad, _ = read("\ufeff" + HEADER + "\ufeffu,i,1,2\nv,i,1,2\n" * 3)
+        assert [found["user_id"] for found in rows] == ["\ufeffu", "v"] * 3 and not bad
+
+
+def test_a_carriage_return_inside_of_a_line_is_said() -> None:
+    rows, bad, _ = read(HEADER + "u,i,1,2\r\nu,i,1,2\rv,i,1,2\nw,i,1,2\n")
+    assert [found["user_id"] for found in rows] == ["u", "w"]
+    assert [reason for _, _, reason, _ in bad] == ["expected 4 values, found 7 around a carriage return"]

@@ -1,5 +1,6 @@
 """Which files a path means, and what their folders say of their rows."""
 
+import os
 import pathlib
 
 import pytest
@@ -55,6 +56,37 @@ def test_hidden_files_are_skipped_and_said(tmp_path: pathlib.Path) -> None:
         DatasetError, match=r"no file at .*empty/\*; .*empty/_SUCCESS is skipped, as all whose name beg"
     ):
         find_files(tmp_path, Table(path="empty/*"), "items")
+
+
+def test_links_are_followed_and_a_file_is_there_once(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "log/day=1/a.csv", "elsewhere/b.csv")
+    (tmp_path / "log" / "day=2").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "log" / "again").symlink_to("day=1")
+    (tmp_path / "log" / "round").symlink_to("..")
+    (tmp_path / "log" / "day=1" / "same.csv").symlink_to("a.csv")  # A delivery like another one.
+    everything = ["log/day=1/a.csv", "log/day=1/same.csv", "log/day=2/b.csv"]
+    assert found(tmp_path, "log") == found(tmp_path, "log/**/*.csv") == everything
+    assert found(tmp_path, "log/*/*.csv") == everything
+    assert found(tmp_path, "log/again/*") == ["log/again/a.csv", "log/again/same.csv"]
+
+
+def test_what_is_no_file_is_said(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "log/a.csv", *(f"many/{n:02d}.csv" for n in range(30)))
+    (tmp_path / "empty.csv").mkdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "log" / "gone.csv").symlink_to("../gone/a.csv")
+    (tmp_path / "log" / ".#a.csv").symlink_to("somebody@1234")  # An editor's lock.
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path, said in {
+        "empty.csv": r"no file at .*/empty.csv; .*/empty.csv holds nothing. Mend",
+        "pipe.csv": r"no file at .*/pipe.csv; it is neither a file nor a folder. Mend",
+        "loop.csv": r"/loop.csv is a link to loop.csv, which leads to no file",
+        "log": r"/log/gone.csv is a link to ../gone/a.csv, which leads to no file",
+        "many/x.csv": r"many holds 00.csv, .*, 19.csv, …. Mend",
+    }.items():
+        with pytest.raises(DatasetError, match=said):
+            find_files(tmp_path, Table(path=path), "items")
+    assert found(tmp_path, "log/a*") == ["log/a.csv"]
 
 
 def test_tables_that_are_more_than_their_files(tmp_path: pathlib.Path) -> None:
@@ -144,7 +176,7 @@ def test_a_store_that_refuses_says_nothing_of_its_files(call: str, status: int, 
         if name == "a.csv":
             read()
         else:
-            with pytest.raises(DatasetError, match=r"cannot be read|is not Parquet") as damaged:
+            with pytest.raises(DatasetError, match=r"cannot be read|is packed by gzip") as damaged:
                 read()
             assert not isinstance(damaged.value, UnreachableError)
         shop.refused["look"] = 404

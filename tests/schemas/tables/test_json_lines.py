@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import pytest
 
@@ -91,4 +92,27 @@ def test_every_row_decides_which_columns_there_are(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("content", ['[{"a": 1}, {"a": 2}]', '\n [\n{"a": 1},\n{"a": 2}\n]', '{\n"a": 1\n}'])
 def test_one_document_is_not_lines(content: str) -> None:
     with pytest.raises(DatasetError, match=r"x.json is (a JSON array|one JSON object), expected JSON lines.*`jq -c"):
+        names(content, "a")
+
+
+def test_what_mends_a_document_leaves_it_as_it_is() -> None:
+    said = re.compile(r"`jq -c '.*' (\S+) > (\S+)`")
+    for path, mended in (("a/x.jsonl", "a/x.lines.jsonl"), ("a.b/x.json", "a.b/x.jsonl")):
+        with pytest.raises(DatasetError) as told:
+            json_lines.column_names(io.BytesIO(b"[1]"), File(path, "jsonl"), ["a"])
+        assert said.findall(str(told.value)) == [(path, mended)]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("user_id,item_id\nu,i\n", "not valid JSON: Expecting value"),
+        ('{"a": 1},\n{"a": 2},\n', "not valid JSON: Extra data"),
+        ('\n{"a": 1}{"a": 2}\n', "not valid JSON: Extra data"),
+        ("{'a': 1}\n", "not valid JSON: Expecting property name"),
+        ('"a"\n"b"\n', "expected a JSON object, found str"),
+    ],
+)
+def test_what_is_not_json_lines_at_all(content: str, why: str) -> None:
+    with pytest.raises(DatasetError, match=f"x.json: expected JSON lines, .* The first: {why}"):
         names(content, "a")

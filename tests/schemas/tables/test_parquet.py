@@ -62,6 +62,23 @@ def test_ids_of_every_type(values: pa.Array, expected: list[str | None]) -> None
     assert len(bad) == expected.count(None)
 
 
+def test_ids_that_became_floats_keep_their_digits_or_are_refused() -> None:
+    values = pa.array([1e15, None, 2.0**53 - 1, 2.0**53, float("inf"), -3.0])
+    rows, bad, _ = read(written(item_id=values), "parquet", {"item_id": ID})
+    assert [found["item_id"] for found in rows] == ["1000000000000000", "9007199254740991", "-3"]
+    lost_digits = [(line, reason) for line, _, reason, _ in bad]
+    assert lost_digits == [(2, "is missing"), (4, parquet.LOST_DIGITS), (5, parquet.LOST_DIGITS)]
+    rows, bad, _ = read(written(item_id=pa.array([2.0**24 - 1, 2.0**24], pa.float32())), "parquet", {"item_id": ID})
+    assert [found["item_id"] for found in rows] == ["16777215"] and len(bad) == 1
+    assert read(written(item_id=pa.array([0.5, 2.0])), "parquet", {"item_id": ID})[0][0] == {"item_id": "0.5"}
+
+
+def test_a_column_that_is_there_twice_is_told_by_its_schema() -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, ["item_id", "item_id"]), sink)
+    assert names(sink.getvalue(), item_id=ID) == ["item_id", "item_id"]
+
+
 def test_times_of_every_type() -> None:
     moments = [datetime.datetime(1969, 12, 31, 23, 59, 58, 500_000), datetime.datetime(2024, 1, 31, 12)]
     expected = [-2, 1_706_702_400]  # Rounded down.

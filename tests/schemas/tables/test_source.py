@@ -13,7 +13,7 @@ from tests.components.ingested import DESCRIPTION, events, ingest, write_dataset
     [
         (lambda d: (d / "items.csv").unlink(), r"'items': no file at .*items.csv; .* holds dataset.yaml, inter"),
         (lambda d: (d / "users.csv").write_text("user_id\n"), "users is empty: users.csv has no rows"),
-        (lambda d: (d / "users.csv").write_text(""), "has no column user_id. Columns there: none, it is empty"),
+        (lambda d: (d / "users.csv").write_text(""), "users.csv has no columns, it is empty; expected user_id"),
         (
             lambda d: (d / "items.csv").write_text("Item_ID,name\nA,Apple\n"),
             r"has no column item_id. Columns there: Item_ID, name. .*`items.columns: \{item_id: Item_ID\}`",
@@ -25,6 +25,20 @@ from tests.components.ingested import DESCRIPTION, events, ingest, write_dataset
         ),
         (lambda d: (d / "users.csv").write_bytes(b"user_id,\xff\nu1,2\n"), "not a header in UTF-8"),
         (lambda d: (d / "users.csv").write_text("user_id,user_id\nu1,2\n"), "user_id are there more than once"),
+        (
+            lambda d: (d / "users.csv").write_text("1,1,M\n"),
+            r"columns 1 are there more than once in 1, 1, M; where this is no line of names, give them: `header",
+        ),
+        (
+            lambda d: (d / "items.csv").write_text("\u200bitem_id,x\nA,1\n"),
+            r'Columns there: x, "\\u200bitem_id"\. .* `items.columns: \{item_id: "\\u200bitem_id"\}`',
+        ),
+        (lambda d: (d / "items.csv").write_text("  \n"), "items.csv has no columns, it is empty; expected item_id"),
+        (lambda d: (d / "items.csv").write_text("x,itemId\nA,1\n"), r"`items.columns: \{item_id: itemId\}`"),
+        (
+            lambda d: (d / "items.csv").write_text("x,'item_id'\nA,1\n"),
+            r"`items.columns: \{item_id: \"'item_id'\"\}`",
+        ),
     ],
 )
 def test_errors(tmp_path: pathlib.Path, break_it: object, message: str) -> None:
@@ -68,6 +82,16 @@ def test_a_source_knows_columns_size_and_spans(spans: pathlib.Path) -> None:
     assert list(source.features) == ["user_id", "item_id", "timestamp"]  # No other standard column is there.
     assert [file.format for file in source.files] == ["csv"] * 4
     assert source.num_bytes == sum(pathlib.Path(file.path).stat().st_size for file in source.files)
+
+
+def test_columns_that_nothing_reads_are_known(tmp_path: pathlib.Path) -> None:
+    description = DESCRIPTION.replace("interactions.csv}", "interactions.csv, columns: {value: stars}}")
+    data = write_dataset(
+        tmp_path, events([("u", "A", 1, 5, 2, "")], "user_id,item_id,timestamp,stars,Value,"), description=description
+    )
+    assert find_table(data, load_dataset(data), "interactions").unread == ("Value",)
+    (data / "dataset.yaml").write_text("name: x\ninteractions: {path: interactions.csv, columns: {value: stars}}")
+    assert find_table(data, load_dataset(data), "users").unread == ()
 
 
 def test_a_source_is_read_file_by_file(spans: pathlib.Path) -> None:

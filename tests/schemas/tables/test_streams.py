@@ -5,13 +5,14 @@ import gzip
 import io
 import lzma
 import pathlib
+import re
 from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
 
 from homefeed.schemas.dataset import DatasetError, Table
-from homefeed.schemas.tables import File, Format, open_file, read_file
+from homefeed.schemas.tables import File, Format, open_file, read_file, streams
 from homefeed.schemas.tables.rows import NOT_UTF_8
 from tests.schemas.tables.reading import FEATURES, HEADER
 
@@ -82,17 +83,34 @@ def test_what_an_encoding_cannot_decode_costs_its_own_row_only(tmp_path: pathlib
     assert [(row.line, row.column, row.reason) for row in batch.bad] == [(3, "user_id", NOT_UTF_8)]
 
 
+@pytest.mark.parametrize("start", streams.OTHERS)
+@pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])
+def test_files_of_other_kinds_are_named(start: bytes, file_format: Format, tmp_path: pathlib.Path) -> None:
+    what, mend = streams.OTHERS[start]
+    if file_format == "parquet" and what == "Parquet":
+        return
+    (tmp_path / "a").write_bytes(start + bytes(100))
+    if start == b"\x1f\x8b\x08":
+        (tmp_path / "a").write_bytes(gzip.compress(gzip.compress(b"a\n1\n")))
+    with pytest.raises(DatasetError, match=rf"a is {re.escape(f'{what}, expected {file_format}: {mend}')}"):
+        content(tmp_path / "a", file_format)
+
+
 def test_what_is_no_text(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.csv"
-    for begins, what in ((b"PK\x03\x04", "a ZIP archive or a spreadsheet"), (b"PAR1", "Parquet"), (b"ORC", "ORC")):
-        path.write_bytes(begins + bytes(100))
-        with pytest.raises(DatasetError, match=rf"a.csv is {what}, expected csv: "):
+    for encoding in streams.WITHOUT_MARK:
+        path.write_bytes("user_id,物品\r\n".encode(encoding))
+        with pytest.raises(DatasetError, match=f"is not text in UTF-8, expected csv: say `encoding: {encoding}`"):
             content(path)
-    path.write_bytes(HEADER.encode("utf-16-le"))
-    with pytest.raises(DatasetError, match="holds NUL bytes, so it is not text in UTF-8: say `encoding: utf-16`"):
+    path.write_bytes(b"\x80\x05\x95\x00" + bytes(30))
+    with pytest.raises(DatasetError, match=r"is not text in UTF-8, expected csv: export it as CSV"):
         content(path)
-    with pytest.raises(DatasetError, match=r"a.csv is not Parquet, although its name or `format` says so"):
+    with pytest.raises(DatasetError, match=r"a.csv is something else, expected parquet: say `format`"):
         content(path, "parquet")
+    path.write_bytes(b'[{"user_id": 1}]')
+    with pytest.raises(DatasetError, match=r"a.csv is JSON, expected csv: say `format: jsonl`"):
+        content(path)
+    assert content(path, "jsonl") == path.read_bytes()
     path.write_bytes(b"")
     assert content(path) == b""
 
