@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks import _baselines, results
+from homefeed.components import evaluator
 from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine, TransformGraph
+from homefeed.components.evaluator import measured
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import baselines, beyond_accuracy, metrics
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
@@ -84,13 +87,13 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_pr
     return Data(transformed.load_catalogue(graph), *splits)
 
 
-def measure_baseline(baseline: baselines.Baseline, data: Data) -> Result:
+def measure_baseline(fit: Callable[[], baselines.Baseline], data: Data) -> Result:
     """Fits a baseline and ranks."""
     from homefeed.models.retrieval.training.windows import Windows
 
     windows = Windows(data.test, 1)
     start = time.process_time()
-    baseline.fit(data.train, data.catalogue.num_rows)
+    baseline = fit()
     histories = windows.histories(windows.targets)
     scores = baseline.scores(histories)
     elapsed = time.process_time() - start
@@ -189,13 +192,18 @@ def slices(data: Data) -> dict[str, npt.NDArray[np.bool_]]:
 
 def measure(data: Data, seeds: Sequence[int]) -> dict[str, list[Result]]:
     """Method → a result for each seed."""
-    rivals: dict[str, baselines.Baseline] = {
+
+    def tuned_ease() -> baselines.Baseline:
+        limits = evaluator.Config().limits
+        return measured.fit_baselines(data.train, data.evaluation, data.catalogue, limits)[measured.EASE]
+
+    untuned: dict[str, baselines.Baseline] = {
         "popularity": baselines.Popularity(),
         "ItemKNN": _baselines.ItemKNN(),
-        "EASE": baselines.Ease(),
         "implicit ALS": _baselines.ImplicitALS(),
     }
-    found = {name: [measure_baseline(baseline, data)] for name, baseline in rivals.items()}
+    fits = {name: functools.partial(one.fit, data.train, data.catalogue.num_rows) for name, one in untuned.items()}
+    found = {name: [measure_baseline(fit, data)] for name, fit in {**fits, "EASE": tuned_ease}.items()}
     # linear_rank 0: the towers alone.
     sasrec = Hyperparameters(linear_rank=0, id_dropout=0.0, cold_start_share=0.0)
     rival = [measure_retrieval(ids_only(data), dataclasses.replace(sasrec, seed=seed)) for seed in seeds]

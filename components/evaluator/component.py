@@ -101,8 +101,11 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, inputs.bert.read_json(TEXTS_FILE))
+    chosen = measured.ease_regularization(rivals)
+    texts = inputs.bert.read_json(TEXTS_FILE)
+    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts, chosen)
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     limits = "".join(f"; {limit}" for limit in measured.limits_met(found, catalogue.num_rows, config.limits))
-    return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test{limits}"
+    ease = f"; EASE regularised with {chosen:g}" if chosen is not None else ""
+    return f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test{ease}{limits}"

@@ -99,6 +99,12 @@ def fit_baselines(
     return fitted
 
 
+def ease_regularization(rivals: Mapping[str, Scorer]) -> float | None:
+    """What the eval split chose for EASE; None where there is no EASE."""
+    ease = rivals.get(EASE)
+    return ease.regularization if isinstance(ease, baselines.Ease) else None
+
+
 def limits_met(found: Mapping[str, Measured], num_rows: int, limits: Limits) -> list[str]:
     """What was left out for its cost, with the setting that says how much that is."""
     met = [

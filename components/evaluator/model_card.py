@@ -42,6 +42,10 @@ NDCG@10 against the whole catalogue, with its 95% interval; "eval" decided over 
 {% endfor %}
 {% endfor %}
 
+{% if ease_regularization is not none %}
+EASE is regularised with {{ "%g"|format(ease_regularization) }}, the best on eval of those tried.
+
+{% endif %}
 | group of eval questions | NDCG@10 | 95% interval | queries | guarded |
 |---|---:|---|---:|---|
 {% for name, figures in splits["eval"].slices.items() %}

@@ -30,12 +30,13 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 def _how_to_read(report: Mapping[str, Any]) -> str:
-    data = report["data"]
+    data, chosen = report["data"], report["ease_regularization"]
+    ease = f" EASE is regularised with {chosen:g}, the best on eval of those tried." if chosen is not None else ""
     return (
         f"<p>Learnt from {data['training_events']:,} events of {data['users']:,} users, {data['from']} to "
         f"{data['to']}; {data['items']:,} items can be recommended. <b>NDCG@10</b> says how high the item that a "
         "person chose next stood in their list: 1 at the top, 0 if it was not among the first ten. Lines beside a "
-        "figure are 95% intervals: figures whose intervals do not overlap differ by more than chance.</p>"
+        f"figure are 95% intervals: figures whose intervals do not overlap differ by more than chance.{ease}</p>"
     )
 
 

@@ -32,6 +32,7 @@ def write(
     reasons: list[str],
     base: PushedModel | None,
     texts: Mapping[str, Any],
+    ease_regularization: float | None,
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -44,6 +45,7 @@ def write(
         reasons: against a blessing.
         base: the models in service, with the evaluations of all before them.
         texts: arms of the text model.
+        ease_regularization: chosen on `eval`; None: there is no EASE.
     """
     report = {
         "blessed": not reasons,
@@ -53,6 +55,7 @@ def write(
         "comparison": compare(measured["eval"]) if base else None,
         "history": _history(base),
         "texts": texts,
+        "ease_regularization": ease_regularization,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

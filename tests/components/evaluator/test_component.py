@@ -59,12 +59,13 @@ def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]
     rivals = {"popularity", "content alone", "text alone", "EASE"}
     assert means["test"].keys() == rivals | {"retrieval", "retrieval + ranking"}
     ours = means["test"]["retrieval + ranking"]
-    assert line == f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
+    quality = f"NDCG@10 {ours['ndcg@10']:.4f}, Recall@100 {ours['recall@100']:.4f} on test"
+    assert line == f"{quality}; EASE regularised with 500"
     report = outputs.evaluation.read_json("evaluation.json")
     for split, methods in means.items():
         for method, figures in methods.items():
             assert report["splits"][split]["methods"][method].items() >= figures.items()
-    assert report["blessed"] and outputs.blessing.reasons() == []
+    assert report["blessed"] and report["ease_regularization"] == 500 and outputs.blessing.reasons() == []
 
 
 def test_a_second_run_writes_the_same_bytes(

@@ -35,6 +35,7 @@ REPORT: dict[str, Any] = {
     "comparison": None,
     "history": [],
     "texts": {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": ARM}},
+    "ease_regularization": None,
 }
 
 

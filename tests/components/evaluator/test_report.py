@@ -41,7 +41,8 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
     for blessed, folder in ((True, extra), (False, tmp_path / "second")):
         reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
         base = None if blessed else pushed
-        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts)
+        chosen = 150.0 if blessed else None
+        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts, chosen)
         write(ModelEvaluation(folder), *arguments)
     card = (extra / "model_card.md").read_text(encoding="utf-8")
     assert "| fine-tuned | 0.1234 | 0.0100 to 0.0300 | 3.500 | 5.750 |" in card and "21 of BERT's 23 tensors" in card
@@ -53,6 +54,8 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
     page = (tmp_path / "second" / "report.html").read_text(encoding="utf-8")
     assert "&lt;below&gt;" in page and "<svg" in page and "Against the models in service" in page
     assert "src=" not in page and "href=" not in page
+    assert "EASE is regularised with 150, the best on eval" in card and "EASE is" not in page
+    assert "EASE is regularised with 150" in (extra / "report.html").read_text(encoding="utf-8")
     card = (tmp_path / "second" / "model_card.md").read_text(encoding="utf-8")
     assert "**Not blessed**" in card and f"| eval | retrieval + ranking | {ndcg:.4f} |" in card
     assert "**Blessed**" in (extra / "model_card.md").read_text(encoding="utf-8")
@@ -123,13 +126,17 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, NO_TEXTS)
+    write(
+        ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, NO_TEXTS, None
+    )
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert report["history"] == [{"version": 7, "to": None, "ndcg@10": None, "interval": None}]
     # Training began at second 1,000,000, which is the 12th of January 1970.
     data = report["data"]
     assert (data["users"], data["items"], data["training_events"]) == (4, 7, 18)
     assert (data["from"], data["to"]) == ("1970-01-12", "1970-01-12")
-    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, NO_TEXTS)
+    write(
+        ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, NO_TEXTS, None
+    )
     first = json.loads((tmp_path / "none" / "evaluation.json").read_text())
     assert first["history"] == [] and first["comparison"] is None and first["data"]["from"] is None
