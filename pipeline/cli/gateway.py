@@ -19,6 +19,7 @@ def gateway(
     root: Root,
     models: Annotated[str, typer.Option(help="HOST:PORT of a model server's gRPC port; empty: none.")] = "",
     port: Annotated[int, typer.Option(min=1, max=65535, help="HTTP port.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0: none.")] = 0,
     host: Annotated[
         str, typer.Option(help="Address to listen on; one beyond this machine needs keys.")
     ] = "127.0.0.1",
@@ -43,4 +44,4 @@ def gateway(
     def listening() -> None:
         console.print(f"the home page on http://{host}:{port}")
 
-    serve(config, host, port, keys, tuple(allowed_host or ()), listening=listening)
+    serve(config, host, port, keys, tuple(allowed_host or ()), grpc_port=grpc_port, listening=listening)

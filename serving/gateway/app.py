@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
+from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import (
     MAX_EVENTS,
@@ -32,13 +34,13 @@ from homefeed.serving.gateway.schema import (
     who,
 )
 from homefeed.serving.gateway.segment import SEGMENT
+from homefeed.serving.gateway.service import GrpcServer
 from homefeed.serving.gateway.site import make_site
 from homefeed.serving.gateway.ubi import UBI
 from homefeed.serving.profiles import StoreBusy, StoreError
 
 UbiBody = Annotated[dict[str, Any] | Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)], Body()]
 MAX_BODY_BYTES = 1 << 20
-MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 RETRY_SECONDS = 1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 # Whatever cannot be answered is refused alike: the field, and the reason.
@@ -98,7 +100,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = LOOPBACK_HOSTS) -> fastapi.FastAPI:
+def make_app(
+    home: Home,
+    metrics: Metrics,
+    keys: Keys,
+    hosts: tuple[str, ...] = LOOPBACK_HOSTS,
+    grpc_address: str = "",
+) -> fastapi.FastAPI:
     """The application.
 
     Args:
@@ -106,18 +114,25 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
         metrics: what `/metrics` shows.
         keys: who may ask.
         hosts: names by which it may be called: another site's page cannot get here by a name of its own.
+        grpc_address: `host:port` where gRPC is served from the same event loop; "": nowhere.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        server = GrpcServer(home, keys, grpc_address) if grpc_address else None
         await home.start()
+        if server:
+            await server.start()
         yield
+        if server:
+            await server.stop()
         await home.stop()
 
     app = fastapi.FastAPI(title="homefeed", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_served)
     app.include_router(_routes(home, metrics, keys))
@@ -127,6 +142,11 @@ def make_app(home: Home, metrics: Metrics, keys: Keys, hosts: tuple[str, ...] = 
 
 async def _not_stored(_: Request, error: Exception) -> Response:
     return _refusal(429 if isinstance(error, StoreBusy) else 503, "store", str(error))
+
+
+async def _too_much(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TooMuch)
+    return _refusal(429, "request", str(error), error.seconds)
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:
@@ -144,8 +164,8 @@ async def _not_served(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _refusal(status: int, field: str, reason: str) -> Response:
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+def _refusal(status: int, field: str, reason: str, seconds: float = RETRY_SECONDS) -> Response:
+    headers = {"Retry-After": str(math.ceil(seconds))} if status in (429, 503) else {}
     return Answers({"field": field, "reason": reason}, status, headers)
 
 
@@ -180,9 +200,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     @router.get("/v1/page", dependencies=[page])
     async def get_page(ask: Annotated[Ask, Query()]) -> Response:
         """A whole page: rows of complete cards. `after` goes on from an earlier page, without a repeat."""
-        if home.pulse.lag_seconds > MAX_LAG_SECONDS:
-            metrics.refused("page")
-            return _refusal(429, "page", "more pages are asked for than can be made: come back")
+        home.require_room()
         try:
             return Answers(await home.page(ask))
         except LookupError as error:

@@ -19,6 +19,7 @@ from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.items import words
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
+from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
@@ -31,6 +32,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
 FOLLOW_SECONDS = 1.0
+MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 Read = Callable[[Any, float], EventIn | Rejected]
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
@@ -95,6 +97,16 @@ class Home:
         if self._models:
             await self._models.close()
         await asyncio.to_thread(self._live.close)
+
+    def require_room(self) -> None:
+        """Refuses a page where even the last rung would come late.
+
+        Raises:
+            TooMuch: the event loop is late.
+        """
+        if self.pulse.lag_seconds > MAX_LAG_SECONDS:
+            self._metrics.refused("page")
+            raise TooMuch("more pages are asked for than can be made", 1)
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""

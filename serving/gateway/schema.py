@@ -162,7 +162,7 @@ def read_event(said: Any, now: float) -> EventIn | Rejected:
     try:
         event = EventIn.model_validate(said)
     except pydantic.ValidationError as error:
-        return _rejected(error)
+        return rejected(error)
     if event.at is not None and event.at > now + CLOCK_SECONDS:
         return Rejected(
             field="at", reason=f"is {event.at - int(now)} seconds in the future; mind the clock, or ms for s"
@@ -170,7 +170,8 @@ def read_event(said: Any, now: float) -> EventIn | Rejected:
     return event
 
 
-def _rejected(error: pydantic.ValidationError) -> Rejected:
+def rejected(error: pydantic.ValidationError) -> Rejected:
+    """The first field that is wrong, and why."""
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     reason = fault["msg"].removeprefix("Value error, ")
     if fault["loc"]:

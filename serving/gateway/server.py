@@ -29,7 +29,14 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    config: Config, host: str, port: int, keys: Keys, hosts: tuple[str, ...] = (), *, listening: Callable[[], None]
+    config: Config,
+    host: str,
+    port: int,
+    keys: Keys,
+    hosts: tuple[str, ...] = (),
+    *,
+    grpc_port: int = 0,
+    listening: Callable[[], None],
 ) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are finished, and what waits is written.
 
@@ -39,6 +46,7 @@ def serve(
         port: 0 for a free one.
         keys: who may ask.
         hosts: names by which it may be called besides those of this machine and `host`.
+        grpc_port: of gRPC; 0: none.
         listening: is called once it can be asked.
 
     Raises:
@@ -47,7 +55,8 @@ def serve(
     """
     require_safe(host, keys)
     metrics = Metrics()
-    app = make_app(Home(config, metrics), metrics, keys, (*LOOPBACK_HOSTS, host, *hosts))
+    grpc_address = f"{f'[{host}]' if ':' in host else host}:{grpc_port}" if grpc_port else ""
+    app = make_app(Home(config, metrics), metrics, keys, (*LOOPBACK_HOSTS, host, *hosts), grpc_address)
     settings = uvicorn.Config(
         app,
         host=host,

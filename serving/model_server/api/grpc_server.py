@@ -19,6 +19,7 @@ from homefeed.serving.model_server.api.grpc_calls import CallWatch
 from homefeed.serving.model_server.errors import Code, StatusError
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.model_server.intake import MAX_RECEIVING, Intake, max_connections
+from homefeed.serving.reflection import add_reflection
 
 _MIN_WORKING = 64
 # Who connects and says nothing; who said nothing for long; who does not answer to a ping.
@@ -77,7 +78,7 @@ class GrpcServer:
         if flags.enable_grpc_healthcheck_service:
             self._add_health()
         if flags.enable_grpc_reflection:
-            _add_reflection(self._server, list(services))
+            add_reflection(self._server, list(services))
         try:
             self.port = self._bind(flags)
         except RuntimeError as error:
@@ -167,25 +168,6 @@ def _work(request_class: Any, method: Method, data: bytes, call: Call) -> bytes:
 def _deadline(context: grpc.ServicerContext) -> float | None:
     seconds = context.time_remaining()
     return None if seconds is None or seconds > _NO_DEADLINE_SECONDS else time.monotonic() + seconds
-
-
-class _Pool:
-    """protobuf's pool of files, where a method is found too: that is what some clients ask for."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(protos.POOL, name)
-
-    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802  As protobuf has it.
-        try:
-            return protos.POOL.FindFileContainingSymbol(symbol)
-        except KeyError:
-            return protos.POOL.FindFileContainingSymbol(symbol.rpartition(".")[0])
-
-
-def _add_reflection(server: grpc.Server, services: list[str]) -> None:
-    from grpc_reflection.v1alpha import reflection
-
-    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server, pool=_Pool())
 
 
 def _options(flags: Flags) -> list[tuple[str, Any]]:

@@ -92,7 +92,7 @@ def test_the_descriptors_were_compiled_from_the_proto_files_beside_them(tmp_path
     compiled = tmp_path / "descriptors.binpb"
     well_known = importlib.resources.files("grpc_tools") / "_proto"
     arguments = [f"-I{folder}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={compiled}"]
-    assert protoc.main(["protoc", *arguments, "tensorflow_serving.proto"]) == 0
+    assert protoc.main(["protoc", *arguments, "tensorflow_serving.proto", "home_page.proto"]) == 0
     assert compiled.read_bytes() == folder.joinpath("descriptors.binpb").read_bytes()
 
 

@@ -1,4 +1,4 @@
-r"""TensorFlow Serving's messages, in a descriptor pool of our own.
+r"""TensorFlow Serving's messages, and those of the home page, in a descriptor pool of our own.
 
 The protobuf runtime refuses two definitions of one message name in one pool, and `tensorflow-serving-api` (with
 all of TensorFlow behind it) defines these names in the default pool. A private pool lets both live in one
@@ -7,7 +7,7 @@ process, whichever is imported first; on the wire they are the same bytes.
 `descriptors.binpb` is compiled from the `.proto` files beside it, in this folder, with
 
     python -m grpc_tools.protoc -I. --include_imports --descriptor_set_out=descriptors.binpb \
-        tensorflow_serving.proto
+        tensorflow_serving.proto home_page.proto
 """
 
 import functools
