@@ -7,6 +7,7 @@ itself. What the data knew at the last push is not copied in here; a page reads 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -117,6 +118,10 @@ class LiveProfile:
 
     def encode(self) -> bytes:
         """The stored form, without the version. Equal profiles give equal bytes."""
+        return self._state
+
+    @functools.cached_property
+    def _state(self) -> bytes:  # Its size is looked at with every event, and then it is written.
         packed = [[item, kind, at - self.as_of, *rest] for item, kind, at, *rest in self.packed]
         state = [self.as_of, packed, self.tags, self.hidden, self.settings]
         return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
