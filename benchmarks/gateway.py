@@ -50,6 +50,8 @@ class Stage:
     models: int
     users: list[str]
     items: list[str]
+    releases: Releases
+    model_server: Sequence[str]  # Its command.
 
 
 @contextlib.contextmanager
@@ -58,12 +60,13 @@ def stage(root: pathlib.Path) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as name:
         folder = RunRoot(pathlib.Path(name)).serving
         shutil.copytree(RunRoot(root).serving, folder, ignore=shutil.ignore_patterns("live.sqlite*"))
-        Releases(folder).configure()
+        releases = Releases(folder)
+        releases.configure()
         ports = process.free_port(), process.free_port()
-        flags = process.server_flags(str(folder), ports[0])
+        command = process.server_command("homefeed", process.server_flags(str(folder), ports[0]))
         profiles = ProfileStore(folder / "profiles.sqlite")
         with (
-            running(process.server_command("homefeed", flags)) as models,
+            running(command) as models,
             running(
                 [*GATEWAY, "--root", name, "--models", f"127.0.0.1:{ports[0]}", "--port", str(ports[1])]
             ) as gateway,
@@ -71,7 +74,7 @@ def stage(root: pathlib.Path) -> Iterator[Stage]:
             url = f"http://127.0.0.1:{ports[1]}"
             wait_until_ready(url)
             items = [item.item_id for item in profiles.items() if item.card is not None]
-            yield Stage(url, gateway, models, list(profiles.user_ids()), items)
+            yield Stage(url, gateway, models, list(profiles.user_ids()), items, releases, command)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,12 @@ METADATA_SECONDS = 2.0
 WARM_UP_SECONDS = 30.0  # The first call of a version may take long, longer than any page waits.
 MAX_SIMILAR = 10_000  # Lists that are kept.
 SIGNATURES = {FUSED: "recommend", RETRIEVAL: "retrieve"}
+# gRPC would look for a server that was away for 15 seconds as seldom as every 7, and once a minute in the end.
+CHANNEL = [
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
 USED = ("item_ids", "scores", "probabilities", "source")  # Of the outputs; the others need not travel.
 
 
@@ -105,8 +111,8 @@ class Models:
     @functools.cached_property
     def _client(self) -> homefeed_client.AsyncPredictionClient:
         """Belongs to the event loop that uses it first."""
-        # A failed call is answered by the rung below: sooner than a second try.
-        return homefeed_client.AsyncPredictionClient(self._target, options=[("grpc.enable_retries", 0)])
+        # No retries: a failed call is answered by the rung below, which is sooner.
+        return homefeed_client.AsyncPredictionClient(self._target, options=CHANNEL)
 
     async def refresh(self) -> None:
         """Learns which version is stable now and what it takes; who answers this is asked again.
@@ -121,6 +127,7 @@ class Models:
             self._label = None if self._label else STABLE  # A server may have no labels, or get them.
             raise Unavailable("no such model, or no such label") from None
         except (homefeed_client.PredictionError, ValueError) as error:  # Inputs that nothing here can make.
+            self._warm.clear()  # Who was away begins anew.
             raise Unavailable(str(error)) from error
 
     async def _learn(self) -> None:
