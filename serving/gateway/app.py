@@ -89,6 +89,25 @@ class BodyLimit:
         await self._app(scope, _replay(body, receive), send)
 
 
+class Admission:
+    """Sends away who asks for a page where there is no room for one, before anything else is spent on them."""
+
+    PATHS = frozenset({"/", "/v1/page"})
+
+    def __init__(self, app: ASGIApp, home: Home):
+        self._app, self._home = app, home
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        try:
+            if scope["type"] == "http" and scope["path"] in self.PATHS:
+                self._home.require_room()
+        except TooMuch as error:
+            await _refusal(429, "page", str(error), error.seconds)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -115,6 +134,7 @@ def make_app(
     app = fastapi.FastAPI(title="homefeed", version="1", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(Admission, home=home)
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(RequestValidationError, _not_understood)
@@ -184,7 +204,6 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     @router.get("/v1/page", dependencies=[page])
     async def get_page(ask: Annotated[Ask, Query()]) -> Response:
         """A whole page: rows of complete cards. `after` goes on from an earlier page, without a repeat."""
-        home.require_room()
         try:
             return Answers(await home.page(ask))
         except LookupError as error:

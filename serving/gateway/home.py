@@ -32,7 +32,6 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
 FOLLOW_SECONDS = 1.0
-MAX_LAG_SECONDS = 1.0  # Of the event loop: later, callers are told to come back.
 Read = Callable[[Any, float], EventIn | Rejected]
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
@@ -113,9 +112,9 @@ class Home:
         """Refuses a page where even the last rung would come late.
 
         Raises:
-            TooMuch: the event loop is late.
+            TooMuch: as many as can be made were begun a moment ago.
         """
-        if self.pulse.lag_seconds > MAX_LAG_SECONDS:
+        if not self.pulse.admits():
             self._metrics.refused("page")
             raise TooMuch("more pages are asked for than can be made", 1)
 

@@ -1,10 +1,15 @@
-"""How late the event loop is: what arrives now waits that long before anybody looks at it."""
+"""How late the event loop is: what arrives now waits that long before anybody looks at it.
+
+Whoever asks for a page between two beats beyond what the loop makes of them in about that time is told to come back:
+the loop is then never held up for long, however many ask, and answers the others soon.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 BEAT_SECONDS = 0.02
+MAX_PAGES_A_BEAT = 24  # Of the lowest rungs, about a millisecond each.
 
 
 class Pulse:
@@ -16,6 +21,12 @@ class Pulse:
 
     def __init__(self) -> None:
         self.lag_seconds = 0.0
+        self._pages = 0
+
+    def admits(self) -> bool:
+        """Whether one more page may be begun before the next beat."""
+        self._pages += 1
+        return self._pages <= MAX_PAGES_A_BEAT
 
     async def beat(self) -> None:
         """Measures, for ever."""
@@ -24,3 +35,4 @@ class Pulse:
             due = loop.time() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             self.lag_seconds = loop.time() - due
+            self._pages = 0

@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from homefeed.serving.gateway.pulse import Pulse
+from homefeed.serving.gateway.pulse import MAX_PAGES_A_BEAT, Pulse
 from tests.serving.gateway.toy import Gateway
 from tests.serving.servers import eventually
 
@@ -29,6 +29,21 @@ def test_the_lag_is_how_long_the_loop_was_held_up() -> None:
     held_up, later = asyncio.run(hold_up())
     assert held_up >= 0.35  # 0.4 of the sleep less what was left of the beat.
     assert later < held_up
+
+
+def test_so_many_pages_are_begun_between_two_beats_and_no_more() -> None:
+    async def ask(count: int) -> list[int]:
+        pulse = Pulse()
+        beating = asyncio.create_task(pulse.beat())
+        begun = []
+        for _ in range(3):
+            begun.append(sum(pulse.admits() for _ in range(count)))
+            await asyncio.sleep(0.1)
+        beating.cancel()
+        return begun
+
+    assert asyncio.run(ask(1_000)) == [MAX_PAGES_A_BEAT] * 3
+    assert asyncio.run(ask(3)) == [3] * 3
 
 
 def test_a_burst_gets_pages_or_is_told_to_come_back(home: Gateway) -> None:
