@@ -45,15 +45,19 @@ class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
+Filled = Annotated[str, pydantic.Field(min_length=1)]
+Several = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
+
+
 class Feature(_Strict):
     """One column that the models may use."""
 
     kind: Kind  # What the column holds.
     required: bool = False  # A row without it is bad.
-    domain: tuple[str, ...] | None = None  # The only values allowed (category, categories).
+    domain: Several | None = None  # The only values allowed (category, categories).
     min: float | None = None  # The smallest number allowed.
     max: float | None = None  # The largest number allowed.
-    size: int | None = None  # Length of an embedding.
+    size: Annotated[int, pydantic.Field(ge=1)] | None = None  # Length of an embedding.
     context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
     unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
 
@@ -65,6 +69,10 @@ class Feature(_Strict):
             raise ValueError("`unit` belongs to kind `timestamp`")
         if (self.min is not None or self.max is not None) and self.kind != "number":
             raise ValueError("`min` and `max` belong to kind `number`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("`min` is above `max`")
+        if self.domain is not None and self.kind not in ("category", "categories"):
+            raise ValueError("`domain` belongs to the kinds `category` and `categories`")
         return self
 
 
@@ -102,7 +110,7 @@ DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item
 def _text_encoding(name: str) -> str:
     try:
         "é".encode(name, "ignore")
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise ValueError(f"there is no encoding {name!r} of text; utf-16, cp1252 and gb18030 are some") from error
     return name
 
@@ -124,11 +132,13 @@ LOCAL_TIME = ("hour", "weekday")
 class Table(_Strict):
     """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
-    path: str  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
+    path: Annotated[
+        str, pydantic.Field(min_length=1)
+    ]  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None  # None: told from the file's name.
     delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
     encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
-    header: tuple[str, ...] | None = None  # Names of the columns, of CSV and TSV without a line of them.
+    header: Several | None = None  # Names of the columns, of CSV and TSV without a line of them.
     columns: dict[str, str] = {}  # Our name → the name in the file, where they differ.
     features: dict[str, Feature] = {}  # Columns beyond the standard ones that the models may use.
 
@@ -137,7 +147,7 @@ class Positive(_Strict):
     """Which interactions count as liked: all of the conditions that are given must hold."""
 
     min_value: float | None = None  # The smallest value that is liked.
-    event_types: tuple[str, ...] | None = None  # The types of events that are.
+    event_types: Several | None = None  # The types of events that are.
 
 
 class Dataset(_Strict):
@@ -248,6 +258,8 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
 def _explain(fault: Mapping[str, Any]) -> str:
     """What pydantic says of one value, in the words of somebody who writes the file."""
     place = fault["loc"]
+    if not place and fault["type"] == "model_type":
+        return f"expected a mapping of fields, found {shown(fault['input'])}"
     if not place:
         return str(fault["msg"]).removeprefix("Value error, ")
     where = ".".join(map(str, place))

@@ -19,13 +19,15 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if key.value in seen:
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is a list or a mapping", key.start_mark)
+        if key.value in found:
             raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-        seen.add(key.value)
-    return {loader.construct_object(key, deep=True): loader.construct_object(v, deep=True) for key, v in node.value}
+        found[key.value] = loader.construct_object(value, deep=True)
+    return found
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
@@ -35,9 +37,12 @@ def load(text: str) -> Any:
     """The value of a YAML document: text, None, or lists and dicts of these.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or a key is given twice.
+        yaml.YAMLError: it is no YAML, or a key is given twice or no text.
 
     >>> load("{spans: 3:7, allowed: [no, 1_000], count: 2, nothing: }")
     {'spans': '3:7', 'allowed': ['no', '1_000'], 'count': '2', 'nothing': None}
     """
-    return yaml.load(text, _Loader)
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it has too many levels") from error

@@ -9,6 +9,8 @@ import importlib
 import importlib.metadata
 import logging
 import os
+import pathlib
+import re
 import sys
 import traceback
 import warnings
@@ -78,9 +80,27 @@ def load(name: str) -> Any:
     carrier = typer.Typer(add_completion=False, rich_markup_mode="rich")
     if isinstance(found, typer.Typer):
         carrier.add_typer(found, name=name)
-        return get_command(carrier).commands[name]  # type: ignore[attr-defined]
-    carrier.command(name)(found)
-    return get_command(carrier)
+        command = get_command(carrier).commands[name]  # type: ignore[attr-defined]
+    else:
+        carrier.command(name)(found)
+        command = get_command(carrier)
+    _take_local_paths(command)
+    return command
+
+
+def _take_local_paths(command: Any) -> None:
+    for inner in getattr(command, "commands", {}).values():
+        _take_local_paths(inner)
+    for option in command.params:
+        if option.type_descriptor.annotation is pathlib.Path and option.callback is None:
+            option.callback = _local
+
+
+def _local(context: Any, option: Any, path: pathlib.Path | None) -> pathlib.Path | None:
+    """Of a URL `pathlib` makes a folder `gs:` in the current one, and what is asked for would end there."""
+    if path is not None and re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):
+        raise typer.BadParameter(f"expected a folder or file of this machine, got {path}", context, option)
+    return path
 
 
 class _Verbs(TyperGroup):

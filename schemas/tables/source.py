@@ -119,7 +119,11 @@ def _columns(file: File, table: Table, features: Mapping[str, Feature]) -> set[s
             names = delimited.read_header(stream, file, table)[0]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        say = "; where this is no line of names, give them: `header: […]`" if is_delimited else ""
+        say = (
+            "; where this is no line of names, give them: `header: […]`"
+            if is_delimited and table.header is None
+            else ""
+        )
         raise DatasetError(
             f"{file.path}: the columns {_shown(twice)} are there more than once in {_shown(names)}{say}."
         )

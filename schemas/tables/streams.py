@@ -89,7 +89,7 @@ def _prepare(stack: contextlib.ExitStack, file: File, encoding: str) -> BinaryIO
     encoding = _encoding(file, first[:HEAD_BYTES], encoding)
     if opener is None and encoding == UTF_8:
         return stored
-    chunks = chunks if encoding == UTF_8 else _recoded(chunks, encoding)
+    chunks = chunks if encoding == UTF_8 else _recoded(chunks, encoding, file)
     return cast(BinaryIO, io.BufferedReader(_Chunks(chunks), CHUNK_BYTES))
 
 
@@ -169,10 +169,16 @@ def _chunks(stream: BinaryIO, path: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _recoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+def _recoded(chunks: Iterable[bytes], encoding: str, file: File) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("homefeed-mark")
     for chunk in itertools.chain(chunks, [b""]):
-        yield decoder.decode(chunk, not chunk).encode("utf-8", "surrogatepass")
+        try:
+            text = decoder.decode(chunk, not chunk)
+        except UnicodeError as error:  # Of the whole: a byte order mark that is not there, an odd number of bytes.
+            raise DatasetError(
+                f"{file.path} is not text in {encoding} (`encoding` in dataset.yaml): {error}"
+            ) from error
+        yield text.encode("utf-8", "surrogatepass")
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

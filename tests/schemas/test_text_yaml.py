@@ -28,6 +28,17 @@ def test_a_key_given_twice_is_refused_where_yaml_would_take_the_last() -> None:
         text_yaml.load("a: 1\nb: 2\na: 3")
 
 
+def test_keys_are_text() -> None:
+    assert text_yaml.load("{~: 1, 2: x, no: y}") == {"~": "1", "2": "x", "no": "y"}
+    with pytest.raises(yaml.YAMLError, match="a key that is a list or a mapping"):
+        text_yaml.load("? {a: b}\n: c")
+
+
+def test_endless_nesting_is_refused() -> None:
+    with pytest.raises(yaml.YAMLError, match="too many levels"):
+        text_yaml.load("{a: " * 3000)
+
+
 def test_tags_make_no_objects() -> None:
     with pytest.raises(yaml.YAMLError):
         text_yaml.load("!!python/object/apply:os.getcwd []")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -118,7 +119,13 @@ MORE = (
 DATASETS = {  # What `dataset.yaml` says → what is told of it.
     "": "interactions",
     "[]": "dataset.yaml",
-    "just text": "dataset.yaml",
+    "just text": "expected a mapping of fields, found 'just text'",
+    "? [a, b]\n: c": "a key that is a list or a mapping",
+    "~: x": "`~` is unknown",
+    "[" * 2000: "too many levels",
+    "name: &a [*a]": "recursive",
+    "name: *a": "undefined alias 'a'",
+    "name: !!python/object:os.system x": "dataset.yaml",
     "name: [": "dataset.yaml",
     "name: x\n\tinteractions: y": "dataset.yaml",
     "name: x": "interactions",
@@ -130,7 +137,17 @@ DATASETS = {  # What `dataset.yaml` says → what is told of it.
     "name: x\ninteractions: {path: events.csv, delimitter: ;}": "delimitter",
     "name: x\ninteractions: {path: events.csv, delimiter: too long}": "delimiter",
     "name: x\ninteractions: {path: events.csv, encoding: klingon}": "klingon",
+    "name: x\ninteractions: {path: events.csv, encoding: utf-16}": "events.csv is not text in utf-16",
+    "name: x\ninteractions: {path: events.csv, encoding: punycode}": "events.csv is not text in punycode",
+    "name: x\ninteractions: {path: events.csv, encoding: idna}": "no encoding 'idna'",
     "name: x\ninteractions: {path: events.csv, format: docx}": "format",
+    "name: x\ninteractions: {path: events.csv, header: []}": "header",
+    "name: x\ninteractions: {path: ''}": "path",
+    "name: x\ninteractions: {path: events.csv}\npositive: {event_types: []}": "positive.event_types",
+    "name: x\ninteractions: {path: events.csv, features: {device: {kind: category, domain: []}}}": "domain",
+    "name: x\ninteractions: {path: events.csv, features: {device: {kind: number, domain: [1]}}}": "`domain`",
+    "name: x\ninteractions: {path: events.csv, features: {device: {kind: number, min: 2, max: 1}}}": "`min` is above",
+    "name: x\ninteractions: {path: events.csv, features: {device: {kind: embedding, size: 0}}}": "found '0'",
     "name: x\ninteractions: {path: events.csv, columns: {user_id: nope}}": "nope",
     "name: x\ninteractions: {path: events.csv, columns: {usr_id: user}}": "usr_id",
     "name: x\ninteractions: {path: events.csv, features: {device: {kind: nope}}}": "nope",
@@ -211,6 +228,9 @@ def _mistyped() -> Iterator[Wrong]:
     """Options that are missing or unknown, numbers that are none or out of range."""
     for verb, command in verbs().items():
         right = RIGHT[verb]
+        for option in command.params:
+            if option.type_descriptor.annotation is pathlib.Path:
+                yield Wrong(f"{verb} {right} {option.opts[0]} gs://b/x", "of this machine")
         yield Wrong(f"{verb} {right} --nope", "--nope")
         for option in command.params:
             name = option.opts[0]
