@@ -19,12 +19,20 @@ import pandas as pd
 COLUMNS = ("user_id", "item_id", "timestamp", "value", "query")
 WORDS_FOR_NOTHING = ("", "nan", "NaN", "None", "null", "NULL", "<NA>", "  ", "\\N")
 IDS = ("007", "7", "u 1", "商品-1", "🙂", "a_b", "1e5", "0x10", "true", "Nancy", "é", "ID#3", "12.0")
+IDS += ("\ufeffu", "u\u200b1", "\u00a0n", "a\u00adb", "７", "a\u0301", "user.id")  # That look like others.
 TEXTS = ("", "lamp", "red, round", '27" wide', 'a "b" c', "two\nlines", "一, 二", "nan", "a;b|c\td", "it's", "ü")
 NUMBERS = ("1", "2.5", "-3e2", "", "nan", "None", "0", " 4 ", "1e-3")
 NOT_NUMBERS = ("x", "inf", "1e39", "1,5", "1_0", "12 €", "0x1F")
 NOT_TIMES = ("soon", "12:30", "1999-02-30", "1e40", "0x10", "31/12/1999", "2020-01-01 00:00 CST")
 UNITS = ("s", "ms", "us", "ns", "date", "iso")
-OTHER_UNIT = {"s": "ms", "ms": "s", "us": "ms", "ns": "us", "date": "s", "iso": "iso"}
+OTHER_UNITS = {
+    "s": ("ms", "date"),
+    "ms": ("s", "date"),
+    "us": ("ms",),
+    "ns": ("us",),
+    "date": ("s",),
+    "iso": ("iso",),
+}
 ENCODINGS = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "gb18030", "cp1252")
 SEPARATORS = {"csv": ",;|\t", "tsv": "\t"}
 
@@ -73,7 +81,7 @@ def _row(rng: random.Random, unit: str) -> list[str]:
     if rng.random() < 0.05:
         time = rng.choice(NOT_TIMES)
     elif rng.random() < 0.05:
-        time = _time(rng, seconds, OTHER_UNIT[unit])
+        time = _time(rng, seconds, rng.choice(OTHER_UNITS[unit]))
     value = rng.choice(NUMBERS if rng.random() < 0.9 else NOT_NUMBERS)
     return [user, item, time, value, rng.choice(TEXTS)]
 
@@ -85,7 +93,9 @@ def _time(rng: random.Random, seconds: int, unit: str) -> str:
     if unit == "iso" or rng.random() < 0.1:
         zones = ("UTC", "Europe/Paris", "Asia/Kolkata")
         text = moment.tz_convert(rng.choice(zones)).isoformat()
-        return rng.choice((text, text.replace("T", " "), moment.strftime("%Y-%m-%d %H:%M:%S UTC")))
+        day = f"{moment.year}/{moment.month}/{moment.day}"
+        others = ("%Y-%m-%d %H:%M:%S UTC", "%Y年%m月%d日 %H:%M:%S", f"{day} %H:%M:%S", day)
+        return rng.choice((text, text.replace("T", " "), *map(moment.strftime, others)))
     number = seconds * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     return str(number) if unit != "s" or rng.random() < 0.9 else f"{number}.25"
 
@@ -95,7 +105,7 @@ def _read_time(text: str, unit: str) -> int | None:
     if text in NOT_TIMES:
         return None
     if not text.replace(".", "", 1).isdigit():
-        moment = pd.Timestamp(text)
+        moment = pd.to_datetime(text, format="%Y年%m月%d日 %H:%M:%S") if "年" in text else pd.Timestamp(text)
         return math.floor((moment if moment.tzinfo else moment.tz_localize("UTC")).timestamp())
     number = math.floor(float(text)) if "." in text else int(text)
     if unit == "date":
@@ -105,6 +115,8 @@ def _read_time(text: str, unit: str) -> int | None:
             return None
     by_size = ("s", "ms", "us", "ns")[[len(str(number)) <= digits for digits in (10, 13, 16, 19)].index(True)]
     wanted = by_size if unit == "iso" else unit
+    if unit != "iso" and len(text) in (8, 14) and _read_time(text, "date") is not None:
+        return None  # Digits of a date among times since 1970.
     return int(pd.Timestamp(number, unit=wanted).timestamp()) if by_size == wanted else None
 
 
@@ -170,11 +182,14 @@ def _delimited(rng: random.Random, rows: list[list[str]], unit: str, kind: str) 
     for row in rows:
         line = 1 + sum(text.count("\n") + 1 for text in lines[1:]) + 1
         cells: list[str] | None = row
+        text = None
         if rng.random() < 0.05:
             row, cells = rng.choice((row[:3], [*row, "x"])), None
+        elif kind != "csv" and rng.random() < 0.03:  # Two rows in a line.
+            text, cells = "\r".join([separator.join(row)] * 2), None
         else:
             whole.append(row)
-        lines.append(_quoted(row, separator) if kind == "csv" else separator.join(row))
+        lines.append(_quoted(row, separator) if kind == "csv" else text or separator.join(row))
         counted.add(line, cells, unit)
     text = line_end.join(lines) + rng.choice(("", line_end))
     content = text.encode(encoding)
@@ -232,7 +247,7 @@ def _json_lines(rng: random.Random, rows: list[list[str]], unit: str) -> Table:
             text, cells = text[: rng.randrange(1, len(text))], None
         lines.append(text)
         counted.add(line, cells, unit)
-    content = ("\n".join(lines) + rng.choice(("", "\n"))).encode()
+    content = (rng.choice(("", "\ufeff")) + "\n".join(lines) + rng.choice(("", "\n"))).encode()
     return counted.table("jsonl", content, len(lines))
 
 
@@ -247,10 +262,12 @@ def _parquet(rng: random.Random, rows: list[list[str]], unit: str) -> Table:
         for row, time in zip(cells, times, strict=True):
             row[2] = None if time is None else pd.Timestamp(time, unit="s").isoformat() + "Z"
     if rng.random() < 0.5:  # Ids that became floats because one is missing.
-        numbers = [None if rng.random() < 0.1 else float(rng.randint(1, 99)) for _ in rows]
+        numbers = [None if rng.random() < 0.1 else float(rng.randint(1, 99) * 10**9) for _ in rows]
         columns["user_id"] = pd.Series(numbers, dtype="float64")
         for row, number in zip(cells, numbers, strict=True):
             row[0] = None if number is None else str(int(number))
+        if rng.random() < 0.2:  # One of more digits than a float holds.
+            columns["user_id"][0], cells[0][0] = 2.0**60, None
     sink = io.BytesIO()
     pd.DataFrame(columns).to_parquet(sink, row_group_size=rng.choice((3, 1000)))
     for line, row in enumerate(cells, 1):
