@@ -81,7 +81,7 @@ def _row(rng: random.Random, unit: str) -> list[str]:
     if rng.random() < 0.05:
         time = rng.choice(NOT_TIMES)
     elif rng.random() < 0.05:
-        time = _time(rng, seconds, rng.choice(OTHER_UNITS[unit]))
+        time = _time(rng, seconds, rng.choice(OTHER_UNITS.get(unit, (unit,))))
     value = rng.choice(NUMBERS if rng.random() < 0.9 else NOT_NUMBERS)
     return [user, item, time, value, rng.choice(TEXTS)]
 
