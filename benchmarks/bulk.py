@@ -65,13 +65,21 @@ def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: in
     profiles = ProfileStore(RunRoot(root).profiles)
     known = [profiles.get(user_id) for user_id in profiles.user_ids()]
     names = itertools.product(range(copies), known)
-    requests = [dataclasses.replace(request, user_id=f"{request.user_id}-{copy}") for copy, request in names]
+    copied = [dataclasses.replace(request, user_id=f"{request.user_id}-{copy}") for copy, request in names]
+    requests = {request.user_id: request for request in copied}
     saved_model = RunRoot(root).serving / FUSED / "1"
-    Recommender(LocalPredictor({FUSED: saved_model})).recommend(requests[:1])  # TensorFlow has started.
+    Recommender(LocalPredictor({FUSED: saved_model})).recommend(copied[:1])  # TensorFlow has started.
     config = bulk_inferrer.Config()
-    shards = make_shards(requests, config.shard_users)
+    shards = make_shards(sorted(requests), config.shard_users)
     started = time.process_time()
-    infer(shards, saved_model, folder, k=config.k, batch_size=config.batch_size)
+    infer(
+        shards,
+        lambda users: map(requests.__getitem__, users),
+        saved_model,
+        folder,
+        k=config.k,
+        batch_size=config.batch_size,
+    )
     bulk_seconds = time.process_time() - started
     with model_server({FUSED: RunRoot(root).serving / FUSED}, folder) as address:
         served = Recommender(GrpcPredictor(address))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -182,31 +183,33 @@ def requests_from_sequences(
         ends: [num_requests] positions in its event arrays; the events of the row before it are the history, and the
             request is asked at the time of the event there; behind the last one the time is 0, unknown.
     """
-    item_ids = [item_id.decode() for item_id in catalogue.item_ids]
-    features = [_row_features(sequences, row) for row in range(sequences.num_users)]
-    of_events = _event_values(sequences)
+    item_id = functools.cache(lambda index: catalogue.item_ids[index].decode())
+    categories = {name: ["", UNKNOWN.decode(), *known] for name, known in sequences.event_vocabularies.items()}
+    of_users = {name: [b"", UNKNOWN, *map(str.encode, known)] for name, known in sequences.vocabularies.items()}
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
-        history = [
-            _event(item_ids[sequences.item_index[at]], int(sequences.timestamp[at]), of_events, at)
-            for at in range(sequences.row_splits[row], end)
-            if sequences.item_index[at]
-        ]
-        # Behind a user's last event stands another user's first.
-        is_known = end < sequences.row_splits[row + 1]
-        now = int(sequences.timestamp[end]) if is_known else 0
-        context = {name: of_events[name][end] for name in sequences.context_names} if is_known else {}
+        start, stop = sequences.row_splits[row : row + 2].tolist()
+        # Of this user alone: the values of all would be a hundred times as large as their arrays.
+        events = slice(start, min(end + 1, stop))
+        items, times = sequences.item_index[events].tolist(), sequences.timestamp[events].tolist()
+        values = _event_values(sequences, events, categories)
+        history = [_event(item_id(items[at]), times[at], values, at) for at in range(end - start) if items[at]]
+        is_known = end < stop  # Behind a user's last event stands another user's first.
+        context = {name: values[name][end - start] for name in sequences.context_names} if is_known else {}
         known = {name: value for name, value in context.items() if not _is_unknown(value)}
-        user_id, query = sequences.user_ids[row].decode(), _query(sequences, row, end)
-        yield Request(user_id, history, features[row], now, query, context=known)
+        now, query = times[end - start] if is_known else 0, _query(sequences, row, end)
+        features = _row_features(sequences, row, of_users)
+        yield Request(sequences.user_ids[row].decode(), history, features, now, query, context=known)
 
 
-def _event_values(sequences: Sequences) -> dict[str, list[str] | list[float]]:
-    """Event feature → [num_events] values as callers write them."""
-    values: dict[str, list[str] | list[float]] = {}
-    for name, positions in sequences.event_categorical.items():
-        strings = ["", UNKNOWN.decode(), *sequences.event_vocabularies[name]]
-        values[name] = [strings[position] for position in positions]
-    return values | {name: numbers.tolist() for name, numbers in sequences.event_numeric.items()}
+def _event_values(
+    sequences: Sequences, events: slice, categories: Mapping[str, Sequence[str]]
+) -> dict[str, list[str] | list[float]]:
+    """Event feature → values of some events, as callers write them."""
+    values: dict[str, list[str] | list[float]] = {
+        name: [categories[name][position] for position in positions[events].tolist()]
+        for name, positions in sequences.event_categorical.items()
+    }
+    return values | {name: numbers[events].tolist() for name, numbers in sequences.event_numeric.items()}
 
 
 def _event(item_id: str, timestamp: int, values: Mapping[str, Sequence[Any]], at: int) -> Event:
@@ -226,11 +229,11 @@ def _query(sequences: Sequences, row: int, end: int) -> list[int]:
     return [int(token) for token in tokens[tokens > 0]]
 
 
-def _row_features(sequences: Sequences, row: int) -> dict[str, Feature]:
-    features: dict[str, Feature] = {}
-    for name, array in sequences.categorical.items():
-        strings = [b"", UNKNOWN, *(value.encode() for value in sequences.vocabularies[name])]
-        features[name] = [strings[position] for position in array[row] if position]
+def _row_features(sequences: Sequences, row: int, names: Mapping[str, Sequence[bytes]]) -> dict[str, Feature]:
+    features: dict[str, Feature] = {
+        name: [names[name][position] for position in array[row].tolist() if position]
+        for name, array in sequences.categorical.items()
+    }
     for name, numbers in sequences.numeric.items():
         if not np.isnan(numbers[row]).any():
             features[name] = numbers[row].tolist()

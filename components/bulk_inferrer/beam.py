@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
 
 from homefeed.components.beam.pipeline import beam_pipeline
 from homefeed.components.bulk_inferrer.shards import Shard, write_shard
+from homefeed.models.requests import Request
 from homefeed.serving.batch import recommend_all
 from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.recommender import FUSED, Recommender
 
+SHARDS_AT_ONCE = 10  # Whose requests are in memory; each is some kilobytes a user.
+Requests = Callable[[Sequence[str]], Iterable[Request]]
+"""User ids → their requests."""
+
 
 def infer(
     shards: Sequence[Shard],
+    requests_of: Requests,
     saved_model: pathlib.Path,
     folder: pathlib.Path,
     *,
@@ -29,6 +35,7 @@ def infer(
 
     Args:
         shards: of all users.
+        requests_of: makes the requests of some.
         saved_model: the fused model.
         folder: gets the files; every worker can write there.
         k: items for each user.
@@ -37,15 +44,20 @@ def infer(
         beam_options: Beam's.
     """
     waiting = [shard for shard in shards if not shard.is_finished(folder)]
-    if waiting:
+    for start in range(0, len(waiting), SHARDS_AT_ONCE):
+        # Equal lengths side by side: a batch is padded to its longest history.
+        asked = [
+            (shard.name, sorted(requests_of(shard.user_ids), key=lambda request: len(request.history)))
+            for shard in waiting[start : start + SHARDS_AT_ONCE]
+        ]
         with beam_pipeline(runner, beam_options) as pipeline:
             _ = (
                 pipeline
-                | "Shards" >> beam.Create(waiting)
+                | "Shards" >> beam.Create(asked)
                 | "Spread" >> beam.Reshuffle()
                 | "Recommend" >> beam.ParDo(RecommendShard(saved_model, folder, k, batch_size))
             )
-    return sum(len(shard.requests) for shard in waiting)
+    return sum(len(shard.user_ids) for shard in waiting)
 
 
 class RecommendShard(beam.DoFn):
@@ -65,8 +77,8 @@ class RecommendShard(beam.DoFn):
         """Loads the model."""
         self._recommender = Recommender(LocalPredictor({FUSED: self._saved_model}))
 
-    def process(self, shard: Shard) -> Iterator[str]:
-        """Recommends for each of the shard's users."""
-        rows = list(recommend_all(self._recommender, shard.requests, self._k, self._batch_size))
-        write_shard(rows, self._folder, shard.name)
-        yield shard.name
+    def process(self, shard: tuple[str, Sequence[Request]]) -> Iterator[str]:
+        """Recommends for each of a shard's requests."""
+        name, requests = shard
+        write_shard(list(recommend_all(self._recommender, requests, self._k, self._batch_size)), self._folder, name)
+        yield name

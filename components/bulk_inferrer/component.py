@@ -19,7 +19,7 @@ from homefeed.components.artifacts.types import (
     ModelBlessing,
     TransformGraph,
 )
-from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.components.artifacts.user_requests import UserRequests
 from homefeed.components.beam.settings import BeamSettings
 from homefeed.schemas import times
 from homefeed.schemas.settings import Count, CountOrNone
@@ -68,15 +68,15 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     for gate in (inputs.blessing, inputs.infra_blessing):
         gate.require_open()
     catalogue = transformed.load_catalogue(inputs.transform_graph)
-    requests = user_requests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
-    chosen = sorted(requests)[: config.max_users or None]
+    requests = UserRequests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
+    chosen = requests.user_ids[: config.max_users or None]
     now = times.moment(config.at) or int(time.time())
-    asked = (dataclasses.replace(requests[user_id], timestamp=now) for user_id in chosen)
-    parts = shards.make_shards(asked, config.shard_users)
+    parts = shards.make_shards(chosen, config.shard_users)
     folder = work_folder(inputs, config)
     started = time.process_time()
     num_users = beam.infer(
         parts,
+        lambda user_ids: (dataclasses.replace(request, timestamp=now) for request in requests.of(user_ids)),
         inputs.fused_model.serving_dir,
         folder,
         k=config.k,

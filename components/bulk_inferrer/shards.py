@@ -6,13 +6,11 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from homefeed.models.requests import Request
 
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
 
@@ -22,24 +20,17 @@ class Shard:
     """The users whose recommendations go into one file."""
 
     name: str
-    requests: tuple[Request, ...]
+    user_ids: tuple[str, ...]
 
     def is_finished(self, folder: pathlib.Path) -> bool:
         """Whether its files are in the folder; the Parquet file comes last."""
         return (folder / f"{self.name}{PARQUET}").is_file()
 
 
-def make_shards(requests: Iterable[Request], shard_users: int) -> list[Shard]:
-    """Users in the order of their ids, in shards named after their places, each by length of history.
-
-    Equal lengths side by side: a batch is padded to its longest history.
-    """
-    ordered = sorted(requests, key=lambda request: request.user_id)
-    parts = [ordered[start : start + shard_users] for start in range(0, len(ordered), shard_users)]
-    return [
-        Shard(f"shard-{place:05d}-of-{len(parts):05d}", tuple(sorted(part, key=lambda r: len(r.history))))
-        for place, part in enumerate(parts)
-    ]
+def make_shards(user_ids: Sequence[str], shard_users: int) -> list[Shard]:
+    """Users in the order that they have, in shards named after their places."""
+    parts = [tuple(user_ids[start : start + shard_users]) for start in range(0, len(user_ids), shard_users)]
+    return [Shard(f"shard-{place:05d}-of-{len(parts):05d}", part) for place, part in enumerate(parts)]
 
 
 def write_shard(rows: Sequence[dict[str, Any]], folder: pathlib.Path, name: str) -> None:

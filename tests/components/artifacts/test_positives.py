@@ -12,7 +12,6 @@ from homefeed.schemas.dataset import Positive
         (Positive(min_value=3), [False, True, True, False]),  # No value is not enough.
         (Positive(event_types=["buy"]), [True, False, True, False]),
         (Positive(min_value=3, event_types=["buy"]), [False, False, True, False]),
-        (Positive(event_types=[]), [False] * 4),
     ],
 )
 def test_liked_is_what_is_high_enough_and_of_the_right_type(positive: Positive, expected: list[bool]) -> None:

@@ -2,9 +2,9 @@ import pathlib
 
 import pytest
 
-from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts import transformed, user_requests
 from homefeed.components.artifacts.types import Examples, TransformGraph
-from homefeed.components.artifacts.user_requests import user_requests
+from homefeed.components.artifacts.user_requests import UserRequests
 from homefeed.models.requests import Request
 from tests.toy_artifacts import transformed_examples
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -12,7 +12,8 @@ from tests.toy_data import toy_catalogue, toy_sequences
 
 @pytest.fixture
 def found(tmp_path: pathlib.Path) -> dict[str, Request]:
-    return user_requests(*transformed_examples(tmp_path, lurker="用户"), toy_catalogue())
+    made = UserRequests(*transformed_examples(tmp_path, lurker="用户"), toy_catalogue())
+    return dict(zip(made.user_ids, made, strict=True))
 
 
 def test_everybody_in_the_table_or_in_the_log_has_a_request(found: dict[str, Request]) -> None:
@@ -37,6 +38,19 @@ def test_features_are_those_of_the_table_and_the_time_is_open(found: dict[str, R
 def test_a_later_split_takes_the_place_of_an_earlier_one(tmp_path: pathlib.Path) -> None:
     graph, examples, users = transformed_examples(tmp_path, lurker="l")
     transformed.save_sequences(examples, "test", toy_sequences(1, num_items=2))
-    again = user_requests(TransformGraph(graph.path), Examples(examples.path), users, toy_catalogue())
+    made = UserRequests(TransformGraph(graph.path), Examples(examples.path), users, toy_catalogue())
+    again = {request.user_id: request for request in made}
     assert [event.item_id for event in again["u0"].history] == ["i1", "i2", "i1"]
     assert [event.item_id for event in again["u1"].history] == ["i2", "i3", "i4", "i5"]
+
+
+def test_some_are_made_alone_and_in_the_order_that_is_asked_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = UserRequests(*transformed_examples(tmp_path, lurker="用户"), toy_catalogue())
+    assert made.user_ids == ["u0", "u1", "u2", "用户"]
+    everybody = [*map(repr, made)]  # Values that are not there are NaN, which is equal to nothing.
+    assert [*map(repr, made.of(["用户", "u2", "u0"]))] == [everybody[3], everybody[2], everybody[0]]
+    assert list(made.of(["nobody"])) == [Request("nobody")] and not list(made.of([]))
+    monkeypatch.setattr(user_requests, "AT_ONCE", 3)
+    assert [*map(repr, made)] == everybody

@@ -1,23 +1,35 @@
 import json
 import pathlib
+from collections.abc import Iterator, Sequence
 
+import pytest
+
+from homefeed.components.bulk_inferrer import beam as bulk
 from homefeed.components.bulk_inferrer.beam import RecommendShard, infer
 from homefeed.components.bulk_inferrer.shards import make_shards
 from homefeed.models.requests import Event, Request
 
 
 def test_finished_shards_are_kept_and_only_the_others_made(
-    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
+    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = [Request(f"u{number}", [Event("i1")] * number) for number in range(5)]
-    shards = make_shards(requests, 2)
-    assert [len(shard.requests) for shard in shards] == [2, 2, 1]
+    shards = make_shards([request.user_id for request in requests], 2)
+    assert [len(shard.user_ids) for shard in shards] == [2, 2, 1]
+    made: list[str] = []
+
+    def of(user_ids: Sequence[str]) -> Iterator[Request]:
+        made.extend(user_ids)
+        return (request for request in requests if request.user_id in user_ids)
+
+    monkeypatch.setattr(bulk, "SHARDS_AT_ONCE", 1)
     (tmp_path / f"{shards[1].name}.parquet").write_bytes(b"finished")
     model = toy_models["fused"] / "Format-Serving"
-    assert infer(shards, model, tmp_path, k=2, batch_size=2) == 3
+    assert infer(shards, of, model, tmp_path, k=2, batch_size=2) == 3
+    assert made == ["u0", "u1", "u4"]
     assert (tmp_path / f"{shards[1].name}.parquet").read_bytes() == b"finished"
     assert (tmp_path / f"{shards[2].name}.jsonl").is_file()
-    assert infer(shards, model, tmp_path, k=2, batch_size=2) == 0
+    assert infer(shards, of, model, tmp_path, k=2, batch_size=2) == 0
 
 
 def test_a_worker_recommends_for_each_user_of_its_shard(
@@ -25,10 +37,11 @@ def test_a_worker_recommends_for_each_user_of_its_shard(
 ) -> None:
     worker = RecommendShard(toy_models["fused"] / "Format-Serving", tmp_path, k=2, batch_size=1)
     worker.setup()
-    (shard,) = make_shards([Request("a", [Event("i7")]), Request("b")], 10)
-    assert list(worker.process(shard)) == [shard.name] and shard.is_finished(tmp_path)
+    (shard,) = make_shards(["a", "b"], 10)
+    asked = [Request("b"), Request("a", [Event("i7")])]
+    assert list(worker.process((shard.name, asked))) == [shard.name] and shard.is_finished(tmp_path)
     lines = (tmp_path / f"{shard.name}.jsonl").read_text().splitlines()
-    # Ranking turns retrieval's order round: the rarest first, i7 to i1; "b" has the shorter history.
+    # Ranking turns retrieval's order round: the rarest first, i7 to i1.
     assert [(row["user_id"], row["items"]) for row in map(json.loads, lines)] == [
         ("b", ["i7", "i6"]),
         ("a", ["i6", "i5"]),
@@ -37,4 +50,4 @@ def test_a_worker_recommends_for_each_user_of_its_shard(
 
 def test_nobody_waits_for_nobody(toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     model = toy_models["fused"] / "Format-Serving"
-    assert infer([], model, tmp_path, k=2, batch_size=2) == 0 and not list(tmp_path.iterdir())
+    assert infer([], lambda users: (), model, tmp_path, k=2, batch_size=2) == 0 and not list(tmp_path.iterdir())
