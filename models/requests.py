@@ -183,7 +183,12 @@ def requests_from_sequences(
         ends: [num_requests] positions in its event arrays; the events of the row before it are the history, and the
             request is asked at the time of the event there; behind the last one the time is 0, unknown.
     """
-    item_id = functools.cache(lambda index: catalogue.item_ids[index].decode())
+
+    @functools.cache
+    def item_id(index: int) -> str:
+        found: bytes = catalogue.item_ids[index]
+        return found.decode()
+
     categories = {name: ["", UNKNOWN.decode(), *known] for name, known in sequences.event_vocabularies.items()}
     of_users = {name: [b"", UNKNOWN, *map(str.encode, known)] for name, known in sequences.vocabularies.items()}
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import tensorflow as tf
 Floats = npt.NDArray[np.float64]
 
 _PRIOR_RIDGE = 10.0  # Strength with which the weights of features are kept small.
+_USERS_AT_ONCE = 8_192
 _FREE_ITERATIONS = 3  # Passes before priors are learnt, so that factors first take shape.
 
 
@@ -96,17 +99,20 @@ def fit(
     users = _side(user_features, size, variance)
     items = _side(item_features, size, variance)
     items.means[:, 1:] = rng.normal(0, 0.1, (len(items.means), num_factors))
-    shape = (len(user_features), len(item_features))
-    seen = scipy.sparse.csr_matrix((np.ones(len(user)), (user, item)), shape)
-    centred = scipy.sparse.csr_matrix((rating.astype(np.float64) - mean, (user, item)), shape)
+    parts = _parts(user, item, rating.astype(np.float64) - mean, (len(user_features), len(item_features)))
     noise = 0.5 * variance
-    squares = centred.multiply(centred).sum()
     for iteration in range(iterations):
-        sums = _sums(items, seen, centred)
+        tables = _tables(items.means, items.covariances)
         if iteration:
-            noise = max(_expected_error(users, items, sums, squares, seen, centred), 1e-3 * variance)
-        _update(users, sums, noise)
-        _update(items, _sums(users, seen.T.tocsr(), centred.T.tocsr()), noise)
+            error = _expected_error(users, items, tables, parts) / max(sum(part.seen.nnz for part in parts), 1)
+            noise = max(error, 1e-3 * variance)
+        sums = np.zeros_like(items.covariances), np.zeros_like(items.means)
+        for part in parts:
+            _update(users, part.rows, _sums(tables, part.seen, part.centred), noise)
+            of_users = _tables(users.means[part.rows], users.covariances[part.rows])
+            for total, found in zip(sums, _sums(of_users, part.seen.T.tocsr(), part.centred.T.tocsr()), strict=True):
+                total += found
+        _update(items, slice(None), sums, noise)
         if iteration >= _FREE_ITERATIONS:
             users.learn_prior()
             items.learn_prior()
@@ -137,37 +143,60 @@ def _design(means: Floats, covariances: Floats) -> tuple[Floats, Floats, Floats]
     return design, design[:, :, None] * design[:, None, :] + uncertain, with_bias
 
 
-def _sums(other: _Side, seen: scipy.sparse.csr_matrix, centred: scipy.sparse.csr_matrix) -> tuple[Floats, Floats]:
-    """For each row of a side, over its ratings: the sum of E[z zᵀ] and of E[z (rating - b)]."""
-    design, second, with_bias = _design(other.means, other.covariances)
+class _Part(NamedTuple):
+    """Ratings of some users. What is worked out of all at once would be seven matrices a user."""
+
+    rows: slice
+    seen: scipy.sparse.csr_matrix
+    centred: scipy.sparse.csr_matrix
+
+
+def _parts(
+    user: npt.NDArray[np.int64], item: npt.NDArray[np.int64], centred: Floats, shape: tuple[int, int]
+) -> list[_Part]:
+    seen, ratings = (scipy.sparse.csr_matrix((of, (user, item)), shape) for of in (np.ones(len(user)), centred))
+    rows = [slice(start, start + _USERS_AT_ONCE) for start in range(0, shape[0], _USERS_AT_ONCE)]
+    return [_Part(some, seen[some], ratings[some]) for some in rows]
+
+
+def _tables(means: Floats, covariances: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of each row of a side: z, E[z zᵀ] and E[z b]."""
+    design, second, with_bias = _design(means, covariances)
+    return design, second, with_bias + means[:, :1] * design
+
+
+def _sums(
+    other: tuple[Floats, Floats, Floats], seen: scipy.sparse.csr_matrix, centred: scipy.sparse.csr_matrix
+) -> tuple[Floats, Floats]:
+    """For each row of a side, over its ratings: the sum of E[z zᵀ] and of E[z (rating - b)]; z as in `other`."""
+    design, second, with_bias = other
     size = design.shape[1]
     squares = (seen @ second.reshape(len(second), -1)).reshape(-1, size, size)
-    return squares, centred @ design - seen @ (with_bias + other.means[:, :1] * design)
+    return squares, centred @ design - seen @ with_bias
 
 
-def _update(side: _Side, sums: tuple[Floats, Floats], noise: float) -> None:
-    """The posterior of one side given the other's: a Bayesian linear regression for each row."""
+def _update(side: _Side, rows: slice, sums: tuple[Floats, Floats], noise: float) -> None:
+    """The posterior of some rows of a side given the other's: a Bayesian linear regression for each row."""
     precision = sums[0] / noise
     diagonal = np.arange(precision.shape[1])
     precision[:, diagonal, diagonal] += side.precision
-    right = side.precision * side.prior_means + sums[1] / noise
+    right = side.precision * (side.features[rows] @ side.weights) + sums[1] / noise
     # NumPy's inverse wakes every thread of OpenBLAS for each small matrix, and is fifty times slower for it.
-    side.covariances = tf.linalg.inv(precision).numpy()
-    side.means = np.einsum("nfg,ng->nf", side.covariances, right)
+    side.covariances[rows] = tf.linalg.inv(precision).numpy()
+    side.means[rows] = np.einsum("nfg,ng->nf", side.covariances[rows], right)
 
 
 def _expected_error(
-    users: _Side,
-    items: _Side,
-    sums: tuple[Floats, Floats],
-    squares: float,
-    seen: scipy.sparse.csr_matrix,
-    centred: scipy.sparse.csr_matrix,
+    users: _Side, items: _Side, tables: tuple[Floats, Floats, Floats], parts: Sequence[_Part]
 ) -> float:
-    """Mean of E[(rating - b - z·w)²] over both posteriors; `squares` is the sum of squared ratings."""
-    counts, of_item = np.asarray(seen.sum(0))[0], np.asarray(centred.sum(0))[0]
+    """Sum of E[(rating - b - z·w)²] over both posteriors."""
     bias, uncertain = items.means[:, 0], items.covariances[:, 0, 0]
-    without_user = squares - 2 * of_item @ bias + counts @ (bias**2 + uncertain)
-    moments = users.covariances + users.means[:, :, None] * users.means[:, None, :]
-    total = without_user - 2 * (users.means * sums[1]).sum() + (moments * sums[0]).sum()
-    return float(total / max(seen.nnz, 1))
+    total = 0.0
+    for part in parts:
+        sums = _sums(tables, part.seen, part.centred)
+        means, covariances = users.means[part.rows], users.covariances[part.rows]
+        counts, of_item = (np.asarray(matrix.sum(0))[0] for matrix in (part.seen, part.centred))
+        total += part.centred.multiply(part.centred).sum() - 2 * of_item @ bias + counts @ (bias**2 + uncertain)
+        moments = covariances + means[:, :, None] * means[:, None, :]
+        total += (moments * sums[0]).sum() - 2 * (means * sums[1]).sum()
+    return float(total)

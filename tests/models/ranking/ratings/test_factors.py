@@ -49,8 +49,12 @@ def test_tables_of_items_are_moments_of_z() -> None:
         np.testing.assert_allclose(with_bias[row], of_bias - ITEMS.means[row, 0] * z, atol=1e-12)
 
 
+def _tables() -> tuple[factors.Floats, factors.Floats, factors.Floats]:
+    return factors._tables(ITEMS.means, ITEMS.covariances)
+
+
 def test_sums_over_the_ratings_of_each_user() -> None:
-    squares, products = factors._sums(ITEMS, SEEN, CENTRED)
+    squares, products = factors._sums(_tables(), SEEN, CENTRED)
     for user in range(4):
         second, product = np.zeros((SIZE, SIZE)), np.zeros(SIZE)
         for row, item, rating in PAIRS:
@@ -64,9 +68,11 @@ def test_sums_over_the_ratings_of_each_user() -> None:
 
 def test_a_posterior_is_a_bayesian_linear_regression() -> None:
     side, noise = _side(4), 0.4
-    sums = factors._sums(ITEMS, SEEN, CENTRED)
-    factors._update(side, sums, noise)
-    for user in range(4):
+    sums = factors._sums(_tables(), SEEN, CENTRED)
+    before = side.means[0].copy()
+    factors._update(side, slice(1, 4), (sums[0][1:], sums[1][1:]), noise)
+    assert np.array_equal(side.means[0], before)
+    for user in range(1, 4):
         precision = np.diag(side.precision) + sums[0][user] / noise
         prior = side.features[user] @ side.weights
         mean = np.linalg.solve(precision, side.precision * prior + sums[1][user] / noise)
@@ -87,8 +93,8 @@ def test_a_prior_is_a_ridge_regression_and_its_precision_the_inverse_spread() ->
 
 
 def test_the_expected_error_is_that_of_many_draws() -> None:
-    sums = factors._sums(ITEMS, SEEN, CENTRED)
-    found = factors._expected_error(USERS, ITEMS, sums, float((_RATINGS**2).sum()), SEEN, CENTRED)
+    parts = [factors._Part(slice(at, at + 2), SEEN[at : at + 2], CENTRED[at : at + 2]) for at in (0, 2)]
+    found = factors._expected_error(USERS, ITEMS, _tables(), parts) / len(PAIRS)
     rng, errors = np.random.default_rng(1), []
     users = [rng.multivariate_normal(m, c, 20_000) for m, c in zip(USERS.means, USERS.covariances, strict=True)]
     items = [rng.multivariate_normal(m, c, 20_000) for m, c in zip(ITEMS.means, ITEMS.covariances, strict=True)]
@@ -126,3 +132,16 @@ def test_a_seed_gives_the_same_fit() -> None:
     first, second, other = (factors.fit(*given, num_factors=2, iterations=6, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.items, second.items)
     assert np.abs(first.items - other.items).max() > 1e-6
+
+
+def test_users_in_parts_are_fitted_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    user, item = rng.integers(0, 50, 900), rng.integers(0, 30, 900)
+    rating = (3 + np.sin(user) + np.cos(item) + rng.normal(0, 0.3, 900)).astype(np.float32)
+    features = np.ones((50, 1)), np.ones((30, 1))
+    whole = factors.fit(user, item, rating, *features, num_factors=3, iterations=6, seed=1)
+    monkeypatch.setattr(factors, "_USERS_AT_ONCE", 7)
+    parted = factors.fit(user, item, rating, *features, num_factors=3, iterations=6, seed=1)
+    for name, found in vars(parted).items():
+        np.testing.assert_allclose(found, getattr(whole, name), rtol=1e-8, atol=1e-10, err_msg=name)
+    assert abs(whole.items).max() > 0.1
