@@ -45,7 +45,7 @@ def _take_out() -> None:
     def kind(feeds: Any, shapes: Any, *, pads: bool) -> Any:
         return tuple(sorted((name, value.dtype.str) for name, value in feeds.items()))
 
-    def padded_size(self: Parameters, size: int) -> int:
+    def padded_size(self: Parameters, size: int, **_: Any) -> int:
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
     for owner, name, replacement in (
