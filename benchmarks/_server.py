@@ -51,9 +51,20 @@ class Server:
         return (self._folder / name).read_text(encoding="ascii")
 
 
-def start(releases: Releases, port: int, rest_port: int, *flags: str) -> Server:
-    """Starts `homefeed serve`'s server, with more flags; its log goes beside the models."""
+OURS = "homefeed.serving.model_server"
+
+
+def start(releases: Releases, port: int, rest_port: int, *flags: str, program: str = OURS) -> Server:
+    """Starts `homefeed serve`'s server, with more flags; its log goes beside the models.
+
+    Args:
+        releases: the models.
+        port, rest_port: where it listens.
+        flags: beside those of `homefeed serve`.
+        program: the module to run in place of ours.
+    """
     command = process.server_command("homefeed", [*process.server_flags(releases.root, port, rest_port), *flags])
+    command = [program if word == OURS else word for word in command]
     with (pathlib.Path(releases.root) / f"server-{port}.log").open("ab") as log:
         started = time.perf_counter()
         child = subprocess.Popen(command, stdout=log, stderr=log)
@@ -61,9 +72,9 @@ def start(releases: Releases, port: int, rest_port: int, *flags: str) -> Server:
 
 
 @contextlib.contextmanager
-def serving(releases: Releases) -> Iterator[Server]:
-    """Runs `homefeed serve`'s server until the block ends."""
-    server = start(releases, process.free_port(), process.free_port())
+def serving(releases: Releases, program: str = OURS) -> Iterator[Server]:
+    """Runs `homefeed serve`'s server, or another module with its flags, until the block ends."""
+    server = start(releases, process.free_port(), process.free_port(), program=program)
     try:
         yield server
     finally:

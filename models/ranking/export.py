@@ -69,6 +69,8 @@ class RankingModule(tf.Module):
         tf.debugging.assert_equal(
             tf.shape(candidates), tf.shape(retrieval_scores), "Each of `candidates` has one of `retrieval_scores`."
         )
+        # The graph goes on beside its assertions: what is refused for its length must not be read as a whole first.
+        candidates, retrieval_scores = candidates[:, :MAX_CANDIDATES], retrieval_scores[:, :MAX_CANDIDATES]
         ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}

@@ -150,15 +150,20 @@ class ServerCore:
         if not selected:
             _logger.warning("No versions of servable %s found under base path %s.", model.name, model.base_path)
         if labels_wait:
-            begun = self._manager.aspired_versions(model.name) | self._labelled_next(model.name)
+            begun = self._manager.aspired_versions(model.name).keys() | self._labelled_next(model.name)
             selected = {version: path for version, path in selected.items() if version in begun}
         return self._in_force(model) | selected
 
     def _selected(self, model: ModelConfig) -> dict[int, pathlib.Path]:
-        """What the policy selects of what is on disk, and what it selected before and a label waits for."""
+        """What the policy selects of what is on disk, and what it selected before and a label waits for.
+
+        That also where it was taken back meanwhile, as each push of a canary does with the one before: else, of
+        canaries that come faster than a load, none would ever be served. Without a label there is no wait.
+        """
         on_disk = sources.list_versions(model.base_path)
-        kept = self._labelled_next(model.name) & self._manager.aspired_versions(model.name)
-        return sources.apply_policy(on_disk, model.policy) | {v: on_disk[v] for v in kept if v in on_disk}
+        begun, waited_for = self._manager.aspired_versions(model.name), self._labelled_next(model.name)
+        kept = {v: path for v, path in begun.items() if v in waited_for and sources.place_of(path).is_dir()}
+        return sources.apply_policy(on_disk, model.policy) | kept
 
     def _labelled_next(self, name: str) -> set[int]:
         return set(self._coming[name].labels.values()) if name in self._coming else set()

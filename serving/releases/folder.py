@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from homefeed.schemas.scratch import remove, replacing, scratch
+from homefeed.serving.model_server.loading.sources import RETIRED
 
-_RETIRED, _HIDDEN = ".retired", ".tmp"
+_HIDDEN = ".tmp"
 _SAVED_MODEL = "saved_model.pb"
 _LOCK = ".lock"
 
@@ -50,7 +51,7 @@ class ReleaseFolder:
         if not self._fs.isdir(folder):
             return {}
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(folder, detail=False))
-        numbers = {name.removesuffix(_RETIRED): name.endswith(_RETIRED) for name in names}
+        numbers = {name.removesuffix(RETIRED): name.endswith(RETIRED) for name in names}
         return {int(number): retired for number, retired in numbers.items() if number.isdecimal()}
 
     def read(self, name: str) -> str | None:
@@ -109,11 +110,11 @@ class ReleaseFolder:
     def retire(self, versions: Iterable[int]) -> None:
         """Servers pass over them from now on."""
         for version in versions:
-            self._rename(str(version), f"{version}{_RETIRED}")
+            self._rename(str(version), f"{version}{RETIRED}")
 
     def restore(self, version: int) -> None:
         """Servers find it again."""
-        self._rename(f"{version}{_RETIRED}", str(version))
+        self._rename(f"{version}{RETIRED}", str(version))
 
     def _rename(self, old: str, new: str) -> None:
         for model in self.models():

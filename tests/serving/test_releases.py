@@ -18,7 +18,7 @@ from homefeed.serving.model_server.server import ModelServer
 from homefeed.serving.releases import ReleaseError, Releases
 from homefeed.serving.releases.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
 from tests.serving.conftest import Models
-from tests.serving.servers import Stubs, column, eventually, running_server
+from tests.serving.servers import Stubs, column, eventually, fails, running_server
 
 
 @pytest.fixture
@@ -250,6 +250,40 @@ def test_a_label_moves_on_while_pushes_come_faster_than_loads(models: Models, tm
         assert of_model == sorted(of_model)
     # The models go together, and what was loaded was served; the last one's predecessor is there for a rollback.
     assert set(begun) - {last - 1} <= set(answers["half"]) == set(answers["other"])
+
+
+def test_the_newest_canary_that_was_loaded_is_served_while_pushes_come_faster_than_loads(
+    models: Models, tmp_path: pathlib.Path
+) -> None:
+    """Each push takes the canary before it back, which is still loading by then or waits for its turn."""
+    two = dict.fromkeys(("half", "other"), models.root / "half_plus_two")
+    releases = Releases(tmp_path)
+    releases.push(two)
+    with following(releases) as (server, stubs):
+        manager = server._core._manager
+        load = manager._loader
+        manager._loader = lambda *version: (time.sleep(0.2), load(*version))[1]
+        seen: dict[str, list[int]] = {name: [] for name in two}
+
+        def ask(label: str) -> dict[str, int]:
+            return {n: stubs.predict(n, {"x": column(2)}, label=label).model_spec.version.value for n in two}
+
+        last, deadline = 1, time.monotonic() + 30
+        while len(set(seen["half"])) < 2 and time.monotonic() < deadline:
+            last = releases.push(two, canary=True)
+            time.sleep(0.15)
+            assert set(ask("stable").values()) == {1}
+            with contextlib.suppress(grpc.RpcError):
+                for name, version in ask("canary").items():
+                    seen[name].append(version)
+        assert len(set(seen["half"])) == 2, seen
+        assert all(versions == sorted(versions) for versions in seen.values())
+        eventually(lambda: set(ask("canary").values()) == {last})
+        eventually(lambda: list(stubs.states("half").values()).count("AVAILABLE") == 2)
+        releases.rollback()
+        eventually(lambda: list(stubs.states("half").values()).count("AVAILABLE") == 1)
+        with fails(grpc.StatusCode.INVALID_ARGUMENT, "Unrecognized servable version label: canary"):
+            ask("canary")
 
 
 def test_a_release_that_is_taken_back_while_it_loads_is_not_served(models: Models, tmp_path: pathlib.Path) -> None:

@@ -9,6 +9,13 @@ from homefeed.serving.model_server.loading.servable import Array, Shapes
 
 # Requests up to this wide fill each other up; wider ones do so only with others about as wide.
 _WIDE = 1024
+# A request of more values than this is a batch by itself.
+_MANY = 100_000
+
+
+def is_large(feeds: Mapping[str, Array]) -> bool:
+    """Whether a request runs alone: its copy, and others filled up to its width, would take too much memory."""
+    return sum(value.size for value in feeds.values()) > _MANY
 
 
 def kind(feeds: Mapping[str, Array], shapes: Shapes, *, pads: bool) -> tuple[object, ...]:

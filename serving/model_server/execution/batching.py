@@ -74,6 +74,7 @@ class _Task:
     def __init__(self, feeds: Mapping[str, Array], size: int, timeout_seconds: float | None):
         self.feeds = feeds
         self.size = size
+        self.is_large = batch_rows.is_large(feeds)
         self.start = time.monotonic()
         self.deadline = None if timeout_seconds is None else self.start + timeout_seconds
         self.done = threading.Event()
@@ -93,12 +94,12 @@ class _Batch:
         self.is_full = False
 
     def has_room_for(self, task: _Task) -> bool:
-        return not self.is_full and self.size + task.size <= self._max_size
+        return not (self.is_full or task.is_large) and self.size + task.size <= self._max_size
 
     def add(self, task: _Task) -> None:
         self.tasks.append(task)
         self.size += task.size
-        self.is_full = self.size >= self._max_size
+        self.is_full = task.is_large or self.size >= self._max_size
 
     def age(self) -> float:
         return time.monotonic() - self.tasks[0].start
@@ -240,10 +241,9 @@ class BatchingRunner:
             size = min(parameters.max_execution_batch_size, total - start)
             rows = {name: value[start : start + size] for name, value in feeds.items()}
             self._scheduler.metrics.wrapped_run_count.add()
-            outputs = self._runner.run(
-                batch_rows.fill_up(rows, parameters.padded_size(size)), fetches, timeout_seconds
-            )
-            batch_rows.check_outputs(outputs, parameters.padded_size(size))
+            padded_size = parameters.padded_size(size, always_alone=tasks[0].is_large)
+            outputs = self._runner.run(batch_rows.fill_up(rows, padded_size), fetches, timeout_seconds)
+            batch_rows.check_outputs(outputs, padded_size)
             chunks.append([output[:size] for output in outputs])
         return chunks[0] if len(chunks) == 1 else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 

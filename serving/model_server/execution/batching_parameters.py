@@ -73,13 +73,17 @@ class Parameters:
                 f"expected {self.max_execution_batch_size}"
             )
 
-    def padded_size(self, size: int) -> int:
+    def padded_size(self, size: int, *, always_alone: bool = False) -> int:
         """The size that a batch of `size` rows runs with.
 
         A row that is alone has a copy beside it: TensorFlow multiplies one row by other kernels than several, and the
         last digits of its answer would say whether there were others.
+
+        Args:
+            size: rows of the requests in it.
+            always_alone: it holds a request that is never joined with others.
         """
         if not size:
             return 0
-        fewest = max(size, min(2, self.max_execution_batch_size))
+        fewest = size if always_alone else max(size, min(2, self.max_execution_batch_size))
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), fewest)

@@ -15,6 +15,8 @@ from homefeed.serving.model_server.execution.c_api import Deallocator, library
 _TSTRING_BYTES = 24
 _MAX_SMALL = 22
 _SMALL, _LARGE = 0, 1
+# Python's and NumPy's copies of strings take several times the room of TensorFlow's.
+_STRINGS_AT_A_TIME = 4096
 
 
 def to_tensor(array: np.ndarray[Any, Any]) -> Any:
@@ -35,23 +37,31 @@ _string_buffers: dict[int, tuple[np.ndarray[Any, Any], list[int]]] = {}
 
 
 def _to_string_tensor(dtype: tensors.DType, dims: Any, array: np.ndarray[Any, Any]) -> Any:
-    tf = library()
-    values = [value if isinstance(value, bytes) else str(value).encode() for value in array.ravel().tolist()]
+    flat = array.ravel()
     # A TF_TString of zero bytes is a valid empty string, and an address needs at least one.
-    buffer = np.zeros((max(1, len(values)), _TSTRING_BYTES), np.uint8)
-    address = buffer.ctypes.data
+    buffer = np.zeros((max(1, flat.size), _TSTRING_BYTES), np.uint8)
     long_places: list[int] = []
-    if values:
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        long_places = np.flatnonzero(lengths > _MAX_SMALL).tolist()
-        buffer[:, 0] = np.minimum(lengths, _MAX_SMALL) << 2 | _SMALL
-        buffer[:, 1 : _MAX_SMALL + 1] = np.array(values, f"S{_MAX_SMALL}").view(np.uint8).reshape(-1, _MAX_SMALL)
-        buffer[long_places] = 0
-    for place in long_places:
-        tf.TF_StringCopy(address + _TSTRING_BYTES * place, values[place], len(values[place]))
+    for start in range(0, flat.size, _STRINGS_AT_A_TIME):
+        part = slice(start, start + _STRINGS_AT_A_TIME)
+        long_places += [start + place for place in _write_strings(buffer[part], flat[part].tolist())]
+    address = buffer.ctypes.data
     _string_buffers[address] = (buffer, long_places)
-    num_bytes = _TSTRING_BYTES * len(values)
-    return tf.TF_NewTensor(dtype.number, dims, len(dims), address, num_bytes, _free_strings, None)
+    num_bytes = _TSTRING_BYTES * flat.size
+    return library().TF_NewTensor(dtype.number, dims, len(dims), address, num_bytes, _free_strings, None)
+
+
+def _write_strings(buffer: np.ndarray[Any, Any], strings: list[Any]) -> list[int]:
+    """Writes bytes or text into zeros [number of strings, 24]; gives the places of the long ones."""
+    values = [value if isinstance(value, bytes) else str(value).encode() for value in strings]
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    long_places: list[int] = np.flatnonzero(lengths > _MAX_SMALL).tolist()
+    buffer[:, 0] = np.minimum(lengths, _MAX_SMALL) << 2 | _SMALL
+    buffer[:, 1 : _MAX_SMALL + 1] = np.array(values, f"S{_MAX_SMALL}").view(np.uint8).reshape(-1, _MAX_SMALL)
+    buffer[long_places] = 0
+    for place in long_places:
+        address = buffer.ctypes.data + _TSTRING_BYTES * place
+        library().TF_StringCopy(address, values[place], len(values[place]))
+    return long_places
 
 
 @Deallocator

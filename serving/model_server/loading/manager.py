@@ -122,10 +122,10 @@ class Manager:
         with self._changed:
             return self._ready(name, version) is not None
 
-    def aspired_versions(self, name: str) -> set[int]:
-        """The versions that should be served, as was said last."""
+    def aspired_versions(self, name: str) -> dict[int, pathlib.Path]:
+        """The versions that should be served, and their folders, as was said last."""
         with self._changed:
-            return set(self._wanted.get(name, {}))
+            return dict(self._wanted.get(name, {}))
 
     def has_failed(self, name: str, version: int) -> bool:
         """Whether the last try to load this version failed."""

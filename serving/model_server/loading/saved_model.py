@@ -3,9 +3,10 @@
 import pathlib
 from typing import Any
 
+from homefeed.serving.model_server.errors import StatusError
 from homefeed.serving.model_server.execution.batcher import Batcher
 from homefeed.serving.model_server.flags import Flags
-from homefeed.serving.model_server.loading import safety, servable, warmup
+from homefeed.serving.model_server.loading import safety, servable, sources, warmup
 from homefeed.serving.model_server.messages import ConfigProto
 from homefeed.serving.model_server.metrics import Metrics
 
@@ -34,9 +35,23 @@ class ModelLoader:
     def __call__(self, name: str, version: int, path: pathlib.Path) -> servable.Servable:
         """Loads one version and warms it up.
 
+        Args:
+            name, version: which.
+            path: its folder when it was found; it may be taken back while it is read.
+
         Raises:
             StatusError: it is refused, cannot be loaded, or a warm-up record failed.
         """
+        place = sources.place_of(path)
+        try:
+            return self._load(name, version, place)
+        except StatusError:
+            moved = sources.place_of(path)
+            if moved == place:
+                raise
+            return self._load(name, version, moved)
+
+    def _load(self, name: str, version: int, path: pathlib.Path) -> servable.Servable:
         safety.check(path, path.parent, allow_file_system_ops=self._flags.allow_file_system_ops)
         wrap = self._batcher.wrap if self._batcher else None
         loaded = servable.load(

@@ -9,6 +9,8 @@ from homefeed.serving.model_server.errors import not_found
 
 _VERSION_NAME = re.compile(r"[0-9]{1,19}")
 _MAX_VERSION = 2**63 - 1
+RETIRED = ".retired"
+"""What is added to the name of a version that was taken back."""
 _logger = logging.getLogger(__name__)
 
 
@@ -32,6 +34,12 @@ def list_versions(base_path: pathlib.Path) -> dict[int, pathlib.Path]:
             _logger.warning("%s holds version %d twice; %s is used.", base_path, int(name), name)
         versions[int(name)] = base_path / name
     return versions
+
+
+def place_of(version_path: pathlib.Path) -> pathlib.Path:
+    """Where a version lies by now: it may have been taken back since its folder was found."""
+    retired = version_path.with_name(version_path.name + RETIRED)
+    return retired if retired.is_dir() and not version_path.exists() else version_path
 
 
 def apply_policy(versions: dict[int, pathlib.Path], policy: Any) -> dict[int, pathlib.Path]:

@@ -105,6 +105,18 @@ def test_a_lone_row_has_a_copy_beside_it(make_bench: Any) -> None:
     np.testing.assert_array_equal(bench.recorder.batches[0], column(3, 3))
 
 
+def test_a_large_request_is_a_batch_by_itself_without_a_copy(make_bench: Any) -> None:
+    waits = make_bench(batch_timeout_seconds=30.0)
+    assert waits.submit(x=np.ones([1, 100_001], np.float32)).result(10)[0].shape == (1, 100_001)
+    bench = make_bench(shape=(None, None), pad_variable_length_inputs=True)
+    bench.occupy()
+    small, large, another = (bench.submit(x=np.ones([1, width], np.float32)) for width in (70_000, 100_001, 100_001))
+    eventually(lambda: sorted(bench.queued()) == [1, 1, 1])
+    bench.release()
+    assert [result.result(10)[0].shape[1] for result in (small, large, another)] == [70_000, 100_001, 100_001]
+    assert sorted(len(batch) for batch in bench.recorder.batches) == [1, 1, 2, 2]
+
+
 def test_what_arrives_while_the_slot_is_taken_runs_as_one_batch(make_bench: Any) -> None:
     bench = make_bench()
     first = bench.occupy()

@@ -22,6 +22,14 @@ def test_strings_of_any_length_survive_and_leave_nothing_behind(shape: tuple[int
     assert not c_tensors._string_buffers
 
 
+def test_many_strings_of_any_length_survive() -> None:
+    array = np.array([b"%d" % place * (place % 9) for place in range(10_000)], object)
+    tensor = c_tensors.to_tensor(array)
+    assert c_tensors.to_array(tensor).tolist() == array.tolist()
+    library().TF_DeleteTensor(tensor)
+    assert not c_tensors._string_buffers
+
+
 def test_strings_lie_in_memory_as_tensorflow_itself_writes_them() -> None:
     buffer = np.zeros((len(STRINGS), 24), np.uint8)
     for place, value in enumerate(STRINGS):
