@@ -165,7 +165,9 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             model = Model(pathlib.Path(folder))
             RankingModule(trained, catalogue, bench.train).save(model.serving_dir)
-            return Ranked(*_ask(bench, retrieval, model), cost | measure_latency(model.serving_dir, catalogue))
+            ranks = ask(bench.test, bench.catalogue, retrieval, model)
+            ndcg = (metrics.ndcg(ranks[row], 10) for row in (RANKING_ROW, RETRIEVAL_ROW))
+            return Ranked(*ndcg, cost | measure_latency(model.serving_dir, catalogue))
 
     found = {name: measured()}
     if name == DEFAULT:
@@ -176,16 +178,20 @@ def rank(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedB
     return found
 
 
-def _ask(bench: Bench, retrieval: Model, ranking: Model) -> tuple[Floats, Floats]:
-    """NDCG@10 of each test query, ranked and by retrieval alone."""
+def ask(test: Sequences, catalogue: Catalogue, retrieval: Model, ranking: Model) -> dict[str, metrics.Ranks]:
+    """How each test query is ranked, by the Evaluator's rows."""
     from homefeed.serving.predictors import LocalPredictor
     from homefeed.serving.recommender import RANKING, RETRIEVAL, Recommender
 
     folders = {RETRIEVAL: retrieval.serving_dir, RANKING: ranking.serving_dir}
     recommender = Recommender(LocalPredictor(folders), fuser.Config().num_candidates)
     limits = evaluator.Config().limits
-    ranks = measure(recommender, None, {}, bench.test, bench.catalogue, limits).ranks
-    return metrics.ndcg(ranks[RANKING_ROW], 10), metrics.ndcg(ranks[RETRIEVAL_ROW], 10)
+    return measure(recommender, None, {}, test, catalogue, limits).ranks
+
+
+def targets(test: Sequences) -> npt.NDArray[np.int64]:
+    """[num_queries] rows of what the test queries look for, in the Evaluator's order."""
+    return make_queries(test, evaluator.Config().max_queries).targets
 
 
 def slices(bench: Bench) -> dict[str, npt.NDArray[np.bool_]]:
@@ -258,7 +264,7 @@ def report(runs: Runs, masks: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list
         figures |= gain(np.mean([run.ndcg for run in found], axis=0), base) | {"ndcg@10": statistics.median(each)}
         kept |= {f"{name}.{key}": value for key, value in figures.items()}
         lines.append(
-            f"| {name} | {figures['ndcg@10']:.4f}{spread} | {_percent(figures)} | {figures['eval_list']:.3f} "
+            f"| {name} | {figures['ndcg@10']:.4f}{spread} | {percent(figures)} | {figures['eval_list']:.3f} "
             f"| {figures['text_weight']:.2f} | {figures['cpu_seconds']:.0f} "
             f"| {figures['latency.p50_ms']:.1f} / {figures['latency.p99_ms']:.1f} |"
         )
@@ -281,7 +287,7 @@ def report(runs: Runs, masks: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list
         kept |= {f"slice.{name}.{key}": value for key, value in figures.items()}
         lines.append(
             f"| {name} | {mask.sum()} | {figures['retrieval.ndcg@10']:.4f} | {figures['ndcg@10']:.4f} "
-            f"| {_percent(figures)} | {figures['shuffled.ndcg@10']:.4f} |"
+            f"| {percent(figures)} | {figures['shuffled.ndcg@10']:.4f} |"
         )
     return lines, kept
 
@@ -328,7 +334,8 @@ def measure_latency(folder: pathlib.Path, catalogue: Catalogue, repetitions: int
     return {"latency.p50_ms": float(p50), "latency.p99_ms": float(p99)}
 
 
-def _percent(figures: Mapping[str, float]) -> str:
+def percent(figures: Mapping[str, float]) -> str:
+    """A gain in percent, with its interval."""
     return f"{figures['gain']:+.1%} ({figures['gain.low']:+.1%} to {figures['gain.high']:+.1%})"
 
 

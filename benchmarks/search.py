@@ -148,12 +148,14 @@ def milliseconds(models: dict[str, Recommender], requests: Sequence[Request]) ->
 
 
 def by_words_alone(bench: ranking.Bench, model: Model) -> pathlib.Path:
-    """The same model without its text model."""
+    """The same model, to which queries are their words alone."""
     from homefeed.models.retrieval.retriever import Retriever
     from homefeed.models.retrieval.snapshot import Snapshot
+    from homefeed.models.text.text_model import TextModel
 
     folder = model.path / "ByWordsAlone"
-    Retriever(Snapshot.load(model.snapshot_dir), bench.catalogue).save(folder)
+    catalogue = TextModel.load(model.text_dir).describe(bench.catalogue)
+    Retriever(Snapshot.load(model.snapshot_dir), catalogue).save(folder)
     return folder
 
 

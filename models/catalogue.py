@@ -25,6 +25,8 @@ class Catalogue:
         vocabularies: name → the strings behind `categorical`, without the two reserved positions: position p
             stands for `vocabularies[name][p - 2]`. Learnt from the whole items table.
         train_counts: [num_rows] int64, interactions in the training split; 0: never seen in training.
+        text_vectors: [num_rows, size] float32, what the text model makes of each item, 0 for one without a text;
+            empty where no text model has read the catalogue.
         available_from: [num_rows] int64 Unix seconds, the smallest int64 where nothing is said; empty where
             nothing is said of any item.
     """
@@ -36,6 +38,7 @@ class Catalogue:
     numeric: dict[str, npt.NDArray[np.float32]]
     vocabularies: dict[str, tuple[str, ...]]
     train_counts: npt.NDArray[np.int64]
+    text_vectors: npt.NDArray[np.float32] = dataclasses.field(default_factory=lambda: np.empty((0, 0), np.float32))
     available_from: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
 
     @property

@@ -51,4 +51,4 @@ def _silent(data: Any) -> TextModel:
     bert = berts.new_bert(len(data.wordpiece), layers=1, width=8, length=16, dropout=0.0)
     items = np.zeros((data.catalogue.num_rows, 8), np.float32)
     ends = ends_of([bert], data.wordpiece, [None])
-    return TextModel((bert,), ends, Scale.of(items), TextHeads(8, 2), items)
+    return TextModel((bert,), ends, Scale.of(items), TextHeads(8, 2), items, data.catalogue.token_ids)

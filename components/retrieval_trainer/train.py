@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from homefeed.components.artifacts.transformed import TrainingData
@@ -24,6 +25,9 @@ def train(
 ) -> str:
     """Fits, exports and records; returns the line for the progress display."""
 
+    text = TextModel.load(pretrained.path)
+    data = dataclasses.replace(data, catalogue=text.describe(data.catalogue))
+
     def start(towers: TwoTower) -> None:
         if config.base_model:
             base = Snapshot.load(Model(pathlib.Path(config.base_model)).snapshot_dir)
@@ -36,7 +40,6 @@ def train(
     sample = trained.queries(windows, tuned_by)
     snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample)
     snapshot.save(model.snapshot_dir)
-    text = TextModel.load(pretrained.path)
     text.save(model.text_dir)
     retriever.Retriever(snapshot, data.catalogue, text).save(model.serving_dir)
     model_run.write_json("curve.json", log.curve())

@@ -37,13 +37,14 @@ class Retriever(tf.Module):
     Args:
         snapshot: the trained model.
         catalogue: what can be retrieved; its vocabularies begin with the snapshot's.
-        text: finds what a query means; None: a query is its words alone.
+        text: finds what queries and new items mean; None: they are their words alone.
     """
 
     def __init__(self, snapshot: Snapshot, catalogue: catalogues.Catalogue, text: TextModel | None = None):
         super().__init__(name="retriever")
         facts = snapshot.facts
         self._config, self._spec = facts.config, facts.architecture.item_spec
+        self._text_size = facts.architecture.text_size
         self._query_tower, tower = snapshot.towers()
         self._embed_new = tower.embed_new  # A bound method: the tower's table of ids is not saved with the model.
         self._content_weights = tower.content_weights
@@ -61,7 +62,7 @@ class Retriever(tf.Module):
         self._reader = RequestReader(catalogue.item_ids, facts.request)
         self._filters = filters.Filters(catalogue)
         self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
-        self._meaning = None if text is None else Meaning(text, catalogue.token_ids)
+        self._meaning = None if text is None else Meaning(text, catalogue.text_vectors)
         self._item_tables = {
             name: vocabulary_table(facts.vocabularies[name][: size - 2])
             for name, size in self._spec.vocabulary_sizes.items()
@@ -151,6 +152,7 @@ class Retriever(tf.Module):
         size = self._is_shared.shape[0]
         tokens = tf.where((tokens < 0) | (tokens >= size), 0, tokens)
         features = {"tokens": tf.where(tf.gather(self._is_shared, tokens), tokens, 0)}
+        features["text"] = self._text_vectors(item["item_token_ids"])
         for name in self._spec.names:
             column = item[f"item_{name}"]
             column = column[:, None] if len(column.shape) == 1 else column
@@ -198,6 +200,12 @@ class Retriever(tf.Module):
         if self._meaning is None:
             return tf.zeros([tf.shape(token_ids)[0], 1])
         return self._meaning.read(token_ids)
+
+    def _text_vectors(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[batch, size] float32 of items outside the catalogue."""
+        if self._meaning is None:
+            return tf.zeros([tf.shape(token_ids)[0], self._text_size])
+        return self._meaning.of_item(token_ids)
 
     def _source(self, rows: tf.Tensor, has_query: tf.Tensor, request: Tensors) -> tf.Tensor:
         """[batch] string: what was known of who asks. A query is named beside it."""

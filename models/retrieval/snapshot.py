@@ -217,6 +217,7 @@ def tower_rows(snapshot: Snapshot, catalogue: catalogues.Catalogue) -> dict[str,
     rows: dict[str, Any] = {
         "id": np.array([ids.get(item_id, 0) for item_id in catalogue.item_ids], np.int32),
         "tokens": np.where(snapshot.is_shared[tokens], tokens, 0),
+        "text": candidate_tower.text_vectors(catalogue, snapshot.facts.architecture.text_size),
     }
     for name, size in spec.vocabulary_sizes.items():
         # A value that training did not know is out of its vocabulary: position 1.

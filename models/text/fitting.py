@@ -123,7 +123,7 @@ def fit(
         # With nothing to learn from, or to choose by, texts are read and say nothing.
         read = read if beside is None else read.beside(beside)
         heads = TextHeads(read.width, settings.head_size)
-        return Fit(TextModel(readers, ends, read.scale, heads, read.items), read, {}, False)
+        return Fit(TextModel(readers, ends, read.scale, heads, read.items, catalogue.token_ids), read, {}, False)
     fitter = Fitter(tasks, tokens, settings)
     heads, best = fitter.arm(FROZEN, read), FROZEN
     start = bert.get_weights()
@@ -142,7 +142,7 @@ def fit(
     fitter.arm(BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)))
     fitter.arm(SHUFFLED, read.shuffled(settings.seed))
     heads = fitter.on_everything(best, read)
-    return Fit(TextModel(readers, ends, read.scale, heads, read.items), read, fitter.arms, kept)
+    return Fit(TextModel(readers, ends, read.scale, heads, read.items, catalogue.token_ids), read, fitter.arms, kept)
 
 
 def ndcg_among(heads: TextHeads, read: Texts, task: Task) -> npt.NDArray[np.float64]:

@@ -99,7 +99,7 @@ class Tasks:
 def unique_queries(*parts: Requests) -> tuple[Ints, list[Ints]]:
     """The different queries, the first of them none, and for each part the row of each request's."""
     tokens = np.concatenate([part.query_token_ids for part in parts])
-    nothing = np.zeros_like(tokens[:1]) if len(tokens) else np.zeros((1, 1), np.int32)
+    nothing = np.zeros((1, tokens.shape[1]), np.int32)
     queries, row = np.unique(np.concatenate([nothing, tokens]), axis=0, return_inverse=True)
     ends = np.cumsum([len(part) for part in parts])[:-1]
     return queries, np.split(row.reshape(-1)[1:].astype(np.int32), ends)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.behaviour_text import wordpiece
+from homefeed.models.catalogue import Catalogue
 from homefeed.models.errors import ModelError
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
@@ -34,6 +35,7 @@ class TextModel:
         scale: of their joined readings.
         heads: on standardised readings.
         items: [num_rows, width] float32 standardised readings of the catalogue; 0 for an item without a text.
+        item_texts: [num_rows, tokens] int32, 0-padded, what they are readings of.
     """
 
     berts: tuple[Any, ...]
@@ -41,6 +43,7 @@ class TextModel:
     scale: Scale
     heads: TextHeads
     items: Floats
+    item_texts: npt.NDArray[np.int32]
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -88,8 +91,20 @@ class TextModel:
         nothing = tf.zeros([tf.shape(token_ids)[0], self.heads.size])
         return tf.cond(tf.reduce_any(token_ids > 0), told, lambda: nothing)
 
-    def read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
-        """`read` of a whole catalogue, in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""
+    def describe(self, catalogue: Catalogue) -> Catalogue:
+        """The same catalogue with text vectors. BERT reads only the texts that training did not know."""
+        known = {_key(text): row for row, text in enumerate(self.item_texts)}
+        rows = np.array([known.get(_key(text), -1) for text in catalogue.token_ids])
+        readings = self.items[rows]
+        readings[rows < 0] = self._read_all(catalogue.token_ids[rows < 0])
+        return dataclasses.replace(catalogue, text_vectors=self.heads.offered(tf.constant(readings)).numpy())
+
+    def offer(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Text vectors in the graph: [num_texts, tokens] int32, 0-padded → [num_texts, size] float32."""
+        return self.heads.offered(self.read(self.with_ids_in_range(token_ids)))
+
+    def _read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
+        """`read` in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""
         signature = [tf.TensorSpec([None, token_ids.shape[1]], tf.int32)]
         read = tf.function(lambda part: self.read(part), input_signature=signature)
         parts = [np.zeros((0, self.width), np.float32)]
@@ -103,7 +118,7 @@ class TextModel:
             berts.save_bert(bert, list(ends.vocabulary), target)
         known = {f"known{place}": ends.known for place, ends in enumerate(self.ends) if ends.known is not None}
         heads = {f"heads{place}": weight for place, weight in enumerate(self.heads.get_weights())}
-        np.savez(folder / ARRAYS, items=self.items, **vars(self.scale), **known, **heads)
+        np.savez(folder / ARRAYS, items=self.items, item_texts=self.item_texts, **vars(self.scale), **known, **heads)
         facts = {"heads": {"width": self.heads.width, "size": self.heads.size}, "num_berts": len(self.berts)}
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -131,7 +146,13 @@ class TextModel:
                 Scale(arrays["mean"], arrays["deviation"]),
                 heads,
                 arrays["items"],
+                arrays["item_texts"],
             )
+
+
+def _key(text: npt.NDArray[np.int32]) -> bytes:
+    """A text's tokens, however long the row that holds them."""
+    return text[text > 0].astype(np.int32).tobytes()
 
 
 def ends_of(

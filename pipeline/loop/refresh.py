@@ -60,10 +60,11 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
     store, pushed, inputs = _last_push(root, metadata)
     model = Model(inputs["retrieval_model"].path)
     snapshot = Snapshot.load(model.snapshot_dir)
-    catalogue = catalogue_for(snapshot, data_dir)
+    text = TextModel.load(model.text_dir)
+    catalogue = text.describe(catalogue_for(snapshot, data_dir))
     with scratch() as folder:
         saved_model, fused = folder / "retrieval", folder / "fused"
-        Retriever(snapshot, catalogue, TextModel.load(model.text_dir)).save(saved_model)
+        Retriever(snapshot, catalogue, text).save(saved_model)
         titles = {i.decode(): t.decode() for i, t in zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)}
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]

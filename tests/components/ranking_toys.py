@@ -59,4 +59,4 @@ def text_model(catalogue: Catalogue) -> TextModel:
     heads = TextHeads(8, 2)
     rng = np.random.default_rng(0)
     heads.set_weights([rng.normal(size=weight.shape) for weight in heads.get_weights()])
-    return TextModel((bert,), (ends,), texts.scale, heads, texts.items)
+    return TextModel((bert,), (ends,), texts.scale, heads, texts.items, catalogue.token_ids)

@@ -83,6 +83,11 @@ FEATURES = {
     "year": np.array([[1995.0], [np.nan], [2050.0]], np.float32),
     "face_embedding": np.array([[1, 2, 2], [0, 0, 0], [np.nan, 1, 1]], np.float32),
 }
+ITEMS = FEATURES | {
+    "id": np.array([1, 4, 0], np.int32),
+    "tokens": np.array([[3, 7], [2, 0], [0, 0]], np.int32),
+    "text": np.array([[3, 0, 4], [0, 0, 0], [0, 2, 0]], np.float32),
+}
 HISTORY = ("history_value", "history_event_type")
 OF_EVENTS = FeatureSpec({"event_type": 4}, {"value": (1.0, 5.0)}, {})
 OF_CONTEXT = FeatureSpec({"event_type": 4, **POSITIONS}, {}, {})
@@ -211,11 +216,11 @@ CASES: dict[type, Case] = {
     ),
     CandidateTower: Case(
         lambda: _built(
-            CandidateTower(4, SPEC, num_tokens=8, width=4, id_dropout=0.5, text_dropout=0.5),
-            {"id": np.array([1]), "tokens": np.array([[3, 0]])} | {n: v[:1] for n, v in FEATURES.items()},
+            CandidateTower(4, SPEC, num_tokens=8, text_size=3, width=4, id_dropout=0.5, text_dropout=0.5),
+            {name: column[:1] for name, column in ITEMS.items()},
             lambda layer, given: layer(given)[0],
         ),
-        {"id": np.array([1, 4, 0], np.int32), "tokens": np.array([[3, 7], [2, 0], [0, 0]], np.int32)} | FEATURES,
+        ITEMS,
         lambda layer, given: tf.concat(layer(given), axis=1),
         lambda given: given | {name: _wider(given[name]) for name in ("tokens", "genre")},
     ),

@@ -28,6 +28,7 @@ class Architecture:
         context_spec: those that a request has too, and what local time says of it.
         time_zone: of the users; "": not declared.
         num_tokens: size of the table of the items' tokens.
+        text_size: of the text model's vectors; 0: there is none.
         num_trained: items with an id of their own.
     """
 
@@ -37,6 +38,7 @@ class Architecture:
     context_spec: FeatureSpec
     time_zone: str
     num_tokens: int
+    text_size: int
     num_trained: int
 
     @classmethod
@@ -49,6 +51,7 @@ class Architecture:
             context_spec=context_spec(train),
             time_zone=train.time_zone,
             num_tokens=int(catalogue.token_ids.max(initial=0)) + 1,
+            text_size=catalogue.text_vectors.shape[1],
             num_trained=int(np.count_nonzero(catalogue.train_counts[1:])),
         )
 
@@ -72,6 +75,7 @@ class Architecture:
             num_trained=self.num_trained,
             spec=self.item_spec,
             num_tokens=self.num_tokens,
+            text_size=self.text_size,
             width=config.width,
             id_dropout=config.id_dropout,
             text_dropout=config.text_dropout,
@@ -79,7 +83,12 @@ class Architecture:
 
     def build(self, query: QueryTower, candidate: CandidateTower) -> None:
         """Calls the towers once, on nothing: their weights exist from then on."""
-        candidate({"id": tf.zeros([1], tf.int32), "tokens": tf.zeros([1, 1], tf.int32), **_nothing(self.item_spec)})
+        item = {
+            "id": tf.zeros([1], tf.int32),
+            "tokens": tf.zeros([1, 1], tf.int32),
+            "text": tf.zeros([1, self.text_size]),
+        }
+        candidate(item | _nothing(self.item_spec))
         events: dict[str, Any] = {
             "embedding": tf.zeros([1, 1, query.width]),
             "timestamp": tf.zeros([1, 1], tf.int64),

@@ -1,4 +1,4 @@
-"""The candidate tower: an item's embedding from its id, text and features."""
+"""The candidate tower: an item's embedding from its id, words, features and what its text means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homefeed.models.shared.feature_spec import FeatureSpec
 
 
 class CandidateTower(tf.keras.layers.Layer):
-    """Id embedding plus declared features plus text.
+    """Id embedding plus declared features plus words and what they mean to the text model.
 
     While training, the id of a random share of items is hidden, so that the features learn to stand for an
     item alone; an item that training never saw is known by its features from the start (Volkovs et al. 2017,
@@ -25,6 +25,7 @@ class CandidateTower(tf.keras.layers.Layer):
         num_trained: rows of the id table; rows of the catalogue are mapped to it by `id_rows`.
         spec: the item features.
         num_tokens: size of the vocabulary of the item text.
+        text_size: of the text model's vectors; 0: there is no text model.
         width: size of the embeddings.
         id_dropout: probability of hiding an id.
         text_dropout: probability of hiding the text with the id, lest rare words stand in for it.
@@ -35,6 +36,7 @@ class CandidateTower(tf.keras.layers.Layer):
         num_trained: int,
         spec: FeatureSpec,
         num_tokens: int,
+        text_size: int,
         width: int,
         id_dropout: float,
         text_dropout: float,
@@ -44,16 +46,20 @@ class CandidateTower(tf.keras.layers.Layer):
         self.num_trained = num_trained
         self.spec = spec
         self.num_tokens = num_tokens
+        self.text_size = text_size
         self.width = width
         self.id_dropout = id_dropout
         self.text_dropout = text_dropout
         self._features = feature_encoder.FeatureEncoder(spec, width, name="features") if spec.names else None
 
     def build(self, _: object) -> None:
-        """Makes the tables of ids, tokens and biases."""
+        """Makes the tables of ids, tokens and biases, and the projection of text vectors."""
         normal = tf.keras.initializers.RandomNormal(stddev=0.1)
         self.ids = self.add_weight(name="ids", shape=(self.num_trained + 1, self.width), initializer=normal)
         self.tokens = self.add_weight(name="tokens", shape=(self.num_tokens, self.width), initializer="zeros")
+        self.text_kernel = self.add_weight(
+            name="text_kernel", shape=(self.text_size, self.width), initializer="zeros"
+        )
         self.id_bias = self.add_weight(name="id_bias", shape=(self.num_trained + 1,), initializer="zeros")
         self.bias_kernel = self.add_weight(name="bias_kernel", shape=(self.width, 2), initializer="zeros")
         self.new_bias = self.add_weight(name="new_bias", shape=(), initializer="zeros")
@@ -64,7 +70,7 @@ class CandidateTower(tf.keras.layers.Layer):
 
         Args:
             rows: `id` [num_rows] int32 (0: an item without an id of its own), `tokens` [num_rows, item_tokens]
-                int32, and every feature of the spec.
+                int32, `text` [num_rows, text_size] float32, and every feature of the spec.
             training: whether to hide ids.
 
         Returns:
@@ -79,11 +85,10 @@ class CandidateTower(tf.keras.layers.Layer):
             content *= tf.cast(draw >= self.id_dropout * self.text_dropout, tf.float32)[:, None]
         if self._features is not None:
             content += self._features(rows, training=training)
+        content += self._meaning(rows["text"])
         embeddings = content + tf.gather(self.ids, rows["id"]) * has_id[:, None]
-        biases = content @ self.bias_kernel
-        known_bias = biases[:, :1] + (tf.gather(self.id_bias, rows["id"]) * has_id)[:, None]
-        known = tf.concat([embeddings, known_bias], axis=1)
-        return known, tf.concat([content, biases[:, 1:] + self.new_bias], axis=1)
+        known_bias = content @ self.bias_kernel[:, :1] + (tf.gather(self.id_bias, rows["id"]) * has_id)[:, None]
+        return tf.concat([embeddings, known_bias], axis=1), self._with_bias(content)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -92,6 +97,7 @@ class CandidateTower(tf.keras.layers.Layer):
             "num_trained": self.num_trained,
             "spec": self.spec.to_config(),
             "num_tokens": self.num_tokens,
+            "text_size": self.text_size,
             "width": self.width,
             "id_dropout": self.id_dropout,
             "text_dropout": self.text_dropout,
@@ -106,14 +112,23 @@ class CandidateTower(tf.keras.layers.Layer):
     def content_weights(self) -> list[tf.Variable]:
         """What `embed_new` reads: all weights but those of ids."""
         of_features = [] if self._features is None else self._features.weights
-        return [self.tokens, self.bias_kernel, self.new_bias, *of_features]
+        return [self.tokens, self.text_kernel, self.bias_kernel, self.new_bias, *of_features]
 
     def embed_new(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The second result of `call`, for items outside the catalogue: `tokens` and the features of the spec."""
+        """The second result of `call`, for items outside the catalogue: `tokens`, `text` and the spec's features."""
         content = feature_encoder.mean_embedding(self.tokens, features["tokens"])
+        content += self._meaning(features["text"])
         if self._features is not None:
             content += self._features({name: features[name] for name in self.spec.names})
-        return tf.concat([content, (content @ self.bias_kernel)[:, 1:] + self.new_bias], axis=1)
+        return self._with_bias(content)
+
+    def _meaning(self, text: tf.Tensor) -> tf.Tensor:
+        """[rows, text_size] text vectors → [rows, width]."""
+        return tf.math.l2_normalize(text, axis=1) @ self.text_kernel
+
+    def _with_bias(self, content: tf.Tensor) -> tf.Tensor:
+        """[rows, width] → [rows, width + 1], as of items in a cold start."""
+        return tf.concat([content, content @ self.bias_kernel[:, 1:] + self.new_bias], axis=1)
 
 
 def candidate_rows(catalogue: catalogues.Catalogue, spec: FeatureSpec) -> dict[str, npt.NDArray[Any]]:
@@ -124,9 +139,16 @@ def candidate_rows(catalogue: catalogues.Catalogue, spec: FeatureSpec) -> dict[s
     return {
         "id": np.where(trained, np.cumsum(trained), 0).astype(np.int32),
         "tokens": shared_tokens(catalogue.token_ids, trained),
+        "text": text_vectors(catalogue, catalogue.text_vectors.shape[1]),
         **{name: catalogue.categorical[name] for name in spec.vocabulary_sizes},
         **{name: catalogue.numeric[name] for name in numeric},
     }
+
+
+def text_vectors(catalogue: catalogues.Catalogue, size: int) -> npt.NDArray[np.float32]:
+    """[num_rows, size] float32 text vectors; 0 where no text model has read the catalogue."""
+    known = catalogue.text_vectors
+    return known if len(known) else np.zeros((catalogue.num_rows, size), np.float32)
 
 
 MIN_TOKEN_ITEMS = 3

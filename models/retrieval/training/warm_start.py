@@ -22,7 +22,8 @@ def warm_start(
 ) -> dict[str, int]:
     """Copies weights into a fresh model: rows of tables by what they stand for, all else where the shape is the same.
 
-    What the earlier model did not know keeps its fresh weights.
+    What the earlier model did not know keeps its fresh weights, and so does the projection of text vectors: those are
+    another text model's.
 
     Args:
         model: built, untrained.
@@ -48,7 +49,7 @@ def warm_start(
     towers = ((model.candidate_tower, snapshot.candidate_weights), (model.query_tower, snapshot.query_weights))
     for tower, weights in towers:
         for name, variable in named_variables(tower).items():
-            if name in weights:
+            if name in weights and name != "text_kernel":
                 copied[name] = copy_rows(variable, weights[name], rows.get(name))
     return copied
 

@@ -42,7 +42,15 @@ def test_a_training_may_go_on_from_an_earlier_one(
     assert Snapshot.load(Model(tmp_path / "model").snapshot_dir).facts.config == going_on
 
 
-def test_a_base_without_a_snapshot_is_refused(data: TrainingData, tmp_path: pathlib.Path) -> None:
+def test_a_base_without_a_snapshot_is_refused(
+    trained_retrieval: Trained, data: TrainingData, tmp_path: pathlib.Path
+) -> None:
     config = retrieval_trainer.Config(base_model=str(tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError, match="nothing"):
-        train(data, PretrainedBert(tmp_path), Model(tmp_path / "model"), ModelRun(tmp_path / "run"), config)
+        train(
+            data,
+            PretrainedBert(trained_retrieval[0].model.text_dir),
+            Model(tmp_path / "model"),
+            ModelRun(tmp_path / "run"),
+            config,
+        )

@@ -29,6 +29,8 @@ DATED = dataclasses.replace(
     vocabularies=toy.catalogue().vocabularies | {"language": ("en", "zh")},
     available_from=np.array([exact_index.ALWAYS] * 6 + [2_000_000, 3_000_000]),
 )
+TEXT = text_model(DATED)
+DATED = TEXT.describe(DATED)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     towers = training.build(catalogue, train, TINY)
     next_batch = next(windows.Windows(train, 3).epoch(np.random.default_rng(0), 2))
     towers.compute_loss({name: tf.constant(column) for name, column in next_batch.items()})
+    towers.candidate_tower.text_kernel.assign(tf.ones([2, 4]))
     linear = linear_factors.decompose(train, 8, rank=4, seed=0).factors(1.0, 0.3)
     folder = tmp_path_factory.mktemp("retrieval")
     candidates = towers.embed_all().numpy()
@@ -51,6 +54,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     snapshot = Snapshot.of(trained, catalogue, train, TINY, WORDPIECE)
     retriever.Retriever(snapshot, catalogue).save(folder)
     return trained, tf.saved_model.load(str(folder))
+
+
+@pytest.fixture(scope="module")
+def reads(saved: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same, with its text model."""
+    folder = tmp_path_factory.mktemp("reads")
+    snapshot = Snapshot.of(saved[0], DATED, toy.sequences(), TINY, WORDPIECE)
+    retriever.Retriever(snapshot, DATED, TEXT).save(folder)
+    return tf.saved_model.load(str(folder))
 
 
 def _call(
@@ -230,13 +242,9 @@ def test_a_query_keeps_what_the_history_says(saved: Any) -> None:
     assert _items(asked) == [item for item in _items(plain) if item in (3, 6)] + others
 
 
-def test_what_a_query_means_is_added_in_nats(saved: Any, tmp_path: pathlib.Path) -> None:
-    trained, by_words = saved
-    text = text_model(DATED)
-    snapshot = Snapshot.of(trained, DATED, toy.sequences(), TINY, WORDPIECE)
-    retriever.Retriever(snapshot, DATED, text).save(tmp_path)
-    loaded = tf.saved_model.load(str(tmp_path))
-    meaning = Meaning(text, DATED.token_ids)
+def test_what_a_query_means_is_added_in_nats(saved: Any, reads: Any) -> None:
+    by_words, loaded = saved[1], reads
+    meaning = Meaning(TEXT, DATED.text_vectors)
     for query in ([7], [8, 7], [3], []):
         before, after = (
             dict(zip(_items(found), found["scores"][0], strict=False))
@@ -270,8 +278,8 @@ def test_the_source_says_what_was_known(saved: Any) -> None:
     assert _call(saved[1], query=[10_000])["source"].tolist() == [b"popular"]  # No item has such a word.
 
 
-def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved: Any) -> None:
-    trained, loaded = saved
+def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had(saved: Any, reads: Any) -> None:
+    trained, by_words = saved
     row = toy.NEW_ITEM
     inputs = {
         "item_token_ids": tf.constant(DATED.token_ids[[row, row]]),
@@ -279,26 +287,25 @@ def test_a_candidate_is_embedded_as_the_catalogue_embeds_an_item_that_nobody_had
         "item_language": tf.constant(["en", "en"]),
         "item_price": tf.constant([13.0, np.nan]),
     }
-    found = loaded.signatures["embed_candidate"](**inputs)["embedding"].numpy()
+    found, unread = (
+        model.signatures["embed_candidate"](**inputs)["embedding"].numpy() for model in (reads, by_words)
+    )
     expected = np.concatenate([trained.candidates[row], trained.linear.decode[row]])
-    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(unread[0] - expected).max() > 0.1, "without the text model, it does not know what it means"
     assert np.abs(found[1] - found[0]).max() > 1e-4 and np.isfinite(found).all()
 
 
-def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(saved: Any) -> None:
+def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(reads: Any) -> None:
     histories = [["item-2", "item-4"]]
-    found = _call(saved[1], k=7, histories=histories)
-    query = _call(saved[1], "embed_query", histories=histories)["embedding"]
-    item = (
-        saved[1]
-        .signatures["embed_candidate"](
-            item_token_ids=tf.constant(DATED.token_ids[[7]]),
-            item_categories=tf.constant(["b"]),
-            item_language=tf.constant(["en"]),
-            item_price=tf.constant([13.0]),
-        )["embedding"]
-        .numpy()
-    )
+    found = _call(reads, k=7, histories=histories)
+    query = _call(reads, "embed_query", histories=histories)["embedding"]
+    item = reads.signatures["embed_candidate"](
+        item_token_ids=tf.constant(DATED.token_ids[[7]]),
+        item_categories=tf.constant(["b"]),
+        item_language=tf.constant(["en"]),
+        item_price=tf.constant([13.0]),
+    )["embedding"].numpy()
     score = found["scores"][0, found["item_ids"][0].tolist().index(b"item-7")]
     np.testing.assert_allclose(query @ item.T, [[score]], atol=1e-5)
 

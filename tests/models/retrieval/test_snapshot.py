@@ -38,6 +38,7 @@ def later_catalogue() -> Any:
         item_ids=item_ids,
         titles=titles,
         token_ids=token_ids,
+        text_vectors=old.text_vectors[rows],
         categorical={"categories": categories},
         numeric={},
         vocabularies={"categories": ("a", "b", "c")},
@@ -119,6 +120,8 @@ def test_training_goes_on_with_what_is_still_there(made: Any) -> None:
     np.testing.assert_array_equal(warm["features/categories"][:4], earlier["features/categories"])
     np.testing.assert_array_equal(warm["features/categories"][4], fresh["features/categories"][4])
     np.testing.assert_array_equal(warm["bias_kernel"], earlier["bias_kernel"])
+    np.testing.assert_array_equal(warm["text_kernel"], fresh["text_kernel"])  # Of another text model's vectors.
+    assert np.abs(earlier["text_kernel"]).max() > 0
     query = {name: v.numpy() for name, v in snapshots.named_variables(model.query_tower).items()}
     assert query.keys() == snapshot.query_weights.keys()
     for name in query.keys() - {"user/age"}:
@@ -173,6 +176,16 @@ def test_the_boost_is_added_to_the_bias_of_cold_start_items_alone(made: Any) -> 
     change = loud - plain
     assert np.argwhere(np.abs(change) > 1e-3).tolist() == [[toy.NEW_ITEM, 8]]
     assert change[toy.NEW_ITEM, 8] == pytest.approx(2, rel=1e-5)
+
+
+def test_a_catalogue_that_no_text_model_has_read_is_embedded_without_meaning(made: Any) -> None:
+    _, snapshot = made
+    unread = dataclasses.replace(toy.catalogue(), text_vectors=np.empty((0, 0), np.float32))
+    found = [snapshot.embed(snapshot.towers()[1], catalogue)[0] for catalogue in (toy.catalogue(), unread)]
+    kernel = snapshot.candidate_weights["text_kernel"]
+    vectors = toy.catalogue().text_vectors[1:]
+    expected = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) @ kernel
+    np.testing.assert_allclose((found[0] - found[1])[1:, :8], expected, atol=1e-5)
 
 
 def test_facts_of_another_version_are_refused_with_a_word(made: Any, tmp_path: pathlib.Path) -> None:

@@ -11,7 +11,9 @@ NEW_ITEM = 7  # Of genre "b"; nobody had it in training.
 
 
 def catalogue() -> Catalogue:
-    """Items 1-3 are of genre a, 4-7 of genre b."""
+    """Items 1-3 are of genre a, 4-7 of genre b; what a text model makes of them says nothing of that."""
+    vectors = np.random.default_rng(0).normal(size=(NUM_ITEMS + 1, 3)).astype(np.float32)
+    vectors[0] = 0
     genres = np.array([[0], [2], [2], [2], [3], [3], [3], [3]], np.int32)
     return Catalogue(
         item_ids=np.array([b"", *(f"item-{i}".encode() for i in range(1, NUM_ITEMS + 1))], object),
@@ -21,6 +23,7 @@ def catalogue() -> Catalogue:
         numeric={"price": np.array([[np.nan], [1], [2], [3], [10], [11], [12], [13]], np.float32)},
         vocabularies={"categories": ("a", "b")},
         train_counts=np.array([0, 9, 8, 7, 9, 8, 7, 0]),
+        text_vectors=vectors,
     )
 
 

@@ -67,6 +67,15 @@ def test_the_same_seed_gives_the_same_model(fitted: tuple[Fit, Tasks]) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_without_a_text_nothing_is_learnt_whatever_people_search_for() -> None:
+    catalogue, train = make_world()
+    silent = dataclasses.replace(catalogue, token_ids=np.zeros_like(catalogue.token_ids))
+    train = dataclasses.replace(train, query_token_ids=np.pad(train.query_token_ids, [(0, 0), (0, 2)]))
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    fit = fitting.fit(silent, train, train, VOCABULARY, bert, None, SETTINGS)
+    assert not fit.arms and not fit.kept and not fit.model.items.any()
+
+
 def test_fine_tuning_changes_bert_through_candidates_texts_alone() -> None:
     catalogue, train = make_world()
     tasks = Tasks.of(catalogue, train, train, SETTINGS)

@@ -1,12 +1,14 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from homefeed.models.text import bert as berts
 from homefeed.models.text import reading
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.text_model import TextModel, ends_of
+from tests.models.retrieval import toy
 from tests.models.text.worlds import VOCABULARY
 
 
@@ -18,7 +20,12 @@ def _beside() -> TextModel:
     scale = reading.Scale(np.linspace(-1, 1, 12, dtype=np.float32), np.linspace(0.5, 2, 12, dtype=np.float32))
     heads = TextHeads(12, 2)
     return TextModel(
-        tuple(both), ends_of(both, VOCABULARY, [known, None]), scale, heads, np.zeros((1, 12), np.float32)
+        tuple(both),
+        ends_of(both, VOCABULARY, [known, None]),
+        scale,
+        heads,
+        np.zeros((1, 12), np.float32),
+        np.zeros((1, 1), np.int32),
     )
 
 
@@ -37,6 +44,27 @@ def test_what_a_bert_does_not_read_says_nothing_to_it_alone() -> None:
 def test_ids_outside_the_vocabulary_are_unknown_words() -> None:
     model = _beside()
     assert model.with_ids_in_range(tf.constant([[-1, 0, 10, 11, 999]])).numpy().tolist() == [[1, 0, 10, 1, 1]]
+
+
+def test_a_catalogue_is_described_and_only_new_texts_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _beside()
+    rng = np.random.default_rng(0)
+    model.heads.set_weights([rng.normal(size=weight.shape) for weight in model.heads.get_weights()])
+    texts = np.array([[0, 0, 0], [5, 6, 0], [7, 10, 8], [5, 0, 0]], np.int32)
+    model = dataclasses.replace(model, items=model.read(tf.constant(texts)).numpy(), item_texts=texts)
+    offered = model.heads.offered(model.items).numpy()
+    catalogue = dataclasses.replace(toy.catalogue(), token_ids=np.pad(texts[[0, 2, 1, 2]], [(0, 0), (0, 2)]))
+    read: list[int] = []
+    monkeypatch.setattr(TextModel, "_read_all", lambda self, new: read.append(len(new)) or _read(self, new))
+    np.testing.assert_array_equal(model.describe(catalogue).text_vectors, offered[[0, 2, 1, 2]])
+    later = dataclasses.replace(catalogue, token_ids=np.array([[0, 0], [6, 5], [5, 6], [9, 0]], np.int32))
+    found = model.describe(later).text_vectors
+    np.testing.assert_allclose(found, model.offer(tf.constant(later.token_ids)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[[0, 2]], offered[[0, 1]])
+    assert read == [0, 2]
+
+
+_read = TextModel._read_all
 
 
 def test_unknown_words_alone_ask_for_nothing() -> None:

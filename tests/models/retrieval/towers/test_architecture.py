@@ -26,7 +26,11 @@ def test_sizes_are_those_of_the_data() -> None:
     assert found.user_spec.vocabulary_sizes == {"gender": 4} and list(found.user_spec.knots) == ["age"]
     assert found.event_spec == FeatureSpec({"event_type": 4}, {"value": (1.0, 2.0, 5.0)}, {})
     assert found.context_spec == FeatureSpec({}, {}, {}) and found.time_zone == ""
-    assert (found.num_tokens, found.num_trained) == (10, 6)  # The highest token is 9; item 7 was never seen.
+    assert (found.num_tokens, found.text_size, found.num_trained) == (
+        10,
+        3,
+        6,
+    )  # The highest token is 9; item 7 was never seen.
 
 
 def test_towers_take_their_settings_from_the_config() -> None:
@@ -51,11 +55,14 @@ def test_building_on_nothing_makes_the_weights_that_data_make() -> None:
 
 
 def test_without_features_there_is_no_encoder() -> None:
-    catalogue = dataclasses.replace(toy.catalogue(), categorical={}, numeric={})
+    catalogue = dataclasses.replace(
+        toy.catalogue(), categorical={}, numeric={}, text_vectors=np.empty((0, 0), np.float32)
+    )
     train = dataclasses.replace(toy.sequences(), categorical={}, numeric={})
     found = Architecture.of(catalogue, train)
     query, candidate = found.query_tower(TINY), found.candidate_tower(TINY)
     found.build(query, candidate)
     assert not [name for tower in (query, candidate) for name in named_variables(tower) if "features" in name]
-    known, _ = candidate({"id": tf.constant([1, 2]), "tokens": tf.zeros([2, 1], tf.int32)})
+    nothing = {"tokens": tf.zeros([2, 1], tf.int32), "text": tf.zeros([2, 0])}
+    known, _ = candidate({"id": tf.constant([1, 2]), **nothing})
     assert np.isfinite(known).all()

@@ -14,7 +14,7 @@ def _tower(id_dropout: float) -> Any:
     spec = feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     rows = candidate_tower.candidate_rows(catalogue, spec)
     tower = candidate_tower.CandidateTower(
-        num_trained=6, spec=spec, num_tokens=10, width=4, id_dropout=id_dropout, text_dropout=0.0
+        num_trained=6, spec=spec, num_tokens=10, text_size=3, width=4, id_dropout=id_dropout, text_dropout=0.0
     )
     return tower, {name: tf.constant(column) for name, column in rows.items()}
 
@@ -39,13 +39,23 @@ def test_a_new_item_is_known_by_its_features() -> None:
     assert np.abs(after[toy.NEW_ITEM]).max() > 0
 
 
-def test_hidden_ids_leave_the_features() -> None:
+def test_hidden_ids_leave_what_a_new_item_is_known_by() -> None:
     tower, rows = _tower(1.0)
-    hidden, _ = tower(rows, training=True)
-    tower.ids.assign(tf.zeros_like(tower.ids))
-    tower.id_bias.assign(tf.zeros_like(tower.id_bias))
-    without, _ = tower(rows)
-    np.testing.assert_allclose(hidden, without, atol=1e-6)
+    tower(rows)
+    _weights(tower)
+    hidden, new = tower(rows, training=True)
+    np.testing.assert_allclose(hidden[:, :-1], new[:, :-1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_text_means_is_added_whatever_the_length_of_its_vector() -> None:
+    tower, rows = _tower(0.0)
+    before = tower(rows)
+    tower.text_kernel.assign(tf.ones_like(tower.text_kernel))
+    known, new = (after.numpy() - early.numpy() for after, early in zip(tower(rows), before, strict=True))
+    np.testing.assert_allclose(known[:, :-1], new[:, :-1], atol=1e-6)
+    vectors = toy.catalogue().text_vectors
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-6)
+    np.testing.assert_allclose(new[:, 0], vectors.sum(axis=1) / lengths, atol=1e-5)
 
 
 def test_the_bias_of_a_new_item_is_learnt_apart() -> None:
@@ -81,11 +91,13 @@ def test_embeddings_in_numpy() -> None:
     for row in range(8):
         words = [weights["tokens"][token] for token in tokens[row] if token]
         content = features[row] + (np.mean(words, axis=0) if words else 0)
+        text = rows["text"].numpy()[row]
+        content = content + text @ weights["text_kernel"] / max(np.linalg.norm(text), 1e-6)
         embedding = content + (weights["ids"][ids[row]] if ids[row] else 0)
-        biases = content @ weights["bias_kernel"]
-        own = weights["id_bias"][ids[row]] if ids[row] else 0
-        np.testing.assert_allclose(known[row], [*embedding, biases[0] + own], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(new[row], [*content, biases[1] + weights["new_bias"]], rtol=1e-4, atol=1e-5)
+        bias = content @ weights["bias_kernel"][:, 0] + (weights["id_bias"][ids[row]] if ids[row] else 0)
+        np.testing.assert_allclose(known[row], [*embedding, bias], rtol=1e-4, atol=1e-5)
+        bias = content @ weights["bias_kernel"][:, 1] + weights["new_bias"]
+        np.testing.assert_allclose(new[row], [*content, bias], rtol=1e-4, atol=1e-5)
 
 
 def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start() -> None:
@@ -93,7 +105,7 @@ def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start() -> N
     _, new = tower(rows)
     _weights(tower)
     _, new = tower(rows)
-    features = {name: rows[name] for name in ("tokens", *tower.spec.names)}
+    features = {name: rows[name] for name in ("tokens", "text", *tower.spec.names)}
     np.testing.assert_allclose(tower.embed_new(features), new, rtol=1e-5, atol=1e-6)
 
 
@@ -107,9 +119,16 @@ def test_what_embeds_new_items_is_all_but_the_ids() -> None:
 def test_texts_are_hidden_with_a_share_of_the_hidden_ids() -> None:
     catalogue = toy.catalogue()
     tower = candidate_tower.CandidateTower(
-        num_trained=6, spec=FeatureSpec({}, {}, {}), num_tokens=10, width=2, id_dropout=0.5, text_dropout=0.5
+        num_trained=6,
+        spec=FeatureSpec({}, {}, {}),
+        num_tokens=10,
+        text_size=0,
+        width=2,
+        id_dropout=0.5,
+        text_dropout=0.5,
     )
-    rows = {"id": tf.ones(4000, tf.int32), "tokens": tf.tile(catalogue.token_ids[2:3], [4000, 1])}
+    tokens = tf.tile(catalogue.token_ids[2:3], [4000, 1])
+    rows = {"id": tf.ones(4000, tf.int32), "tokens": tokens, "text": tf.zeros([4000, 0])}
     tower(rows)
     tower.ids.assign(tf.fill([7, 2], 10.0))
     tower.tokens.assign(tf.ones([10, 2]))

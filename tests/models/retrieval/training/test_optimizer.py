@@ -59,6 +59,7 @@ def test_only_kernels_and_tables_decay() -> None:
     assert decayed == {
         "ids",
         "tokens",
+        "text_kernel",
         "features/categories",
         "features/price",
         "user/gender",
