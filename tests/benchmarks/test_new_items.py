@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from benchmarks import new_items
+from homefeed.components.evaluator.measured import RANKING_ROW, RETRIEVAL_ROW
 from homefeed.models.evaluation.metrics import Ranks
 
 
 def _found(*above: int) -> new_items.Found:
     ranks = Ranks(np.array(above), np.zeros(len(above), np.int64))
-    return {new_items.RANKING_ROW: ranks, new_items.RETRIEVAL_ROW: Ranks(ranks.above + 99, ranks.tied)}
+    return {RANKING_ROW: ranks, RETRIEVAL_ROW: Ranks(ranks.above + 99, ranks.tied)}
 
 
 def test_each_seed_counts_the_items_that_it_hid() -> None:
