@@ -5,8 +5,8 @@
 A fifth of the items, another one for each seed, is taken out of training whole, as in `benchmarks.text`. Then text
 model, retrieval and ranking are trained with their defaults, and every event of the test split is ranked among the
 whole catalogue, by the SavedModels. Arms differ by the catalogue's texts alone: as they are; without any, so that ids
-and features are all there is; with every item carrying another one's. Intervals are a paired bootstrap over queries,
-of the mean over the seeds. `store` has 1,000 items and users and 40,000 events. Writes `results.json` and
+and features are all there is; with every item carrying another one's. Intervals are a paired bootstrap over the
+seeds' queries together. `store` has 1,000 items and users and 40,000 events. Writes `results.json` and
 `new_items_<data>.md`. `--quick` shows that everything runs, and writes nothing.
 """
 

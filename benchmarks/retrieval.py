@@ -205,7 +205,7 @@ def measure(data: Data, seeds: Sequence[int]) -> dict[str, list[Result]]:
     fits = {name: functools.partial(one.fit, data.train, data.catalogue.num_rows) for name, one in untuned.items()}
     found = {name: [measure_baseline(fit, data)] for name, fit in {**fits, "EASE": tuned_ease}.items()}
     # linear_rank 0: the towers alone.
-    sasrec = Hyperparameters(linear_rank=0, id_dropout=0.0, cold_start_share=0.0)
+    sasrec = Hyperparameters(linear_rank=0, cold_start_share=0.0)
     rival = [measure_retrieval(ids_only(data), dataclasses.replace(sasrec, seed=seed)) for seed in seeds]
     ours = [measure_retrieval(data, Hyperparameters(seed=seed)) for seed in seeds]
     found["ids only (SASRec-like)"] = [timed for timed, _ in rival]

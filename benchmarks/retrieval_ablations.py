@@ -87,7 +87,6 @@ ARMS = {
     FULL: Arm(FULL),
     "… without text": Arm(FULL, data=without_text),
     "… without features": Arm(FULL, data=without_features),
-    "… without id dropout": Arm(FULL, {"id_dropout": 0.0}),
     "… without rehearsal of cold start": Arm(FULL, {"cold_start_share": 0.0}),
     "… without the mean of the weights": Arm(FULL, {"ema_momentum": 0.0}),
     SAMPLED: Arm(FULL, SMALL_SAMPLE),

@@ -26,8 +26,6 @@ class Hyperparameters(RetrievalRun):
     num_heads: Count = 2  # Attention heads a layer.
     max_events: Count = 64  # The most recent events that the query tower reads.
     dropout: Fraction = 0.3  # In the query tower.
-    id_dropout: Share = 0.1  # Share of items that are known by their features alone, drawn anew each step.
-    text_dropout: Share = 0.5  # Share of those whose title and description are hidden as well.
     cold_start_share: Share = 0.25  # Of the windows, in which the latest items are scored as in a cold start.
     cold_start_span: Share = 0.1  # How late those came, as a share of the time that the training data spans.
     non_positive_weight: Weight = 1.0  # Weight of a target that does not count as liked, beside 1.

@@ -179,9 +179,10 @@ class Retriever(tf.Module):
 
         def adjust(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
             scores, words, meant, accepted, now = inputs
-            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(words)
             if self._meaning is not None:
                 scores += self._meaning.affinity(meant)
+            # After it: who types a title means that item, whatever the text model makes of its words.
+            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(words)
             accepts = self._filters.accepts(accepted)
             if accepts is not None:
                 scores = tf.where(accepts, scores, exact_index.EXCLUDED)

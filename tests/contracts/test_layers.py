@@ -216,7 +216,7 @@ CASES: dict[type, Case] = {
     ),
     CandidateTower: Case(
         lambda: _built(
-            CandidateTower(4, SPEC, num_tokens=8, text_size=3, width=4, id_dropout=0.5, text_dropout=0.5),
+            CandidateTower(4, SPEC, num_tokens=8, text_size=3, width=4),
             {name: column[:1] for name, column in ITEMS.items()},
             lambda layer, given: layer(given)[0],
         ),

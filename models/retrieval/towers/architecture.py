@@ -77,8 +77,6 @@ class Architecture:
             num_tokens=self.num_tokens,
             text_size=self.text_size,
             width=config.width,
-            id_dropout=config.id_dropout,
-            text_dropout=config.text_dropout,
         )
 
     def build(self, query: QueryTower, candidate: CandidateTower) -> None:

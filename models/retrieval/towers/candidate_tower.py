@@ -17,9 +17,7 @@ from homefeed.models.shared.feature_spec import FeatureSpec
 class CandidateTower(tf.keras.layers.Layer):
     """Id embedding plus declared features plus words and what they mean to the text model.
 
-    While training, the id of a random share of items is hidden, so that the features learn to stand for an
-    item alone; an item that training never saw is known by its features from the start (Volkovs et al. 2017,
-    DropoutNet).
+    An item that training never saw has no id: the others are what it is known by from the start.
 
     Args:
         num_trained: rows of the id table; rows of the catalogue are mapped to it by `id_rows`.
@@ -27,8 +25,6 @@ class CandidateTower(tf.keras.layers.Layer):
         num_tokens: size of the vocabulary of the item text.
         text_size: of the text model's vectors; 0: there is no text model.
         width: size of the embeddings.
-        id_dropout: probability of hiding an id.
-        text_dropout: probability of hiding the text with the id, lest rare words stand in for it.
     """
 
     def __init__(
@@ -38,8 +34,6 @@ class CandidateTower(tf.keras.layers.Layer):
         num_tokens: int,
         text_size: int,
         width: int,
-        id_dropout: float,
-        text_dropout: float,
         **kwargs: object,
     ):
         super().__init__(**kwargs)
@@ -48,8 +42,6 @@ class CandidateTower(tf.keras.layers.Layer):
         self.num_tokens = num_tokens
         self.text_size = text_size
         self.width = width
-        self.id_dropout = id_dropout
-        self.text_dropout = text_dropout
         self._features = feature_encoder.FeatureEncoder(spec, width, name="features") if spec.names else None
 
     def build(self, _: object) -> None:
@@ -65,27 +57,19 @@ class CandidateTower(tf.keras.layers.Layer):
         self.new_bias = self.add_weight(name="new_bias", shape=(), initializer="zeros")
         super().build(_)
 
-    def call(self, rows: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, rows: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Embeds each item twice: as a known item and as a cold-start item.
 
         Args:
             rows: `id` [num_rows] int32 (0: an item without an id of its own), `tokens` [num_rows, item_tokens]
                 int32, `text` [num_rows, text_size] float32, and every feature of the spec.
-            training: whether to hide ids.
 
         Returns:
             Two times [num_rows, width + 1] float32, the last of which is the item's bias, its own popularity:
             as an item that is known, and as one in a cold start, by its features alone.
         """
         has_id = tf.cast(rows["id"] > 0, tf.float32)
-        content = feature_encoder.mean_embedding(self.tokens, rows["tokens"])
-        if training:
-            draw = tf.random.uniform(tf.shape(has_id))
-            has_id *= tf.cast(draw >= self.id_dropout, tf.float32)
-            content *= tf.cast(draw >= self.id_dropout * self.text_dropout, tf.float32)[:, None]
-        if self._features is not None:
-            content += self._features(rows, training=training)
-        content += self._meaning(rows["text"])
+        content = self._content(rows)
         embeddings = content + tf.gather(self.ids, rows["id"]) * has_id[:, None]
         known_bias = content @ self.bias_kernel[:, :1] + (tf.gather(self.id_bias, rows["id"]) * has_id)[:, None]
         return tf.concat([embeddings, known_bias], axis=1), self._with_bias(content)
@@ -99,8 +83,6 @@ class CandidateTower(tf.keras.layers.Layer):
             "num_tokens": self.num_tokens,
             "text_size": self.text_size,
             "width": self.width,
-            "id_dropout": self.id_dropout,
-            "text_dropout": self.text_dropout,
         }
 
     @classmethod
@@ -116,15 +98,15 @@ class CandidateTower(tf.keras.layers.Layer):
 
     def embed_new(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The second result of `call`, for items outside the catalogue: `tokens`, `text` and the spec's features."""
-        content = feature_encoder.mean_embedding(self.tokens, features["tokens"])
-        content += self._meaning(features["text"])
-        if self._features is not None:
-            content += self._features({name: features[name] for name in self.spec.names})
-        return self._with_bias(content)
+        return self._with_bias(self._content(features))
 
-    def _meaning(self, text: tf.Tensor) -> tf.Tensor:
-        """[rows, text_size] text vectors → [rows, width]."""
-        return tf.math.l2_normalize(text, axis=1) @ self.text_kernel
+    def _content(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """All but the id → [rows, width]."""
+        content = feature_encoder.mean_embedding(self.tokens, rows["tokens"])
+        content += tf.math.l2_normalize(rows["text"], axis=1) @ self.text_kernel
+        if self._features is not None:
+            content += self._features({name: rows[name] for name in self.spec.names})
+        return content
 
     def _with_bias(self, content: tf.Tensor) -> tf.Tensor:
         """[rows, width] → [rows, width + 1], as of items in a cold start."""

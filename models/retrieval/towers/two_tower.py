@@ -90,10 +90,10 @@ class TwoTower(tfrs.Model):
             )
         )
 
-    def embed_candidates(self, rows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def embed_candidates(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Embeds [n] int32 rows of the catalogue; see CandidateTower."""
         inputs = {name: tf.gather(column, rows) for name, column in self._candidates.items()}
-        return self.candidate_tower(inputs, training=training)
+        return self.candidate_tower(inputs)
 
     def embed_queries(self, batch: Tensors, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
         """A batch of Windows and its items' embeddings → [batch, 1 + length, width + 1], the last 1."""
@@ -122,7 +122,7 @@ class TwoTower(tfrs.Model):
     def _softmax_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
         """Over all trained items but those that the window has already had."""
         rows = tf.concat([[0], self._trained], axis=0)
-        known, new = self.embed_candidates(rows, training)
+        known, new = self.embed_candidates(rows)
         index_of = tf.scatter_nd(rows[:, None], tf.range(tf.shape(rows)[0]), [self.num_rows])
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
@@ -185,7 +185,7 @@ class TwoTower(tfrs.Model):
         """
         flat = tf.reshape(batch["item"], [-1])
         rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
-        candidates, _ = self.embed_candidates(rows, training)
+        candidates, _ = self.embed_candidates(rows)
         item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]

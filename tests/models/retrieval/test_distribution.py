@@ -15,7 +15,7 @@ from tests.models.retrieval import toy
 
 config = Hyperparameters(
     width=8, num_layers=1, max_events=4, batch_size=4, epochs=6, learning_rate=0.02, dropout=0.0,
-    id_dropout=0.0, cold_start_share=0.0, ema_momentum=0.5,
+    cold_start_share=0.0, ema_momentum=0.5,
 )
 data = toy.catalogue(), toy.sequences(num_users=40), toy.sequences(num_users=10, num_targets=1, num_history=2, seed=1)
 for strategy in ("none", "mirrored"):

@@ -245,6 +245,8 @@ def test_a_query_keeps_what_the_history_says(saved: Any) -> None:
 def test_what_a_query_means_is_added_in_nats(saved: Any, reads: Any) -> None:
     by_words, loaded = saved[1], reads
     meaning = Meaning(TEXT, DATED.text_vectors)
+    unasked = _call(by_words, k=7)
+    plain = dict(zip(_items(unasked), unasked["scores"][0], strict=True))
     for query in ([7], [8, 7], [3], []):
         before, after = (
             dict(zip(_items(found), found["scores"][0], strict=False))
@@ -252,7 +254,12 @@ def test_what_a_query_means_is_added_in_nats(saved: Any, reads: Any) -> None:
         )
         affinity = np.asarray(meaning.affinity(meaning.read(tf.constant([[*query, 0]], tf.int32))[0]))
         assert affinity.any() == (query not in ([], [3])), "special tokens ask for nothing"
-        assert after == pytest.approx({item: score + affinity[item] for item, score in before.items()}, rel=1e-3)
+        rows = np.arange(8)
+        unasked, by_word = (np.array([0, *(found[row] for row in rows[1:])]) for found in (plain, before))
+        share = (by_word - unasked) / (retriever.QUERY_WEIGHT * unasked.std())
+        meant = unasked + affinity
+        expected = meant + retriever.QUERY_WEIGHT * meant.std() * share
+        np.testing.assert_allclose([after[row] for row in rows[1:]], expected[1:], rtol=1e-3, atol=1e-3)
         assert _call(loaded, query=query)["source"][0] == (b"query" if affinity.any() else b"popular")
     batch = _call(loaded, k=7, histories=((), ()), queries=([7], []))
     np.testing.assert_allclose(batch["scores"][1], _call(by_words, k=7)["scores"][0], rtol=1e-6)

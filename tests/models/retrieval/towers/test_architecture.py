@@ -12,9 +12,7 @@ from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.shared.feature_spec import FeatureSpec
 from tests.models.retrieval import toy
 
-TINY = Hyperparameters(
-    width=4, num_layers=1, max_events=3, num_heads=1, dropout=0.2, id_dropout=0.3, text_dropout=0.4
-)
+TINY = Hyperparameters(width=4, num_layers=1, max_events=3, num_heads=1, dropout=0.2)
 
 
 def test_sizes_are_those_of_the_data() -> None:
@@ -37,7 +35,7 @@ def test_towers_take_their_settings_from_the_config() -> None:
     found = Architecture.of(toy.catalogue(), toy.sequences())
     query, candidate = found.query_tower(TINY), found.candidate_tower(TINY)
     assert (query.width, query.num_layers, query.num_heads, query.max_events, query.dropout) == (4, 1, 1, 3, 0.2)
-    assert (candidate.width, candidate.id_dropout, candidate.text_dropout) == (4, 0.3, 0.4)
+    assert candidate.width == 4
     assert (candidate.num_trained, candidate.num_tokens) == (6, 10)
     assert query.user_spec == found.user_spec and candidate.spec == found.item_spec
 

@@ -9,13 +9,11 @@ from homefeed.models.shared.feature_spec import FeatureSpec, feature_spec
 from tests.models.retrieval import toy
 
 
-def _tower(id_dropout: float) -> Any:
+def _tower() -> Any:
     catalogue = toy.catalogue()
     spec = feature_spec(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     rows = candidate_tower.candidate_rows(catalogue, spec)
-    tower = candidate_tower.CandidateTower(
-        num_trained=6, spec=spec, num_tokens=10, text_size=3, width=4, id_dropout=id_dropout, text_dropout=0.0
-    )
+    tower = candidate_tower.CandidateTower(num_trained=6, spec=spec, num_tokens=10, text_size=3, width=4)
     return tower, {name: tf.constant(column) for name, column in rows.items()}
 
 
@@ -25,12 +23,12 @@ def _final(tower: Any, rows: Any) -> Any:
 
 
 def test_only_items_seen_in_training_have_ids() -> None:
-    _, rows = _tower(0.0)
+    _, rows = _tower()
     assert rows["id"].numpy().tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
 
 
 def test_a_new_item_is_known_by_its_features() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     before = _final(tower, rows)
     tower.ids.assign(tower.ids + 1)
     after = _final(tower, rows)
@@ -39,16 +37,8 @@ def test_a_new_item_is_known_by_its_features() -> None:
     assert np.abs(after[toy.NEW_ITEM]).max() > 0
 
 
-def test_hidden_ids_leave_what_a_new_item_is_known_by() -> None:
-    tower, rows = _tower(1.0)
-    tower(rows)
-    _weights(tower)
-    hidden, new = tower(rows, training=True)
-    np.testing.assert_allclose(hidden[:, :-1], new[:, :-1], rtol=1e-5, atol=1e-5)
-
-
 def test_what_a_text_means_is_added_whatever_the_length_of_its_vector() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     before = tower(rows)
     tower.text_kernel.assign(tf.ones_like(tower.text_kernel))
     known, new = (after.numpy() - early.numpy() for after, early in zip(tower(rows), before, strict=True))
@@ -59,7 +49,7 @@ def test_what_a_text_means_is_added_whatever_the_length_of_its_vector() -> None:
 
 
 def test_the_bias_of_a_new_item_is_learnt_apart() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     known, new = tower(rows)
     tower.new_bias.assign(3.0)
     known_after, new_after = tower(rows)
@@ -82,7 +72,7 @@ def _weights(tower: Any) -> Any:
 
 
 def test_embeddings_in_numpy() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     tower(rows)
     weights = _weights(tower)
     tokens, ids = rows["tokens"].numpy(), rows["id"].numpy()
@@ -101,7 +91,7 @@ def test_embeddings_in_numpy() -> None:
 
 
 def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     _, new = tower(rows)
     _weights(tower)
     _, new = tower(rows)
@@ -110,34 +100,10 @@ def test_an_item_outside_the_catalogue_is_embedded_as_one_in_a_cold_start() -> N
 
 
 def test_what_embeds_new_items_is_all_but_the_ids() -> None:
-    tower, rows = _tower(0.0)
+    tower, rows = _tower()
     tower(rows)
     names = {variable.name.partition("/")[2] for variable in tower.content_weights}
     assert {variable.name.partition("/")[2] for variable in tower.weights} - names == {"ids:0", "id_bias:0"}
-
-
-def test_texts_are_hidden_with_a_share_of_the_hidden_ids() -> None:
-    catalogue = toy.catalogue()
-    tower = candidate_tower.CandidateTower(
-        num_trained=6,
-        spec=FeatureSpec({}, {}, {}),
-        num_tokens=10,
-        text_size=0,
-        width=2,
-        id_dropout=0.5,
-        text_dropout=0.5,
-    )
-    tokens = tf.tile(catalogue.token_ids[2:3], [4000, 1])
-    rows = {"id": tf.ones(4000, tf.int32), "tokens": tokens, "text": tf.zeros([4000, 0])}
-    tower(rows)
-    tower.ids.assign(tf.fill([7, 2], 10.0))
-    tower.tokens.assign(tf.ones([10, 2]))
-    known, new = tower(rows, training=True)
-    values, counts = np.unique(known.numpy()[:, 0], return_counts=True)
-    # Id and text; text alone: half of the half without id; nothing. Never an id without a text.
-    assert values.tolist() == [0.0, 1.0, 11.0]
-    np.testing.assert_allclose(counts / 4000, [0.25, 0.25, 0.5], atol=0.03)
-    assert set(np.unique(new.numpy()[:, 0])) == {0.0, 1.0}
 
 
 def test_rows_of_a_catalogue() -> None:

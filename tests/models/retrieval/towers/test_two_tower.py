@@ -11,9 +11,7 @@ from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training import windows
 from tests.models.retrieval import toy
 
-TINY = Hyperparameters(
-    width=4, num_layers=1, num_heads=2, max_events=4, dropout=0.0, id_dropout=0.0, text_dropout=0.0
-)
+TINY = Hyperparameters(width=4, num_layers=1, num_heads=2, max_events=4, dropout=0.0)
 
 
 def _model_and_batch(config: Any) -> Any:

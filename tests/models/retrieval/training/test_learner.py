@@ -22,7 +22,6 @@ TINY = Hyperparameters(
     learning_rate=0.1,
     ema_momentum=0.6,
     dropout=0.0,
-    id_dropout=0.0,
 )
 
 
