@@ -40,6 +40,7 @@ setup(
         "pyarrow>=10,<11",
         "pydantic>=2.7,<3",
         "pyyaml>=6,<7",
+        "redis>=6,<9",
         "rich>=13",
         "safetensors>=0.4,<1",
         "scipy>=1.11,<2",

@@ -104,12 +104,13 @@ def forget(
     root: Annotated[pathlib.Path | None, typer.Option(help="Root of runs; where they pushed to is known.")] = None,
     metadata: Metadata = None,
     user_key: Annotated[str, typer.Option(help="env:NAME or file:PATH of a key, besides those that runs used.")] = "",
+    store: Annotated[str, typer.Option(help="redis://HOST:PORT, where gateways keep live profiles.")] = "",
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""
-    if data is None and root is None:
-        raise typer.BadParameter("give --data, --root or both")
-    done = forgetting.forget(user, data, root, user_key, metadata)
+    if data is None and root is None and not store:
+        raise typer.BadParameter("give --data, --root, --store or several of them")
+    done = forgetting.forget(user, data, root, user_key, metadata, store)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:

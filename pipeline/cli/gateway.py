@@ -29,6 +29,7 @@ def gateway(
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name by which browsers may call it; may be repeated.")
     ] = None,
+    store: Annotated[str, typer.Option(help="redis://HOST:PORT, for several gateways; empty: a file.")] = "",
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
@@ -39,7 +40,7 @@ def gateway(
     """Serve the live home page: events come in, and the next page knows them."""
     keys = read_keys(api_keys) if api_keys else Keys()
     chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
-    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight, max_exposures)
+    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight, max_exposures, store)
 
     def listening() -> None:
         console.print(f"the home page on http://{host}:{port}")

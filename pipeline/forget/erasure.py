@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import pathlib
 from collections import Counter
@@ -20,6 +21,7 @@ from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
+from homefeed.serving.profiles.redis_store import RedisStore
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -39,6 +41,7 @@ def forget(
     root: pathlib.Path | None = None,
     user_key: str = "",
     metadata: str | None = None,
+    store: str = "",
 ) -> Forgotten:
     """Removes a person from the stored tables, the artifacts and the serving stores.
 
@@ -50,32 +53,35 @@ def forget(
         root: root of the runs, with artifacts; where these pushed to, elsewhere too, is known from them.
         user_key: where a key of pseudonyms is, besides those that the runs below the root say they used.
         metadata: ML Metadata; None: `metadata.sqlite` in the root.
+        store: URL of the Redis where gateways keep live profiles; "": they use the file below the root.
 
     Raises:
         DatasetError: the data folder or a key cannot be read.
         RunError: there is no such root, another run is using it, or the metadata cannot be opened.
+        StoreError: the Redis cannot be reached.
     """
     data_dir = data_dir and data_dir.resolve()
     if root is None:
-        return _forget(user_id, data_dir, {user_key}, None, Places(), [])
+        return _forget(user_id, data_dir, {user_key}, None, Places(), [], store)
     root = root.resolve()
     if not root.is_dir():
         raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
     local = metadata or str(RunRoot(root).metadata)
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
-        store = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
+        lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
         keys = {user_key, *_keys_of_runs(root)}
-        return _forget(user_id, data_dir, keys, store, find_places(root, store), searched)
+        return _forget(user_id, data_dir, keys, lineage, find_places(root, lineage), searched, store)
 
 
 def _forget(
     user_id: str,
     data_dir: pathlib.Path | None,
     keys: Collection[str],
-    store: MetadataStore | None,
+    lineage: MetadataStore | None,
     places: Places,
     searched: Sequence[pathlib.Path],
+    store: str,
 ) -> Forgotten:
     known = map(load_key, filter(None, keys))
     person = Person({user_id, *(pseudonym(user_id, key) for key in known)})
@@ -89,11 +95,24 @@ def _forget(
         removed[str(path)] = from_file(path, person)
     removed = {path: count for path, count in removed.items() if count}
     touched = {str(pathlib.Path(path).parents[1]) for path in removed if "Split-" in path}
-    models = _trained_with(store, touched) if touched and store else []
+    models = _trained_with(lineage, touched) if touched and lineage else []
     files = [*_files(*places.folders, *([data_dir] if data_dir else ())), *searched]
     left = [str(path) for path in dict.fromkeys(files) if person.is_in_bytes(content(path))]
     left += [str(path) for path in places.leftovers if path.exists()]
+    if store:
+        count, is_compact = asyncio.run(_from_redis(store, person))
+        removed |= {store: count} if count else {}
+        left += [] if is_compact else [f"{store} (its files were not written anew)"]
     return Forgotten(removed, models, left + [f"{url} (not searched)" for url in places.remote])
+
+
+async def _from_redis(url: str, person: Person) -> tuple[int, bool]:
+    """The number of events, and whether the files of Redis are without them."""
+    store = RedisStore(url)
+    try:
+        return sum([await store.forget(name) for name in sorted(person.names)]), await store.compact()
+    finally:
+        await store.close()
 
 
 def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:

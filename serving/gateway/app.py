@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import math
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import fastapi
@@ -34,7 +33,6 @@ from homefeed.serving.gateway.schema import (
     who,
 )
 from homefeed.serving.gateway.segment import SEGMENT
-from homefeed.serving.gateway.service import GrpcServer
 from homefeed.serving.gateway.site import make_site
 from homefeed.serving.gateway.ubi import UBI
 from homefeed.serving.profiles import StoreBusy, StoreError
@@ -105,7 +103,6 @@ def make_app(
     metrics: Metrics,
     keys: Keys,
     hosts: tuple[str, ...] = LOOPBACK_HOSTS,
-    grpc_address: str = "",
 ) -> fastapi.FastAPI:
     """The application.
 
@@ -114,21 +111,8 @@ def make_app(
         metrics: what `/metrics` shows.
         keys: who may ask.
         hosts: names by which it may be called: another site's page cannot get here by a name of its own.
-        grpc_address: `host:port` where gRPC is served from the same event loop; "": nowhere.
     """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-        server = GrpcServer(home, keys, grpc_address) if grpc_address else None
-        await home.start()
-        if server:
-            await server.start()
-        yield
-        if server:
-            await server.stop()
-        await home.stop()
-
-    app = fastapi.FastAPI(title="homefeed", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = fastapi.FastAPI(title="homefeed", version="1", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_exception_handler(StoreError, _not_stored)
@@ -249,7 +233,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     @router.get("/v1/profile", dependencies=[page])
     async def get_profile(ask: Annotated[Ask, Query()]) -> Answers:
         """What is known of a user since the last push."""
-        profile = home.profile(ask.who())
+        profile = await home.profile(ask.who())
         recent = [{"item_id": e.item_id, "type": e.type, "value": e.value, "at": e.at} for e in profile.recent]
         facts = {"version": profile.version, "tags": profile.tags, "hidden": profile.hidden}
         return Answers({**facts, "settings": profile.settings, "recent": recent})

@@ -25,7 +25,7 @@ from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
-from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, LiveStore, Outcome
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, Outcome, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -43,6 +43,7 @@ class Config:
 
     Attributes:
         serving_dir: where models and profiles are published; the live store is beside them.
+        store: URL of Redis, for gateways on several machines; "": a file.
         models: `host:port` of the model server; "": none.
         picks: ids of the editors' choice, best first.
         budget_seconds: how long models may take for a page, all tries together.
@@ -56,6 +57,7 @@ class Config:
     budget_seconds: float = 0.25
     max_in_flight: int = 8
     max_exposures: int = MAX_EXPOSURES
+    store: str = ""
 
 
 class Home:
@@ -75,8 +77,11 @@ class Home:
     def __init__(self, config: Config, metrics: Metrics):
         self._config, self._metrics = config, metrics
         self._published = read_published(config.serving_dir, config.picks)
-        self._live = LiveStore(config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures)
-        self._impressions = Impressions(self._live.secret)
+        self._live = open_store(
+            config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
+        )
+        self._impressions = Impressions(b"")
+        self._recording = set[asyncio.Task[None]]()
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self._models = Models(config.models, limits) if config.models else None
         self.pulse = Pulse()
@@ -85,7 +90,12 @@ class Home:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins to follow pushes and the model server, which nobody waits for: pages come from the lower rungs."""
+        """Begins to follow pushes and the model server, which nobody waits for: pages come from the lower rungs.
+
+        Raises:
+            StoreError: the store is out of reach.
+        """
+        self._impressions = Impressions(await self._live.secret())
         self._tokenize = read_tokenizer(self._config.serving_dir)
         follow = (_repeat(self._look_at_pushes), _repeat(self._look_at_models), self.pulse.beat())
         self._tasks = [asyncio.create_task(one) for one in follow]
@@ -96,7 +106,8 @@ class Home:
             task.cancel()
         if self._models:
             await self._models.close()
-        await asyncio.to_thread(self._live.close)
+        await asyncio.gather(*self._recording, return_exceptions=True)
+        await self._live.close()
 
     def require_room(self) -> None:
         """Refuses a page where even the last rung would come late.
@@ -128,8 +139,7 @@ class Home:
         now = time.time()
         meant = [read(one, now) for one in said]
         events = [self._stored(event, now) for event in meant if isinstance(event, EventIn)]
-        stored: list[Outcome] = await asyncio.wrap_future(self._live.append(events)) if events else []
-        outcomes = zip(events, stored, strict=True)
+        outcomes = zip(events, await self._live.append(events) if events else [], strict=True)
         answers = [
             _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
             for one, event in zip(said, meant, strict=True)
@@ -148,13 +158,13 @@ class Home:
             for found in (read(one, now),)
         ]
 
-    def profile(self, user: str) -> LiveProfile:
+    async def profile(self, user: str) -> LiveProfile:
         """The live profile of a user or guest."""
-        return self._live.profile(self._name(user))
+        return (await self._live.read(self._name(user)))[0]
 
-    def events(self, user: str) -> list[LiveEvent]:
+    async def events(self, user: str) -> list[LiveEvent]:
         """All live events of a user or guest, in the order of arrival."""
-        return list(self._live.events(self._name(user)))
+        return await self._live.events(self._name(user))
 
     def title(self, item_id: str) -> str:
         """What an item is called."""
@@ -162,14 +172,12 @@ class Home:
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
-        moved: int = await asyncio.wrap_future(self._live.merge(self._name(guest), self._name(user_id)))
-        return moved
+        return await self._live.merge(self._name(guest), self._name(user_id))
 
     async def forget(self, user: str) -> int:
         """Removes what is known live of a user or guest; gives the number of events."""
         self._ladder.forget(self._name(user))
-        removed: int = await asyncio.wrap_future(self._live.forget(self._name(user)))
-        return removed
+        return await self._live.forget(self._name(user))
 
     def _name(self, user: str) -> str:
         """What a user or guest is called inside."""
@@ -194,9 +202,9 @@ class Home:
         now, who, published = time.time(), ask.who(), self._published
         user, items = self._name(who), published.items
         shown = await self._shown(ask.after, user)
-        live = self._live.profile(user)
+        live, seen = await self._live.read(user)
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
-        reader = pages.reader(published.known(who), live, self._live.seen(user), now, tokens)
+        reader = pages.reader(published.known(who), live, seen, now, tokens)
         version = self._models.version if self._models else None
         question = Question(user, live.version, published.mark, version, ask.query)
         # Models do not find what is in the history: only what else must not be shown costs places.
@@ -216,7 +224,7 @@ class Home:
         """What was shown on a page and on those before it, which another gateway may be writing just now."""
         for pause in PAUSES_SECONDS if after else ():
             await asyncio.sleep(pause)
-            if before := self._live.scrolled(after, user):
+            if before := await self._live.scrolled(after, user):
                 return frozenset(
                     item for page in before for row in orjson.loads(page)["rows"] for item in row["items"]
                 )
@@ -251,7 +259,10 @@ class Home:
         }
         exposure = Exposure(impression_id, question.user, ask.after, int(now * 1000), orjson.dumps(recorded))
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
-        self._live.record(exposure).add_done_callback(self._metrics.recorded)
+        recording = asyncio.create_task(self._live.record(exposure))
+        self._recording.add(recording)
+        recording.add_done_callback(self._recording.discard)
+        recording.add_done_callback(self._metrics.recorded)
         self._metrics.served(listing.served_by, time.time() - now)
         token = self._impressions.token(impression_id, question.user)
         return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in rows]}

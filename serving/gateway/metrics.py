@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
-import concurrent.futures
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
@@ -61,9 +61,9 @@ class Metrics:
         self._commits.observe(seconds)
         self._sizes.observe(size)
 
-    def recorded(self, done: concurrent.futures.Future[None]) -> None:
+    def recorded(self, done: asyncio.Task[None]) -> None:
         """A page was recorded, or not."""
-        if done.exception():
+        if done.cancelled() or done.exception():
             self._lost.inc()
 
     @contextlib.contextmanager

@@ -84,7 +84,7 @@ def reader(known: Known, live: LiveProfile, seen: Collection[str], now: float, q
     Args:
         known: as of the last push.
         live: what they did since.
-        seen: items of live events.
+        seen: items that live events rule out.
         now: Unix seconds.
         query: token ids of a text that is searched for.
     """

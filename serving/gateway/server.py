@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 from collections.abc import Callable
 
@@ -12,20 +13,36 @@ from homefeed.serving.gateway.app import LOOPBACK_HOSTS, make_app
 from homefeed.serving.gateway.auth import Keys, require_safe
 from homefeed.serving.gateway.home import Config, Home
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.service import GrpcServer
 
 GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75  # Longer than clients keep a connection that rests: who closes it second gets an error.
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]):
+    """HTTP, and in the same event loop what it serves."""
+
+    def __init__(
+        self, config: uvicorn.Config, home: Home, grpc: Callable[[], GrpcServer] | None, listening: Callable[[], None]
+    ):
         super().__init__(config)
-        self._listening = listening
+        self._home, self._grpc, self._listening = home, grpc, listening
+        self._rpc: GrpcServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._home.start()
+        if self._grpc:
+            self._rpc = self._grpc()
+            await self._rpc.start()
         await super().startup(sockets)
         if self.started:
             self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._rpc:
+            await self._rpc.stop()
+        await self._home.stop()
 
 
 def serve(
@@ -52,11 +69,14 @@ def serve(
     Raises:
         AccessError: the address can be reached from outside, and there is no key.
         DatasetError: the published profiles cannot be read.
+        StoreError: the store is out of reach.
+        GrpcError: gRPC cannot listen there.
     """
     require_safe(host, keys)
     metrics = Metrics()
-    grpc_address = f"{f'[{host}]' if ':' in host else host}:{grpc_port}" if grpc_port else ""
-    app = make_app(Home(config, metrics), metrics, keys, (*LOOPBACK_HOSTS, host, *hosts), grpc_address)
+    home = Home(config, metrics)
+    app = make_app(home, metrics, keys, (*LOOPBACK_HOSTS, host, *hosts))
+    address = f"[{host}]:{grpc_port}" if ":" in host else f"{host}:{grpc_port}"
     settings = uvicorn.Config(
         app,
         host=host,
@@ -67,7 +87,8 @@ def serve(
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    server = _Server(settings, listening)
+    grpc = functools.partial(GrpcServer, home, keys, address) if grpc_port else None
+    server = _Server(settings, home, grpc, listening)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:  # Why not, it has said.

@@ -12,6 +12,7 @@ import pydantic
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from homefeed_client import protos
 
+from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
@@ -25,6 +26,12 @@ GRACE_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 
+class GrpcError(HomefeedError, RuntimeError):
+    """gRPC cannot be served."""
+
+    exit_code = 2
+
+
 class GrpcServer:
     """Serves a home page; belongs to the event loop that starts it.
 
@@ -34,7 +41,7 @@ class GrpcServer:
         address: `host:port` to listen on.
 
     Raises:
-        RuntimeError: the address cannot be had.
+        GrpcError: the address cannot be had.
     """
 
     def __init__(self, home: Home, keys: Keys, address: str):
@@ -55,7 +62,10 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, [SERVICE])
-        self._server.add_insecure_port(address)
+        try:
+            self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise GrpcError(f"gRPC cannot listen on {address}: name another --grpc-port, or 0") from error
 
     async def start(self) -> None:
         """Begins to answer."""

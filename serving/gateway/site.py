@@ -97,7 +97,7 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
             page = await home.page(Ask(**who.who, k=CARDS, query=query, after=after))
         except LookupError:  # A page of long ago, or an address made by hand.
             page = await home.page(Ask(**who.who, k=CARDS))
-        profile = home.profile(Ask(**who.who).who())
+        profile = await home.profile(Ask(**who.who).who())
         answer = Response(render(page, profile, who, query, notice), media_type="text/html", headers=HEADERS)
         answer.set_cookie(COOKIE, who.session, COOKIE_SECONDS, httponly=True, samesite="strict")
         return answer
@@ -120,7 +120,7 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
 
     @router.get("/me.json")
     async def export(request: Request) -> Response:
-        events = home.events(Ask(**visitor(request).who).who())
+        events = await home.events(Ask(**visitor(request).who).who())
         body = orjson.dumps([dataclasses.asdict(event) for event in events], option=orjson.OPT_INDENT_2)
         return Response(body, media_type="application/json", headers=HEADERS)
 

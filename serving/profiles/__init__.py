@@ -3,6 +3,7 @@
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore, update_items, write_profiles
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
+from homefeed.serving.profiles.stores import Store, open_store
 from homefeed.serving.profiles.transaction import Exposure, Outcome
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "LiveStore",
     "Outcome",
     "ProfileStore",
+    "Store",
     "StoreBusy",
     "StoreError",
+    "open_store",
     "update_items",
     "write_profiles",
 ]

@@ -27,6 +27,8 @@ IMPRESSION = "impression"
 """Something was seen: no sign of a taste, and no reason not to show it again."""
 COMMANDS = ("undo", "settings", "remove_tag")
 """Types of events that change a profile and say nothing about a taste."""
+NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)
+"""Types of events after which an item may still come."""
 
 Setting = bool | str
 Packed = list[Any]
@@ -153,6 +155,23 @@ def _changed(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
         return _undone(profile, event)
     profile = _weighed(profile, event.tags, weight(event.type), event.at)
     return _remembered(profile, event) if event.item_id else profile
+
+
+def excluded(log: Iterable[tuple[str, str]]) -> set[str]:
+    """Items that must not be shown again: seen, or hidden and not undone. A profile remembers only the newest.
+
+    Args:
+        log: item and type of all of a user's events, in the order of arrival.
+    """
+    seen, hidden = set[str](), set[str]()
+    for item_id, kind in log:
+        if kind in HIDING:
+            hidden.add(item_id)
+        elif kind == "undo":
+            hidden.discard(item_id)
+        elif kind not in NOT_SEEN:
+            seen.add(item_id)
+    return (seen | hidden) - {""}
 
 
 def weight(event_type: str) -> float:

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import COMMANDS, HIDING, IMPRESSION, LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import LiveEvent, LiveProfile, excluded
 from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
 
 LIVE_FILE_NAME = "live.sqlite"
@@ -26,7 +26,6 @@ MAX_EVENTS_A_COMMIT = 2_000
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
 BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
-_NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)  # Types of events after which an item may still come.
 
 
 class StoreError(HomefeedError, RuntimeError):
@@ -115,11 +114,10 @@ class LiveStore:
         """A user's events, in the order of arrival."""
         return read_events(self._reader, user_id)
 
-    def seen(self, user_id: str) -> set[str]:
-        """Items that the user did something with, as long as the log is kept; what was hidden is in the profile."""
-        places = ", ".join("?" * len(_NOT_SEEN))
-        query = f"SELECT item_id FROM events WHERE user_id = ? AND type NOT IN ({places})"
-        return {item_id for (item_id,) in self._reader.execute(query, (user_id, *_NOT_SEEN)) if item_id}
+    def excluded(self, user_id: str) -> set[str]:
+        """Items that must not be shown to the user again, as long as the log is kept."""
+        query = "SELECT item_id, type FROM events WHERE user_id = ? ORDER BY seq"
+        return excluded(self._reader.execute(query, (user_id,)))
 
     def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""

@@ -172,7 +172,7 @@ FUSER = "--input retrieval_model=PATH --input ranking_model=PATH --output model=
         ("deploy compile --out {tmp}", 2, "the package should be a file such as homefeed.yaml"),
         ("deploy compile --out {tmp}/p.yaml --set-task fuser.cpu=many", 2, "expected cores such as 4 or 500m"),
         ("deploy report --status [1]", 2, "is not a PipelineTaskFinalStatus"),
-        ("forget u", 2, "give --data, --root or both"),
+        ("forget u", 2, "give --data, --root, --store or several"),
         ("forget u --root {tmp}/no", 1, "there is no root {tmp}/no"),
         ("tune --data {tmp} --root {tmp} --set-range x=1", 2, "should read component.field=low..high"),
         ("serve --root {tmp} --port 99999", 2, "65535"),

@@ -107,7 +107,9 @@ def test_the_live_store_is_what_plain_lists_are(steps: list[tuple[str, Any]]) ->
                 mine = [one for one in log if one.user_id == user]
                 assert list(store.events(user)) == mine
                 assert store.profile(user).encode() == fold(mine).encode()
-                assert store.seen(user) == {one.item_id for one in mine if one.type in ("view", "like")}
+                seen = {one.item_id for one in mine if one.type in ("view", "like")}
+                last = {one.item_id: one.type for one in mine if one.type in ("hide", "undo")}
+                assert store.excluded(user) == seen | {item for item, kind in last.items() if kind == "hide"}
         store.close()
 
 
@@ -115,7 +117,7 @@ def test_the_live_store_is_what_plain_lists_are(steps: list[tuple[str, Any]]) ->
 def test_who_is_unknown_has_done_nothing(user: str, tmp_path: pathlib.Path) -> None:
     store = LiveStore(tmp_path / "live.sqlite")
     store.append([event(0, "u1", "a")]).result()
-    assert list(store.events(user)) == [] and store.seen(user) == set() and store.profile(user).version == 0
+    assert list(store.events(user)) == [] and store.excluded(user) == set() and store.profile(user).version == 0
     assert store.forget(user).result() == store.merge(user, "u2").result() == 0
-    assert store.seen("u1") == {"a"}
+    assert store.excluded("u1") == {"a"}
     store.close()

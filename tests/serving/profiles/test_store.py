@@ -38,7 +38,7 @@ def test_an_event_counts_once(store: LiveStore) -> None:
     again = store.append([event("2", item="c"), event("3", "u2")]).result()
     assert [tuple(outcome) for outcome in again] == [(False, 2), (True, 1)]
     assert store.profile("u1").tags == {"drama": 2.0}
-    assert store.seen("u1") == {"a", "b"} and store.seen("u2") == {"a"}
+    assert store.excluded("u1") == {"a", "b"} and store.excluded("u2") == {"a"}
 
 
 def test_an_event_comes_back_whole(store: LiveStore) -> None:
@@ -75,10 +75,10 @@ def test_a_guest_is_merged_once_and_retries_of_a_guest_stay_duplicates(store: Li
     assert store.profile("u1").version == 2
 
 
-def test_hidden_items_and_searches_are_not_seen(store: LiveStore) -> None:
+def test_what_must_not_come_again_was_seen_or_is_hidden(store: LiveStore) -> None:
     kinds = [("view", "a"), ("hide", "b"), ("not_for_me", "c"), ("undo", "b"), ("search", ""), ("播放", "d")]
     store.append([event(str(n), kind=kind, item=item) for n, (kind, item) in enumerate(kinds)]).result()
-    assert store.seen("u1") == {"a", "d"}
+    assert store.excluded("u1") == {"a", "c", "d"}
 
 
 def test_a_full_disk_stores_nothing_and_is_recovered_from(store: LiveStore, tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,97 @@
+"""Where live profiles are: in a file beside the models, or in Redis for gateways on several machines."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from homefeed.serving.profiles.live import LiveEvent, LiveProfile
+from homefeed.serving.profiles.redis_store import RedisStore
+from homefeed.serving.profiles.store import LiveStore
+from homefeed.serving.profiles.transaction import Exposure, Outcome
+
+Observe = Callable[[int, float], None]
+
+
+class Store(Protocol):
+    """What pages and events need of a store. What was awaited is stored, and all gateways on the store see it.
+
+    Every method may raise StoreError: the store is out of reach, or busy.
+    """
+
+    async def secret(self) -> bytes:
+        """The same for all who open this store."""
+
+    async def append(self, events: Sequence[LiveEvent]) -> list[Outcome]:
+        """Stores events, each once by its id; of one user, in this order."""
+
+    async def merge(self, guest: str, user_id: str) -> int:
+        """Gives a user what a guest did, as if it arrived now; gives the number of events, 0 the second time."""
+
+    async def forget(self, user_id: str) -> int:
+        """Removes all that is known of a user; gives the number of events."""
+
+    async def record(self, exposure: Exposure) -> None:
+        """Stores a page that was served."""
+
+    async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
+        """The user's profile, and the items that must not be shown to them again, as long as the log is kept."""
+
+    async def events(self, user_id: str) -> list[LiveEvent]:
+        """A user's events, in the order of arrival."""
+
+    async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
+        """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
+
+    async def close(self) -> None:
+        """Writes what waits."""
+
+
+class FileStore:
+    """`live.sqlite` in an event loop: one thread writes, and reading is quicker than asking a thread to."""
+
+    def __init__(self, path: pathlib.Path, observe: Observe, max_exposures: int):
+        self._live = LiveStore(path, observe, max_exposures)
+
+    async def secret(self) -> bytes:
+        """See `Store.secret`."""
+        return self._live.secret
+
+    async def append(self, events: Sequence[LiveEvent]) -> list[Outcome]:
+        """See `Store.append`; all of the events are stored, or none."""
+        return await asyncio.wrap_future(self._live.append(events))
+
+    async def merge(self, guest: str, user_id: str) -> int:
+        """See `Store.merge`."""
+        return await asyncio.wrap_future(self._live.merge(guest, user_id))
+
+    async def forget(self, user_id: str) -> int:
+        """See `Store.forget`."""
+        return await asyncio.wrap_future(self._live.forget(user_id))
+
+    async def record(self, exposure: Exposure) -> None:
+        """See `Store.record`."""
+        await asyncio.wrap_future(self._live.record(exposure))
+
+    async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
+        """See `Store.read`."""
+        return self._live.profile(user_id), self._live.excluded(user_id)
+
+    async def events(self, user_id: str) -> list[LiveEvent]:
+        """See `Store.events`."""
+        return list(self._live.events(user_id))
+
+    async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
+        """See `Store.scrolled`."""
+        return self._live.scrolled(impression_id, user_id)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await asyncio.to_thread(self._live.close)
+
+
+def open_store(url: str, path: pathlib.Path, observe: Observe, max_exposures: int) -> Store:
+    """The store of a URL, `redis://…`; "": the file."""
+    return RedisStore(url, observe, max_exposures) if url else FileStore(path, observe, max_exposures)
