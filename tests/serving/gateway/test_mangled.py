@@ -1,4 +1,4 @@
-"""Events that were mangled on the way, in every dialect: never a 5xx, each taken or answered with field and reason."""
+"""Events that were mangled on the way, in every dialect: never a 5xx, each taken, or refused by field and reason."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ OWN = {
     "features": {"device": "phone", "price": 2.5},
 }
 ODD = [
-    None, True, 0, -1, 1.5, 2**31, 2**63, 2**70, -(2**70), 1e308, float("nan"), float("inf"), "", " ", "\x00", "\ud800",
-    "\udfff\ud800", "ü" * 200, "🙂" * 600, "a" * 5_000, "guest:x", "1970-01-01T00:00:00Z", "0000-13-45", "9999-12-31T23:59:59Z",
-    [], [[]], {}, {"": {}}, [None] * 50, {"a": {"a": {"a": {"a": "a"}}}}, "NaN", "true", "'; DROP TABLE events; --", "%00", "\u202e",
-]  # fmt: skip
+    *(None, True, 0, -1, 1.5, 2**31, 2**63, 2**70, -(2**70), 1e308, float("nan"), float("inf"), "NaN", "true"),
+    *("", " ", "\x00", "\ud800", "\udfff\ud800", "\u202e", "%00", "ü" * 200, "🙂" * 600, "a" * 5_000),
+    *("guest:x", "1970-01-01T00:00:00Z", "0000-13-45", "9999-12-31T23:59:59Z", "'; DROP TABLE events; --"),
+    *([], [[]], {}, {"": {}}, [None] * 50, {"a": {"a": {"a": {"a": "a"}}}}),
+]
 KINDS = ["like", "hide", "not_for_me", "undo", "search", "settings", "remove_tag", "impression", "view", "播放"]
 
 
@@ -75,16 +76,9 @@ def test_mangled_events_are_answered(home: toy.Gateway, count: int) -> None:
     draw, told = random.Random(count), Counter[str]()
     for call in range(count // 250):
         path, originals, body = DIALECTS[call % 3]
-        events = [
-            mangled(
-                draw,
-                {
-                    **draw.choice(originals),
-                    ("messageId" if path == "/v1/batch" else "event_id"): f"m{count}-{call}-{n}",
-                },
-            )
-            for n in range(250)
-        ]
+        name = "messageId" if path == "/v1/batch" else "event_id"
+        named = [draw.choice(originals) | {name: f"m{count}-{call}-{n}"} for n in range(250)]
+        events = [mangled(draw, one) for one in named]
         sent = json.dumps(body(events))
         answer = home.http.post(path, content=sent, headers={"content-type": "application/json"})
         if answer.status_code == 413:  # Half of it is small enough.
@@ -109,9 +103,8 @@ def test_mangled_bodies_are_answered(home: toy.Gateway, count: int) -> None:
         sent = bytearray(json.dumps(body([draw.choice(originals)]), ensure_ascii=False).encode())
         for _ in range(draw.randrange(1, 4)):
             at = draw.randrange(len(sent))
-            sent[at : at + draw.randrange(3)] = draw.choice(
-                [b"", bytes([draw.randrange(256)]), bytes(sent[: at // 9])]
-            )
+            others = [b"", bytes([draw.randrange(256)]), bytes(sent[: at // 9])]
+            sent[at : at + draw.randrange(3)] = draw.choice(others)
         answer = home.http.post(path, content=bytes(sent), headers={"content-type": "application/json"})
         statuses[answer.status_code] += 1
         assert answer.status_code in (200, 400, 422), (answer.text, bytes(sent))
