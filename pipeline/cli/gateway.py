@@ -10,7 +10,7 @@ import typer
 from homefeed.pipeline.cli.terminal import Root, console
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.gateway.auth import Keys, read_keys
-from homefeed.serving.gateway.home import Config
+from homefeed.serving.gateway.home import USER_RATE, Config
 from homefeed.serving.gateway.server import serve
 from homefeed.serving.profiles.store import MAX_EXPOSURES
 
@@ -33,6 +33,9 @@ def gateway(
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
+    user_rate: Annotated[
+        float, typer.Option(min=0, help="Events and pages of one user a second; 0: no limit.")
+    ] = USER_RATE,
     max_exposures: Annotated[
         int, typer.Option(min=1, help="Pages that are kept as they were served, 30 days at most.")
     ] = MAX_EXPOSURES,
@@ -40,7 +43,16 @@ def gateway(
     """Serve the live home page: events come in, and the next page knows them."""
     keys = read_keys(api_keys) if api_keys else Keys()
     chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
-    config = Config(RunRoot(root).pushed(), models, chosen, budget_ms / 1000, max_in_flight, max_exposures, store)
+    config = Config(
+        RunRoot(root).pushed(),
+        models,
+        chosen,
+        budget_ms / 1000,
+        max_in_flight,
+        max_exposures=max_exposures,
+        store=store,
+        user_rate=user_rate,
+    )
 
     def listening() -> None:
         console.print(f"the home page on http://{host}:{port}")

@@ -183,6 +183,7 @@ def _may(keys: Keys, scope: str) -> Any:
             raise fastapi.HTTPException(401, "an API key is needed: Authorization: Bearer KEY")
         if not allowed:
             raise fastapi.HTTPException(403, f"this key has not the scope {scope!r}")
+        keys.require_rate(key)
 
     return Depends(check)
 

@@ -6,13 +6,16 @@ import dataclasses
 import hashlib
 import hmac
 import ipaddress
+import math
 import pathlib
+import time
 from collections.abc import Mapping
 
 import yaml
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.gateway.limits import Rate, TooMuch
 
 SCOPES = ("page", "events", "admin")
 MIN_KEY_BYTES = 16
@@ -30,22 +33,38 @@ class Keys:
 
     Attributes:
         scopes: SHA-256 of a key → what it is good for.
+        rates: SHA-256 of a key → how often it may be used, for keys that are limited.
     """
 
     scopes: Mapping[bytes, frozenset[str]] = dataclasses.field(default_factory=dict)
+    rates: Mapping[bytes, Rate] = dataclasses.field(default_factory=dict)
 
     def allow(self, key: str, scope: str) -> bool | None:
         """Whether a key is good for a scope; None: there is no such key."""
         if not self.scopes:
             return True
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
+        digest = _digest(key)
         # Every key is compared, and in constant time, so that the time tells nothing.
         found = [scopes for known, scopes in self.scopes.items() if hmac.compare_digest(known, digest)]
         return scope in found[0] if found else None
 
+    def require_rate(self, key: str) -> None:
+        """Counts a use of a key that is good.
+
+        Raises:
+            TooMuch: it is used too often.
+        """
+        rate = self.rates.get(_digest(key))
+        if rate and (seconds := rate.wait("", 1, time.monotonic())):
+            raise TooMuch("this key is used too often", seconds)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
 
 def read_keys(path: pathlib.Path) -> Keys:
-    """Keys from a YAML file: `name: {key: …, scopes: [page, events]}`.
+    """Keys from a YAML file: `name: {key: …, scopes: [page, events]}`, and `rate`, requests a second, if limited.
 
     Raises:
         AccessError: the file is missing, or does not say that; keys are never repeated in the message.
@@ -58,12 +77,24 @@ def read_keys(path: pathlib.Path) -> Keys:
         ) from error
     if not isinstance(said, dict) or not said:
         raise AccessError(f"{path} names no keys; expected `name: {{key: …, scopes: [page, events]}}`")
-    return Keys(dict(_read_key(path, str(name), entry) for name, entry in said.items()))
+    read = [_read_key(path, str(name), entry) for name, entry in said.items()]
+    return Keys(
+        {digest: scopes for digest, scopes, _ in read}, {digest: Rate(rate) for digest, _, rate in read if rate}
+    )
 
 
-def _read_key(path: pathlib.Path, name: str, entry: object) -> tuple[bytes, frozenset[str]]:
-    if not isinstance(entry, dict) or set(entry) != {"key", "scopes"} or not isinstance(entry["scopes"], list):
+def _read_key(path: pathlib.Path, name: str, entry: object) -> tuple[bytes, frozenset[str], float]:
+    fields = set(entry) - {"rate"} if isinstance(entry, dict) else set()
+    if not isinstance(entry, dict) or fields != {"key", "scopes"} or not isinstance(entry["scopes"], list):
         raise AccessError(f"{path}: {name} should be {{key: …, scopes: [page, events]}}")
+    try:
+        rate = float(entry.get("rate", 0))
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 0 <= rate < math.inf:
+        raise AccessError(
+            f"{path}: {name} has the rate {entry['rate']!r}; expected requests a second, 0 for no limit"
+        )
     scopes = frozenset(map(str, entry["scopes"]))
     if unknown := scopes - set(SCOPES):
         raise AccessError(
@@ -72,7 +103,7 @@ def _read_key(path: pathlib.Path, name: str, entry: object) -> tuple[bytes, froz
     key = str(entry["key"]).encode()
     if len(key) < MIN_KEY_BYTES:
         raise AccessError(f"{path}: the key of {name} has {len(key)} bytes, expected {MIN_KEY_BYTES} or more")
-    return hashlib.sha256(key).digest(), scopes
+    return hashlib.sha256(key).digest(), scopes, rate
 
 
 def require_safe(host: str, keys: Keys) -> None:

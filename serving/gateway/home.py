@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.items import words
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
-from homefeed.serving.gateway.limits import TooMuch
+from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
@@ -31,6 +32,7 @@ from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 
 NUM_CANDIDATES = 100
+USER_RATE = 100.0
 FOLLOW_SECONDS = 1.0
 Read = Callable[[Any, float], EventIn | Rejected]
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
@@ -48,6 +50,7 @@ class Config:
         budget_seconds: how long models may take for a page, all tries together.
         max_in_flight: calls to the model server under way beyond which pages come from lower rungs.
         max_exposures: pages that are kept as they were served.
+        user_rate: events and pages of one user a second, with bursts; 0: no limit.
     """
 
     serving_dir: pathlib.Path
@@ -57,6 +60,7 @@ class Config:
     max_in_flight: int = 8
     max_exposures: int = MAX_EXPOSURES
     store: str = ""
+    user_rate: float = USER_RATE
 
 
 class Home:
@@ -80,6 +84,7 @@ class Home:
             config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
         )
         self._impressions = Impressions(b"")
+        self._rate = Rate(config.user_rate)
         self._recording = set[asyncio.Task[None]]()
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self._models = Models(config.models, limits) if config.models else None
@@ -134,9 +139,10 @@ class Home:
 
         Raises:
             StoreError: nothing of it was stored.
+            TooMuch: all of it is of users who send too much; of some among others, the events are refused.
         """
         now = time.time()
-        meant = [read(one, now) for one in said]
+        meant = self._within_rates([read(one, now) for one in said])
         events = [self._stored(event, now) for event in meant if isinstance(event, EventIn)]
         outcomes = zip(events, await self._live.append(events) if events else [], strict=True)
         answers = [
@@ -145,6 +151,25 @@ class Home:
         ]
         self._metrics.told(answers)
         return answers
+
+    def _within_rates(self, meant: list[EventIn | Rejected]) -> list[EventIn | Rejected]:
+        """Without the events of users who send too much: they must not stop others who are in the same call."""
+        clock, counts = time.monotonic(), Counter(one.who() for one in meant if isinstance(one, EventIn))
+        waits = {user: self._rate.wait(user, count, clock) for user, count in counts.items()}
+        late = {user: seconds for user, seconds in waits.items() if seconds}
+        if late and len(late) == len(counts):
+            self._metrics.refused("events")
+            raise TooMuch("too many events of one user", max(late.values()))
+        return (
+            [
+                Rejected(field=_whose(one), reason=f"too many events: come back in {late[one.who()]:.0f} s")
+                if isinstance(one, EventIn) and one.who() in late
+                else one
+                for one in meant
+            ]
+            if late
+            else meant
+        )
 
     def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
@@ -195,9 +220,13 @@ class Home:
 
         Raises:
             LookupError: `after` names no page of theirs.
+            TooMuch: they ask too often.
         """
         if ask.user_id is None and ask.session_id is None:
             ask = ask.model_copy(update={"session_id": uuid.uuid4().hex})
+        if seconds := self._rate.wait(ask.who(), 1, time.monotonic()):
+            self._metrics.refused("page")
+            raise TooMuch("too many pages of one user", seconds)
         now, who, published = time.time(), ask.who(), self._published
         user, items = self._name(who), published.items
         shown = await self._shown(ask.after, user)
@@ -283,6 +312,10 @@ class Home:
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
+
+
+def _whose(event: EventIn) -> str:
+    return "session_id" if event.user_id is None else "user_id"
 
 
 async def _repeat(look: Callable[[], Awaitable[None]]) -> None:

@@ -94,7 +94,7 @@ class Ladder:
         for model in self._model_rungs(wanted):
             with contextlib.suppress(Unavailable):
                 return self._keep(await self._ask(model, question, reader, wanted))
-        if last and last.question.query == question.query and time.time() - last.made_at < KEPT_SECONDS:
+        if last and _may_return(last, question):
             return dataclasses.replace(last, served_by=LAST_PAGE)
         return _without_models(question, reader, items, wanted)
 
@@ -133,6 +133,15 @@ class Ladder:
 
 def _is_fresh(last: Listing, question: Question, wanted: int) -> bool:
     return last.question == question and time.time() - last.made_at < FRESH_SECONDS and len(last.places) >= wanted
+
+
+def _may_return(last: Listing, question: Question) -> bool:
+    """Whether an earlier list is still an answer. Versions grow, unless somebody was forgotten."""
+    return (
+        last.question.query == question.query
+        and last.question.profile_version <= question.profile_version
+        and time.time() - last.made_at < KEPT_SECONDS
+    )
 
 
 def _without_models(question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:

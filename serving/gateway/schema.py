@@ -175,7 +175,7 @@ def rejected(error: pydantic.ValidationError) -> Rejected:
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     reason = fault["msg"].removeprefix("Value error, ")
     if fault["loc"]:
-        return Rejected(field=".".join(map(readable, fault["loc"])), reason=reason)
+        return Rejected(field=".".join(map(readable, fault["loc"])) or "event", reason=reason)
     field, found, rest = reason.partition(": ")
     return Rejected(field=field, reason=rest) if found else Rejected(field="event", reason=reason)
 

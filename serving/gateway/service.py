@@ -79,35 +79,39 @@ class GrpcServer:
         await self._server.stop(GRACE_SECONDS)
 
     async def _page(self, request: Any, context: Any) -> Any:
-        await self._admit(context, "page")
+        key = await self._admit(context, "page")
         said = {field.name: value for field, value in request.ListFields()}
         try:
+            self._keys.require_rate(key)
             self._home.require_room()
             return _page_message(await self._home.page(Ask.model_validate(said)))
         except Exception as error:
             await _abort(context, error)
 
     async def _send_events(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        await self._admit(context, "events")
+        key = await self._admit(context, "events")
         response = protos.message("homefeed.v1.SendEventsResponse")
         async for request in requests:
             if not 1 <= len(request.events) <= MAX_EVENTS:
                 reason = f"events: a request has 1 to {MAX_EVENTS}, this one {len(request.events)}"
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, reason)
             try:
+                self._keys.require_rate(key)
                 answers = await self._home.take([_event(event) for event in request.events])
             except Exception as error:
                 await _abort(context, error)
             yield response(events=_told(answers))
 
-    async def _admit(self, context: Any, scope: str) -> None:
+    async def _admit(self, context: Any, scope: str) -> str:
+        """The key of a call that may be made."""
         said = dict(context.invocation_metadata() or ())
-        key = said.get("x-api-key") or str(said.get("authorization", "")).removeprefix("Bearer ")
-        allowed = self._keys.allow(str(key), scope)
+        key = str(said.get("x-api-key") or said.get("authorization", "")).removeprefix("Bearer ")
+        allowed = self._keys.allow(key, scope)
         if allowed is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "an API key is needed: authorization: Bearer KEY")
         if not allowed:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"this key has not the scope {scope!r}")
+        return key
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:

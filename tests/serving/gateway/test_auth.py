@@ -10,6 +10,7 @@ import pytest
 
 from homefeed.serving.gateway.auth import AccessError, Keys, is_loopback, read_keys, require_safe
 from tests.serving.gateway import toy
+from tests.serving.servers import eventually
 
 KEYS = """
 shop: {key: shop-0123456789abcdef, scopes: [page, events]}
@@ -41,6 +42,11 @@ def test_loopback_needs_none(host: str) -> None:
         ("shop: {key: secret-secret-secret, scopes: [pages]}", "unknown scopes pages; there are page, events, admin"),
         ("shop: {key: short, scopes: [page]}", "has 5 bytes, expected 16 or more"),
         ("a: [", "cannot be read"),
+        (
+            "shop: {key: secret-secret-secret, scopes: [page], rate: -1}",
+            "has the rate '-1'; expected requests",
+        ),
+        ("shop: {key: secret-secret-secret, scopes: [page], rate: often}", "has the rate 'often'"),
     ],
 )
 def test_wrong_keys_are_refused_and_never_repeated(text: str, reason: str, tmp_path: pathlib.Path) -> None:
@@ -83,7 +89,7 @@ def test_a_key_is_good_for_its_scopes(tmp_path: pathlib.Path) -> None:
 
 def test_metrics_tell_rungs_and_events(home: toy.Gateway) -> None:
     home.did("metrics-1", "measured", "view", "i20")
-    home.page(user_id="measured")
+    eventually(lambda: home.page(user_id="measured")["served_by"] == "fused")  # Not while the machine is busy.
     text = home.http.get("/metrics").text
     for line in ('homefeed_page_seconds_count{served_by="fused"}', 'homefeed_events_total{status="accepted"}'):
         assert line in text

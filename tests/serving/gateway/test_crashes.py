@@ -73,7 +73,7 @@ def test_what_was_acknowledged_is_there_once(times: int, tmp_path: pathlib.Path)
     with contextlib.ExitStack() as last:
         with senders.running():
             for _ in range(times):
-                with toy.gateway(tmp_path, port=port):
+                with toy.gateway(tmp_path, "--user-rate", "0", port=port):
                     before = len(senders.acknowledged)
                     eventually(lambda before=before: len(senders.acknowledged) > before)
                     time.sleep(draw.random() / 5)  # Then it is killed.

@@ -11,6 +11,7 @@ import pytest
 from homefeed_client import AsyncPredictionClient, ServerError
 
 from homefeed.models.requests import Request
+from homefeed.pipeline.forget import forget
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
 from homefeed.serving.gateway.home import Config, Home
@@ -175,3 +176,18 @@ def test_users_are_stored_by_their_pseudonyms(tmp_path: pathlib.Path, monkeypatc
         gateway.stop()
     stored = b"".join(path.read_bytes() for path in (tmp_path / "serving").glob("live.sqlite*"))
     assert b"zebra-user" not in stored and pseudonym("zebra-user", b"0123456789abcdef").encode() in stored
+
+
+def test_who_is_forgotten_elsewhere_gets_no_earlier_list_again(nearest: Any, tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", nearest)
+    port = process.free_port()
+    with toy.gateway(tmp_path, "--budget-ms", "5000", models=f"127.0.0.1:{port}") as gateway:
+        with toy.model_server(tmp_path / "serving", port):
+            eventually(lambda: gateway.http.get("/v1/ready").json()["models"])
+            gateway.did("1", "zebra-user", "like", "i20")
+            assert row(gateway.page(user_id="zebra-user", k=2), "for_you") == ["i19", "i21"]
+        assert gateway.page(user_id="zebra-user", k=2, query="")["served_by"] in ("fused", "last_page")
+        assert forget("zebra-user", root=tmp_path).traces == []
+        page = gateway.page(user_id="zebra-user", k=2)
+        assert page["served_by"] == "popular" and page["profile_version"] == 0
+        assert row(page, "for_you") == ["i25", "i12"]
