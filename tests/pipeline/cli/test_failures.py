@@ -1,6 +1,7 @@
 """One rule for every failure: a line for what a user can mend, the traceback for what we must."""
 
 import errno
+import json
 import pathlib
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from homefeed.serving.process import ServerError
 from homefeed.serving.releases import ReleaseError
 from tests.documents import HOUSE
 from tests.pipeline.command import homefeed
+from tests.runs import SMALL
 
 FAILED = (ArtifactError, DatasetError, DeployError, LineError, ReleaseError, RenderError, RunError, ServerError)
 
@@ -200,3 +202,28 @@ def test_ctrl_c_while_libraries_are_imported_is_a_line() -> None:
         "homefeed.pipeline.cli.main", "from homefeed.pipeline.cli.start import start", "start()"
     )
     assert interrupted(program, "imports") == (130, f"Interrupted: {INTERRUPTED}\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_training_is_a_line_and_what_had_finished_is_kept(
+    sample_data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from homefeed.pipeline.cli import main, terminal
+terminal._a_line_a_minute.__wrapped__.__defaults__ = (0.1,)
+main.main()
+"""
+    run = ["run", "--data", str(sample_data), "--root", str(tmp_path), "--until"]
+    sets = [word for setting in (*SMALL, "retrieval_trainer.epochs=500") for word in ("--set", setting)]
+    command = [sys.executable, "-c", program, *run, "retrieval_trainer", *sets]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOUSE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert any("RetrievalTrainer: epoch" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (130, f"Interrupted: {INTERRUPTED}\n")
+    assert homefeed(*run, "transform", *sets, "--json") == 0
+    steps = json.loads(capsys.readouterr().out)
+    assert all(step["cached"] for step in steps)
