@@ -24,6 +24,8 @@ _INPUTS = "inputs"
 _CLASSES = "classes"
 _SCORES = "scores"
 _OUTPUTS = "outputs"
+# Of copies of a context, one for each example.
+_MAX_CONTEXT_BYTES = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +158,12 @@ def _serialized_examples(input_: Any) -> Array:
     context = b""
     if kind == "example_list_with_context":
         context = input_.example_list_with_context.context.SerializeToString()
+    # A request of a few megabytes could ask for terabytes.
+    if len(context) * len(examples) > _MAX_CONTEXT_BYTES:
+        raise invalid_argument(
+            f"A context of {len(context)} bytes is repeated for each of {len(examples)} examples: at most "
+            f"{_MAX_CONTEXT_BYTES} bytes in all are; send fewer examples at a time."
+        )
     array = np.empty(len(examples), object)
     array[:] = [context + example.SerializeToString() for example in examples]
     return array

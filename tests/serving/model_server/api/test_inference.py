@@ -70,6 +70,17 @@ def test_regress_gives_each_example_a_value(stubs: Stubs) -> None:
     assert response.model_spec.signature_name == "regress_x_to_y"
 
 
+def test_a_large_context_of_many_examples_is_refused_before_it_is_repeated(stubs: Stubs) -> None:
+    input_ = input_pb2.Input()
+    with_context = input_.example_list_with_context
+    with_context.context.features.feature["x"].bytes_list.value.append(bytes(2**16))
+    for _ in range(300):  # 20 MB of 65 KB.
+        with_context.examples.add()
+    for send, signature in ((_classify, "classify_x_to_y"), (_regress, "regress_x_to_y")):
+        with fails(INVALID_ARGUMENT, "is repeated for each of 300 examples: at most 16777216 bytes in all"):
+            send(stubs, signature, input_)
+
+
 def test_a_context_is_merged_into_each_example(stubs: Stubs) -> None:
     input_ = input_pb2.Input()
     with_context = input_.example_list_with_context

@@ -2,10 +2,12 @@
 
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 
 from homefeed.serving.releases.server_config import model_config
 from tests.serving.conftest import Models
@@ -76,9 +78,10 @@ def test_models_with_the_same_names_share_nothing(tf: Any, tmp_path: pathlib.Pat
             told("thief", "of_variable")
 
 
-def test_a_request_that_would_take_all_time_or_memory_ends_and_others_go_on(
-    tf: Any, models: Models, tmp_path: pathlib.Path
-) -> None:
+@pytest.fixture
+def beside(tf: Any, models: Models, tmp_path: pathlib.Path) -> Iterator[Stubs]:
+    """A server of `half` and of `greedy`, whose requests have no end."""
+
     class Greedy(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
         def loop(self, x: Any) -> Any:
@@ -93,18 +96,27 @@ def test_a_request_that_would_take_all_time_or_memory_ends_and_others_go_on(
     tf.saved_model.save(greedy, str(tmp_path / "greedy" / "1"), signatures=signatures)
     models.publish("half_plus_two", tmp_path / "half", 1)
     with running_server(model_config_file=str(_config_of(tmp_path, "greedy", "half"))) as server:
-        stubs = Stubs(f"127.0.0.1:{server.grpc_port}")
-        endless = predict_request("greedy", {"x": np.ones([1], np.float32)}, signature="loop")
-        running = [stubs.prediction.Predict.future(endless, timeout=0.5) for _ in range(2)]
-        assert values(stubs.predict("half", {"x": column(2)}))["y"].tolist() == [[3.0]]
-        assert {call.code() for call in running} == {grpc.StatusCode.DEADLINE_EXCEEDED}
-        with fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "OOM when allocating"):
-            stubs.predict("greedy", {"x": np.array([ENDLESS_BYTES // 4])}, signature="fill")
-        assert values(stubs.predict("half", {"x": column(2)}))["y"].tolist() == [[3.0]]
+        yield Stubs(f"127.0.0.1:{server.grpc_port}")
 
-        def is_at_rest() -> bool:
-            before = time.process_time()
-            time.sleep(0.2)
-            return time.process_time() - before < 0.1
 
-        eventually(is_at_rest)
+def _is_at_rest() -> bool:
+    before = time.process_time()
+    time.sleep(0.2)
+    return time.process_time() - before < 0.1
+
+
+def test_a_request_that_would_take_all_time_ends_and_others_go_on(beside: Stubs) -> None:
+    endless = predict_request("greedy", {"x": np.ones([1], np.float32)}, signature="loop")
+    running = [beside.prediction.Predict.future(endless, timeout=0.5) for _ in range(2)]
+    assert values(beside.predict("half", {"x": column(2)}))["y"].tolist() == [[3.0]]
+    assert {call.code() for call in running} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    eventually(_is_at_rest)
+
+
+@pytest.mark.slow  # TensorFlow asks for the memory for ten seconds.
+def test_a_request_that_would_take_all_memory_is_refused_and_others_go_on(beside: Stubs) -> None:
+    endless = predict_request("greedy", {"x": np.array([ENDLESS_BYTES // 4])}, signature="fill")
+    running = beside.prediction.Predict.future(endless, timeout=60)
+    while not running.done():
+        assert values(beside.predict("half", {"x": column(2)}))["y"].tolist() == [[3.0]]
+    assert running.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "OOM when allocating" in running.details()
