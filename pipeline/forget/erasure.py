@@ -21,7 +21,6 @@ from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
-from homefeed.serving.profiles.redis_store import RedisStore
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -108,6 +107,8 @@ def _forget(
 
 async def _from_redis(url: str, person: Person) -> tuple[int, bool]:
     """The number of events, and whether the files of Redis are without them."""
+    from homefeed.serving.profiles.redis_store import RedisStore
+
     store = RedisStore(url)
     try:
         return sum([await store.forget(name) for name in sorted(person.names)]), await store.compact()

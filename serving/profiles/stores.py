@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile
-from homefeed.serving.profiles.redis_store import RedisStore
 from homefeed.serving.profiles.store import LiveStore
 from homefeed.serving.profiles.transaction import Exposure, Outcome
 
@@ -94,4 +93,8 @@ class FileStore:
 
 def open_store(url: str, path: pathlib.Path, observe: Observe, max_exposures: int) -> Store:
     """The store of a URL, `redis://…`; "": the file."""
-    return RedisStore(url, observe, max_exposures) if url else FileStore(path, observe, max_exposures)
+    if not url:
+        return FileStore(path, observe, max_exposures)
+    from homefeed.serving.profiles.redis_store import RedisStore  # It takes a third of a second.
+
+    return RedisStore(url, observe, max_exposures)

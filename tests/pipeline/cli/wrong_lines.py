@@ -105,6 +105,8 @@ MORE = (
     ("gateway --root {served} --picks {tmp}/absent", "{tmp}/absent"),
     ("gateway --root {served} --picks {tmp}", "{tmp}"),
     ("gateway --root {served} --picks {binary}", "UTF-8"),
+    ("gateway --root {served} --store nonsense://host", "nonsense://host"),
+    ("forget u1 --store redis://127.0.0.1:1", "redis://127.0.0.1:1"),
     ("models list", "--root"),
     ("models promote 7 --root {served}", "7"),
     ("models promote --root {served}", "canary"),

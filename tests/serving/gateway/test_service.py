@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_reflection_and_health(served: tuple[toy.Gateway, str]) -> None:
         for name in ("", SERVICE):
             request = health_pb2.HealthCheckRequest(service=name)
             assert health_pb2_grpc.HealthStub(channel).Check(request).status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(served: tuple[toy.Gateway, str], tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    taken = served[1].partition(":")[2]
+    command = [*toy.COMMAND, "--root", str(tmp_path), "--port", str(free_port()), "--grpc-port", taken]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and f"gRPC cannot listen on 127.0.0.1:{taken}: name another" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_key_is_good_for_its_scopes(tmp_path: pathlib.Path) -> None:

@@ -201,6 +201,27 @@ def test_who_starts_without_a_server_is_told_in_one_line(tmp_path: pathlib.Path)
         RedisStore("http://127.0.0.1")
 
 
+def test_without_room_nothing_is_stored(url: str, server: int) -> None:
+    async def fill() -> None:
+        store, refused = RedisStore(url), 0
+        with redis.Redis(port=server) as client:
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + 300_000)
+            for n in range(200):
+                some = [event(f"{n}-{m}", f"u{n}", item="x" * 100) for m in range(20)]
+                try:
+                    await store.append(some)
+                except StoreError as error:
+                    assert "maxmemory" in str(error) and "give it room" in str(error)
+                    refused += 1
+                    assert (await store.read(f"u{n}"))[0].version == len(await store.events(f"u{n}")) == 0
+            client.config_set("maxmemory", 0)
+        assert 0 < refused < 200
+        assert [one.accepted for one in await store.append(some)] == [True] * 20
+        await store.close()
+
+    asyncio.run(fill())
+
+
 def test_only_so_many_pages_are_kept(url: str, server: int) -> None:
     async def record() -> None:
         store = RedisStore(url, max_exposures=10)
