@@ -77,7 +77,7 @@ def test_what_was_acknowledged_is_there_once(times: int, tmp_path: pathlib.Path)
                     before = len(senders.acknowledged)
                     eventually(lambda before=before: len(senders.acknowledged) > before)
                     time.sleep(draw.random() / 5)  # Then it is killed.
-            gateway = last.enter_context(toy.gateway(tmp_path, port=port))
+            gateway = last.enter_context(toy.gateway(tmp_path, "--user-rate", "0", port=port))
         gateway.stop()
     _check(tmp_path / "serving" / LIVE_FILE_NAME, senders.acknowledged)
 
