@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import secrets
 import stat
+from collections.abc import Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.scratch import replacing
 from homefeed.serving.process import SERVER_ENVIRONMENT, server_flags
 from homefeed.serving.releases import Releases
 from homefeed.serving.releases.server_config import MODELS_DIR, MOUNTED_FILE
@@ -17,6 +20,11 @@ TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUFFIX = ".j2"
 MEBIBYTE = 2**20
 GRPC_PORT, REST_PORT = 8500, 8501
+GATEWAY_PORT = 8080
+GATEWAY_ROOT = "/var/lib/homefeed"  # The gateway's --root: it sees the pushed folder as `serving` in it.
+KEYS_DIR = "/run/secrets/homefeed"
+GATEWAY_MEBIBYTES = 1024
+SECRETS = "secrets"
 
 
 class RenderError(HomefeedError, ValueError):
@@ -36,7 +44,10 @@ class Options:
     cpus: int = 2  # Of each replica.
     min_replicas: int = 2
     max_replicas: int = 10
-    latency_ms: int = 100  # p99 above it raises an alert.
+    latency_ms: int = 100  # p99 of a model or of a page above it raises an alert.
+    gateway_image: str = "homefeed:latest"  # Built from pipeline.Dockerfile.
+    gateway_replicas: int = 1  # Of the home page on Kubernetes; more than one share a Redis.
+    allowed_hosts: tuple[str, ...] = ()  # Names by which browsers call the home page.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +83,7 @@ def memory_mebibytes(models: list[PushedModel]) -> int:
 
 
 def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> list[pathlib.Path]:
-    """Writes every deploy file and gives their paths, relative to `out`.
+    """Writes every deploy file, and keys where there are none yet, and gives their paths, relative to `out`.
 
     Containers read models, labels and versions from the pushed folder itself, and so follow pushes, promotions and
     rollbacks as `homefeed serve` does.
@@ -106,11 +117,45 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
         "models": models,
         "memory_mebibytes": memory_mebibytes(models),
         "source_dir": str(serving_dir.resolve()),
+        "owner": "{0.st_uid}:{0.st_gid}".format(serving_dir.stat()),
         "flags": [*flags, "--monitoring_config_file=/config/monitoring.config"],
+        "gateway_root": GATEWAY_ROOT,
+        "gateway_arguments": _gateway_arguments(options.allowed_hosts),
+        "gateway_mebibytes": GATEWAY_MEBIBYTES,
+        "keys_dir": KEYS_DIR,
         "environment": SERVER_ENVIRONMENT,
         "monitoring": (TEMPLATES / "config" / f"monitoring.config{SUFFIX}").read_text(encoding="utf-8"),
     }
-    return [_write(environment, name, out, values) for name in _names()]
+    return [_write(environment, name, out, values) for name in _names()] + _keys(out)
+
+
+def _gateway_arguments(hosts: Sequence[str]) -> list[str]:
+    """What every gateway is told; where its models are and what else it is called follows from the platform."""
+    options = {"root": GATEWAY_ROOT, "host": "0.0.0.0", "port": GATEWAY_PORT, "api-keys": f"{KEYS_DIR}/keys.yaml"}
+    given = [*options.items(), *(("allowed-host", host) for host in hosts)]
+    return ["gateway", *(f"--{name}={value}" for name, value in given)]
+
+
+def _keys(out: pathlib.Path) -> list[pathlib.Path]:
+    """The gateway's API keys, of a shop and of Prometheus: made once, whatever is rendered again.
+
+    Their folder is closed to others here; inside it they are open, because containers read them as other users.
+    """
+    shop, prometheus = secrets.token_hex(24), secrets.token_hex(24)
+    texts = {
+        "keys.yaml": f'shop: {{key: "{shop}", scopes: [page, events]}}\n'
+        f'prometheus: {{key: "{prometheus}", scopes: [admin]}}\n',
+        "prometheus.key": prometheus,
+        ".gitignore": "*\n",
+    }
+    folder = out / SECRETS
+    if not folder.exists():
+        with replacing(folder) as staging:
+            staging.mkdir(mode=0o700)
+            for name, text in texts.items():
+                (staging / name).write_text(text, encoding="utf-8")
+                (staging / name).chmod(0o644)
+    return [pathlib.Path(SECRETS, name) for name in texts]
 
 
 def _names() -> list[str]:

@@ -14,6 +14,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @pytest.fixture(scope="session")
+def nearest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel of the gateways' `toy`."""
+    from tests.serving.gateway import toy
+
+    return toy.save_models(tmp_path_factory.mktemp("nearest"))
+
+
+@pytest.fixture(scope="session")
 def tf() -> Any:
     import tensorflow
 

@@ -24,6 +24,15 @@ def serving(
     min_replicas: Annotated[int, typer.Option(min=1)] = Options.min_replicas,
     max_replicas: Annotated[int, typer.Option(min=1)] = Options.max_replicas,
     latency_ms: Annotated[int, typer.Option(min=1, help="A p99 above it raises an alert.")] = Options.latency_ms,
+    gateway_image: Annotated[
+        str, typer.Option(help="Name of the image that pipeline.Dockerfile builds.")
+    ] = Options.gateway_image,
+    gateway_replicas: Annotated[
+        int, typer.Option(min=1, help="Of the home page; more than one need a Redis.")
+    ] = Options.gateway_replicas,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="Name by which browsers call the home page; may be repeated.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write Dockerfiles, compose, Kubernetes, KServe, Prometheus and Grafana files for the pushed models."""
@@ -39,6 +48,9 @@ def serving(
         min_replicas=min_replicas,
         max_replicas=max_replicas,
         latency_ms=latency_ms,
+        gateway_image=gateway_image,
+        gateway_replicas=gateway_replicas,
+        allowed_hosts=tuple(allowed_host or ()),
     )
     files = [str(path) for path in render(RunRoot(root).serving, out, options)]
     print_json({"out": str(out), "files": files}) if as_json else console.print(f"{len(files)} files to {out}")

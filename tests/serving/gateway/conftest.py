@@ -11,12 +11,6 @@ from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
 
 
-@pytest.fixture(scope="session")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """Model name → SavedModel of `toy`."""
-    return toy.save_models(tmp_path_factory.mktemp("nearest"))
-
-
 @pytest.fixture(scope="module")
 def home(nearest: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Gateway]:
     """A gateway before a model server, with the editors' choice of i36 and i35."""

@@ -8,7 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -153,26 +153,31 @@ class Gateway:
 def gateway(root: pathlib.Path, *options: str, models: str = "", port: int = 0) -> Iterator[Gateway]:
     """Runs the verb on a root until the block ends."""
     port = port or free_port()
-    log = (root / f"gateway-{port}.log").open("wb")
+    arguments = ["--root", str(root), "--models", models, "--port", str(port), *options]
+    with running(arguments, port, root / f"gateway-{port}.log") as gateway:
+        yield gateway
+
+
+@contextlib.contextmanager
+def running(arguments: Sequence[str], port: int, log_path: pathlib.Path) -> Iterator[Gateway]:
+    """Runs the verb with these arguments, which say the port, until the block ends."""
+    log = log_path.open("wb")
     process = subprocess.Popen(
-        [*COMMAND, "--root", str(root), "--models", models, "--port", str(port), *options],
-        stdout=log,
-        stderr=log,
-        env=os.environ | {"PYTHONWARNINGS": "error"},
+        [*COMMAND, *arguments], stdout=log, stderr=log, env=os.environ | {"PYTHONWARNINGS": "error"}
     )
-    running = Gateway(process, port)
+    gateway = Gateway(process, port)
 
     def answers() -> bool:
         assert process.poll() is None, pathlib.Path(log.name).read_text()
         with contextlib.suppress(httpx.TransportError):
-            return running.http.get("/v1/health").status_code == 200
+            return gateway.http.get("/v1/health").status_code == 200
         return False
 
     try:
         eventually(answers)
-        yield running
+        yield gateway
     finally:
-        running.http.close()
+        gateway.http.close()
         process.kill()
         process.wait()
         log.close()

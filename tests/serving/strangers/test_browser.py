@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.gateway.conftest import home, nearest  # noqa: F401  Fixtures.
+from tests.serving.gateway.conftest import home  # noqa: F401  A fixture.
 from tests.serving.gateway.toy import Gateway
 from tests.serving.strangers import workshop
 
