@@ -68,7 +68,7 @@ REFUSED, LOST = {'homefeed_refused_total{what="page"}': 2}, {"homefeed_exposures
     [
         (pages("fused", 100), []),
         (pages("fused", 99) | pages("retrieval", 1), []),
-        (pages("fused", 90) | pages("popular", 10), ["HomefeedPagesBelowTheTop"]),
+        (pages("fused", 90) | pages("retrieval", 10), ["HomefeedPagesBelowTheTop"]),
         (pages("popular", 100), ["HomefeedPagesBelowTheTop"]),
         (pages("fused", 100, seconds=0.25), ["HomefeedPagesSlow"]),
         (pages("fused", 100) | REFUSED, ["HomefeedPagesRefused"]),
