@@ -37,6 +37,7 @@ PROGRAMS = {
     "curl": "tests/serving/test_guide.py",
     "grpcurl": "tests/serving/test_guide.py",
     "docker": "tests/contracts/test_containers.py",
+    "kubectl": "tests/serving/deploy/test_gateway.py",
 }
 """Program → the test that runs or reads its lines."""
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from homefeed.pipeline.cli.main import app
+from homefeed.serving.deploy.render import Options
 from homefeed.serving.gateway.auth import read_keys, require_safe
 from homefeed.serving.gateway.server import GRACE_SECONDS
 from homefeed.serving.process import free_port, server_flags
+from tests.documents import HOUSE, blocks, commands
 from tests.pipeline.test_readme import below
-from tests.serving.deploy.test_render import documents, exported, faults, kubernetes, series_read
+from tests.serving.deploy.test_render import documents, exported, faults, kubernetes, rules, series_read
 from tests.serving.gateway import toy
 from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
@@ -270,3 +273,43 @@ def test_keys_are_made_once_and_closed_to_others(root: pathlib.Path, tmp_path: p
     assert first[".gitignore"] == "*\n" and first.keys() == {".gitignore", "keys.yaml", "prometheus.key"}
     assert texts(rendered(root, tmp_path / "one", "--latency-ms", "50")) == first
     assert texts(rendered(root, tmp_path / "two"))["keys.yaml"] != first["keys.yaml"]
+
+
+# --- What the guide says ---
+
+
+GUIDE = HOUSE / "docs" / "deploy.md"
+
+
+def lines(program: str) -> list[list[str]]:
+    """The guide's lines of a program, as words."""
+    found = [line for block in blocks("sh") if block.page == GUIDE for line in commands(block)]
+    return [shlex.split(line)[1:] for line in found if line.startswith(f"{program} ")]
+
+
+def test_the_guide_makes_the_secret_that_the_pods_read(shared: pathlib.Path) -> None:
+    secret, apply = lines("kubectl")
+    assert secret[:6] == ["-n", Options.namespace, "create", "secret", "generic", NAME]
+    given = [word.partition("=")[2] for word in secret[6:]]
+    volume = next(v["secret"] for v in pod(shared)["volumes"] if v["name"] == "keys")
+    reference = next(
+        e["valueFrom"]["secretKeyRef"] for e in pod(shared)["containers"][0]["env"] if e["name"] == "STORE"
+    )
+    assert volume["secretName"] == reference["name"] == NAME
+    assert [pathlib.Path(given[0]).name] == [item["key"] for item in volume["items"]]
+    assert given[1].partition("=")[0] == reference["key"]
+    (compose_line,) = lines("docker")
+    files = [given[0], *apply[2::2], compose_line[2]]
+    assert apply[0] == "apply" and {*apply[1::2]} == {"-f"} and compose_line[:2] == ["compose", "--file"]
+    assert all((shared / pathlib.Path(name).relative_to("deploy")).is_file() for name in files)
+
+
+def test_the_guides_job_for_prometheus_finds_the_pods(out: pathlib.Path) -> None:
+    (job,) = [job for block in blocks("text") if block.page == GUIDE for job in yaml.safe_load(block.text)]
+    (rule,) = job["relabel_configs"]
+    labels = kubernetes(out, "Deployment", FILE)["spec"]["template"]["metadata"]["labels"]
+    places = {f"__meta_kubernetes_pod_label_{re.sub(r'[^a-z]', '_', name)}": value for name, value in labels.items()}
+    assert places[rule["source_labels"][0]] == rule["regex"] and rule["action"] == "keep"
+    assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == [Options.namespace]
+    alerted = {name for rule in rules(out) for name in re.findall(r'job="([^"]+)"', rule["expr"])}
+    assert job["job_name"] in alerted

@@ -53,6 +53,50 @@ def test_promtool_refuses_a_rule_that_is_none(out: pathlib.Path, tmp_path: pathl
         workshop.run(workshop.go_tool("promtool"), "check", "rules", tmp_path / "rules.yaml")
 
 
+def pages(rung: str, a_minute: int, seconds: float = 0.06) -> dict[str, int]:
+    """What a gateway exports that serves pages of a rung: series → growth a minute."""
+    name = f'homefeed_page_seconds_{{}}{{{{served_by="{rung}"{{}}}}}}'
+    buckets = {name.format("bucket", f',le="{le}"'): a_minute for le in (seconds, "+Inf")}
+    return {name.format("count", ""): a_minute, name.format("bucket", ',le="0.015"'): 0, **buckets}
+
+
+REFUSED, LOST = {'homefeed_refused_total{what="page"}': 2}, {"homefeed_exposures_lost_total": 1}
+
+
+@pytest.mark.parametrize(
+    ("growth", "alerts"),
+    [
+        (pages("fused", 100), []),
+        (pages("fused", 99) | pages("retrieval", 1), []),
+        (pages("fused", 90) | pages("retrieval", 10), ["HomefeedPagesBelowTheTop"]),
+        (pages("popular", 100), ["HomefeedPagesBelowTheTop"]),
+        (pages("fused", 100, seconds=0.25), ["HomefeedPagesSlow"]),
+        (pages("fused", 100) | REFUSED, ["HomefeedPagesRefused"]),
+        (pages("fused", 1000) | REFUSED, []),
+        (pages("fused", 100) | LOST, ["HomefeedPagesNotRecorded"]),
+        ({}, ["HomefeedGatewayDown"]),
+    ],
+)
+def test_promtool_sees_the_alerts_of_pages(
+    growth: dict[str, int],
+    alerts: list[str],
+    out: pathlib.Path,  # noqa: F811
+    tmp_path: pathlib.Path,
+) -> None:
+    up = {f'up{{job="homefeed-{name}"}}': "1x60" for name in ("serving", *(["gateway"] if growth else []))}
+    series = up | {name: f"0+{a_minute}x60" for name, a_minute in growth.items()}
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts]
+    firing = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    tests = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": firing, "eval_time": "30m", "exp_samples": expected}],
+    }
+    asked = {"rule_files": [str(out / "prometheus" / "rules.yaml")], "evaluation_interval": "1m", "tests": [tests]}
+    (tmp_path / "tests.json").write_text(json.dumps(asked), encoding="utf-8")
+    workshop.run(workshop.go_tool("promtool"), "test", "rules", tmp_path / "tests.json")
+
+
 def test_promtool_reads_the_metrics_page(models: Models, tmp_path: pathlib.Path) -> None:
     models.publish("half_plus_two", tmp_path / "half", 1)
     monitoring = tmp_path / "monitoring.config"
@@ -74,9 +118,14 @@ def test_promtool_reads_the_metrics_page(models: Models, tmp_path: pathlib.Path)
     assert broken.returncode == 1
 
 
-def test_kubernetes_own_validation_takes_the_manifests(out: pathlib.Path, tmp_path: pathlib.Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("name", ["serving.yaml", "gateway.yaml"])
+def test_kubernetes_own_validation_takes_the_manifests(
+    name: str,
+    out: pathlib.Path,  # noqa: F811
+    tmp_path: pathlib.Path,
+) -> None:
     """With the schemas of Kubernetes 1.30, which the program carries. It carries none of KServe's."""
-    validate, manifest = workshop.go_tool("kubectl-validate"), out / "kubernetes" / "serving.yaml"
+    validate, manifest = workshop.go_tool("kubectl-validate"), out / "kubernetes" / name
     assert "OK" in workshop.run(validate, manifest, "--version=1.30")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(

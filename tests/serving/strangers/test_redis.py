@@ -20,6 +20,7 @@ from homefeed.serving.process import free_port
 from homefeed.serving.profiles import Exposure, LiveEvent, StoreError
 from homefeed.serving.profiles.redis_store import RedisStore
 from homefeed.serving.profiles.stores import FileStore, Store
+from tests.serving.deploy.test_gateway import rendered, started
 from tests.serving.gateway import toy
 from tests.serving.profiles.folded import fold
 from tests.serving.servers import eventually
@@ -162,6 +163,22 @@ def test_an_event_on_one_gateway_is_in_the_next_page_of_the_other(url: str, tmp_
         assert two.http.post("/v1/login", json={"session_id": "session-1", "user_id": "new"}).json() == {"moved": 1}
         assert "i20" not in toy.items(one.page(user_id="new", k=50))
     assert not (tmp_path / "one" / "serving" / "live.sqlite").exists()
+
+
+def test_a_gateway_as_kubernetes_starts_several_keeps_profiles_there(
+    url: str, nearest: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    """With the very arguments of its container, and the Secret's `store`."""
+    toy.publish(tmp_path / "serving", nearest)
+    out = rendered(tmp_path, tmp_path / "out", "--gateway-replicas", "2")
+    places = {"/var/lib/homefeed": str(tmp_path), "homefeed-serving:8500": "", "$(STORE)": url}
+    with started(out, "kubernetes", places) as running:
+        event = {"event_id": "pod", "user_id": "of-a-pod", "type": "view", "item_id": "i20"}
+        told = running.gateway.http.post("/v1/events", json={"events": [event]}, headers=running.shop).json()
+        assert told["events"][0]["status"] == "accepted"
+        page = running.gateway.http.get("/v1/page?user_id=of-a-pod", headers=running.shop).json()
+        assert page["rows"] and page["profile_version"] == 1
+    assert not (tmp_path / "serving" / "live.sqlite").exists()
 
 
 def test_a_server_that_dies_is_said_and_come_back_from(tmp_path: pathlib.Path) -> None:
