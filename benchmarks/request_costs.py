@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import _load, results
+from benchmarks import results
 from benchmarks._server import Server, serving
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.recommender import FUSED, RANKING
@@ -71,7 +71,7 @@ class Attacker:
 
         self._server = server
         options = [("grpc.max_receive_message_length", -1)]
-        self._call = grpc.insecure_channel(server.address, options).unary_unary(_load.PREDICT)
+        self._channel = grpc.insecure_channel(server.address, options)
         self._client = homefeed_client.PredictionClient(server.address)
         self._client.wait_until_available(FUSED, timeout_seconds=120)
 
@@ -86,7 +86,6 @@ class Attacker:
 
     def grpc(self, name: str, model: str, signature: str, inputs: Mapping[str, Any]) -> Cost:
         """Costs of a PredictRequest; values of inputs are arrays or TensorProtos."""
-        import grpc
         from homefeed_client import tensors
 
         from homefeed.serving.model_server.messages import PredictRequest
@@ -97,11 +96,18 @@ class Attacker:
             request.inputs[alias].CopyFrom(
                 tensors.to_proto(value, typed_fields=True) if isinstance(value, np.ndarray) else value
             )
+        return self.call(name, "Predict", request)
+
+    def call(self, name: str, method: str, request: Any) -> Cost:
+        """Costs of a request to a method of the prediction service."""
+        import grpc
+
         data = request.SerializeToString()
+        call = self._channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
 
         def send() -> str:
             try:
-                self._call(data, timeout=300)
+                call(data, timeout=300)
             except grpc.RpcError as error:
                 return str(error.code().name)
             return "OK"
@@ -139,6 +145,7 @@ def costs(attacker: Attacker) -> Iterator[Cost]:
     attacker.grpc("warm-up", FUSED, "recommend", recommend)
     yield attacker.grpc("an ordinary request", FUSED, "recommend", recommend)
     yield from _graph(attacker, recommend)
+    yield from _messages(attacker)
     yield from _json(attacker, recommend)
 
 
@@ -188,6 +195,35 @@ def _repeated(inputs: Mapping[str, Any]) -> dict[str, Any]:
             proto.tensor_shape.dim[1].size = tensors.MAX_EXPANDED_BYTES // 8
             protos[alias] = proto
     return protos
+
+
+def _messages(attacker: Attacker) -> Iterator[Cost]:
+    """As many small parts as a message of 15 MB holds."""
+    from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
+
+    inputs = predict_pb2.PredictRequest()
+    inputs.model_spec.name = FUSED
+    for number in range(_LARGE // 16):
+        inputs.inputs[f"{number:x}"].dtype = 1
+    yield attacker.call("many small inputs", "Predict", inputs)
+    outputs = predict_pb2.PredictRequest(output_filter=[""] * (_LARGE // 2))
+    outputs.model_spec.name = FUSED
+    yield attacker.call("many outputs", "Predict", outputs)
+    for kind, method in (
+        (classification_pb2.ClassificationRequest, "Classify"),
+        (regression_pb2.RegressionRequest, "Regress"),
+    ):
+        request = kind()
+        request.model_spec.name = FUSED
+        example = request.input.example_list.examples.add()
+        for number in range(_LARGE // 16):
+            example.features.feature[f"{number:x}"].int64_list.value.append(0)
+        yield attacker.call(f"{method}: small features", method, request)
+        request.input.example_list.ClearField("examples")
+        request.input.example_list.examples.extend([type(example)()] * (_LARGE // 2))
+        yield attacker.call(f"{method}: empty Examples", method, request)
+    tasks = inference_pb2.MultiInferenceRequest(tasks=[inference_pb2.InferenceTask()] * (_LARGE // 2))
+    yield attacker.call("MultiInference: empty tasks", "MultiInference", tasks)
 
 
 def _json(attacker: Attacker, recommend: Mapping[str, Any]) -> Iterator[Cost]:
