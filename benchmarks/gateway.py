@@ -88,14 +88,14 @@ def running(command: Sequence[str]) -> Iterator[int]:
         child.wait(60)
 
 
-def wait_until_ready(url: str, seconds: float = 120) -> None:
-    """Until a page comes from the top rung."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def wait_until_ready(url: str, seconds: float = 120) -> float:
+    """Until a page comes from the top rung; gives the seconds that it took."""
+    begin = time.monotonic()
+    while time.monotonic() < begin + seconds:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/v1/page", timeout=5).json()["served_by"] == "fused":
-                return
-        time.sleep(0.2)
+            if httpx.get(f"{url}/v1/page", timeout=10).json().get("served_by") == "fused":
+                return time.monotonic() - begin
+        time.sleep(0.05)
     raise TimeoutError(f"no page from the fused model at {url} within {seconds} seconds")
 
 

@@ -23,11 +23,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
-import numpy as np
-
 from benchmarks import results
-from benchmarks.gateway import Figures, Stage, running, stage
+from benchmarks.gateway import Figures, Stage, running, stage, summary, wait_until_ready
 
 STEADY_RATE, BURST_RATE = 30, 1_400  # Pages a second.
 BURST_SECONDS, NUM_PUSHES, PUSH_SECONDS = 30, 20, 3.0
@@ -76,7 +73,7 @@ def _answer(said: dict[str, object], begin: float) -> Answer:
 def told(name: str, answers: list[Answer]) -> Figures:
     """Latencies, and the shares of rungs and refusals."""
     count = len(answers)
-    figures = {f"{name}.p{r}_ms": float(np.percentile([a.seconds for a in answers], r)) * 1000 for r in (50, 99)}
+    figures = summary(name, [answer.seconds for answer in answers])
     refused = sum(answer.status == 429 for answer in answers)
     figures |= {f"{name}.pages": count, f"{name}.share.come_back": refused / count}
     figures[f"{name}.failed"] = sum(answer.status not in (200, 429) for answer in answers)
@@ -84,21 +81,11 @@ def told(name: str, answers: list[Answer]) -> Figures:
     return figures | {f"{name}.share.{rung}": number / count for rung, number in rungs.items()}
 
 
-def until_fused(stage: Stage, seconds: float = 120) -> float:
-    """Seconds until a page comes from the top rung."""
-    begin = time.monotonic()
-    while time.monotonic() < begin + seconds:
-        if httpx.get(f"{stage.url}/v1/page", timeout=10).json().get("served_by") == "fused":
-            return time.monotonic() - begin
-        time.sleep(0.05)
-    raise TimeoutError(f"no page from the fused model within {seconds} seconds")
-
-
 def burst(stage: Stage) -> Figures:
     """Ten times as many pages as can be made, and how long it takes until all is as before."""
     with attack(stage, BURST_RATE, BURST_SECONDS) as answers:
         pass
-    return told("burst", answers) | {"burst.seconds_to_fused": until_fused(stage)}
+    return told("burst", answers) | {"burst.seconds_to_fused": wait_until_ready(stage.url)}
 
 
 def pushes(stage: Stage) -> Figures:
@@ -125,7 +112,7 @@ def kills(stage: Stage) -> Figures:
         time.sleep(3)
         with running(stage.model_server):
             listening = _once_serving(stage)
-            back = until_fused(stage)
+            back = wait_until_ready(stage.url)
             time.sleep(max(0.0, 30 - listening - back))
     return told("kill", answers) | {"kill.seconds_to_serving": listening, "kill.seconds_then_to_fused": back}
 

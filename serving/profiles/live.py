@@ -214,14 +214,13 @@ def _remembered(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
 
 def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
     """Without the last feedback on an item: shown again, and its weight taken off the interests."""
-    mine = [e for e in profile.recent if e.item_id == event.item_id and e.type in FEEDBACK]
+    mine = [(n, e) for n, e in enumerate(profile.recent) if e.item_id == event.item_id and e.type in FEEDBACK]
     if not mine:
         return dataclasses.replace(profile, hidden=tuple(i for i in profile.hidden if i != event.item_id))
-    last = mine[-1]
+    place, last = mine[-1]
     profile = _weighed(profile, last.tags, -weight(last.type), last.at)
-    still = any(e.type in HIDING for e in mine[:-1])
+    still = any(e.type in HIDING for _, e in mine[:-1])
     hidden = profile.hidden if still else tuple(item for item in profile.hidden if item != event.item_id)
-    place = max(n for n, one in enumerate(profile.recent) if one == last)
     packed = (*profile.packed[:place], *profile.packed[place + 1 :])
     return dataclasses.replace(profile, packed=packed, hidden=hidden)
 
