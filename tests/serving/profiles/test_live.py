@@ -65,6 +65,13 @@ def test_undo_of_the_second_hide_leaves_the_first() -> None:
     assert fold([event("hide", "a"), event("undo", "b")]).hidden == ("a",)
 
 
+def test_undo_of_a_hide_leaves_the_like_before_it() -> None:
+    events = [event("like", "a", T, ("drama",)), event("hide", "a", T + 1, ("war",)), event("undo", "a", T + 1)]
+    profile = fold(events)
+    assert [recent.type for recent in profile.recent] == ["like"] and profile.hidden == ()
+    assert profile.tags.keys() == {"drama"}
+
+
 def test_a_search_is_an_interest_and_no_history() -> None:
     profile = fold([event("search", tags=("coffee",), query="coffee")])
     assert profile.tags == {"coffee": 1.0} and not profile.recent
