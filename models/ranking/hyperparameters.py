@@ -20,6 +20,7 @@ class Hyperparameters(TrainingRun):
     num_negatives: CountOrNone = 40  # Candidates of a training request beside its targets, out of `num_retrieved`.
     num_retrieved: Count = 100  # What retrieval is asked for: a training request draws its negatives from it.
     points_per_user: Count = 4  # Prediction points of a user in one pass, drawn anew each time.
+    max_points: Count = 10_000  # Prediction points of one pass, at most: a pass over many users takes some of them.
     # The model.
     width: Count = 64  # Size of item vectors, attention and hidden layers.
     num_heads: Count = 2  # Heads of the attention from candidates to events.

@@ -61,6 +61,11 @@ def thinned(points: PredictionPoints, most: int) -> PredictionPoints:
     return points[np.linspace(0, len(points) - 1, min(len(points), most)).astype(np.int64)]
 
 
+def drawn(points: PredictionPoints, most: int, rng: np.random.Generator) -> PredictionPoints:
+    """All of them, or `most` that are drawn evenly where there are more."""
+    return points if len(points) <= most else points[rng.choice(len(points), most, replace=False)]
+
+
 def features(sequences: Sequences, points: PredictionPoints, num_events: int) -> dict[str, npt.NDArray[np.generic]]:
     """Model inputs at each point.
 

@@ -66,11 +66,13 @@ def _source(
 
     def coming() -> LabelledPoints:
         points = prediction_points.random_points(train, config.points_per_user, rng)
+        points = prediction_points.drawn(points, config.max_points, rng)
         return LabelledPoints(train, points, *retrieve(train, points, config.num_retrieved), True)
 
     def held() -> LabelledPoints:
         sequences = hold_out(train, _HELD_OUT, rng)
-        return unlisted(sequences, prediction_points.first_targets(sequences), config.num_retrieved, True)
+        points = prediction_points.drawn(prediction_points.first_targets(sequences), config.max_points, rng)
+        return unlisted(sequences, points, config.num_retrieved, True)
 
     return coming if config.targets == "next" else held
 

@@ -116,3 +116,14 @@ def test_thinned_points_keep_both_ends() -> None:
     assert prediction_points.thinned(points, 4).cut.tolist() == [0, 3, 6, 9]
     assert prediction_points.thinned(points, 99).cut.tolist() == list(range(10))
     assert len(prediction_points.thinned(points[:0], 5)) == 0
+
+
+def test_points_are_drawn_evenly_where_there_are_more() -> None:
+    points, rng = PredictionPoints(np.arange(10), np.arange(10)), np.random.default_rng(0)
+    assert prediction_points.drawn(points, 10, rng) is points
+    counts = np.zeros(10)
+    for _ in range(1000):
+        found = prediction_points.drawn(points, 3, rng).cut
+        assert len(set(found.tolist())) == 3
+        counts[found] += 1
+    np.testing.assert_allclose(counts / 1000, 0.3, atol=0.06)

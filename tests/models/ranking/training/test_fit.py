@@ -7,6 +7,7 @@ import pytest
 from homefeed.models.ranking.training import fit as training
 from homefeed.models.ranking.training.trainer import Epoch
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared import prediction_points
 from homefeed.models.shared.prediction_points import PredictionPoints
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -50,6 +51,16 @@ def test_any_events_are_learnt_given_all_others() -> None:
     assert all(d.in_training and not d.retrieved.any() for d in drawn)
     held_out = training._held_out(EVAL, retrieve, config)
     assert len(held_out) == EVAL.num_users and not held_out.in_training and retrieve.asked == []
+
+
+@pytest.mark.parametrize("targets", ["next", "any"])
+def test_a_pass_takes_some_of_many_users(targets: Any) -> None:
+    config = dataclasses.replace(TINY, targets=targets, max_points=3)
+    source = training._source(TRAIN, Retrieve(), config, np.random.default_rng(0))
+    passes = [source() for _ in range(40)]
+    assert max(len(points) for points in passes) == 3
+    everybody = np.unique(prediction_points.every_target(TRAIN).row)
+    assert set(np.concatenate([points.points.row for points in passes])) == set(everybody), "others each time"
 
 
 def test_eval_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
