@@ -58,7 +58,9 @@ def ask(
         places = found.item_ids == targets[batch, None]
         known = np.where(places, found.probabilities, -np.inf).max(axis=1, initial=-np.inf)
         probabilities.append(np.where(np.isfinite(known), known, np.nan).astype(np.float64))
-    return Answers(join_ranks(retrieval), join_ranks(ranking), np.concatenate(pages), np.concatenate(probabilities))
+    return Answers(
+        metrics.joined(retrieval), metrics.joined(ranking), np.concatenate(pages), np.concatenate(probabilities)
+    )
 
 
 def ranks_in(
@@ -77,12 +79,3 @@ def ranks_in(
     above = np.where(found, (scores > target_scores).sum(axis=1), np.iinfo(np.int32).max)
     tied = np.where(found, (scores == target_scores).sum(axis=1) - 1, 0)
     return metrics.Ranks(above.astype(np.int64), tied.astype(np.int64))
-
-
-def join_ranks(parts: Sequence[metrics.Ranks]) -> metrics.Ranks:
-    """The ranks of all batches behind each other."""
-    empty = np.empty(0, np.int64)
-    return metrics.Ranks(
-        np.concatenate([empty, *(part.above for part in parts)]),
-        np.concatenate([empty, *(part.tied for part in parts)]),
-    )

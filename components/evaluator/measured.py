@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.components.evaluator.answers import PAGE_LENGTH, ask, join_ranks
+from homefeed.components.evaluator.answers import PAGE_LENGTH, ask
 from homefeed.components.evaluator.queries import Limits, Queries, make_queries
 from homefeed.components.evaluator.slices import slices
 from homefeed.models.catalogue import Catalogue
@@ -123,4 +123,4 @@ def _rank_in_batches(scorer: Scorer, queries: Queries, batch_size: int) -> metri
         histories = queries.histories[start : start + batch_size]
         targets = queries.targets[start : start + batch_size]
         parts.append(metrics.rank_targets(scorer.scores(histories), targets, histories))
-    return join_ranks(parts)
+    return metrics.joined(parts)

@@ -36,7 +36,7 @@ def train(
     with TrainingLog[Epoch](model_run.path, config.epochs) as log:
         trained = training.train(data.catalogue, data.train, data.evaluation, config, log.write, start)
     windows = Windows(data.evaluation, config.max_events)
-    tuned_by = sample_targets(windows.targets, data.catalogue.num_rows)[: retriever.TUNING_QUERIES]
+    tuned_by = sample_targets(windows.targets)[: retriever.TUNING_QUERIES]
     sample = trained.queries(windows, tuned_by)
     snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample)
     snapshot.save(model.snapshot_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,11 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+Scores = Callable[[slice], npt.NDArray[np.float32]]
+"""Some of the queries → their [num_queries, num_rows] scores, so that not all of them are held at a time."""
+
+MAX_SCORES = 50_000_000  # That are held at a time: 200 MB.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +68,33 @@ def rank_targets(
         above[query] = np.count_nonzero(candidate & (row > row[target]))
         tied[query] = np.count_nonzero(candidate & (row == row[target])) - 1
     return Ranks(above, tied)
+
+
+def parts(num_queries: int, num_rows: int) -> Iterator[slice]:
+    """Cuts queries so that no part has more than MAX_SCORES scores, or only one query."""
+    size = max(1, MAX_SCORES // num_rows)
+    return (slice(start, start + size) for start in range(0, num_queries, size))
+
+
+def rank_in_parts(
+    scores: Scores,
+    targets: npt.NDArray[np.integer[Any]],
+    excluded: Sequence[npt.NDArray[np.integer[Any]]],
+    num_rows: int,
+) -> Ranks:
+    """As `rank_targets`, of scores that are too many to be held at a time."""
+    return joined(
+        [rank_targets(scores(part), targets[part], excluded[part]) for part in parts(len(targets), num_rows)]
+    )
+
+
+def joined(found: Sequence[Ranks]) -> Ranks:
+    """The ranks of all parts behind each other."""
+    empty = np.empty(0, np.int64)
+    return Ranks(
+        np.concatenate([empty, *(ranks.above for ranks in found)]),
+        np.concatenate([empty, *(ranks.tied for ranks in found)]),
+    )
 
 
 def hit_rate(ranks: Ranks, k: int) -> Floats:

@@ -20,7 +20,7 @@ CUT_OFF = 100  # NDCG@100 asks for the first page and for what comes after, and 
 
 
 def fit_blend(
-    tower_scores: npt.NDArray[np.float32],
+    tower_scores: metrics.Scores,
     histories: Sequence[npt.NDArray[np.integer[Any]]],
     targets: npt.NDArray[np.integer[Any]],
     decomposition: Decomposition,
@@ -28,7 +28,7 @@ def fit_blend(
     """The linear factors which, added to the towers' scores, rank the targets best.
 
     Args:
-        tower_scores: [num_queries, num_rows] float32.
+        tower_scores: of some of the queries.
         histories: rows of each query's history.
         targets: [num_queries] rows.
         decomposition: of the training split.
@@ -39,22 +39,24 @@ def fit_blend(
     silent = decomposition.factors(1.0, LONG_TERMS[0]).scaled(0.0)
     if not len(targets):
         return silent
-    best, chosen = _quality(tower_scores, targets, histories), silent
-    for regularization, long_term in itertools.product(REGULARIZATIONS, LONG_TERMS):
-        factors = decomposition.factors(regularization, long_term)
-        scores = factors.scores(histories)
-        scale = float(scores.std())
-        if scale == 0:
-            continue
-        for weight in WEIGHTS:
-            quality = _quality(tower_scores + np.float32(weight / scale) * scores, targets, histories)
-            if quality > best:
-                best, chosen = quality, factors.scaled(weight / scale)
-    return chosen
+    settings = list(itertools.product(REGULARIZATIONS, LONG_TERMS))
+    scales: dict[tuple[float, float], float] = {}
+    qualities = {(settings[0], 0.0): 0.0}  # Of settings and weights; the towers alone come first.
+    for part in metrics.parts(len(targets), len(silent.decode)):
+        towers = tower_scores(part)
+        qualities[settings[0], 0.0] += _quality(towers, targets[part], histories[part])
+        for setting in settings:
+            scores = decomposition.factors(*setting).scores(histories[part])
+            scale = scales.setdefault(setting, float(scores.std()))  # Of the first part, for all of them.
+            for weight in (weight / scale for weight in WEIGHTS if scale):
+                quality = _quality(towers + np.float32(weight) * scores, targets[part], histories[part])
+                qualities[setting, weight] = qualities.get((setting, weight), 0.0) + quality
+    setting, weight = max(qualities, key=qualities.__getitem__)
+    return decomposition.factors(*setting).scaled(weight)
 
 
 def fit_cold_start_boost(
-    scores: npt.NDArray[np.float32],
+    scores: metrics.Scores,
     histories: Sequence[npt.NDArray[np.integer[Any]]],
     targets: npt.NDArray[np.integer[Any]],
     is_new: npt.NDArray[np.bool_],
@@ -68,15 +70,19 @@ def fit_cold_start_boost(
     price: the largest boost is taken that costs at most `price`, a share of the best quality.
 
     Args:
-        scores: [num_queries, num_rows] float32.
+        scores: of some of the queries.
         histories, targets: as in `fit_blend`.
         is_new: [num_rows] bool.
         price: 0.01 gives up at most 1% of NDCG@100.
     """
     if not len(targets) or not is_new[1:].any():
         return 0.0
-    qualities = [_quality(scores + np.float32(boost) * is_new, targets, histories) for boost in BOOSTS]
-    allowed = (1 - price) * max(qualities)
+    qualities = np.zeros(len(BOOSTS))
+    for part in metrics.parts(len(targets), len(is_new)):
+        found = scores(part)
+        boosted = (found + np.float32(boost) * is_new for boost in BOOSTS)
+        qualities += [_quality(tried, targets[part], histories[part]) for tried in boosted]
+    allowed = (1 - price) * qualities.max()
     return max(boost for boost, quality in zip(BOOSTS, qualities, strict=True) if quality >= allowed)
 
 
@@ -85,4 +91,5 @@ def _quality(
     targets: npt.NDArray[np.integer[Any]],
     histories: Sequence[npt.NDArray[np.integer[Any]]],
 ) -> float:
-    return float(metrics.ndcg(metrics.rank_targets(scores, targets, histories), CUT_OFF).mean())
+    """The sum over the queries."""
+    return float(metrics.ndcg(metrics.rank_targets(scores, targets, histories), CUT_OFF).sum())

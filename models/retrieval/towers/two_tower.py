@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow_recommenders as tfrs
 from homefeed.models.retrieval.towers import candidate_tower, query_tower
 
 CLOSED = -1e9  # Logit of a masked candidate.
+ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -101,12 +103,23 @@ class TwoTower(tfrs.Model):
 
     def embed_all(self) -> tf.Tensor:
         """[num_rows, width + 1] float32 embeddings of the whole catalogue, the bias last; row 0 is all zero."""
-        rows = tf.range(self.num_rows)
-        known, new = self.embed_candidates(rows)
+        known, new = self.embed_both()
         embeddings = tf.where(self._candidates["id"][:, None] > 0, known, new)
-        return embeddings * tf.cast(rows > 0, tf.float32)[:, None]
+        return embeddings * tf.cast(tf.range(self.num_rows) > 0, tf.float32)[:, None]
 
-    def embed_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
+    def embed_both(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """`embed_candidates` of the whole catalogue: what an item's tokens are embedded to is held for some rows."""
+        starts = range(0, self.num_rows, ROWS_AT_A_TIME)
+        rows = [tf.range(start, min(start + ROWS_AT_A_TIME, self.num_rows)) for start in starts]
+        known, new = zip(*map(self.embed_candidates, rows), strict=True)
+        return tf.concat(known, axis=0), tf.concat(new, axis=0)
+
+    @functools.cached_property
+    def embed_last(self) -> Callable[[Tensors, tf.Tensor], tf.Tensor]:
+        """`_embed_last`, traced once for every shape."""
+        return tf.function(self._embed_last, autograph=False)
+
+    def _embed_last(self, batch: Tensors, candidates: tf.Tensor) -> tf.Tensor:
         """[batch, width + 1] float32 query embeddings after the last event of each window."""
         embedding = tf.gather(candidates, batch["item"])[..., : self.query_tower.width]
         queries = self.embed_queries(batch, embedding)

@@ -56,9 +56,9 @@ class Epoch:
 
 def evaluate(model: TwoTower, windows: Windows) -> metrics.Ranks:
     """Full ranking of (a sample of) the split's targets among all trained items."""
-    targets = sample_targets(windows.targets, model.num_rows)
-    scores = score_known(model, windows, targets)
-    return metrics.rank_targets(scores, windows.items(targets), windows.histories(targets))
+    targets = sample_targets(windows.targets)
+    scores = scores_of_known(model, windows, targets)
+    return metrics.rank_in_parts(scores, windows.items(targets), windows.histories(targets), model.num_rows)
 
 
 def embed_queries(
@@ -66,23 +66,19 @@ def embed_queries(
 ) -> npt.NDArray[np.float32]:
     """[num_targets, width + 1] float32 embeddings of the histories before the target events."""
     candidates = model.embed_all()
-    embed = tf.function(model.embed_last, autograph=False)
-    parts = [embed(tensors(batch), candidates).numpy() for batch in windows.queries(targets, batch_size)]
+    batches = windows.queries(targets, batch_size)
+    parts = [model.embed_last(tensors(batch), candidates).numpy() for batch in batches]
     return np.concatenate([*parts, np.empty((0, candidates.shape[1]), np.float32)])[: len(targets)]
 
 
-def score_queries(model: TwoTower, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """[num_targets, num_rows] float32 scores for the histories before the target events."""
-    return embed_queries(model, windows, targets) @ model.embed_all().numpy().T
-
-
-def score_known(model: TwoTower, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """`score_queries` with -inf for cold-start items.
+def scores_of_known(model: TwoTower, windows: Windows, targets: npt.NDArray[np.int64]) -> metrics.Scores:
+    """Scores for the histories before the target events, -inf for cold-start items.
 
     Their scores have no scale yet, which `blend.fit_cold_start_boost` gives them in the end. In a catalogue with many
     of them, they would hide how well the others are ordered.
     """
-    return np.where(model.is_trained, score_queries(model, windows, targets), np.float32(-np.inf))
+    queries, candidates = embed_queries(model, windows, targets), model.embed_all().numpy()
+    return lambda part: np.where(model.is_trained, queries[part] @ candidates.T, np.float32(-np.inf))
 
 
 def tensors(batch: Batch) -> dict[str, tf.Tensor]:

@@ -17,7 +17,7 @@ from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import blend, linear_factors
 from homefeed.models.retrieval.towers import architecture, candidate_tower
 from homefeed.models.retrieval.towers.two_tower import ColdStart, TwoTower
-from homefeed.models.retrieval.training.evaluation import Epoch, evaluate, score_known
+from homefeed.models.retrieval.training.evaluation import Epoch, evaluate, scores_of_known
 from homefeed.models.retrieval.training.learner import Learner
 from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.targets import sample_targets, target_weights
@@ -49,17 +49,17 @@ def train(
     with _scope(config):
         towers = fit_towers(catalogue, training, evaluation, config, on_epoch, start)
     windows = Windows(evaluation, config.max_events)
-    targets = sample_targets(windows.targets, catalogue.num_rows)
+    targets = sample_targets(windows.targets)
     queries = windows.histories(targets), windows.items(targets)
     decomposition = linear_factors.decompose(training, catalogue.num_rows, config.linear_rank, config.seed)
-    linear = blend.fit_blend(score_known(towers, windows, targets), *queries, decomposition)
+    linear = blend.fit_blend(scores_of_known(towers, windows, targets), *queries, decomposition)
     is_new = catalogue.train_counts == 0
-    _, new = towers.embed_candidates(tf.range(catalogue.num_rows))
-    content = new[:, :-1].numpy()
+    content = towers.embed_both()[1][:, :-1].numpy()
     maps = linear.content_maps(content, is_new)
     linear = linear.for_new_items(maps, content, is_new)
     trained = Trained(towers, towers.embed_all().numpy(), linear, maps, 0.0, config.max_linear_events)
-    boost = blend.fit_cold_start_boost(trained.scores(windows, targets), *queries, is_new, config.cold_start_price)
+    scores = trained.scores_in_parts(windows, targets)
+    boost = blend.fit_cold_start_boost(scores, *queries, is_new, config.cold_start_price)
     trained.candidates[1:, -1] += boost * is_new[1:]
     return dataclasses.replace(trained, cold_start_boost=boost)
 

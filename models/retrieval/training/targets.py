@@ -12,7 +12,6 @@ import numpy.typing as npt
 from homefeed.models.sequences import Sequences
 
 MAX_EVAL_QUERIES = 2_000  # Evenly spread over the eval split; enough to choose an epoch by.
-MAX_EVAL_SCORES = 50_000_000  # float32 scores that are held at a time.
 
 
 def target_weights(
@@ -53,12 +52,6 @@ def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.N
     return 1 + value_weight * np.where(known, (value - low) / max(high - low, 1e-9), 0.0)
 
 
-def sample_targets(targets: npt.NDArray[np.int64], num_rows: int) -> npt.NDArray[np.int64]:
-    """At most MAX_EVAL_QUERIES of a split's targets, evenly spread, and MAX_EVAL_SCORES scores of them.
-
-    Args:
-        targets: [num_targets] positions of events.
-        num_rows: scores of a target.
-    """
-    limit = max(1, min(MAX_EVAL_QUERIES, MAX_EVAL_SCORES // num_rows))
-    return targets[:: max(1, math.ceil(len(targets) / limit))]
+def sample_targets(targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """At most MAX_EVAL_QUERIES of a split's [num_targets] targets, evenly spread."""
+    return targets[:: max(1, math.ceil(len(targets) / MAX_EVAL_QUERIES))]

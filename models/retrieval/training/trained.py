@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.models.evaluation import metrics
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.retrieval.training.evaluation import embed_queries
@@ -35,9 +36,13 @@ class Trained:
 
     def scores(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[num_targets, num_rows] float32 scores for the histories before the target events."""
-        recent = self._recent(windows, targets)
-        found: npt.NDArray[np.float32] = embed_queries(self.towers, windows, targets) @ self.candidates.T
-        return found + self.linear.scores(recent)
+        return self.scores_in_parts(windows, targets)(slice(None))
+
+    def scores_in_parts(self, windows: Windows, targets: npt.NDArray[np.int64]) -> metrics.Scores:
+        """The same for some of the events at a time."""
+        queries, width = self.queries(windows, targets), self.candidates.shape[1]
+        towers, linear = queries[:, :width], queries[:, width:]
+        return lambda part: towers[part] @ self.candidates.T + linear[part] @ self.linear.decode.T
 
     def queries(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[num_targets, size] float32 query embeddings, as they are served: the towers', then the linear model's."""

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homefeed.components.evaluator.answers import PAGE_LENGTH, ask, join_ranks, ranks_in
+from homefeed.components.evaluator.answers import PAGE_LENGTH, ask, ranks_in
+from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.metrics import Ranks
 from homefeed.models.requests import Event, Request
 from homefeed.serving.recommender import Recommender
@@ -36,9 +37,9 @@ def test_a_rank_is_what_sorting_says(scores: list[int], data: st.DataObject) -> 
 
 def test_batches_are_joined_and_nothing_is_nothing() -> None:
     parts = [Ranks(np.array([1, 2]), np.array([0, 1])), Ranks(np.array([3]), np.array([5]))]
-    joined = join_ranks(parts)
+    joined = metrics.joined(parts)
     assert (joined.above.tolist(), joined.tied.tolist()) == ([1, 2, 3], [0, 1, 5])
-    assert join_ranks([]).above.shape == (0,)
+    assert metrics.joined([]).above.shape == (0,)
 
 
 REQUESTS = [Request("a", [Event("i1"), Event("i3")]), Request("b"), Request("c", [Event("i7")])]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from homefeed.models.evaluation import metrics
 from homefeed.models.retrieval.linear import blend, linear_factors
 from tests.models.retrieval import toy
 
@@ -20,7 +21,7 @@ DECOMPOSITION = linear_factors.decompose(toy.sequences(num_users=30), 8, rank=4,
 
 def test_listens_to_the_linear_model_where_it_helps() -> None:
     histories, targets = _queries(10)
-    chosen = blend.fit_blend(np.zeros((10, 8), np.float32), histories, targets, DECOMPOSITION)
+    chosen = blend.fit_blend(np.zeros((10, 8), np.float32).__getitem__, histories, targets, DECOMPOSITION)
     scores = chosen.scores(histories)
     assert (scores[np.arange(10), targets] > 0).all()
 
@@ -28,11 +29,11 @@ def test_listens_to_the_linear_model_where_it_helps() -> None:
 def test_is_silent_where_it_does_not_help() -> None:
     histories, targets = _queries(10)
     perfect = np.eye(8, dtype=np.float32)[targets]
-    assert not blend.fit_blend(perfect, histories, targets, DECOMPOSITION).decode.any()
+    assert not blend.fit_blend(perfect.__getitem__, histories, targets, DECOMPOSITION).decode.any()
 
 
 def test_is_silent_with_nothing_to_judge_by() -> None:
-    chosen = blend.fit_blend(np.empty((0, 8), np.float32), [], np.empty(0, int), DECOMPOSITION)
+    chosen = blend.fit_blend(np.empty((0, 8), np.float32).__getitem__, [], np.empty(0, int), DECOMPOSITION)
     assert not chosen.decode.any()
 
 
@@ -41,9 +42,9 @@ def test_new_items_get_what_their_price_allows() -> None:
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets] = 1.1  # A boost above 1.1 puts the new item before every target.
     is_new = np.arange(8) == toy.NEW_ITEM
-    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == 1.0
-    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
-    assert blend.fit_cold_start_boost(scores, histories, targets, ~is_new & False, price=0.99) == 0.0
+    assert blend.fit_cold_start_boost(scores.__getitem__, histories, targets, is_new, price=0.01) == 1.0
+    assert blend.fit_cold_start_boost(scores.__getitem__, histories, targets, is_new, price=0.99) == max(blend.BOOSTS)
+    assert blend.fit_cold_start_boost(scores.__getitem__, histories, targets, ~is_new & False, price=0.99) == 0.0
 
 
 def test_new_items_that_score_too_high_are_held_back() -> None:
@@ -51,7 +52,7 @@ def test_new_items_that_score_too_high_are_held_back() -> None:
     scores = np.zeros((10, 8), np.float32)
     scores[np.arange(10), targets], scores[:, toy.NEW_ITEM] = 1.1, 3.0
     is_new = np.arange(8) == toy.NEW_ITEM
-    assert blend.fit_cold_start_boost(scores, histories, targets, is_new, price=0.01) == -2.0
+    assert blend.fit_cold_start_boost(scores.__getitem__, histories, targets, is_new, price=0.01) == -2.0
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -79,7 +80,7 @@ def test_the_choice_is_the_best_of_all_on_ndcg_100(seed: int) -> None:
     for ridge, long_term, weight in itertools.product(blend.REGULARIZATIONS, blend.LONG_TERMS, blend.WEIGHTS):
         scores = decomposition.factors(ridge, long_term).scores(histories)
         best = max(best, quality(towers + weight / scores.std() * scores))
-    chosen = blend.fit_blend(towers, histories, targets, decomposition)
+    chosen = blend.fit_blend(towers.__getitem__, histories, targets, decomposition)
     assert quality(towers + chosen.scores(histories)) == pytest.approx(best, abs=1e-6)
 
 
@@ -98,7 +99,7 @@ def test_the_price_is_a_share_of_the_best_quality() -> None:
         (0.2 * lost * 1.01, 0.75),
         (0.7 * lost * 1.01, 1.5),
     ):
-        assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
+        assert blend.fit_cold_start_boost(scores.__getitem__, none, targets, is_new, price) == expected
 
 
 def test_the_price_is_not_counted_in_ndcg_itself() -> None:
@@ -109,12 +110,29 @@ def test_the_price_is_not_counted_in_ndcg_itself() -> None:
     before, after = 1 / np.log2(5), 1 / np.log2(6)
     lost = 1 - after / before
     for price, expected in ((lost * 0.98, 0.25), (lost * 1.02, 1.5)):
-        assert blend.fit_cold_start_boost(scores, none, targets, is_new, price) == expected
+        assert blend.fit_cold_start_boost(scores.__getitem__, none, targets, is_new, price) == expected
     assert (before - after) < lost * 0.98, "as a difference it would be cheaper"
 
 
 def test_row_0_is_no_cold_start_item() -> None:
     histories, targets = _queries(3)
     scores = np.zeros((3, 8), np.float32)
-    assert blend.fit_cold_start_boost(scores, histories, targets, np.arange(8) == 0, price=0.5) == 0.0
-    assert blend.fit_cold_start_boost(scores[:0], [], targets[:0], np.arange(8) == 7, price=0.5) == 0.0
+    assert blend.fit_cold_start_boost(scores.__getitem__, histories, targets, np.arange(8) == 0, price=0.5) == 0.0
+    assert blend.fit_cold_start_boost(scores[:0].__getitem__, [], targets[:0], np.arange(8) == 7, price=0.5) == 0.0
+
+
+def test_parts_are_judged_as_the_whole_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories, targets = _queries(12)
+    rng = np.random.default_rng(0)
+    towers = (0.02 * rng.normal(size=(12, 8))).astype(np.float32)
+    is_new = np.arange(8) == toy.NEW_ITEM
+
+    def fitted() -> tuple[Any, float]:
+        linear = blend.fit_blend(towers.__getitem__, histories, targets, DECOMPOSITION)
+        return linear, blend.fit_cold_start_boost(towers.__getitem__, histories, targets, is_new, price=0.05)
+
+    whole, boost = fitted()
+    monkeypatch.setattr(metrics, "MAX_SCORES", 11 * 8)
+    parts, boost_of_parts = fitted()
+    assert parts.long_term == whole.long_term and boost_of_parts == boost
+    np.testing.assert_allclose(parts.decode, whole.decode, rtol=0.2)  # Scaled by the first part alone.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.metrics import Ranks
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.training import evaluation
@@ -39,29 +40,37 @@ def test_an_epoch_without_targets_is_not_measured() -> None:
     assert nothing.loss == 1.5 and math.isnan(nothing.quality)
 
 
-def test_queries_are_scored_one_by_one_as_in_batches(model: Any) -> None:
+def test_queries_are_embedded_one_by_one_as_in_batches(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=3, num_targets=1, num_history=2), 4)
-    together = evaluation.score_queries(model, windows, windows.targets)
-    alone = [evaluation.score_queries(model, windows, windows.targets[i : i + 1])[0] for i in range(3)]
+    together = evaluation.embed_queries(model, windows, windows.targets)
+    alone = [evaluation.embed_queries(model, windows, windows.targets[i : i + 1])[0] for i in range(3)]
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    queries = evaluation.embed_queries(model, windows, windows.targets, batch_size=2)
-    np.testing.assert_allclose(queries @ model.embed_all().numpy().T, together, atol=1e-5)
+    by_two = evaluation.embed_queries(model, windows, windows.targets, batch_size=2)
+    np.testing.assert_allclose(together, by_two, atol=1e-5)
     assert evaluation.embed_queries(model, windows, windows.targets[:0]).shape == (0, 5)
 
 
 def test_what_training_has_never_seen_is_left_out_of_the_ranking(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=3, num_targets=1, num_history=2), 4)
-    scores = evaluation.score_known(model, windows, windows.targets)
+    scores = evaluation.scores_of_known(model, windows, windows.targets)(slice(None))
     known = np.isfinite(scores)
     assert known.tolist() == [[False, True, True, True, True, True, True, False]] * 3
-    plain = evaluation.score_queries(model, windows, windows.targets)
+    plain = evaluation.embed_queries(model, windows, windows.targets) @ model.embed_all().numpy().T
     np.testing.assert_array_equal(scores[known], plain[known])
+
+
+def test_parts_rank_as_the_whole_does(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = Windows(toy.sequences(num_users=5, num_targets=1, num_history=2), 4)
+    whole = evaluation.evaluate(model, windows)
+    monkeypatch.setattr(metrics, "MAX_SCORES", 2 * model.num_rows)
+    parts = evaluation.evaluate(model, windows)
+    assert parts.above.tolist() == whole.above.tolist() and parts.tied.tolist() == whole.tied.tolist()
 
 
 def test_the_history_is_no_candidate(model: Any) -> None:
     windows = Windows(toy.sequences(num_users=2, num_targets=1, num_history=2), 4)
     ranks = evaluation.evaluate(model, windows)
-    scores = evaluation.score_known(model, windows, windows.targets)
+    scores = evaluation.scores_of_known(model, windows, windows.targets)(slice(None))
     for query, (target, history) in enumerate(
         zip(windows.items(windows.targets), windows.histories(windows.targets), strict=True)
     ):
