@@ -214,7 +214,8 @@ class TwoTower(tfrs.Model):
             tf.boolean_mask(queries, is_target),
             tf.gather(candidates, tf.concat([tf.boolean_mask(item, is_target), index[tf.size(flat) :]], axis=0)),
             sample_weight=weight,
-            candidate_sampling_probability=tf.minimum(expected, 1.0),
+            # The task cuts what is beyond 1, as popular items are; a factor that all share changes no softmax.
+            candidate_sampling_probability=expected / tf.reduce_max(expected),
             candidate_ids=ids,
             # As in the full softmax: before its first interaction an item is no negative.
             score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
