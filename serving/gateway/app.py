@@ -283,4 +283,4 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
 
 
 def _answered(answers: list[EventAnswer]) -> Answers:
-    return Answers({"events": [answer.model_dump(exclude_none=True) for answer in answers]})
+    return Answers({"events": [answer.told() for answer in answers]})

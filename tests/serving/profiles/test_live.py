@@ -19,7 +19,7 @@ from homefeed.serving.profiles.live import (
 )
 from tests.serving.profiles.folded import fold
 
-T = 1_700_000_000
+T = 1_700_002_800  # A full hour.
 _ids = itertools.count()
 
 
