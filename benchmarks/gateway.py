@@ -36,6 +36,7 @@ from homefeed.serving.releases import Releases
 PAGE_RATES = (50, 100, 140)  # A second.
 EVENT_RATES, EVENTS_A_CALL = (1000, 2500, 5000), 50  # Events a second.
 MAX_CONNECTIONS = 256
+START_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 GATEWAY = (sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway")
 
@@ -44,38 +45,70 @@ Figures = dict[str, float]
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What is measured: a gateway before a model server."""
+    """What is measured: a gateway before a model server.
+
+    Attributes:
+        url: of the gateway.
+        gateway: its process id.
+        models: the model server's process id.
+        model_address: of the model server's gRPC.
+        model_server: its command.
+        root: a copy of what was pushed.
+        users: of the data.
+        items: ids of all that have a card.
+        releases: of the root.
+        world: what `prepare` gave.
+    """
 
     url: str
-    gateway: int  # Process ids.
+    gateway: int
     models: int
+    model_address: str
+    model_server: Sequence[str]
+    root: pathlib.Path
     users: list[str]
     items: list[str]
     releases: Releases
-    model_server: Sequence[str]  # Its command.
+    world: Any = None
 
 
 @contextlib.contextmanager
-def stage(root: pathlib.Path) -> Iterator[Stage]:
-    """Runs both servers on a copy of what was pushed to a root."""
+def stage(
+    root: pathlib.Path, *options: str, prepare: Callable[[pathlib.Path], Any] = lambda root: None
+) -> Iterator[Stage]:
+    """Runs both servers on a copy of what was pushed to a root, which may be changed before."""
     with tempfile.TemporaryDirectory() as name:
-        folder = RunRoot(pathlib.Path(name)).serving
+        copy = pathlib.Path(name)
+        folder = RunRoot(copy).serving
         shutil.copytree(RunRoot(root).serving, folder, ignore=shutil.ignore_patterns("live.sqlite*"))
+        world = prepare(copy)
         releases = Releases(folder)
         releases.configure()
-        ports = process.free_port(), process.free_port()
-        command = process.server_command("homefeed", process.server_flags(str(folder), ports[0]))
+        port = process.free_port()
+        address, command = (
+            f"127.0.0.1:{port}",
+            process.server_command("homefeed", process.server_flags(str(folder), port)),
+        )
         profiles = ProfileStore(folder / "profiles.sqlite")
-        with (
-            running(command) as models,
-            running(
-                [*GATEWAY, "--root", name, "--models", f"127.0.0.1:{ports[0]}", "--port", str(ports[1])]
-            ) as gateway,
-        ):
-            url = f"http://127.0.0.1:{ports[1]}"
+        users, items = list(profiles.user_ids()), [i.item_id for i in profiles.items() if i.card is not None]
+        with running(command) as models, gateway(copy, "--models", address, *options) as (url, pid):
             wait_until_ready(url)
-            items = [item.item_id for item in profiles.items() if item.card is not None]
-            yield Stage(url, gateway, models, list(profiles.user_ids()), items, releases, command)
+            yield Stage(url, pid, models, address, command, copy, users, items, releases, world)
+
+
+@contextlib.contextmanager
+def gateway(root: pathlib.Path, *options: str) -> Iterator[tuple[str, int]]:
+    """A gateway on a root until the block ends; gives its URL, once it answers, and its process id."""
+    port = process.free_port()
+    with running([*GATEWAY, "--root", str(root), "--port", str(port), *options]) as pid:
+        url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"{url}/v1/health", timeout=10)
+                break
+            time.sleep(0.02)
+        yield url, pid
 
 
 @contextlib.contextmanager
