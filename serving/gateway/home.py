@@ -32,6 +32,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 NUM_CANDIDATES = 100
 USER_RATE = 100.0
 FOLLOW_SECONDS = 1.0
+AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
@@ -111,13 +112,16 @@ class Home:
         await asyncio.gather(*self._recording, return_exceptions=True)
         await self._live.close()
 
-    def require_room(self) -> None:
+    def require_room(self, is_keyless: bool = False) -> None:
         """Refuses a page where even the last rung would come late.
+
+        Args:
+            is_keyless: they have no key where others need one, and do not get the room of those.
 
         Raises:
             TooMuch: as many as can be made were begun a moment ago.
         """
-        if not self.pulse.admits():
+        if not self.pulse.admits(is_keyless):
             self._metrics.refused("page")
             raise TooMuch("more pages are asked for than can be made", 1)
 
@@ -241,24 +245,25 @@ class Home:
 
     # --- What is published ---
 
-    async def _look_at_pushes(self) -> None:
-        """Takes over a new push."""
+    async def _look_at_pushes(self) -> float:
+        """Takes over a new push; gives the seconds until the next look."""
         serving_dir = self._config.serving_dir
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+        return FOLLOW_SECONDS
 
-    async def _look_at_models(self) -> None:
-        """Learns what the model server has, and the vocabulary of a new version."""
+    async def _look_at_models(self) -> float:
+        """Learns what the model server has, and the vocabulary of a new version; as above."""
         version = self._models.version if self._models else None
         if self._models:
             with contextlib.suppress(Unavailable):
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
+        return AWAY_SECONDS if self._models and not self._models.is_answering else FOLLOW_SECONDS
 
 
-async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(look: Callable[[], Awaitable[float]]) -> None:
     while True:
-        await look()
-        await asyncio.sleep(FOLLOW_SECONDS)
+        await asyncio.sleep(await look())

@@ -45,16 +45,29 @@ class Intake:
             StoreError: nothing of it was stored.
             TooMuch: all of it is of users who send too much; of some among others, the events are refused.
         """
-        now = time.time()
+        now, arrived = time.time(), time.perf_counter()
         meant = self._within_rates([read(one, now) for one in said])
-        events = [_stored(event, now, published, impressions) for event in meant if isinstance(event, EventIn)]
-        outcomes = zip(events, await self._live.append(events) if events else [], strict=True)
+        events = [
+            await self._stored(event, now, published, impressions) for event in meant if isinstance(event, EventIn)
+        ]
+        done = await self._live.append(events) if events else []
+        if events:
+            self._metrics.stored(time.perf_counter() - arrived)
+        outcomes = zip(events, done, strict=True)
         answers = [
             _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
             for one, event in zip(said, meant, strict=True)
         ]
         self._metrics.told(answers)
         return answers
+
+    async def _stored(self, event: EventIn, now: float, published: Published, impressions: Impressions) -> LiveEvent:
+        tags = published.items.tags(event.item_id) if event.item_id else words(event.query)
+        user = published.name(event.who())
+        shown = impressions.read(event.token, user) if event.token else None
+        # A guest's page became theirs when they logged in: the store knows.
+        is_good = shown and (shown.is_theirs or await self._live.scrolled(shown.impression_id, user))
+        return live_event(event, user, now, tags, shown.impression_id if shown and is_good else None)
 
     def _within_rates(self, meant: list[EventIn | Rejected]) -> list[EventIn | Rejected]:
         """Without the events of users who send too much: they must not stop others who are in the same call."""
@@ -84,13 +97,6 @@ def explain(said: Sequence[Any], read: Read) -> list[EventAnswer]:
         for one in said
         for found in (read(one, now),)
     ]
-
-
-def _stored(event: EventIn, now: float, published: Published, impressions: Impressions) -> LiveEvent:
-    tags = published.items.tags(event.item_id) if event.item_id else words(event.query)
-    user = published.name(event.who())
-    shown = impressions.read(event.token, user) if event.token else None
-    return live_event(event, user, now, tags, shown)
 
 
 def _whose(event: EventIn) -> str:
