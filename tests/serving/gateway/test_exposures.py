@@ -51,7 +51,7 @@ def test_a_page_is_recorded_with_what_it_was_made_from(nearest: Any, tmp_path: p
 def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway) -> None:
     page = home.page(user_id="shown", k=3)
     other = home.page(user_id="another", k=3)
-    forged = page["token"][:-1] + ("A" if page["token"][-1] != "A" else "B")
+    forged = page["token"][:-8] + "A" * 8  # Of the last letter alone, some bits mean nothing.
     tokens = [page["token"], forged, other["token"], "no token", "ü.ü.ü", ""]
     events: list[dict[str, Any]] = [
         {
