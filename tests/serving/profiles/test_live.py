@@ -40,6 +40,14 @@ def test_an_event_that_comes_late_counts_as_what_it_is_worth_now() -> None:
     assert [recent.item_id for recent in late.recent] == ["a", "b"]
 
 
+def test_events_keep_their_times_while_the_hours_pass() -> None:
+    times = [T + 7, T + 3_600, T - 10, T + 90_000]
+    profile = fold([event("like", str(n), at, ("drama",)) for n, at in enumerate(times)])
+    stored = LiveProfile.decode(profile.version, profile.encode())
+    assert [recent.at for recent in profile.recent] == [recent.at for recent in stored.recent] == sorted(times)
+    assert profile.as_of == T + 90_000
+
+
 def test_not_for_me_hides_the_item_and_speaks_against_its_interests() -> None:
     profile = fold([event("view", "a", tags=("drama",)), event("not_for_me", "b", tags=("drama", "war"))])
     assert profile.hidden == ("b",)
