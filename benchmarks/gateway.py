@@ -12,7 +12,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 import random
@@ -26,6 +25,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 
 from benchmarks import results
 from homefeed.pipeline.runner.root import RunRoot
@@ -36,6 +36,8 @@ from homefeed.serving.releases import Releases
 PAGE_RATES = (50, 100, 140)  # A second.
 EVENT_RATES, EVENTS_A_CALL = (1000, 2500, 5000), 50  # Events a second.
 MAX_CONNECTIONS = 256
+START_SECONDS = 60.0
+JSON = {"Content-Type": "application/json"}
 GATEWAY = (sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway")
 
 Figures = dict[str, float]
@@ -43,38 +45,70 @@ Figures = dict[str, float]
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What is measured: a gateway before a model server."""
+    """What is measured: a gateway before a model server.
+
+    Attributes:
+        url: of the gateway.
+        gateway: its process id.
+        models: the model server's process id.
+        model_address: of the model server's gRPC.
+        model_server: its command.
+        root: a copy of what was pushed.
+        users: of the data.
+        items: ids of all that have a card.
+        releases: of the root.
+        world: what `prepare` gave.
+    """
 
     url: str
-    gateway: int  # Process ids.
+    gateway: int
     models: int
+    model_address: str
+    model_server: Sequence[str]
+    root: pathlib.Path
     users: list[str]
     items: list[str]
     releases: Releases
-    model_server: Sequence[str]  # Its command.
+    world: Any = None
 
 
 @contextlib.contextmanager
-def stage(root: pathlib.Path) -> Iterator[Stage]:
-    """Runs both servers on a copy of what was pushed to a root."""
+def stage(
+    root: pathlib.Path, *options: str, prepare: Callable[[pathlib.Path], Any] = lambda root: None
+) -> Iterator[Stage]:
+    """Runs both servers on a copy of what was pushed to a root, which may be changed before."""
     with tempfile.TemporaryDirectory() as name:
-        folder = RunRoot(pathlib.Path(name)).serving
+        copy = pathlib.Path(name)
+        folder = RunRoot(copy).serving
         shutil.copytree(RunRoot(root).serving, folder, ignore=shutil.ignore_patterns("live.sqlite*"))
+        world = prepare(copy)
         releases = Releases(folder)
         releases.configure()
-        ports = process.free_port(), process.free_port()
-        command = process.server_command("homefeed", process.server_flags(str(folder), ports[0]))
+        port = process.free_port()
+        address, command = (
+            f"127.0.0.1:{port}",
+            process.server_command("homefeed", process.server_flags(str(folder), port)),
+        )
         profiles = ProfileStore(folder / "profiles.sqlite")
-        with (
-            running(command) as models,
-            running(
-                [*GATEWAY, "--root", name, "--models", f"127.0.0.1:{ports[0]}", "--port", str(ports[1])]
-            ) as gateway,
-        ):
-            url = f"http://127.0.0.1:{ports[1]}"
+        users, items = list(profiles.user_ids()), [i.item_id for i in profiles.items() if i.card is not None]
+        with running(command) as models, gateway(copy, "--models", address, *options) as (url, pid):
             wait_until_ready(url)
-            items = [item.item_id for item in profiles.items() if item.card is not None]
-            yield Stage(url, gateway, models, list(profiles.user_ids()), items, releases, command)
+            yield Stage(url, pid, models, address, command, copy, users, items, releases, world)
+
+
+@contextlib.contextmanager
+def gateway(root: pathlib.Path, *options: str) -> Iterator[tuple[str, int]]:
+    """A gateway on a root until the block ends; gives its URL, once it answers, and its process id."""
+    port = process.free_port()
+    with running([*GATEWAY, "--root", str(root), "--port", str(port), *options]) as pid:
+        url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"{url}/v1/health", timeout=10)
+                break
+            time.sleep(0.02)
+        yield url, pid
 
 
 @contextlib.contextmanager
@@ -165,22 +199,16 @@ async def loop(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures
 async def events(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figures:
     """Calls of many events at a rate that does not wait for the answers."""
 
-    async def send(number: int, run: str = "") -> httpx.Response:
-        batch = [
-            {
-                "event_id": f"{run}-{number}-{place}",
-                "user_id": stage.users[(number * EVENTS_A_CALL + place) % len(stage.users)],
-                "type": "view",
-                "item_id": stage.items[(number + place) % len(stage.items)],
-            }
-            for place in range(EVENTS_A_CALL)
-        ]
-        return await http.post("/v1/events", json={"events": batch})
-
     figures: Figures = {}
     for rate in EVENT_RATES:
+        # Made beforehand: what the load costs would be counted as the gateway's delay.
+        calls = [_call_of_events(stage, rate, number) for number in range(int(rate * seconds / EVENTS_A_CALL * 2))]
+
+        async def send(number: int, calls: Sequence[bytes] = calls) -> httpx.Response:
+            return await http.post("/v1/events", content=calls[number], headers=JSON)
+
         before, began = cpu_seconds(stage.gateway), time.monotonic()
-        latencies, answers = await open_loop(rate / EVENTS_A_CALL, seconds, functools.partial(send, run=str(rate)))
+        latencies, answers = await open_loop(rate / EVENTS_A_CALL, seconds, send)
         taken = time.monotonic() - began
         told = [event["status"] for answer in answers for event in answer.json().get("events", [{"status": "none"}])]
         name, accepted = f"events.{rate}_a_second", told.count("accepted")
@@ -188,6 +216,19 @@ async def events(stage: Stage, http: httpx.AsyncClient, seconds: float) -> Figur
         figures[f"{name}.not_accepted"] = len(answers) * EVENTS_A_CALL - accepted
         figures[f"{name}.cpu_us"] = (cpu_seconds(stage.gateway) - before) / accepted * 1e6
     return figures
+
+
+def _call_of_events(stage: Stage, rate: int, number: int) -> bytes:
+    events = [
+        {
+            "event_id": f"{rate}-{number}-{place}",
+            "user_id": stage.users[(number * EVENTS_A_CALL + place) % len(stage.users)],
+            "type": "view",
+            "item_id": stage.items[(number + place) % len(stage.items)],
+        }
+        for place in range(EVENTS_A_CALL)
+    ]
+    return orjson.dumps({"events": events})
 
 
 def summary(name: str, seconds: Sequence[float]) -> Figures:

@@ -29,6 +29,9 @@ def gateway(
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name by which browsers may call it; may be repeated.")
     ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="https://SITE whose pages may call it from browsers; may be repeated.")
+    ] = None,
     store: Annotated[str, typer.Option(help="redis://HOST:PORT, for several gateways; empty: a file.")] = "",
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
@@ -57,4 +60,5 @@ def gateway(
     def listening() -> None:
         console.print(f"the home page on http://{host}:{port}")
 
-    serve(config, host, port, keys, tuple(allowed_host or ()), grpc_port=grpc_port, listening=listening)
+    hosts, origins = tuple(allowed_host or ()), tuple(allowed_origin or ())
+    serve(config, host, port, keys, hosts, origins=origins, grpc_port=grpc_port, listening=listening)

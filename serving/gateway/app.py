@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import math
 from typing import Annotated, Any
 
 import fastapi
-import orjson
 from fastapi import Body, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.middleware import Admission, Answers, BodyLimit, refusal, require_key
 from homefeed.serving.gateway.schema import (
     MAX_EVENTS,
     Ask,
@@ -39,7 +36,6 @@ from homefeed.serving.profiles import StoreBusy, StoreError
 
 UbiBody = Annotated[dict[str, Any] | Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)], Body()]
 MAX_BODY_BYTES = 1 << 20
-RETRY_SECONDS = 1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 # Whatever cannot be answered is refused alike: the field, and the reason.
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -57,71 +53,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Answers(fastapi.responses.JSONResponse):
-    """JSON as orjson writes it."""
-
-    def render(self, content: Any) -> bytes:
-        """The body."""
-        return orjson.dumps(content)
-
-
-class BodyLimit:
-    """Refuses bodies beyond a limit, announced or not."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int):
-        self._app, self._max_bytes = app, max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        body, more = b"", True
-        while more and len(body) <= self._max_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > self._max_bytes:
-            refused = _refusal(413, "body", f"has more than {self._max_bytes} bytes; send fewer events at once")
-            await refused(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-
-class Admission:
-    """Sends away who asks for a page where there is no room for one, before anything else is spent on them."""
-
-    PATHS = frozenset({"/", "/v1/page"})
-
-    def __init__(self, app: ASGIApp, home: Home):
-        self._app, self._home = app, home
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        try:
-            if scope["type"] == "http" and scope["path"] in self.PATHS:
-                self._home.require_room()
-        except TooMuch as error:
-            await _refusal(429, "page", str(error), error.seconds)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return again
-
-
 def make_app(
     home: Home,
     metrics: Metrics,
     keys: Keys,
     hosts: tuple[str, ...] = LOOPBACK_HOSTS,
+    origins: tuple[str, ...] = (),
 ) -> fastapi.FastAPI:
     """The application.
 
@@ -130,11 +67,20 @@ def make_app(
         metrics: what `/metrics` shows.
         keys: who may ask.
         hosts: names by which it may be called: another site's page cannot get here by a name of its own.
+        origins: of sites whose pages may call it from a browser and read the answers.
     """
     app = fastapi.FastAPI(title="homefeed", version="1", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.add_middleware(Admission, home=home)
+    app.add_middleware(Admission, home=home, keys=keys)
+    if origins:  # The outermost: a front end has to read refusals as well.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Api-Key"],
+            expose_headers=["Retry-After"],
+        )
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(RequestValidationError, _not_understood)
@@ -145,57 +91,38 @@ def make_app(
 
 
 async def _not_stored(_: Request, error: Exception) -> Response:
-    return _refusal(429 if isinstance(error, StoreBusy) else 503, "store", str(error))
+    return refusal(429 if isinstance(error, StoreBusy) else 503, "store", str(error))
 
 
 async def _too_much(_: Request, error: Exception) -> Response:
     assert isinstance(error, TooMuch)
-    return _refusal(429, "request", str(error), error.seconds)
+    return refusal(429, "request", str(error), error.seconds)
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
-    return _refusal(422, ".".join(map(readable, fault["loc"])), str(fault["msg"]).removeprefix("Value error, "))
+    return refusal(422, ".".join(map(readable, fault["loc"])), str(fault["msg"]).removeprefix("Value error, "))
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = _refusal(error.status_code, "request", str(error.detail))
+    answer = refusal(error.status_code, "request", str(error.detail))
     if error.status_code == 405:  # By itself only the first route's own methods would be told.
         served = request.app.openapi()["paths"].get(request.url.path, {})
         answer.headers.update({"Allow": ", ".join(map(str.upper, served))} if served else error.headers or {})
     return answer
 
 
-def _refusal(status: int, field: str, reason: str, seconds: float = RETRY_SECONDS) -> Response:
-    headers = {"Retry-After": str(math.ceil(seconds))} if status in (429, 503) else {}
-    return Answers({"field": field, "reason": reason}, status, headers)
-
-
 def _may(keys: Keys, scope: str) -> Any:
     """A dependency of routes: the caller has a key with a scope, in `Authorization` or `X-Api-Key`."""
 
     async def check(request: Request) -> None:  # Not async, it would be sent to another thread.
-        key = request.headers.get("x-api-key") or _key(request.headers.get("authorization", ""))
-        allowed = keys.allow(key, scope)
-        if allowed is None:
-            raise fastapi.HTTPException(401, "an API key is needed: Authorization: Bearer KEY")
-        if not allowed:
-            raise fastapi.HTTPException(403, f"this key has not the scope {scope!r}")
-        keys.require_rate(key)
+        key = require_key(keys, scope, request.headers)
+        if request.url.path not in Admission.PATHS:  # There it was counted.
+            keys.require_rate(key)
 
     return Depends(check)
-
-
-def _key(authorization: str) -> str:
-    """The key of a header: `Bearer KEY`, or the user of `Basic`, where Segment's libraries write it."""
-    kind, _, said = authorization.partition(" ")
-    if kind != "Basic":
-        return authorization.removeprefix("Bearer ")
-    with contextlib.suppress(ValueError):
-        return base64.b64decode(said, validate=True).decode().partition(":")[0]
-    return ""
 
 
 def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
@@ -208,7 +135,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         try:
             return Answers(await home.page(ask))
         except LookupError as error:
-            return _refusal(404, "after", str(error.args[0]))
+            return refusal(404, "after", str(error.args[0]))
 
     @router.post("/v1/events", dependencies=[events])
     async def post_events(batch: Batch) -> Answers:
@@ -283,4 +210,4 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
 
 
 def _answered(answers: list[EventAnswer]) -> Answers:
-    return Answers({"events": [answer.model_dump(exclude_none=True) for answer in answers]})
+    return Answers({"events": [answer.told() for answer in answers]})

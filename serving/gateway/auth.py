@@ -8,8 +8,9 @@ import hmac
 import ipaddress
 import math
 import pathlib
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import yaml
 
@@ -19,6 +20,7 @@ from homefeed.serving.gateway.limits import Rate, TooMuch
 
 SCOPES = ("page", "events", "admin")
 MIN_KEY_BYTES = 16
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+](:\d+)?")
 
 
 class AccessError(HomefeedError, ValueError):
@@ -114,6 +116,17 @@ def require_safe(host: str, keys: Keys) -> None:
     """
     if not keys.scopes and not is_loopback(host):
         raise AccessError(f"{host} can be reached from outside: name --api-keys FILE, or listen on 127.0.0.1")
+
+
+def require_origins(origins: Iterable[str]) -> None:
+    """Takes the origins of sites, as browsers write them.
+
+    Raises:
+        AccessError: one is something else, such as a page's address or `*`.
+    """
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise AccessError(f"{origin!r} is no origin: expected https://HOST or https://HOST:PORT, without a path")
 
 
 def is_loopback(host: str) -> bool:

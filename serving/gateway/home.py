@@ -8,25 +8,23 @@ import dataclasses
 import pathlib
 import time
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.privacy import pseudonym
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.impressions import Impressions
-from homefeed.serving.gateway.items import words
+from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
 from homefeed.serving.gateway.pulse import Pulse
-from homefeed.serving.gateway.schema import Ask, EventAnswer, EventIn, Rejected, live_event, read_event
-from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, Outcome, open_store
+from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -34,7 +32,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 NUM_CANDIDATES = 100
 USER_RATE = 100.0
 FOLLOW_SECONDS = 1.0
-Read = Callable[[Any, float], EventIn | Rejected]
+AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
@@ -85,6 +83,7 @@ class Home:
         )
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
+        self._intake = Intake(self._live, self._rate, metrics)
         self._recording = set[asyncio.Task[None]]()
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self._models = Models(config.models, limits) if config.models else None
@@ -113,13 +112,16 @@ class Home:
         await asyncio.gather(*self._recording, return_exceptions=True)
         await self._live.close()
 
-    def require_room(self) -> None:
+    def require_room(self, is_keyless: bool = False) -> None:
         """Refuses a page where even the last rung would come late.
+
+        Args:
+            is_keyless: they have no key where others need one, and do not get the room of those.
 
         Raises:
             TooMuch: as many as can be made were begun a moment ago.
         """
-        if not self.pulse.admits():
+        if not self.pulse.admits(is_keyless):
             self._metrics.refused("page")
             raise TooMuch("more pages are asked for than can be made", 1)
 
@@ -131,64 +133,20 @@ class Home:
     # --- What users do ---
 
     async def take(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
-        """Stores events, each once; an answer is the promise that the next page knows it.
-
-        Args:
-            said: the events as they were sent.
-            read: knows what they mean.
-
-        Raises:
-            StoreError: nothing of it was stored.
-            TooMuch: all of it is of users who send too much; of some among others, the events are refused.
-        """
-        now = time.time()
-        meant = self._within_rates([read(one, now) for one in said])
-        events = [self._stored(event, now) for event in meant if isinstance(event, EventIn)]
-        outcomes = zip(events, await self._live.append(events) if events else [], strict=True)
-        answers = [
-            _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
-            for one, event in zip(said, meant, strict=True)
-        ]
-        self._metrics.told(answers)
-        return answers
-
-    def _within_rates(self, meant: list[EventIn | Rejected]) -> list[EventIn | Rejected]:
-        """Without the events of users who send too much: they must not stop others who are in the same call."""
-        clock, counts = time.monotonic(), Counter(one.who() for one in meant if isinstance(one, EventIn))
-        waits = {user: self._rate.wait(user, count, clock) for user, count in counts.items()}
-        late = {user: seconds for user, seconds in waits.items() if seconds}
-        if late and len(late) == len(counts):
-            self._metrics.refused("events")
-            raise TooMuch("too many events of one user", max(late.values()))
-        return (
-            [
-                Rejected(field=_whose(one), reason=f"too many events: come back in {late[one.who()]:.0f} s")
-                if isinstance(one, EventIn) and one.who() in late
-                else one
-                for one in meant
-            ]
-            if late
-            else meant
-        )
+        """See `Intake.take`."""
+        return await self._intake.take(said, read, self._published, self._impressions)
 
     def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
-        now = time.time()
-        return [
-            EventAnswer(event_id=found.event_id, status="valid")
-            if isinstance(found, EventIn)
-            else _rejected(one, found)
-            for one in said
-            for found in (read(one, now),)
-        ]
+        return explain(said, read)
 
     async def profile(self, user: str) -> LiveProfile:
         """The live profile of a user or guest."""
-        return (await self._live.read(self._name(user)))[0]
+        return (await self._live.read(self._published.name(user)))[0]
 
     async def events(self, user: str) -> list[LiveEvent]:
         """All live events of a user or guest, in the order of arrival."""
-        return await self._live.events(self._name(user))
+        return await self._live.events(self._published.name(user))
 
     def title(self, item_id: str) -> str:
         """What an item is called."""
@@ -196,22 +154,12 @@ class Home:
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
-        return await self._live.merge(self._name(guest), self._name(user_id))
+        return await self._live.merge(self._published.name(guest), self._published.name(user_id))
 
     async def forget(self, user: str) -> int:
         """Removes what is known live of a user or guest; gives the number of events."""
-        self._ladder.forget(self._name(user))
-        return await self._live.forget(self._name(user))
-
-    def _name(self, user: str) -> str:
-        """What a user or guest is called inside."""
-        return pseudonym(user, self._published.key)
-
-    def _stored(self, event: EventIn, now: float) -> LiveEvent:
-        tags = self._published.items.tags(event.item_id) if event.item_id else words(event.query)
-        user = self._name(event.who())
-        shown = self._impressions.read(event.token, user) if event.token else None
-        return live_event(event, user, now, tags, shown)
+        self._ladder.forget(self._published.name(user))
+        return await self._live.forget(self._published.name(user))
 
     # --- What they are shown ---
 
@@ -228,7 +176,7 @@ class Home:
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
         now, who, published = time.time(), ask.who(), self._published
-        user, items = self._name(who), published.items
+        user, items = self._published.name(who), published.items
         shown = await self._shown(ask.after, user)
         live, seen = await self._live.read(user)
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
@@ -297,43 +245,25 @@ class Home:
 
     # --- What is published ---
 
-    async def _look_at_pushes(self) -> None:
-        """Takes over a new push."""
+    async def _look_at_pushes(self) -> float:
+        """Takes over a new push; gives the seconds until the next look."""
         serving_dir = self._config.serving_dir
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+        return FOLLOW_SECONDS
 
-    async def _look_at_models(self) -> None:
-        """Learns what the model server has, and the vocabulary of a new version."""
+    async def _look_at_models(self) -> float:
+        """Learns what the model server has, and the vocabulary of a new version; as above."""
         version = self._models.version if self._models else None
         if self._models:
             with contextlib.suppress(Unavailable):
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
+        return AWAY_SECONDS if self._models and not self._models.is_answering else FOLLOW_SECONDS
 
 
-def _whose(event: EventIn) -> str:
-    return "session_id" if event.user_id is None else "user_id"
-
-
-async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(look: Callable[[], Awaitable[float]]) -> None:
     while True:
-        await look()
-        await asyncio.sleep(FOLLOW_SECONDS)
-
-
-def _accepted(event: EventIn, stored: LiveEvent, outcome: Outcome) -> EventAnswer:
-    return EventAnswer(
-        event_id=event.event_id,
-        status="accepted" if outcome.accepted else "duplicate",
-        version=outcome.version,
-        attributed=stored.attributed if event.token else None,
-    )
-
-
-def _rejected(said: Any, fault: Rejected) -> EventAnswer:
-    event_id = said.get("event_id", said.get("messageId")) if isinstance(said, dict) else None
-    named = event_id[:128].encode("utf-8", "replace").decode() if isinstance(event_id, str) else None
-    return EventAnswer(event_id=named, status="rejected", field=fault.field, reason=fault.reason)
+        await asyncio.sleep(await look())

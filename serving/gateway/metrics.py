@@ -28,6 +28,12 @@ class Metrics:
             "homefeed_refused", "Requests that found no room.", ["what"], registry=registry
         )
         self._events = prometheus.Counter("homefeed_events", "Events by answer.", ["status"], registry=registry)
+        self._lag = prometheus.Histogram(
+            "homefeed_event_lag_seconds",
+            "Time from the arrival of a call until its events are stored.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._commits = prometheus.Histogram(
             "homefeed_commit_seconds", "Time to put waiting events on disk.", buckets=_SECONDS, registry=registry
         )
@@ -55,6 +61,10 @@ class Metrics:
         """Events were answered."""
         for status, count in collections.Counter(answer.status for answer in answers).items():
             self._events.labels(status).inc(count)
+
+    def stored(self, seconds: float) -> None:
+        """A call's events are stored, so long after they came."""
+        self._lag.observe(seconds)
 
     def committed(self, size: int, seconds: float) -> None:
         """Events and pages are on disk."""

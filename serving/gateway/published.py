@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from homefeed.models.requests import Request
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.privacy import pseudonym
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Known, known
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
@@ -37,6 +38,10 @@ class Published:
     known: Callable[[str], Known]
     key: bytes | None
     mark: Mark
+
+    def name(self, user: str) -> str:
+        """What a user or guest is called in the stores."""
+        return pseudonym(user, self.key)
 
 
 def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published:

@@ -10,6 +10,7 @@ import asyncio
 
 BEAT_SECONDS = 0.02
 MAX_PAGES_A_BEAT = 24  # Of the lowest rungs, about a millisecond each.
+MAX_KEYLESS_A_BEAT = MAX_PAGES_A_BEAT // 2  # Where others have keys: whoever floods leaves them room.
 
 
 class Pulse:
@@ -21,10 +22,17 @@ class Pulse:
 
     def __init__(self) -> None:
         self.lag_seconds = 0.0
-        self._pages = 0
+        self._pages = self._keyless = 0
 
-    def admits(self) -> bool:
-        """Whether one more page may be begun before the next beat."""
+    def admits(self, is_keyless: bool = False) -> bool:
+        """Whether one more page may be begun before the next beat.
+
+        Args:
+            is_keyless: they have no key where others need one.
+        """
+        self._keyless += is_keyless
+        if is_keyless and self._keyless > MAX_KEYLESS_A_BEAT:
+            return False
         self._pages += 1
         return self._pages <= MAX_PAGES_A_BEAT
 
@@ -35,4 +43,4 @@ class Pulse:
             due = loop.time() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             self.lag_seconds = loop.time() - due
-            self._pages = 0
+            self._pages = self._keyless = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -110,7 +110,7 @@ class SegmentBatch(pydantic.BaseModel):
     batch: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
-class EventAnswer(pydantic.BaseModel):
+class EventAnswer(NamedTuple):
     """What became of an event."""
 
     event_id: str | None
@@ -119,6 +119,10 @@ class EventAnswer(pydantic.BaseModel):
     attributed: bool | None = None  # Whether its token is good; None: it had none.
     field: str | None = None
     reason: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """The fields that say something."""
+        return {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}
 
 
 class Login(pydantic.BaseModel):

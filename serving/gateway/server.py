@@ -11,7 +11,7 @@ from collections.abc import Callable
 import uvicorn
 
 from homefeed.serving.gateway.app import LOOPBACK_HOSTS, make_app
-from homefeed.serving.gateway.auth import Keys, require_safe
+from homefeed.serving.gateway.auth import Keys, require_origins, require_safe
 from homefeed.serving.gateway.home import Config, Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.service import GrpcServer
@@ -55,6 +55,7 @@ def serve(
     keys: Keys,
     hosts: tuple[str, ...] = (),
     *,
+    origins: tuple[str, ...] = (),
     grpc_port: int = 0,
     listening: Callable[[], None],
 ) -> None:
@@ -66,19 +67,21 @@ def serve(
         port: 0 for a free one.
         keys: who may ask.
         hosts: names by which it may be called besides those of this machine and `host`.
+        origins: of sites whose pages may call it from a browser.
         grpc_port: of gRPC; 0: none.
         listening: is called once it can be asked.
 
     Raises:
-        AccessError: the address can be reached from outside, and there is no key.
+        AccessError: the address can be reached from outside, and there is no key; an origin is none.
         DatasetError: the published profiles cannot be read.
         StoreError: the store is out of reach.
         GrpcError: gRPC cannot listen there.
     """
     require_safe(host, keys)
+    require_origins(origins)
     metrics = Metrics()
     home = Home(config, metrics)
-    app = make_app(home, metrics, keys, (*LOOPBACK_HOSTS, host, *hosts))
+    app = make_app(home, metrics, keys, (*LOOPBACK_HOSTS, host, *hosts), origins)
     address = f"[{host}]:{grpc_port}" if ":" in host else f"{host}:{grpc_port}"
     gc.freeze()  # The catalogue stays.
     gc.set_threshold(*GC_THRESHOLDS)

@@ -163,4 +163,4 @@ def _event(event: Any) -> dict[str, Any]:
 
 def _told(answers: Sequence[EventAnswer]) -> list[Any]:
     answer = protos.message("homefeed.v1.EventAnswer")
-    return [answer(**one.model_dump(exclude_none=True)) for one in answers]
+    return [answer(**one.told()) for one in answers]

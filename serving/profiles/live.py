@@ -17,6 +17,7 @@ import orjson
 MAX_RECENT, MAX_TAGS, MAX_HIDDEN = 50, 24, 100
 MAX_BYTES = 1_300  # Of a state: three users fit on one of SQLite's pages, below 2 kB each with their keys.
 HALF_LIFE_SECONDS = 14 * 86_400  # Of an interest.
+HOUR_SECONDS = 3_600  # Interests fade once an hour, so that most events change only what they are about.
 FAINTEST = 0.001  # A weaker interest is none.
 WEIGHTS = {"like": 3.0, "purchase": 4.0, "buy": 4.0, "hide": -1.0, "not_for_me": -3.0}
 """What an event says about the interests in its item's tags; 1 where nothing is said here."""
@@ -33,7 +34,7 @@ NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)
 
 Setting = bool | str
 Packed = list[Any]
-"""Item, type and time of an event, and its value and tags where there are any: the parts of a `Recent`."""
+"""Item, type and time of an event, seconds after the profile's `as_of`; its value and tags where there are any."""
 
 _time = operator.itemgetter(2)
 
@@ -95,7 +96,7 @@ class LiveProfile:
         version: number of events that made it.
         packed: the newest events with an item, oldest first; ties in the order of arrival. An event adds one and
             changes no other, so that they are unpacked only where somebody reads them: `recent`.
-        as_of: the time, Unix seconds, at which the weights of the interests hold.
+        as_of: the hour, Unix seconds, at which the weights of the interests hold.
         tags: interest → weight, negative for a dislike.
         hidden: items that must not be shown, in the order in which they were hidden.
         settings: what the user chose, such as `personalised`.
@@ -111,7 +112,7 @@ class LiveProfile:
     @property
     def recent(self) -> tuple[Recent, ...]:
         """The newest events with an item, oldest first."""
-        return tuple(Recent(*event) for event in self.packed)
+        return tuple(Recent(item, kind, self.as_of + at, *rest) for item, kind, at, *rest in self.packed)
 
     def history(self) -> list[Recent]:
         """What speaks for a taste: no feedback against an item, and nothing that was hidden later."""
@@ -124,23 +125,20 @@ class LiveProfile:
 
     @functools.cached_property
     def _state(self) -> bytes:  # Its size is looked at with every event, and then it is written.
-        packed = [[item, kind, at - self.as_of, *rest] for item, kind, at, *rest in self.packed]
-        state = [self.as_of, packed, self.tags, self.hidden, self.settings]
+        state = [self.as_of, self.packed, self.tags, self.hidden, self.settings]
         return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
 
     @staticmethod
     def decode(version: int, state: bytes) -> LiveProfile:
         """The inverse of `encode`."""
         as_of, packed, tags, hidden, settings = orjson.loads(state)
-        for event in packed:
-            event[2] += as_of
         return LiveProfile(version, tuple(packed), as_of, tags, tuple(hidden), settings)
 
 
-def _packed(event: LiveEvent) -> Packed:
+def _packed(event: LiveEvent, as_of: int) -> Packed:
     tags = [list(event.tags)] if event.tags and event.type in FEEDBACK else []
     value = [event.value] if tags or event.value is not None else []
-    return [event.item_id, event.type, event.at, *value, *tags]
+    return [event.item_id, event.type, event.at - as_of, *value, *tags]
 
 
 def apply(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
@@ -158,8 +156,15 @@ def _changed(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
         return dataclasses.replace(profile, tags={n: w for n, w in profile.tags.items() if n != event.tag})
     if event.type == "undo":
         return _undone(profile, event)
-    profile = _weighed(profile, event.tags, weight(event.type), event.at)
-    return _remembered(profile, event) if event.item_id else profile
+    profile = _faded(profile, event.at)
+    tags = _weighed(profile, event.tags, weight(event.type), event.at)
+    if not event.item_id:
+        return dataclasses.replace(profile, tags=tags)
+    packed = sorted([*profile.packed, _packed(event, profile.as_of)], key=_time)  # Stable: ties as they arrived.
+    hidden = profile.hidden
+    if event.type in HIDING:
+        hidden = (*(item for item in hidden if item != event.item_id), event.item_id)[-MAX_HIDDEN:]
+    return dataclasses.replace(profile, packed=tuple(packed[-MAX_RECENT:]), tags=tags, hidden=hidden)
 
 
 def excluded(log: Iterable[tuple[str, str]]) -> set[str]:
@@ -193,23 +198,29 @@ def decay(seconds: float) -> float:
     return float(2.0 ** (-seconds / HALF_LIFE_SECONDS))
 
 
-def _weighed(profile: LiveProfile, tags: Iterable[str], amount: float, at: int) -> LiveProfile:
-    """With an amount that was given to some interests at a time, which may lie before the profile's."""
-    as_of = max(profile.as_of, at)
-    before, now = decay(as_of - profile.as_of), decay(as_of - at)
-    weights = {name: before * value for name, value in profile.tags.items()}
+def _faded(profile: LiveProfile, at: int) -> LiveProfile:
+    """The profile as of the hour of a time, unless it is so already."""
+    passed = at - at % HOUR_SECONDS - profile.as_of
+    if passed <= 0:
+        return profile
+    left = decay(passed)
+    weights = {name: round(value * left, 4) for name, value in profile.tags.items()}
+    packed = tuple([item, kind, at - passed, *rest] for item, kind, at, *rest in profile.packed)
+    return dataclasses.replace(profile, packed=packed, as_of=profile.as_of + passed, tags=_felt(weights))
+
+
+def _weighed(profile: LiveProfile, tags: Iterable[str], amount: float, at: int) -> Mapping[str, float]:
+    """The interests, with an amount that was given to some of them at a time."""
+    weights, now = dict(profile.tags), amount * decay(profile.as_of - at)
     for name in tags:
-        weights[name] = weights.get(name, 0.0) + amount * now
-    felt = {name: round(value, 4) for name, value in weights.items() if abs(value) >= FAINTEST}
-    return dataclasses.replace(profile, as_of=as_of, tags=_strongest(felt, MAX_TAGS))
+        weights[name] = round(weights.get(name, 0.0) + now, 4)
+    return _felt(weights)
 
 
-def _remembered(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
-    packed = sorted([*profile.packed, _packed(event)], key=_time)  # Stable: ties as they arrived.
-    hidden = profile.hidden
-    if event.type in HIDING:
-        hidden = (*(item for item in hidden if item != event.item_id), event.item_id)
-    return dataclasses.replace(profile, packed=tuple(packed[-MAX_RECENT:]), hidden=hidden[-MAX_HIDDEN:])
+def _felt(weights: Mapping[str, float]) -> Mapping[str, float]:
+    """The strongest interests, if they can be felt."""
+    felt = {name: value for name, value in weights.items() if abs(value) >= FAINTEST}
+    return _strongest(felt, MAX_TAGS) if len(felt) > MAX_TAGS else felt
 
 
 def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
@@ -218,11 +229,11 @@ def _undone(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
     if not mine:
         return dataclasses.replace(profile, hidden=tuple(i for i in profile.hidden if i != event.item_id))
     place, last = mine[-1]
-    profile = _weighed(profile, last.tags, -weight(last.type), last.at)
+    tags = _weighed(profile, last.tags, -weight(last.type), last.at)
     still = any(e.type in HIDING for _, e in mine[:-1])
     hidden = profile.hidden if still else tuple(item for item in profile.hidden if item != event.item_id)
     packed = (*profile.packed[:place], *profile.packed[place + 1 :])
-    return dataclasses.replace(profile, packed=packed, hidden=hidden)
+    return dataclasses.replace(profile, packed=packed, tags=tags, hidden=hidden)
 
 
 def _bounded(profile: LiveProfile) -> LiveProfile:
@@ -243,5 +254,5 @@ def _smaller(profile: LiveProfile) -> LiveProfile:
 
 
 def _strongest(tags: Mapping[str, float], count: int) -> dict[str, float]:
-    ordered = sorted(tags.items(), key=lambda tag: (-abs(tag[1]), tag[0]))
-    return dict(ordered[:count])
+    ordered = sorted((-abs(value), name) for name, value in tags.items())
+    return {name: tags[name] for _, name in ordered[:count]}

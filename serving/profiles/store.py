@@ -23,6 +23,7 @@ from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Tra
 
 LIVE_FILE_NAME = "live.sqlite"
 MAX_EVENTS_A_COMMIT = 2_000
+CHECKPOINT_PAGES = 4_000  # Of the log, 16 MB: fewer commits wait for its events to be moved into the tables.
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
 BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
@@ -85,6 +86,7 @@ class LiveStore:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")
+        database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         return database
 
     def append(self, events: Sequence[LiveEvent]) -> Future[list[Outcome]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 KEPT_SECONDS = 30 * 86_400  # Pages that were served; then they are deleted.
 _JSON = ("tags", "settings", "features")
 _COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
+_values = operator.attrgetter(*_COLUMNS)
 _INSERT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
 )
@@ -143,8 +145,8 @@ def read_events(database: sqlite3.Connection, user_id: str) -> Iterator[LiveEven
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:
-    values = ((name, getattr(event, name)) for name in _COLUMNS)
-    return tuple(orjson.dumps(value).decode() if name in _JSON else value for name, value in values)
+    *plain, tags, settings, features, attributed = _values(event)
+    return *plain, *(orjson.dumps(value).decode() for value in (tags, settings, features)), attributed
 
 
 def _event(row: Sequence[Any]) -> LiveEvent:

@@ -46,7 +46,7 @@ def test_headings_are_unique(page: pathlib.Path) -> None:
 
 def test_blocks_say_their_language(page: pathlib.Path) -> None:
     """So that each is run, parsed or read as what it is; `text` is for people alone."""
-    languages = {"sh", "python", "yaml", "text", "mermaid", "dockerfile"}
+    languages = {"sh", "python", "yaml", "html", "text", "mermaid", "dockerfile"}
     assert not [str(block) for block in documents.blocks() if block.page == page and block.language not in languages]
 
 

@@ -14,6 +14,7 @@ from homefeed_client.errors import (
     UnsupportedError,
 )
 from homefeed_client.home_page import AsyncHomePageClient, HomePageClient, HomePageError
+from homefeed_client.home_page_grpc import AsyncHomePageGrpcClient, HomePageGrpcClient
 from homefeed_client.messages import Prediction, VersionStatus
 from homefeed_client.signatures import ModelMetadata, Signature, TensorSpec
 from homefeed_client.wordpiece import WordPiece
@@ -21,10 +22,12 @@ from homefeed_client.wordpiece import WordPiece
 __all__ = [
     "AccessDeniedError",
     "AsyncHomePageClient",
+    "AsyncHomePageGrpcClient",
     "AsyncPredictionClient",
     "DeadlineExceededError",
     "HomePageClient",
     "HomePageError",
+    "HomePageGrpcClient",
     "InvalidInputsError",
     "InvalidRequestError",
     "ModelMetadata",

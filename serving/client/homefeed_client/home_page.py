@@ -69,7 +69,7 @@ class HomePageClient:
             HomePageError: the gateway refused, or did not answer in time; the events may be sent again, with the
                 ids that they were given if they have some.
         """
-        calls = (self._call("POST", "/v1/events", json={"events": some}) for some in _batches(events))
+        calls = (self._call("POST", "/v1/events", json={"events": some}) for some in batches(events))
         return [answer for call in calls for answer in call.json()["events"]]
 
     def log_in(self, session_id: str, user_id: str) -> int:
@@ -92,7 +92,7 @@ class HomePageClient:
         self.close()
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        for pause, seconds_left in _tries(self._timeout_seconds):
+        for pause, seconds_left in tries(self._timeout_seconds):
             time.sleep(pause)
             try:
                 answer = self._http.request(method, path, timeout=seconds_left, **request)
@@ -119,7 +119,7 @@ class AsyncHomePageClient:
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """See `HomePageClient.send`."""
-        calls = [await self._call("POST", "/v1/events", json={"events": some}) for some in _batches(events)]
+        calls = [await self._call("POST", "/v1/events", json={"events": some}) for some in batches(events)]
         return [answer for call in calls for answer in call.json()["events"]]
 
     async def log_in(self, session_id: str, user_id: str) -> int:
@@ -138,7 +138,7 @@ class AsyncHomePageClient:
         await self.close()
 
     async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        for pause, seconds_left in _tries(self._timeout_seconds):
+        for pause, seconds_left in tries(self._timeout_seconds):
             await asyncio.sleep(pause)
             try:
                 answer = await self._http.request(method, path, timeout=seconds_left, **request)
@@ -155,13 +155,13 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
 
-def _batches(events: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+def batches(events: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
     """Events with ids, in calls that the gateway takes."""
     named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
     return [named[start : start + MAX_EVENTS] for start in range(0, len(named), MAX_EVENTS)]
 
 
-def _tries(timeout_seconds: float) -> Iterator[tuple[float, float]]:
+def tries(timeout_seconds: float) -> Iterator[tuple[float, float]]:
     """Pause before each try, and the seconds that are left for it: at least one try, longer pauses each time."""
     deadline, pause = time.monotonic() + timeout_seconds, 0.0
     while (left := deadline - time.monotonic() - pause) > 0:

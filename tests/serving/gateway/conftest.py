@@ -11,9 +11,12 @@ from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def home(nearest: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Gateway]:
-    """A gateway before a model server, with the editors' choice of i36 and i35."""
+    """A gateway before a model server, with the editors' choice of i36 and i35.
+
+    All tests of this folder share it: each has users of its own, and none changes what is known of `fan`.
+    """
     root = tmp_path_factory.mktemp("root")
     toy.publish(root / "serving", nearest)
     (root / "picks.txt").write_text("i36\n\ni35\nno-such-item\n")

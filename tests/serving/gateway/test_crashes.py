@@ -46,7 +46,9 @@ class Senders:
 
     def _send(self, sender: int) -> None:
         draw = random.Random(sender)
-        with HomePageClient(f"http://127.0.0.1:{self._port}", timeout_seconds=60) as home:
+        with HomePageClient(
+            f"http://127.0.0.1:{self._port}", timeout_seconds=600
+        ) as home:  # It may miss many gateways.
             call = 0
             while not self._stopped.is_set():
                 events = [

@@ -51,7 +51,7 @@ def test_a_page_is_recorded_with_what_it_was_made_from(nearest: Any, tmp_path: p
 def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway) -> None:
     page = home.page(user_id="shown", k=3)
     other = home.page(user_id="another", k=3)
-    forged = page["token"][:-1] + ("A" if page["token"][-1] != "A" else "B")
+    forged = page["token"][:-8] + "A" * 8  # Of the last letter alone, some bits mean nothing.
     tokens = [page["token"], forged, other["token"], "no token", "ü.ü.ü", ""]
     events: list[dict[str, Any]] = [
         {
@@ -75,6 +75,18 @@ def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway)
     assert [stored[f"token-{n}"]["attributed"] for n in range(3)] == [True, False, False]
 
 
+def test_a_guest_s_token_counts_after_they_logged_in(home: toy.Gateway) -> None:
+    page = home.page(session_id="session-t", k=2)
+
+    def attributed(event_id: str, user: str) -> bool:
+        told = home.did(event_id, user, "view", "i20", token=page["token"])
+        return bool(told["attributed"])
+
+    assert not attributed("login-0", "logs-in")
+    home.http.post("/v1/login", json={"session_id": "session-t", "user_id": "logs-in"})
+    assert attributed("login-1", "logs-in") and not attributed("login-2", "somebody-else")
+
+
 def test_the_page_s_own_buttons_bring_their_token_back(home: toy.Gateway) -> None:
     answer = home.http.get("/", params={"user_id": "presser"})
     fields = {name: answer.text.split(f'name="{name}" value="')[1].split('"')[0] for name in ("token", "impression")}
@@ -91,8 +103,8 @@ def test_the_page_s_own_buttons_bring_their_token_back(home: toy.Gateway) -> Non
 def test_a_token_lasts_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     impressions, now = Impressions(SECRET), time.time()
     token = impressions.token("page-1", "u")
-    assert impressions.read(token, "u") == "page-1"
-    assert impressions.read(token, "v") is None
+    assert impressions.read(token, "u") == ("page-1", True)
+    assert impressions.read(token, "v") == ("page-1", False)
     assert Impressions(SECRET[::-1]).read(token, "u") is None
     monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS + 5)
     assert impressions.read(token, "u") is None

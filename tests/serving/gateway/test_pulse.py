@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from homefeed.serving.gateway.pulse import MAX_PAGES_A_BEAT, Pulse
+from homefeed.serving.gateway.pulse import MAX_KEYLESS_A_BEAT, MAX_PAGES_A_BEAT, Pulse
 from tests.serving.gateway.toy import Gateway
 from tests.serving.servers import eventually
 
@@ -44,6 +44,12 @@ def test_so_many_pages_are_begun_between_two_beats_and_no_more() -> None:
 
     assert asyncio.run(ask(1_000)) == [MAX_PAGES_A_BEAT] * 3
     assert asyncio.run(ask(3)) == [3] * 3
+
+
+def test_who_has_no_key_leaves_room_for_those_who_have() -> None:
+    pulse = Pulse()
+    assert sum(pulse.admits(is_keyless=True) for _ in range(1_000)) == MAX_KEYLESS_A_BEAT
+    assert sum(pulse.admits() for _ in range(1_000)) == MAX_PAGES_A_BEAT - MAX_KEYLESS_A_BEAT
 
 
 def test_a_burst_gets_pages_or_is_told_to_come_back(home: Gateway) -> None:

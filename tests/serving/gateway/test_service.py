@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from homefeed_client import protos
+from homefeed_client import AsyncHomePageGrpcClient, HomePageClient, HomePageError, HomePageGrpcClient, protos
 
 from homefeed.serving.process import free_port
 from tests.serving.gateway import toy
@@ -56,6 +56,37 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[toy.Gatew
 def stub(served: tuple[toy.Gateway, str]) -> Iterator[Stub]:
     with grpc.insecure_channel(served[1]) as channel:
         yield Stub(channel)
+
+
+def test_the_client_says_what_that_of_http_says(served: tuple[toy.Gateway, str]) -> None:
+    event = {"session_id": "gc", "type": "view", "item_id": "i20", "at": 1_700_000_000, "features": {"x": 1.5}}
+    url = f"http://127.0.0.1:{served[0].port}"
+    with HomePageGrpcClient(served[1]) as client, HomePageClient(url) as other:
+        answers = client.send([{**event, "event_id": "gc-1"}, {"type": "view"}])
+        assert [answer["status"] for answer in answers] == ["accepted", "rejected"] and answers[0]["version"] == 1
+        assert other.send([{**event, "event_id": "gc-1"}]) == [{**answers[0], "status": "duplicate"}]
+        page, same = client.page(session_id="gc", k=3), other.page(session_id="gc", k=3)
+        passing = dict.fromkeys(("impression_id", "token", "age_ms"))
+        assert page | passing == same | passing and len(page["token"]) > 32
+        more = client.page(session_id="gc", k=3, after=page["impression_id"])
+        assert [row["id"] for row in more["rows"]] == ["more"]
+        with pytest.raises(HomePageError, match=r"INVALID_ARGUMENT: k: .*less than or equal to 50"):
+            client.page(k=51)
+        with pytest.raises(HomePageError, match=r"this is not sent: .*no field named"):
+            client.page(nobody="x")
+
+
+def test_the_client_of_asyncio_sends_many_events(served: tuple[toy.Gateway, str]) -> None:
+    async def use() -> None:
+        async with AsyncHomePageGrpcClient(served[1], timeout_seconds=20) as client:
+            answers = await client.send([{"user_id": "gc2", "type": "view", "item_id": "i20"}] * 501)
+            assert [answer["version"] for answer in answers] == list(range(1, 502))
+            assert (await client.page(user_id="gc2"))["profile_version"] == 501
+        async with AsyncHomePageGrpcClient(f"127.0.0.1:{free_port()}", timeout_seconds=0.5) as nobody:
+            with pytest.raises(HomePageError, match=r"UNAVAILABLE|DEADLINE_EXCEEDED"):
+                await nobody.page(user_id="u")
+
+    asyncio.run(use())
 
 
 def test_a_page_is_the_one_of_http(served: tuple[toy.Gateway, str], stub: Stub) -> None:

@@ -77,7 +77,7 @@ STEPS = st.one_of(
 
 def event(number: int, user: str, item: str) -> LiveEvent:
     kind = ("view", "like", "hide", "undo")[number % 4]
-    return LiveEvent(str(number), user, kind, 1_700_000_000 + number, item_id=item, tags=("drama",))
+    return LiveEvent(str(number), user, kind, 1_700_002_800 + number, item_id=item, tags=("drama",))
 
 
 @given(st.lists(STEPS, max_size=6))

@@ -19,7 +19,7 @@ from homefeed.serving.profiles.live import (
 )
 from tests.serving.profiles.folded import fold
 
-T = 1_700_000_000
+T = 1_700_002_800  # A full hour.
 _ids = itertools.count()
 
 
@@ -38,6 +38,14 @@ def test_an_event_that_comes_late_counts_as_what_it_is_worth_now() -> None:
     late = fold([event("like", "b", T + HALF_LIFE_SECONDS, ("war",)), event("view", "a", T, ("drama",))])
     assert late.tags == {"war": 3.0, "drama": 0.5}
     assert [recent.item_id for recent in late.recent] == ["a", "b"]
+
+
+def test_events_keep_their_times_while_the_hours_pass() -> None:
+    times = [T + 7, T + 3_600, T - 10, T + 90_000]
+    profile = fold([event("like", str(n), at, ("drama",)) for n, at in enumerate(times)])
+    stored = LiveProfile.decode(profile.version, profile.encode())
+    assert [recent.at for recent in profile.recent] == [recent.at for recent in stored.recent] == sorted(times)
+    assert profile.as_of == T + 90_000
 
 
 def test_not_for_me_hides_the_item_and_speaks_against_its_interests() -> None:

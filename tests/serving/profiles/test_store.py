@@ -18,7 +18,7 @@ from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
 from homefeed.serving.profiles.transaction import Exposure
 from tests.serving.profiles.folded import fold
 
-T = 1_700_000_000
+T = 1_700_002_800
 
 
 def event(event_id: str, user: str = "u1", kind: str = "view", item: str = "a", at: int = T) -> LiveEvent:
@@ -168,7 +168,7 @@ from homefeed.serving.profiles.store import LiveStore
 
 store, start = LiveStore(pathlib.Path(sys.argv[1])), int(sys.argv[2])
 for n in range(start, start + 100_000):
-    events = [LiveEvent(f"{n}-{m}", f"u{m}", "view", 1_700_000_000 + n, item_id=f"i{n}") for m in range(4)]
+    events = [LiveEvent(f"{n}-{m}", f"u{m}", "view", 1_700_002_800 + n, item_id=f"i{n}") for m in range(4)]
     for future in [store.append([event]) for event in events]:
         future.result()
     print(n, flush=True)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import itertools
+import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from homefeed.serving.process import free_port
+from tests import documents
+from tests.serving.gateway import toy
 from tests.serving.gateway.conftest import home  # noqa: F401  A fixture.
 from tests.serving.gateway.toy import Gateway
+from tests.serving.servers import eventually
 from tests.serving.strangers import workshop
 
 pytestmark = pytest.mark.strangers
@@ -145,3 +153,48 @@ def test_nothing_comes_from_elsewhere_and_the_first_paint_is_told(visit: Any) ->
         paints += page.evaluate(FIRST_PAINT)
     print(f"first contentful paint, ms: {sorted(map(round, paints))}")
     assert hosts <= {page.url.split("/")[2], "pictures.test"}  # The cards' own pictures.
+
+
+@contextlib.contextmanager
+def site(body: str, port: int) -> Iterator[str]:
+    """Another site of one page; a real one, since browsers keep pages of nowhere away from this machine."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_front_end_of_another_site(chromium: Any, tmp_path: pathlib.Path, is_allowed: bool) -> None:
+    """The guide's, as it stands: it shows cards and sends events, if it is named; else it is told nothing."""
+    toy.publish(tmp_path / "serving", {})
+    (snippet,) = (block for block in documents.blocks("html") if block.page.name == "home_page.md")
+    port, gateway_port, said = free_port(), free_port(), list[str]()
+    origin = f"http://127.0.0.1:{port if is_allowed else 1}"
+    with (
+        toy.gateway(tmp_path, "--allowed-origin", origin, port=gateway_port) as gateway,
+        site(snippet.text.replace("127.0.0.1:8080", f"127.0.0.1:{gateway_port}"), port) as address,
+    ):
+        page = chromium.new_context().new_page()
+        page.on("console", lambda line: said.append(line.text))
+        page.goto(address)
+        if is_allowed:
+            page.get_by_text("Title of i25").click()
+            eventually(lambda: gateway.http.get("/v1/profile?session_id=a-guest").json()["version"] == 1)
+            (event,) = gateway.http.get("/v1/profile?session_id=a-guest").json()["recent"]
+            assert (event["item_id"], event["type"]) == ("i25", "view")
+        else:
+            page.wait_for_timeout(1_000)
+            assert any("Access-Control-Allow-Origin" in line for line in said), said
+        page.close()
