@@ -1,7 +1,7 @@
 """More variety in a list, with a bound on the relevance that it gives up.
 
-What a list promises is the DCG of its first ten cards, in expectation over what its reader chooses next. The chance of
-an item is its share of the softmax of the list's scores, which are log-odds, and to a tenth that of its place; where
+What a list promises is the DCG of its first ten cards, in expectation over what its reader chooses next. An item's
+chance is its share of the softmax of the list's scores, which are log-odds, and to a tenth that of its place; where
 nothing scored the list, that of its place alone, which falls with the square root. A card that moves up pushes others
 down: what that costs, as a share of the list's expected DCG, is weighed against the variety that it adds, and ends at
 `max_loss`.
@@ -10,7 +10,7 @@ down: what that costs, as a share of the list's expected DCG, is weighed against
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import pydantic
 from pydantic import Field
 
 Vectors = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 DEPTH = 10  # As NDCG@10 counts.
 PLACE_SHARE = 0.1  # Scores that are no log-odds are too flat: the order still counts.
@@ -41,8 +41,8 @@ class Diversity(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["mmr", "dpp"] = "mmr"
-    max_loss: float = Field(0.03, ge=0, le=1)
-    pool: int = Field(100, ge=2, le=1000)
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.03
+    pool: Annotated[int, Field(ge=2, le=200)] = 100
 
 
 def diversify(vectors: Vectors, scores: Sequence[float] | None, k: int, how: Diversity) -> list[int]:
@@ -110,7 +110,7 @@ def intra_list_distance(vectors: Vectors) -> float:
 class _Bound:
     """What it costs to take each card next, and whether that can still be borne.
 
-    The others go on in the order of relevance. To take the one at place m of those that are left pushes the m before it
+    The others go on in the order of relevance. To take the one at place m of those that are left pushes the m above
     one step down each; what they lose, less what it gains, is lost for good, so that costs add up to the whole loss:
     `Σ_{t ≤ m} discount_t · (chance_t - chance_{t-1}) - discount_0 · chance_m`.
     """
