@@ -96,7 +96,7 @@ class Retriever(tf.Module):
         }
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes the SavedModel; with it go its vocabulary, as `assets/vocab.txt`, and the items as `item_vectors`."""
+        """Writes the SavedModel; its vocabulary, `assets/vocab.txt`, and the items' vectors go with it."""
         saved_model.save(self, folder, self.vocabulary)
         item_vectors.write(folder, *self._vectors)
 

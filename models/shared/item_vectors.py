@@ -1,4 +1,4 @@
-"""Items as unit vectors for who compares them without TensorFlow: one file beside a retrieval model, read in place."""
+"""Items as unit vectors that can be compared without TensorFlow: one file beside a retrieval model, read in place."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FLOOR = 1e-6
 def write(folder: pathlib.Path, item_ids: npt.NDArray[np.object_], embeddings: npt.NDArray[np.floating[Any]]) -> None:
     """Writes them into a SavedModel's folder, as float16.
 
-    What all items have in common, such as being known at all, is taken off: a cosine of 0 is that of two items of which
-    nothing else is known.
+    What all items have in common, such as being known at all, is taken off: a cosine of 0 is that of two items of
+    which nothing else is known.
 
     Args:
         folder: of the SavedModel.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from homefeed.serving.policy.ruling import InForce
 MAX_LOOKED_AT = 1_000  # Candidates of a row: a rule may refuse them all.
 MAX_POOL = 200  # Candidates that boosts and variety choose from.
 PIN = "pin"
+ODDS_DIGITS = 3
 
 
 class Candidate(NamedTuple):
@@ -29,6 +31,11 @@ class Candidate(NamedTuple):
     score: float | None = None
     probability: float | None = None
     found_by: str = ""
+
+    @property
+    def odds(self) -> float | None:
+        """The score as order depends on it, so that a page can be made again from what is recorded."""
+        return None if self.score is None else round(self.score, ODDS_DIGITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +69,6 @@ class Catalogue(Protocol):
     def is_available(self, item_id: str, now: float) -> bool:
         """Whether it can be shown at a time, Unix seconds."""
 
-    def vectors(self, item_ids: Sequence[str]) -> Vectors:
-        """[num_items, width] unit vectors; all 0 where none is known."""
-
 
 class Arrangement:
     """Gives out cards so that no item stands on a page twice, none that must not be shown, and no rule is broken.
@@ -75,6 +79,7 @@ class Arrangement:
         k: cards of a row.
         now: Unix seconds.
         rules: that count.
+        vectors: item ids → [num_items, width] of length 1, or 0 where nothing is known.
         tell: is told what became of each row; None: nobody asks.
     """
 
@@ -85,9 +90,10 @@ class Arrangement:
         k: int,
         now: float,
         rules: InForce,
+        vectors: Callable[[Sequence[str]], Vectors],
         tell: Callable[[Steps], None] | None = None,
     ):
-        self._items, self._k, self._now = items, k, now
+        self._items, self._k, self._now, self._vectors = items, k, now, vectors
         self._used = set(excluded)
         self._rules, self._tally, self._tell = rules, rules.tally(), tell
         self._is_first = True
@@ -98,7 +104,7 @@ class Arrangement:
         candidates: Iterable[Candidate],
         fill: Iterable[Candidate] = (),
         how: Diversity | None = None,
-        fatigue: Mapping[str, float] | None = None,
+        fatigue: Mapping[str, float] = types.MappingProxyType({}),
     ) -> list[Card]:
         """The cards of the next row.
 
@@ -114,7 +120,7 @@ class Arrangement:
         found = list(itertools.islice(looked_at, MAX_POOL)) if self._chooses(how, fatigue) else []
         pool = [candidate for candidate in found if self._rules.admits(candidate.item_id)]
         own = {candidate.item_id: candidate for candidate in pool}
-        pool = self._boosted(pool, fatigue or {})
+        pool = self._boosted(pool, fatigue)
         ruled = [candidate.item_id for candidate in pool]
         pool = [own[candidate.item_id] for candidate in self._diversified(pool, how)]
         rest = (candidate for candidate in looked_at if self._rules.admits(candidate.item_id))
@@ -128,7 +134,7 @@ class Arrangement:
         """Rules of whose cards the page has too few."""
         return self._tally.unmet()
 
-    def _chooses(self, how: Diversity | None, fatigue: Mapping[str, float] | None) -> bool:
+    def _chooses(self, how: Diversity | None, fatigue: Mapping[str, float]) -> bool:
         """Whether the order of candidates is not simply theirs."""
         return bool(how or fatigue or self._rules.boosts or self._tell)
 
@@ -150,7 +156,7 @@ class Arrangement:
         factors = [self._rules.factor(one.item_id) / (1 + fatigue.get(one.item_id, 0.0)) for one in pool]
         if all(one.score is not None for one in pool):
             scored = [
-                one._replace(score=(one.score or 0.0) + math.log(by)) for one, by in zip(pool, factors, strict=True)
+                one._replace(score=(one.odds or 0.0) + math.log(by)) for one, by in zip(pool, factors, strict=True)
             ]
             return sorted(scored, key=lambda one: -(one.score or 0.0))
         order = sorted(range(len(pool)), key=lambda place: (place + 1) / factors[place])
@@ -159,8 +165,8 @@ class Arrangement:
     def _diversified(self, pool: list[Candidate], how: Diversity | None) -> list[Candidate]:
         if how is None or len(pool) < 3:
             return pool
-        scores = [one.score for one in pool if one.score is not None]
-        vectors = self._items.vectors([one.item_id for one in pool[: how.pool]])
+        scores = [one.odds for one in pool if one.odds is not None]
+        vectors = self._vectors([one.item_id for one in pool[: how.pool]])
         if not vectors.any():
             return pool
         order = diversify(vectors, scores if len(scores) == len(pool) else None, self._k, how)

@@ -44,6 +44,12 @@ class Surface(pydantic.BaseModel):
     rotation: Annotated[float, Field(gt=0, le=24 * 365)] | None = None
     objective: str = ""
 
+    @property
+    def needs_similar(self) -> bool:
+        """Whether anything on it is like an item."""
+        mixed = any("similar" in mix for mix in self.mix.values())
+        return mixed or "similar" in self.rows or "because" in self.rows
+
     @pydantic.model_validator(mode="after")
     def _check(self) -> Surface:
         if len(set(self.rows)) != len(self.rows):
@@ -79,10 +85,10 @@ class Surfaces:
         """A surface.
 
         Raises:
-            LookupError: there is none of this name.
+            LookupError: there is none of this name, as a field and a reason.
         """
         if name not in self.by_name:
-            raise LookupError(f"there is no surface {name!r}{near(name, self.by_name)}")
+            raise LookupError(f"surface: there is none named {name!r}{near(name, self.by_name)}")
         return self.by_name[name]
 
     def require_rules(self, names: Collection[str]) -> None:
