@@ -175,29 +175,28 @@ class Arrangement:
     def _fit(self, row: str, is_first: bool, candidates: Iterable[Candidate]) -> list[Candidate]:
         """The first that fit: within all limits, and with places kept for what a quota wants."""
         lacking = self._tally.lacking(row, is_first)
-        shown, spared = list[Candidate](), list[Candidate]()
-        for candidate in candidates:
+        shown, spared = dict[int, Candidate](), dict[int, Candidate]()
+        for place, candidate in enumerate(candidates):
             if len(shown) >= self._k:
                 break
             bits = self._tally.bits(candidate.item_id) if lacking else 0
             wanted = [bit for bit in lacking if bits & bit]
-            if wanted or self._k - len(shown) > sum(lacking.values()):
-                if self._place(candidate, shown):
-                    lacking = {b: n - (b in wanted) for b, n in lacking.items() if n > (b in wanted)}
-            else:
-                spared.append(candidate)
-        for candidate in spared:  # There is less of what a quota wants than it wants.
-            if len(shown) >= self._k:
-                break
-            self._place(candidate, shown)
-        return shown
+            if not wanted and self._k - len(shown) <= sum(lacking.values()):
+                spared[place] = candidate
+            elif self._places(candidate):
+                shown[place] = candidate
+                lacking = {bit: n - (bit in wanted) for bit, n in lacking.items() if n > (bit in wanted)}
+        for place, candidate in spared.items():  # There is less of what a quota wants than it wants.
+            if len(shown) < self._k and self._places(candidate):
+                shown[place] = candidate
+        return [candidate for _, candidate in sorted(shown.items())]
 
-    def _place(self, candidate: Candidate, shown: list[Candidate]) -> bool:
+    def _places(self, candidate: Candidate) -> bool:
+        """Puts a card on the page, if it is within all limits."""
         if candidate.item_id in self._used or self._tally.full(candidate.item_id):
             return False
         self._used.add(candidate.item_id)
         self._tally.add(candidate.item_id)
-        shown.append(candidate)
         return True
 
     def _card(self, candidate: Candidate) -> Card:
