@@ -26,8 +26,10 @@ from homefeed.serving.gateway.policies import Policies, Policy
 from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
+from homefeed.serving.profiles.live import IMPRESSION
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -128,6 +130,10 @@ class Home:
         self._tokenize = read_tokenizer(self._config.serving_dir)
         follow = (_repeat(self._look_at_pushes), _repeat(self._look_at_models), self.pulse.beat())
         self._tasks = [asyncio.create_task(one) for one in follow]
+
+    async def learn(self) -> None:
+        """Looks once at what a started home page follows."""
+        await self._look_at_models()
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
@@ -240,8 +246,16 @@ class Home:
             self._ladder.find(question, reader, items, wanted), self._similar(ask, surface, reader, k * 3)
         )
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
+        seen_often = await self._fatigue(user, surface, now)
         found = Found(listing.places, listing.source, listing.served_by, similar)
-        return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after))
+        return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
+
+    async def _fatigue(self, user: str, surface: Surface, now: float) -> dict[str, float]:
+        """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
+        if surface.rotation is None:
+            return {}
+        seen = [(event.item_id, event.at) for event in await self._live.events(user) if event.type == IMPRESSION]
+        return fatigue(seen, now, surface.rotation)
 
     async def _shown(self, after: str, user: str) -> frozenset[str]:
         """What was shown on a page and on those before it, which another gateway may be writing just now."""

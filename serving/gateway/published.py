@@ -31,12 +31,14 @@ class Published:
     Attributes:
         items: the catalogue.
         known: user id → what the data says of them.
+        stored: the same, of a user as they are called in the stores.
         key: of pseudonyms; None: users are stored by their own ids.
         mark: of the file; that of another push is another.
     """
 
     items: Items
     known: Callable[[str], Known]
+    stored: Callable[[str], Known]
     key: bytes | None
     mark: Mark
 
@@ -59,7 +61,10 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
     def find(user_id: str) -> Known:
         return known(profiles.get(user_id) if profiles else Request(user_id), items)
 
-    return Published(items, find, profiles.key if profiles else None, mark)
+    def find_stored(name: str) -> Known:
+        return known(profiles.get_stored(name) if profiles else Request(name), items)
+
+    return Published(items, find, find_stored, profiles.key if profiles else None, mark)
 
 
 def mark_of(serving_dir: pathlib.Path) -> Mark:

@@ -86,7 +86,9 @@ def draft(some: random.Random) -> Draft:
     )
     found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)))
     goes_on = some.random() < 0.1
-    return Draft(Surface(rows=rows, mix=mix, diversity=diversity), reader, found, some.randint(1, 8), NOW, "", goes_on)
+    return Draft(
+        Surface(rows=rows, mix=mix, diversity=diversity), reader, found, some.randint(1, 8), NOW, "", goes_on
+    )
 
 
 def holds(said: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
