@@ -9,7 +9,7 @@ from typing import Any
 
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Place, Reader, Row, strongest
-from homefeed.serving.policy.arrangement import MAX_POOL, ODDS_DIGITS, Arrangement, Candidate, Steps, merged
+from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Candidate, Steps, merged, odds
 from homefeed.serving.policy.diversity import Vectors as Matrix
 from homefeed.serving.policy.ruling import InForce, Ruling
 from homefeed.serving.policy.surfaces import Source, Surface
@@ -189,6 +189,7 @@ def unscored(item_ids: Iterable[str], found_by: str = "") -> Iterator[Candidate]
 def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
     """What is kept of a page, so that it can be made again under other rules."""
     places = draft.found.places[:MAX_POOL]
+    scores = odds([place[1] for place in places])
     return {
         "query": draft.query,
         "k": draft.k,
@@ -197,7 +198,7 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
         "seed": None,
         "source": draft.found.source,
         "candidates": [place[0] for place in places],
-        "scores": [place[1] if place[1] is None else round(place[1], ODDS_DIGITS) for place in places],
+        "scores": [None] * len(places) if scores is None else scores.tolist(),
         "similar": draft.found.similar,
         "rows": [
             {

@@ -74,10 +74,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
     with contextlib.closing(_open(serving_dir / LIVE_FILE_NAME)) as database:
         for exposure in _newest(database, last):
             page = orjson.loads(exposure.page)
-            if (
-                "similar" not in page
-                or page["surface"] not in after.surfaces.by_name.keys() & before.surfaces.by_name
-            ):
+            if "similar" not in page or page["surface"] not in surfaces:
                 continue  # Of before pages could be made again, or of a surface that is gone.
             pages += 1
             draft, impressions = _draft(database, published, exposure, page)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from homefeed.serving.policy.diversity import Diversity, Vectors, diversify
 from homefeed.serving.policy.rules import Card
@@ -31,11 +33,6 @@ class Candidate(NamedTuple):
     score: float | None = None
     probability: float | None = None
     found_by: str = ""
-
-    @property
-    def odds(self) -> float | None:
-        """The score as order depends on it, so that a page can be made again from what is recorded."""
-        return None if self.score is None else round(self.score, ODDS_DIGITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +116,9 @@ class Arrangement:
         looked_at = itertools.islice(self._showable(candidates), MAX_LOOKED_AT)
         found = list(itertools.islice(looked_at, MAX_POOL)) if self._chooses(how, fatigue) else []
         pool = [candidate for candidate in found if self._rules.admits(candidate.item_id)]
-        own = {candidate.item_id: candidate for candidate in pool}
-        pool = self._boosted(pool, fatigue)
+        pool, scores = self._boosted(pool, fatigue)
         ruled = [candidate.item_id for candidate in pool]
-        pool = [own[candidate.item_id] for candidate in self._diversified(pool, how)]
+        pool = self._diversified(pool, scores, how)
         rest = (candidate for candidate in looked_at if self._rules.admits(candidate.item_id))
         filling = (candidate for candidate in self._showable(fill) if self._rules.admits(candidate.item_id))
         shown = self._fit(row, is_first, itertools.chain(self._pinned(row, is_first), pool, rest, filling))
@@ -149,27 +145,33 @@ class Arrangement:
         pinned = (Candidate(item_id, found_by=PIN) for item_id in self._rules.pins(row, is_first))
         return (one for one in self._showable(pinned) if self._rules.admits(one.item_id))
 
-    def _boosted(self, pool: list[Candidate], fatigue: Mapping[str, float]) -> list[Candidate]:
+    def _boosted(
+        self, pool: list[Candidate], fatigue: Mapping[str, float]
+    ) -> tuple[list[Candidate], npt.NDArray[np.float64] | None]:
         """In the order of odds, or of places where nothing scored them, after boosts and what was seen too often."""
+        scores = odds([one.score for one in pool])
         if not fatigue and not self._rules.boosts:
-            return pool
-        factors = [self._rules.factor(one.item_id) / (1 + fatigue.get(one.item_id, 0.0)) for one in pool]
-        if all(one.score is not None for one in pool):
-            scored = [
-                one._replace(score=(one.odds or 0.0) + math.log(by)) for one, by in zip(pool, factors, strict=True)
-            ]
-            return sorted(scored, key=lambda one: -(one.score or 0.0))
-        order = sorted(range(len(pool)), key=lambda place: (place + 1) / factors[place])
-        return [pool[place] for place in order]
+            return pool, scores
+        factors = np.array([self._rules.factor(one.item_id) for one in pool], np.float64)
+        if fatigue:
+            factors /= [1 + fatigue.get(one.item_id, 0.0) for one in pool]
+        if scores is None:
+            keys = np.arange(1, len(pool) + 1) / factors
+        else:
+            scores = scores + np.log(factors)
+            keys = -scores
+        order = np.argsort(keys, kind="stable")
+        return [pool[place] for place in order.tolist()], None if scores is None else scores[order]
 
-    def _diversified(self, pool: list[Candidate], how: Diversity | None) -> list[Candidate]:
+    def _diversified(
+        self, pool: list[Candidate], scores: npt.NDArray[np.float64] | None, how: Diversity | None
+    ) -> list[Candidate]:
         if how is None or len(pool) < 3:
             return pool
-        scores = [one.odds for one in pool if one.odds is not None]
         vectors = self._vectors([one.item_id for one in pool[: how.pool]])
         if not vectors.any():
             return pool
-        order = diversify(vectors, scores if len(scores) == len(pool) else None, self._k, how)
+        order = diversify(vectors, scores, self._k, how)
         return [*(pool[place] for place in order), *pool[how.pool :]]
 
     def _fit(self, row: str, is_first: bool, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -226,6 +228,14 @@ class Arrangement:
             [one.item_id for one in pool],
             [one.item_id for one in shown],
         )
+
+
+def odds(scores: Sequence[float | None]) -> npt.NDArray[np.float64] | None:
+    """Scores as order depends on them, rounded so that a page can be made again; None: some are not there."""
+    if not scores or None in scores:
+        return None
+    known: npt.NDArray[np.float64] = np.array(scores, np.float64)
+    return known.round(ODDS_DIGITS)
 
 
 def merged(sources: Sequence[tuple[Iterable[Candidate], int]]) -> Iterator[Candidate]:

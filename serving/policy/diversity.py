@@ -41,11 +41,11 @@ class Diversity(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["mmr", "dpp"] = "mmr"
-    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.03
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
     pool: Annotated[int, Field(ge=2, le=200)] = 100
 
 
-def diversify(vectors: Vectors, scores: Sequence[float] | None, k: int, how: Diversity) -> list[int]:
+def diversify(vectors: Vectors, scores: Sequence[float] | Floats | None, k: int, how: Diversity) -> list[int]:
     """The places of a list's first `k` cards in their new order, then those of the others in their old one.
 
     Args:
@@ -73,7 +73,7 @@ def diversify(vectors: Vectors, scores: Sequence[float] | None, k: int, how: Div
     return [*chosen, *np.flatnonzero(rest).tolist()]
 
 
-def chances(size: int, scores: Sequence[float] | None = None) -> Floats:
+def chances(size: int, scores: Sequence[float] | Floats | None = None) -> Floats:
     """[size] how likely each of a list's items is chosen next; they add up to 1."""
     by_place = np.arange(1.0, size + 1) ** -0.5
     by_place /= by_place.sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -107,6 +108,8 @@ class InForce:
         self._blocks = sum(one.bit for one in rules if one.rule.block is not None)
         self._allows = sum(one.bit for one in rules if one.rule.allow is not None)
         self.boosts = [(one.bit, one.rule.by or 1.0) for one in rules if one.rule.boost is not None]
+        self._boosting = sum(bit for bit, _ in self.boosts)
+        self._factors: dict[int, float] = {}
         self._most = [one for one in rules if one.rule.at_most is not None]
         self._least = [one for one in rules if one.rule.at_least is not None]
         self._pins = [one for one in rules if one.rule.pin is not None]
@@ -115,7 +118,8 @@ class InForce:
         """Whether no rule blocks an item and all that allow some allow it."""
         if not self._blocks and not self._allows:
             return True
-        return _admits(self._ruling.bits(item_id, self._now), self._blocks, self._allows)
+        bits = self._ruling.bits(item_id, self._now)
+        return not bits & self._blocks and bits & self._allows == self._allows
 
     def refusing(self, item_id: str) -> str:
         """The first rule that keeps an item off every page; "": none."""
@@ -127,11 +131,10 @@ class InForce:
 
     def factor(self, item_id: str) -> float:
         """By how much an item is boosted."""
-        bits, factor = self._ruling.bits(item_id, self._now), 1.0
-        for bit, by in self.boosts:
-            if bits & bit:
-                factor *= by
-        return factor
+        bits = self._ruling.bits(item_id, self._now) & self._boosting
+        if bits not in self._factors:
+            self._factors[bits] = math.prod(by for bit, by in self.boosts if bits & bit)
+        return self._factors[bits]
 
     def pins(self, row: str, is_first: bool) -> Iterator[str]:
         """Items at the head of a row."""

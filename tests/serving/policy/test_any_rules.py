@@ -41,7 +41,7 @@ CARDS = {
     for n, item in enumerate(IDS)
 }
 ITEMS = Items((Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44])
-VECTORS = {item: vector for item, vector in zip(IDS, np.random.default_rng(0).normal(size=(120, 8)), strict=True)}
+VECTORS = dict(zip(IDS, np.random.default_rng(0).normal(size=(120, 8)), strict=True))
 
 
 def condition(some: random.Random) -> dict[str, Any]:
@@ -85,10 +85,8 @@ def draft(some: random.Random) -> Draft:
         frozenset(some.sample(IDS, some.randint(0, 20))),
     )
     found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)))
-    goes_on = some.random() < 0.1
-    return Draft(
-        Surface(rows=rows, mix=mix, diversity=diversity), reader, found, some.randint(1, 8), NOW, "", goes_on
-    )
+    surface = Surface(rows=rows, mix=mix, diversity=diversity)
+    return Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1)
 
 
 def holds(said: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
