@@ -5,15 +5,14 @@ from __future__ import annotations
 import difflib
 import pathlib
 import zoneinfo
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 import yaml
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.words import at, expected, given, near, shown
+from homefeed.schemas.words import explain
 
 FILE_NAME = "dataset.yaml"
 
@@ -247,26 +246,9 @@ def load_dataset(data_dir: pathlib.Path | str) -> Dataset:
         said = text_yaml.load(path.read_text(encoding="utf-8"))
         return Dataset.model_validate({} if said is None else said)
     except pydantic.ValidationError as error:
-        faults = "; ".join(map(_explain, error.errors()))
+        faults = "; ".join(explain(fault, Dataset) for fault in error.errors())
         raise DatasetError(f"{path} is not a valid dataset description: {faults}.") from error
     except OSError as error:
         raise UnreachableError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DatasetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-
-
-def _explain(fault: Mapping[str, Any]) -> str:
-    """What pydantic says of one value, in the words of somebody who writes the file."""
-    place = fault["loc"]
-    if not place and fault["type"] == "model_type":
-        return f"expected a mapping of fields, found {shown(fault['input'])}"
-    if not place:
-        return str(fault["msg"]).removeprefix("Value error, ")
-    where = ".".join(map(str, place))
-    if fault["type"] == "missing":
-        return f"`{where}` is missing"
-    if fault["type"] == "extra_forbidden":
-        return f"`{where}` is unknown{near(str(place[-1]), given(at(Dataset, place[:-1])).model_fields)}"
-    if fault["type"] == "value_error":  # A rule of ours.
-        return f"`{where}`: {fault['ctx']['error']}, found {shown(fault['input'])}"
-    return f"`{where}`: expected {expected(at(Dataset, place))}, found {shown(fault['input'])}"

@@ -83,6 +83,28 @@ def shown(given: Any) -> str:
     return "nothing" if given is None else f"{given!r:.200}"
 
 
+def explain(fault: Mapping[str, Any], model: type[pydantic.BaseModel]) -> str:
+    """What pydantic says of one value of a model, in the words of somebody who writes the file.
+
+    Args:
+        fault: one of a `ValidationError`'s `errors()`.
+        model: what was read.
+    """
+    place = fault["loc"]
+    if not place and fault["type"] == "model_type":
+        return f"expected a mapping of fields, found {shown(fault['input'])}"
+    if not place:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    where = ".".join(map(str, place))
+    if fault["type"] == "missing":
+        return f"`{where}` is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"`{where}` is unknown{near(str(place[-1]), given(at(model, place[:-1])).model_fields)}"
+    if fault["type"] == "value_error":  # A rule of ours.
+        return f"`{where}`: {fault['ctx']['error']}, found {shown(fault['input'])}"
+    return f"`{where}`: expected {expected(at(model, place))}, found {shown(fault['input'])}"
+
+
 def metadata(annotation: Any, kind: type[Any]) -> Iterator[Any]:
     """What of a kind stands in an `Annotated`, also inside of pydantic's Field."""
     for extra in getattr(annotation, "__metadata__", ()):

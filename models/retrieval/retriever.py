@@ -17,7 +17,7 @@ from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
-from homefeed.models.shared import saved_model
+from homefeed.models.shared import item_vectors, saved_model
 from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
 from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS
 from homefeed.models.shared.string_table import vocabulary_table
@@ -54,6 +54,7 @@ class Retriever(tf.Module):
         self._index = _build_index(embeddings, catalogue, facts.config, snapshot.sample)
         norms = np.linalg.norm(embeddings[:, : facts.config.width], axis=1)
         self._norms = tf.Variable(np.maximum(norms, 1e-6), trainable=False, dtype=tf.float32, name="norms")
+        self._vectors = catalogue.item_ids[1:], embeddings[1:, : facts.config.width]
         self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
         self._titles = tf.Variable(catalogue.titles.astype(bytes), trainable=False, name="titles")
         self._available_from = None
@@ -95,8 +96,9 @@ class Retriever(tf.Module):
         }
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes the SavedModel; its vocabulary goes with it, as `assets/vocab.txt`."""
+        """Writes the SavedModel; its vocabulary, `assets/vocab.txt`, and the items' vectors go with it."""
         saved_model.save(self, folder, self.vocabulary)
+        item_vectors.write(folder, *self._vectors)
 
     def retrieve(self, k: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history, and how they were found.

@@ -34,6 +34,12 @@ def gateway(
     ] = None,
     store: Annotated[str, typer.Option(help="redis://HOST:PORT, for several gateways; empty: a file.")] = "",
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
+    rules: Annotated[
+        pathlib.Path | None, typer.Option(help="YAML of what must and must not be on a page; followed while running.")
+    ] = None,
+    surfaces: Annotated[
+        pathlib.Path | None, typer.Option(help="YAML of the kinds of pages; followed while running.")
+    ] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
     user_rate: Annotated[
@@ -55,6 +61,8 @@ def gateway(
         max_exposures=max_exposures,
         store=store,
         user_rate=user_rate,
+        rules=rules,
+        surfaces=surfaces,
     )
 
     def listening() -> None:

@@ -135,7 +135,8 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         try:
             return Answers(await home.page(ask))
         except LookupError as error:
-            return refusal(404, "after", str(error.args[0]))
+            field, _, reason = str(error.args[0]).partition(": ")
+            return refusal(404, field, reason)
 
     @router.post("/v1/events", dependencies=[events])
     async def post_events(batch: Batch) -> Answers:
@@ -192,8 +193,8 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
 
     @router.get("/v1/health")
     async def health() -> dict[str, str]:
-        """Whether the process answers."""
-        return {"status": "ok"}
+        """Whether the process answers, and which rules are in force."""
+        return home.health()
 
     @router.get("/v1/ready", responses={503: {"description": "There is nothing to show."}})
     async def ready() -> Response:

@@ -19,12 +19,17 @@ from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.limits import Rate, TooMuch
+from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
-from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer
+from homefeed.serving.gateway.policies import Policies, Policy
+from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.policy.arrangement import fatigue
+from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
+from homefeed.serving.profiles.live import IMPRESSION
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -49,6 +54,8 @@ class Config:
         max_in_flight: calls to the model server under way beyond which pages come from lower rungs.
         max_exposures: pages that are kept as they were served.
         user_rate: events and pages of one user a second, with bursts; 0: no limit.
+        rules: file of what must and must not be on a page; None: there is none.
+        surfaces: file of the kinds of pages; None: the usual ones.
     """
 
     serving_dir: pathlib.Path
@@ -59,6 +66,25 @@ class Config:
     max_exposures: int = MAX_EXPOSURES
     store: str = ""
     user_rate: float = USER_RATE
+    rules: pathlib.Path | None = None
+    surfaces: pathlib.Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """A page that nobody was shown.
+
+    Attributes:
+        surface: its name.
+        served_by: the rung.
+        rules_version: of the rules that were in force.
+        made: the page, with the steps of its rows.
+    """
+
+    surface: str
+    served_by: str
+    rules_version: str
+    made: Made
 
 
 class Home:
@@ -73,11 +99,14 @@ class Home:
 
     Raises:
         DatasetError: the profiles cannot be read.
+        PolicyError: the rules or the surfaces cannot be used.
     """
 
     def __init__(self, config: Config, metrics: Metrics):
         self._config, self._metrics = config, metrics
         self._published = read_published(config.serving_dir, config.picks)
+        self._vectors = read_vectors(config.serving_dir)
+        self._policies = Policies(config.rules, config.surfaces, self._published.items)
         self._live = open_store(
             config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
         )
@@ -103,6 +132,10 @@ class Home:
         follow = (_repeat(self._look_at_pushes), _repeat(self._look_at_models), self.pulse.beat())
         self._tasks = [asyncio.create_task(one) for one in follow]
 
+    async def learn(self) -> None:
+        """Looks once at what a started home page follows."""
+        await self._look_at_models()
+
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
         for task in self._tasks:
@@ -124,6 +157,12 @@ class Home:
         if not self.pulse.admits(is_keyless):
             self._metrics.refused("page")
             raise TooMuch("more pages are asked for than can be made", 1)
+
+    def health(self) -> dict[str, Any]:
+        """Which rules are in force, and why those of the file are not."""
+        policies = self._policies
+        told = {"status": "ok", "rules_version": policies.policy.version}
+        return told | ({"rules_fault": policies.fault} if policies.fault else {})
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
@@ -167,7 +206,7 @@ class Home:
         """A page for a user, a guest or a stranger.
 
         Raises:
-            LookupError: `after` names no page of theirs.
+            LookupError: there is no such surface, it lacks an item, or `after` names no page of theirs.
             TooMuch: they ask too often.
         """
         if ask.user_id is None and ask.session_id is None:
@@ -175,7 +214,29 @@ class Home:
         if seconds := self._rate.wait(ask.who(), 1, time.monotonic()):
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
+        question, listing, draft = await self._drafted(ask)
+        policy = self._policies.policy
+        made = make(draft, self._published.items, self._vectors.of, policy.ruling)
+        return self._served(ask, question, listing, draft, made, policy)
+
+    async def preview(self, ask: Ask) -> Preview:
+        """What a page would be, and how it comes about; nothing is recorded.
+
+        Raises:
+            LookupError: see `page`.
+        """
+        _, listing, draft = await self._drafted(ask)
+        policy = self._policies.policy
+        made = make(draft, self._published.items, self._vectors.of, policy.ruling, explains=True)
+        return Preview(ask.surface, listing.served_by, policy.version, made)
+
+    async def _drafted(self, ask: Ask) -> tuple[Question, Listing, Draft]:
+        """What a page is made of."""
+        surface = self._policies.policy.surfaces.get(ask.surface)
+        if "similar" in surface.rows and not ask.item_id:
+            raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
         now, who, published = time.time(), ask.who(), self._published
+        k = ask.k or surface.length
         user, items = self._published.name(who), published.items
         shown = await self._shown(ask.after, user)
         live, seen = await self._live.read(user)
@@ -184,17 +245,21 @@ class Home:
         version = self._models.version if self._models else None
         question = Question(user, live.version, published.mark, version, ask.query)
         # Models do not find what is in the history: only what else must not be shown costs places.
-        wanted = max(NUM_CANDIDATES, ask.k + len(shown) + len(live.hidden))
-        arrangement = pages.Arrangement(items, reader.excluded | shown, ask.k, now)
-        if ask.after:
-            listing = await self._ladder.find(question, reader, items, wanted)
-            rows = pages.more(arrangement, items, listing.places, listing.source, ask.k)
-        else:
-            listing, similar = await asyncio.gather(
-                self._ladder.find(question, reader, items, wanted), self._similar(reader, ask.k * 3)
-            )
-            rows = pages.first_page(arrangement, items, reader, listing.places, listing.source, similar, ask.query)
-        return self._served(ask, question, listing, rows, now)
+        wanted = max(NUM_CANDIDATES, k + len(shown) + len(live.hidden))
+        listing, similar = await asyncio.gather(
+            self._ladder.find(question, reader, items, wanted), self._similar(ask, surface, reader, k * 3)
+        )
+        reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
+        seen_often = await self._fatigue(user, surface, now)
+        found = Found(listing.places, listing.source, listing.served_by, similar)
+        return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
+
+    async def _fatigue(self, user: str, surface: Surface, now: float) -> dict[str, float]:
+        """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
+        if surface.rotation is None:
+            return {}
+        seen = [(event.item_id, event.at) for event in await self._live.events(user) if event.type == IMPRESSION]
+        return fatigue(seen, now, surface.rotation)
 
     async def _shown(self, after: str, user: str) -> frozenset[str]:
         """What was shown on a page and on those before it, which another gateway may be writing just now."""
@@ -208,40 +273,42 @@ class Home:
             raise LookupError("after: no page of this user has this impression_id; ask without `after`")
         return frozenset()
 
-    async def _similar(self, reader: pages.Reader, k: int) -> tuple[str, Sequence[str]] | None:
-        """The newest item that the reader had, and what is like it; None: nothing can be said."""
-        about = pages.anchor(reader.request.history, self._published.items.titles.__contains__)
+    async def _similar(
+        self, ask: Ask, surface: Surface, reader: pages.Reader, k: int
+    ) -> tuple[str, Sequence[str]] | None:
+        """The item that is asked about, or else the reader's newest, and what is like it; None: there is none."""
+        if ask.after or not surface.needs_similar:
+            return None
+        about = ask.item_id or pages.anchor(reader.request.history, self._published.items.titles.__contains__)
         return (about, await self._ladder.similar(about, k)) if about else None
 
     def _served(
-        self, ask: Ask, question: Question, listing: Listing, rows: Sequence[pages.Row], now: float
+        self, ask: Ask, question: Question, listing: Listing, draft: Draft, made: Made, policy: Policy
     ) -> dict[str, Any]:
         """The answer, which is recorded as well."""
         impression_id = uuid.uuid4().hex
         facts = {
             "impression_id": impression_id,
+            "surface": ask.surface,
             "served_by": listing.served_by,
-            "age_ms": max(0, int((now - listing.made_at) * 1000)),
+            "age_ms": max(0, int((draft.now - listing.made_at) * 1000)),
             "profile_version": question.profile_version,
             "model_version": listing.model_version,
+            "rules_version": policy.version,
+            "set_aside": made.set_aside,
+            "unmet": made.unmet,
         }
-        recorded = {
-            **facts,
-            "query": ask.query,
-            "arms": {},  # Of experiments and exploration, once there are some.
-            "seed": None,
-            "candidates": [place[0] for place in listing.places[:NUM_CANDIDATES]],
-            "rows": [{"id": row.id, "items": [card["item_id"] for card in row.cards]} for row in rows],
-        }
-        exposure = Exposure(impression_id, question.user, ask.after, int(now * 1000), orjson.dumps(recorded))
+        page = recorded(draft, made, ask.item_id) | facts
+        exposure = Exposure(impression_id, question.user, ask.after, int(draft.now * 1000), orjson.dumps(page))
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        self._metrics.served(listing.served_by, time.time() - now)
+        self._metrics.served(listing.served_by, time.time() - draft.now)
+        self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
-        return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in rows]}
+        return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in made.rows]}
 
     # --- What is published ---
 
@@ -251,6 +318,9 @@ class Home:
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+                self._vectors = await asyncio.to_thread(read_vectors, serving_dir)
+        self._policies.follow(self._published.items)
+        self._metrics.refused_policy(bool(self._policies.fault))
         return FOLLOW_SECONDS
 
     async def _look_at_models(self) -> float:
@@ -261,6 +331,7 @@ class Home:
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
+            self._vectors = await asyncio.to_thread(read_vectors, self._config.serving_dir)
         return AWAY_SECONDS if self._models and not self._models.is_answering else FOLLOW_SECONDS
 
 

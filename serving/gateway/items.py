@@ -36,6 +36,7 @@ class Items:
         has_popularity: whether anything was ever done with any of them.
         newest: ids of cards with an `available_from`, newest first.
         picks: those of the editors' that there are.
+        columns: of the cards.
     """
 
     def __init__(self, items: Iterable[Item], picks: Sequence[str] = ()):
@@ -48,6 +49,7 @@ class Items:
         dated = [item_id for item_id, card in self.cards.items() if card.get("available_from")]
         self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
         self.picks = [item_id for item_id in dict.fromkeys(picks) if item_id in self.cards]
+        self.columns = frozenset(itertools.chain.from_iterable(self.cards.values()))
         self._segments = {item_id: _segments(card) for item_id, card in self.cards.items()}
         self._in_segment: dict[str, list[str]] = {}
         for item_id in self.popular:

@@ -147,8 +147,8 @@ def _may_return(last: Listing, question: Question) -> bool:
 def _without_models(question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
     """What is popular near the reader's taste, or with the words of a search; else the editors' choice."""
     rung = POPULAR if items.has_popularity else EDITORS
-    places = pages.popular(items, reader.taste) if items.has_popularity else pages.unscored(items.picks)
+    places = pages.popular(items, reader.taste) if items.has_popularity else pages.places(items.picks)
     if question.query:
-        places = pages.unscored(items.search(question.query))
+        places = pages.places(items.search(question.query))
     unseen = (place for place in places if place[0] not in reader.excluded)
     return Listing(list(itertools.islice(unseen, wanted)), rung, rung, None, question, time.time())

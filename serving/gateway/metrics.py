@@ -6,7 +6,7 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import prometheus_client as prometheus
 
@@ -43,6 +43,12 @@ class Metrics:
         self._models = prometheus.Histogram(
             "homefeed_model_seconds", "Time of a call.", ["model", "outcome"], buckets=_SECONDS, registry=registry
         )
+        self._rules = prometheus.Counter(
+            "homefeed_rules", "Pages on which rules were set aside or unmet.", ["outcome"], registry=registry
+        )
+        self._refused_policy = prometheus.Gauge(
+            "homefeed_policy_refused", "1: a file of rules or surfaces is wrong, and not in force.", registry=registry
+        )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
     def text(self) -> bytes:
@@ -52,6 +58,16 @@ class Metrics:
     def served(self, rung: str, seconds: float) -> None:
         """A page was made."""
         self._pages.labels(rung).observe(seconds)
+
+    def ruled(self, set_aside: Sequence[str], unmet: Sequence[str]) -> None:
+        """Rules were not kept on a page."""
+        for outcome, names in (("set_aside", set_aside), ("unmet", unmet)):
+            if names:
+                self._rules.labels(outcome).inc()
+
+    def refused_policy(self, is_wrong: bool) -> None:
+        """A file was looked at."""
+        self._refused_policy.set(is_wrong)
 
     def refused(self, what: str) -> None:
         """A request found no room."""

@@ -14,7 +14,6 @@ from homefeed.serving.profiles.live import HIDING, LiveProfile, decay, weight
 
 MAX_HISTORY = 200  # Newest events that a model is told.
 NUM_TASTE_EVENTS = 30  # Newest events of the data that a taste is made of, beside the live ones.
-SCORE = ("score", "probability")
 
 Place = tuple[str, float | None, float | None]  # Item id, score, probability; None where nothing scored it.
 
@@ -114,79 +113,14 @@ def merged_history(known: Sequence[Event], live: LiveProfile) -> list[Event]:
     return [*kept, *fresh][-MAX_HISTORY:]
 
 
-class Arrangement:
-    """Gives out cards so that no item stands on a page twice, and none that must not be shown.
-
-    What rules and diversity have to say belongs between `candidates` and the cards that `take` makes of them.
-
-    Args:
-        items: the catalogue.
-        excluded: what must not be shown.
-        k: cards of a row.
-        now: Unix seconds.
-    """
-
-    def __init__(self, items: Items, excluded: Collection[str], k: int, now: float):
-        self._items, self._k, self._now = items, k, now
-        self._used = set(excluded)
-
-    def take(self, candidates: Iterable[Place], count: int | None = None) -> list[Card]:
-        """The first that may be shown, as complete cards."""
-        allowed = (place for place in candidates if self._may_show(place[0]))
-        return [self._card(*place) for place in itertools.islice(allowed, self._k if count is None else count)]
-
-    def _may_show(self, item_id: str) -> bool:
-        return item_id not in self._used and self._items.is_available(item_id, self._now)
-
-    def _card(self, item_id: str, score: float | None, probability: float | None) -> Card:
-        self._used.add(item_id)
-        scored = {name: value for name, value in zip(SCORE, (score, probability), strict=True) if value is not None}
-        return {**self._items.cards[item_id], **scored}
-
-
-def first_page(
-    arrangement: Arrangement,
-    items: Items,
-    reader: Reader,
-    found: Sequence[Place],
-    source: str,
-    similar: tuple[str, Sequence[str]] | None,
-    query: str = "",
-) -> list[Row]:
-    """The rows of a page, the empty ones left out.
-
-    Args:
-        arrangement: gives out the cards.
-        items: the catalogue.
-        reader: who looks.
-        found: what was found for them, best first.
-        source: what it was made from.
-        similar: an item that they had, and items that are like it.
-        query: what they search for.
-    """
-    main = ("search", {"code": "query", "query": query}) if query else ("for_you", {"code": source})
-    # A list of long ago, or of a small model, may hold too little that is new: what is popular fills the row.
-    rows = [Row(*main, arrangement.take(found if query else itertools.chain(found, popular(items, reader.taste))))]
-    if similar and similar[1]:
-        about = {"code": "because", "item_id": similar[0], "title": items.titles.get(similar[0], similar[0])}
-        rows.append(Row("because", about, arrangement.take(unscored(similar[1]))))
-    rows.append(Row("new", {"code": "new"}, arrangement.take(unscored(items.newest))))
-    near = arrangement.take(unscored(items.near(reader.taste)))
-    rows.append(Row("near_taste", {"code": "near_taste", "tags": strongest(reader.taste)}, near))
-    rows.append(Row("editors", {"code": "editors"}, arrangement.take(unscored(items.picks))))
-    return [row for row in rows if row.cards]
-
-
-def more(arrangement: Arrangement, items: Items, found: Sequence[Place], source: str, k: int) -> list[Row]:
-    """The next row for somebody who scrolls on: what was found, then the popular; none at the end of all items."""
-    cards = arrangement.take(found)
-    cards += arrangement.take(unscored(items.popular), k - len(cards))
-    return [Row("more", {"code": source}, cards)] if cards else []
-
-
 def popular(items: Items, taste: Mapping[str, float]) -> Iterator[Place]:
     """What is popular near a taste, then what is popular; no item twice."""
-    return unscored(_distinct(itertools.chain(items.near(taste), items.popular)))
+    return places(_distinct(itertools.chain(items.near(taste), items.popular)))
+
+
+def places(item_ids: Iterable[str]) -> Iterator[Place]:
+    """Places of a list that nothing scored."""
+    return ((item_id, None, None) for item_id in item_ids)
 
 
 def _distinct(item_ids: Iterable[str]) -> Iterator[str]:
@@ -195,11 +129,6 @@ def _distinct(item_ids: Iterable[str]) -> Iterator[str]:
         if item_id not in given:
             given.add(item_id)
             yield item_id
-
-
-def unscored(item_ids: Iterable[str]) -> Iterator[Place]:
-    """Places that nothing scored."""
-    return ((item_id, None, None) for item_id in item_ids)
 
 
 def strongest(taste: Mapping[str, float], count: int = 3) -> list[str]:

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from homefeed.models.requests import Request
+from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving.gateway.items import Items
@@ -30,12 +31,14 @@ class Published:
     Attributes:
         items: the catalogue.
         known: user id → what the data says of them.
+        stored: the same, of a user as they are called in the stores.
         key: of pseudonyms; None: users are stored by their own ids.
         mark: of the file; that of another push is another.
     """
 
     items: Items
     known: Callable[[str], Known]
+    stored: Callable[[str], Known]
     key: bytes | None
     mark: Mark
 
@@ -58,7 +61,10 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
     def find(user_id: str) -> Known:
         return known(profiles.get(user_id) if profiles else Request(user_id), items)
 
-    return Published(items, find, profiles.key if profiles else None, mark)
+    def find_stored(name: str) -> Known:
+        return known(profiles.get_stored(name) if profiles else Request(name), items)
+
+    return Published(items, find, find_stored, profiles.key if profiles else None, mark)
 
 
 def mark_of(serving_dir: pathlib.Path) -> Mark:
@@ -72,9 +78,19 @@ def mark_of(serving_dir: pathlib.Path) -> Mark:
 
 def read_tokenizer(serving_dir: pathlib.Path) -> Tokenize | None:
     """Text → token ids of the stable retrieval model; None: it is not here, or knows no text."""
+    saved_model = _stable_retrieval(serving_dir)
+    is_there = saved_model is not None and (saved_model / VOCABULARY_FILE).is_file()
+    return query_tokenizer(saved_model) if saved_model and is_there else None
+
+
+def read_vectors(serving_dir: pathlib.Path) -> ItemVectors:
+    """Vectors of the stable retrieval model; none where it is not here, or was saved without them."""
+    return ItemVectors(_stable_retrieval(serving_dir))
+
+
+def _stable_retrieval(serving_dir: pathlib.Path) -> pathlib.Path | None:
     releases = Releases(serving_dir)
     try:
-        saved_model = pathlib.Path(releases.path(RETRIEVAL, releases.stable()))
+        return pathlib.Path(releases.path(RETRIEVAL, releases.stable()))
     except HomefeedError:
         return None
-    return query_tokenizer(saved_model) if (saved_model / VOCABULARY_FILE).is_file() else None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import pydantic
 from pydantic import Field
 
+from homefeed.serving.policy.surfaces import HOME
 from homefeed.serving.profiles.live import FEEDBACK, LiveEvent
 
 MAX_EVENTS = 500
@@ -141,8 +142,10 @@ class Ask(pydantic.BaseModel):
 
     user_id: UserId | None = None
     session_id: Id | None = None  # Neither: a stranger, who is given one in the answer.
-    k: Annotated[int, Field(ge=1, le=50)] = 12  # Cards of a row.
+    surface: Word = HOME
+    k: Annotated[int, Field(ge=1, le=50)] | None = None  # Cards of a row; None: as the surface says.
     query: Query = ""
+    item_id: Id | None = None  # That the page is about.
     after: Annotated[str, Field(max_length=64)] = ""  # `impression_id` of the page that is scrolled on from.
 
     @pydantic.model_validator(mode="after")

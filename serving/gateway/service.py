@@ -23,6 +23,7 @@ from homefeed.serving.reflection import add_reflection
 SERVICE = "homefeed.v1.HomePage"
 MAX_REQUEST_BYTES = 1 << 20
 GRACE_SECONDS = 5.0
+NAMED = ("item_id", "title", "score", "probability", "found_by")  # Fields of a card by themselves.
 _logger = logging.getLogger(__name__)
 
 
@@ -146,7 +147,7 @@ def _page_message(page: dict[str, Any]) -> Any:
         said.reason.update(row["reason"])
         for card in row["cards"]:
             columns = dict(card)
-            named = {name: columns.pop(name) for name in ("item_id", "title", "score", "probability") if name in card}
+            named = {name: columns.pop(name) for name in NAMED if name in card}
             said.cards.add(**named).columns.update(columns)
     return message
 

@@ -103,9 +103,16 @@ class ProfileStore:
             user_id: as the tables have it.
             now: Unix seconds; None: this machine's clock.
         """
+        return self._get(user_id, pseudonym(user_id, self._key), now)
+
+    def get_stored(self, name: str, now: int | None = None) -> Request:
+        """`get` of a user as they are stored: by their pseudonym, if there is a key."""
+        return self._get(name, name, now)
+
+    def _get(self, user_id: str, name: str, now: int | None) -> Request:
         now = int(time.time()) if now is None else now
         query = "SELECT features, history FROM users WHERE user_id = ?"
-        row = self._database.execute(query, (pseudonym(user_id, self._key),)).fetchone()
+        row = self._database.execute(query, (name,)).fetchone()
         if row is None:
             return Request(user_id, timestamp=now)
         history = [_event(*fields) for fields in json.loads(row[1])]

@@ -22,6 +22,8 @@ from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.tune import parse_range
 from homefeed.schemas.dataset import Dataset
 from homefeed.serving.model_server.flags import Flags
+from homefeed.serving.policy.rules import read_rules
+from homefeed.serving.policy.surfaces import read_surfaces
 from homefeed.serving.process import model_server
 from tests import documents
 from tests.documents import HOUSE, Block
@@ -214,7 +216,10 @@ def check_setting(code: str, place: str) -> None:
 def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Path) -> None:
     (tmp_path / "block.yaml").write_text(block.text, encoding="utf-8")
     values = yaml.safe_load(block.text)
-    if "interactions" in values:
+    if block.page.name == "page_policy.md":
+        is_rules = not any("rows" in fields for fields in values.values())
+        read_rules(tmp_path / "block.yaml") if is_rules else read_surfaces(tmp_path / "block.yaml")
+    elif "interactions" in values:
         Dataset.model_validate(values)
     elif values.keys() <= {"items", "users"}:
         Dataset.model_validate({"name": "part", "interactions": {"path": "interactions.csv"}} | values)

@@ -38,11 +38,25 @@ def test_a_page_is_recorded_with_what_it_was_made_from(nearest: Any, tmp_path: p
         (more["impression_id"], "fan", page["impression_id"]),
     ]
     for answered, recorded in zip((page, more), (json.loads(one[3]) for one in found), strict=True):
-        same = ("impression_id", "served_by", "age_ms", "profile_version", "model_version")
+        same = (
+            "impression_id",
+            "served_by",
+            "age_ms",
+            "profile_version",
+            "model_version",
+            "surface",
+            "rules_version",
+        )
         assert {name: answered[name] for name in same} == {name: recorded[name] for name in same}
         assert recorded["rows"] == [
-            {"id": row["id"], "items": [card["item_id"] for card in row["cards"]]} for row in answered["rows"]
+            {
+                "id": row["id"],
+                "items": [card["item_id"] for card in row["cards"]],
+                "found_by": [card["found_by"] for card in row["cards"]],
+            }
+            for row in answered["rows"]
         ]
+        assert recorded["k"] == 3 and len(recorded["scores"]) == len(recorded["candidates"])
         assert recorded["arms"] == {} and recorded["seed"] is None
         assert len(set(recorded["candidates"])) == len(recorded["candidates"]) >= 3
         assert "token" not in recorded

@@ -35,6 +35,7 @@ def test_cards_are_complete(home: Gateway) -> None:
         "picture": "https://pictures.test/i09.jpg",
         "price": 8.5,
         "score": -1.0,
+        "found_by": "fused",
     }
 
 

@@ -1,0 +1,211 @@
+"""A page from its draft: rows of candidates, then rules, diversity and cards."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.page import Place, Reader, Row, strongest
+from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Candidate, Steps, merged, odds
+from homefeed.serving.policy.diversity import Vectors as Matrix
+from homefeed.serving.policy.ruling import InForce, Ruling
+from homefeed.serving.policy.surfaces import Source, Surface
+
+Vectors = Callable[[Sequence[str]], Matrix]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found for a page, before anything is said about it.
+
+    Attributes:
+        places: the main list, best first.
+        source: what it was made from.
+        served_by: the rung that made it.
+        similar: an item, and items that are like it; None: there is none.
+    """
+
+    places: Sequence[Place]
+    source: str
+    served_by: str
+    similar: tuple[str, Sequence[str]] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """All that a page is made of beside catalogue, vectors and rules: with the same ones it is the same page.
+
+    Attributes:
+        surface: what kind of page.
+        reader: who looks.
+        found: for them.
+        k: cards of a row.
+        now: Unix seconds.
+        query: what they search for.
+        goes_on: whether somebody scrolls on from an earlier page, to a row that has no name of its own.
+        fatigue: item → how often it was seen and not acted on.
+    """
+
+    surface: Surface
+    reader: Reader
+    found: Found
+    k: int
+    now: float
+    query: str = ""
+    goes_on: bool = False
+    fatigue: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A page.
+
+    Attributes:
+        rows: those that have cards.
+        set_aside: rules that were set aside, because they would have left nothing.
+        unmet: rules of whose cards there were too few.
+        steps: of each row, if they are to be told.
+    """
+
+    rows: Sequence[Row]
+    set_aside: Sequence[str] = ()
+    unmet: Sequence[str] = ()
+    steps: Sequence[Steps] = ()
+
+
+def make(draft: Draft, items: Items, vectors: Vectors, ruling: Ruling, explains: bool = False) -> Made:
+    """The page of a draft. A rule that leaves nothing is set aside, unless it is strict, the last of a file first.
+
+    Args:
+        draft: see there.
+        items: the catalogue.
+        vectors: item ids → [num_items, width], for diversity.
+        ruling: rules as they stand to the catalogue.
+        explains: whether the steps of each row are told.
+    """
+
+    def attempt(without: Sequence[str]) -> Made:
+        steps: list[Steps] = []
+        rules = ruling.counting(draft.reader.request.features, draft.now, draft.surface.rules, without)
+        arrangement = Arrangement(
+            items, draft.reader.excluded, draft.k, draft.now, rules, vectors, steps.append if explains else None
+        )
+        rows = [row for row in _rows(draft, items, arrangement, rules) if row.cards]
+        return Made(rows, without, arrangement.unmet(), steps)
+
+    made = attempt(())
+    if made.rows or draft.goes_on or not ruling.rules.by_name:
+        return made
+    loose = ruling.counting(draft.reader.request.features, draft.now, draft.surface.rules).loose()
+    tries = (attempt(loose[:count]) for count in range(1, len(loose) + 1))
+    return next((other for other in tries if other.rows), made)
+
+
+def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) -> Iterator[Row]:
+    sources = _sources(draft, items)
+    wherever = unscored(rules.popular() if rules.rules else items.popular, "popular")
+    if draft.goes_on:
+        yield Row("more", {"code": draft.found.source}, arrangement.take("more", sources["model"](), wherever))
+        return
+    for place, named in enumerate(draft.surface.rows):
+        name = "search" if draft.query and named == "for_you" else named
+        reason = _reason(name, draft, items)
+        if reason is None:
+            continue
+        mix = draft.surface.mix.get(named)
+        candidates = (
+            merged([(sources[source](), share) for source, share in mix.items()]) if mix else sources[OWN[name]]()
+        )
+        fill = _fill(name, draft, items, wherever)
+        if place == 0 and not draft.query:
+            cards = arrangement.take(name, candidates, fill, draft.surface.diversity, draft.fatigue)
+        else:
+            cards = arrangement.take(name, candidates, fill)
+        yield Row(name, reason, cards)
+
+
+def _fill(row: str, draft: Draft, items: Items, wherever: Iterator[Candidate]) -> Iterator[Candidate]:
+    """What stands below the candidates of a row: a list of long ago, or of a small model, may hold too little."""
+    if row == "for_you":
+        return itertools.chain(_sources(draft, items)["popular"](), wherever)
+    if row == "similar" and draft.found.similar:
+        tags = dict.fromkeys(items.tags(draft.found.similar[0]), 1.0)
+        return unscored(items.near(tags), "popular")
+    return iter(())
+
+
+OWN: Mapping[str, Source] = {
+    "for_you": "model",
+    "search": "model",
+    "similar": "similar",
+    "because": "similar",
+    "new": "new",
+    "near_taste": "near_taste",
+    "popular": "popular",
+    "editors": "editors",
+}
+"""Row → where its candidates come from, where no mix says otherwise."""
+
+
+def _sources(draft: Draft, items: Items) -> dict[Source, Callable[[], Iterator[Candidate]]]:
+    """Source → its candidates, each time from the beginning."""
+    found, taste = draft.found, draft.reader.taste
+    return {
+        "model": lambda: (Candidate(*place, found_by=found.served_by) for place in found.places),
+        "similar": lambda: unscored(found.similar[1] if found.similar else (), "similar"),
+        "new": lambda: unscored(items.newest, "new"),
+        "near_taste": lambda: unscored(items.near(taste), "near_taste"),
+        "popular": lambda: itertools.chain(
+            unscored(items.near(taste), "near_taste"), unscored(items.popular, "popular")
+        ),
+        "editors": lambda: unscored(items.picks, "editors"),
+    }
+
+
+def _reason(row: str, draft: Draft, items: Items) -> dict[str, Any] | None:
+    """Why a row is there; None: it cannot be."""
+    if row == "search":
+        return {"code": "query", "query": draft.query} if draft.query else None
+    if row == "for_you":
+        return {"code": draft.found.source}
+    if row == "near_taste":
+        return {"code": row, "tags": strongest(draft.reader.taste)}
+    if row not in ("because", "similar"):
+        return {"code": row}
+    if not draft.found.similar or (row == "because" and not draft.found.similar[1]):
+        return None
+    about = draft.found.similar[0]
+    return {"code": row, "item_id": about, "title": items.titles.get(about, about)}
+
+
+def unscored(item_ids: Iterable[str], found_by: str = "") -> Iterator[Candidate]:
+    """Candidates that nothing scored."""
+    return (Candidate(item_id, found_by=found_by) for item_id in item_ids)
+
+
+def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
+    """What is kept of a page, so that it can be made again under other rules."""
+    places = draft.found.places[:MAX_POOL]
+    scores = odds([place[1] for place in places])
+    return {
+        "query": draft.query,
+        "k": draft.k,
+        "item_id": item_id,
+        "arms": {},  # Of experiments and exploration, once there are some.
+        "seed": None,
+        "source": draft.found.source,
+        "candidates": [place[0] for place in places],
+        "scores": [None] * len(places) if scores is None else scores.tolist(),
+        "similar": draft.found.similar,
+        "rows": [
+            {
+                "id": row.id,
+                "items": [card["item_id"] for card in row.cards],
+                "found_by": [card["found_by"] for card in row.cards],
+            }
+            for row in made.rows
+        ],
+    }

@@ -1,0 +1,101 @@
+"""The files of rules and surfaces: read when they change, checked, and only then in force."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pathlib
+
+from homefeed.serving.gateway.items import Items
+from homefeed.serving.policy.rules import PolicyError, Rules, read_rules
+from homefeed.serving.policy.ruling import Ruling
+from homefeed.serving.policy.surfaces import Surfaces, read_surfaces
+
+_logger = logging.getLogger(__name__)
+Mark = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What is in force.
+
+    Attributes:
+        surfaces: by name.
+        ruling: rules, as they stand to the catalogue.
+    """
+
+    surfaces: Surfaces
+    ruling: Ruling
+
+    @property
+    def version(self) -> str:
+        """Of rules and surfaces; "": there are no files."""
+        return "-".join(filter(None, (self.ruling.rules.version, self.surfaces.version)))
+
+
+class Policies:
+    """Follows two files.
+
+    Args:
+        rules, surfaces: the files; None: there is none.
+        items: the catalogue.
+
+    Attributes:
+        policy: in force.
+        fault: why a file as it is now is not in force; "": it is.
+
+    Raises:
+        PolicyError: a file cannot be used.
+    """
+
+    def __init__(self, rules: pathlib.Path | None, surfaces: pathlib.Path | None, items: Items):
+        self._rules, self._surfaces = rules, surfaces
+        self._mark, self.fault = self._look(), ""
+        self.policy = read_policy(rules, surfaces, items)
+
+    def follow(self, items: Items) -> None:
+        """Takes over what a file says now, if it is right, and a new catalogue; else all stays as it was."""
+        mark = self._look()
+        if mark != self._mark:
+            self._mark = mark
+            try:
+                self.policy, self.fault = read_policy(self._rules, self._surfaces, items), ""
+                _logger.info("policy %s is in force", self.policy.version)
+            except PolicyError as error:
+                self.fault = str(error)
+                _logger.warning("policy %s stays in force: %s", self.policy.version or "without rules", error)
+        elif not self.policy.ruling.is_of(items.cards):
+            self.policy = dataclasses.replace(
+                self.policy, ruling=Ruling(self.policy.ruling.rules, items.cards, items.popular)
+            )
+
+    def _look(self) -> Mark:
+        return tuple(map(_mark, (self._rules, self._surfaces)))
+
+
+def read_policy(rules: pathlib.Path | None, surfaces: pathlib.Path | None, items: Items) -> Policy:
+    """Rules and surfaces that fit each other and the catalogue.
+
+    Raises:
+        PolicyError: they do not, or a file is wrong.
+    """
+    said = read_rules(rules) if rules else Rules()
+    kinds = read_surfaces(surfaces) if surfaces else Surfaces()
+    try:
+        if items.cards:  # Before the first push nobody knows the columns.
+            said.require_columns(items.columns)
+    except PolicyError as error:
+        raise PolicyError(f"{rules}: {error}") from error
+    try:
+        kinds.require_rules(said.by_name)
+    except PolicyError as error:
+        raise PolicyError(f"{surfaces}: {error}") from error
+    return Policy(kinds, Ruling(said, items.cards, items.popular))
+
+
+def _mark(path: pathlib.Path | None) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None

@@ -1,0 +1,161 @@
+"""Pages that were served, made again: what they would be under other rules."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from homefeed.serving.gateway.making import Draft, Found, Made, make
+from homefeed.serving.gateway.page import reader
+from homefeed.serving.gateway.policies import Policy
+from homefeed.serving.gateway.published import Published, read_vectors
+from homefeed.serving.policy.arrangement import fatigue
+from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
+from homefeed.serving.profiles.live import IMPRESSION, LiveProfile, apply, excluded
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
+from homefeed.serving.profiles.transaction import Exposure, read_events
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A page that would be another one.
+
+    Attributes:
+        impression_id: of the page.
+        surface: its name.
+        rows: row → items before and after, of the rows that differ.
+        set_aside: rules that the new ones would set aside on it.
+    """
+
+    impression_id: str
+    surface: str
+    rows: dict[str, tuple[list[str], list[str]]]
+    set_aside: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What other rules would change.
+
+    Attributes:
+        pages: that were looked at.
+        changes: those that would be others.
+        gone: item → on how many pages it would no longer be.
+        come: item → on how many pages it would newly be.
+    """
+
+    pages: int
+    changes: list[Change]
+    gone: collections.Counter[str]
+    come: collections.Counter[str]
+
+
+def compare(serving_dir: pathlib.Path, published: Published, before: Policy, after: Policy, last: int) -> Difference:
+    """Makes the newest pages again, under both.
+
+    Args:
+        serving_dir: where the live store is.
+        published: the catalogue; pages of an earlier push are made from the present one.
+        before, after: what is compared.
+        last: pages that are looked at.
+    """
+    vectors = read_vectors(serving_dir).of
+    difference = Difference(0, [], collections.Counter(), collections.Counter())
+    surfaces = after.surfaces.by_name.keys() & before.surfaces.by_name
+    pages = 0
+    with contextlib.closing(_open(serving_dir / LIVE_FILE_NAME)) as database:
+        for exposure in _newest(database, last):
+            page = orjson.loads(exposure.page)
+            if "similar" not in page or page["surface"] not in surfaces:
+                continue  # Of before pages could be made again, or of a surface that is gone.
+            pages += 1
+            draft, impressions = _draft(database, published, exposure, page)
+            old, new = (
+                make(
+                    _on(draft, policy.surfaces.get(page["surface"]), impressions),
+                    published.items,
+                    vectors,
+                    policy.ruling,
+                )
+                for policy in (before, after)
+            )
+            rows = _changed(old, new)
+            if rows or old.set_aside != new.set_aside:
+                difference.changes.append(Change(exposure.impression_id, page["surface"], rows, new.set_aside))
+                was, will = (set(itertools.chain.from_iterable(_rows(made).values())) for made in (old, new))
+                difference.gone.update(was - will)
+                difference.come.update(will - was)
+    return dataclasses.replace(difference, pages=pages)
+
+
+def _open(path: pathlib.Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _newest(database: sqlite3.Connection, count: int) -> Iterator[Exposure]:
+    query = "SELECT impression_id, user_id, after, at, page FROM exposures ORDER BY seq DESC LIMIT ?"
+    return itertools.starmap(Exposure, database.execute(query, (count,)).fetchall())
+
+
+def _draft(
+    database: sqlite3.Connection, published: Published, exposure: Exposure, page: dict[str, Any]
+) -> tuple[Draft, list[tuple[str, float]]]:
+    """What a page was made of: the user as they were, and what was found for them; and what they had seen when."""
+    everything = list(read_events(database, exposure.user_id))
+    events = [event for event in everything if event.type != IMPRESSION][: page["profile_version"]]
+    seen_at = [(e.item_id, float(e.at)) for e in everything if e.type == IMPRESSION and e.received_at <= exposure.at]
+    live = LiveProfile()
+    for event in events:
+        live = apply(live, event)
+    now = exposure.at / 1000
+    seen = excluded((event.item_id, event.type) for event in events)
+    found = reader(published.stored(exposure.user_id), live, seen, now)
+    shown = {*_shown_before(database, exposure.after), page["item_id"] or ""}
+    places = list(zip(page["candidates"], page["scores"], itertools.repeat(None), strict=False))
+    draft = Draft(
+        DEFAULTS[HOME],
+        dataclasses.replace(found, excluded=found.excluded | shown),
+        Found(places, page["source"], page["served_by"], page["similar"]),
+        page["k"],
+        now,
+        page["query"],
+        bool(exposure.after),
+    )
+    return draft, seen_at
+
+
+def _on(draft: Draft, surface: Surface, seen_at: Sequence[tuple[str, float]]) -> Draft:
+    half_life = surface.rotation
+    tired = fatigue(seen_at, draft.now, half_life) if half_life else {}
+    return dataclasses.replace(draft, surface=surface, fatigue=tired)
+
+
+def _shown_before(database: sqlite3.Connection, impression_id: str) -> set[str]:
+    """Items of the page that somebody scrolled on from, and of those before it."""
+    shown = set[str]()
+    while impression_id:
+        query = "SELECT after, page FROM exposures WHERE impression_id = ?"
+        found = database.execute(query, (impression_id,)).fetchone()
+        if found is None:
+            break
+        shown |= {item for row in orjson.loads(found[1])["rows"] for item in row["items"]}
+        impression_id = found[0]
+    return shown
+
+
+def _rows(made: Made) -> dict[str, list[str]]:
+    return {row.id: [card["item_id"] for card in row.cards] for row in made.rows}
+
+
+def _changed(old: Made, new: Made) -> dict[str, tuple[list[str], list[str]]]:
+    was, will = _rows(old), _rows(new)
+    pairs = {name: (was.get(name, []), will.get(name, [])) for name in [*was, *(n for n in will if n not in was)]}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,0 +1,1 @@
+"""What goes on a page: rules, diversity and surfaces, as pure functions of candidates, cards and vectors."""

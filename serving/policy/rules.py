@@ -1,0 +1,215 @@
+"""Rules of a page: what must not, what must, and what should rather stand on it. See docs/page_policy.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import pathlib
+import re
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from homefeed.schemas import text_yaml
+from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.words import explain, near, shown
+from homefeed.serving.policy.conditions import Condition, Moment, Written
+
+Card = Mapping[str, Any]
+Effect = Literal["block", "allow", "boost", "pin", "quota", "cap"]
+EFFECTS: tuple[Effect, ...] = ("block", "allow", "boost", "pin", "quota", "cap")
+MAX_RULES = 200
+_HOURS = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+_BELONGS = {"by": ("boost",), "at_least": ("quota",), "at_most": ("quota", "cap"), "row": ("pin", "quota")}
+
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+class PolicyError(HomefeedError, ValueError):
+    """A file of rules or surfaces cannot be used."""
+
+    exit_code = 2
+
+
+def _is_hours(text: str) -> str:
+    found = _HOURS.fullmatch(text)
+    if not found or any(int(hour) > 24 for hour in found.group(1, 3)) or any(int(m) > 59 for m in found.group(2, 4)):
+        raise ValueError("expected hours such as 18:00-23:30; 22:00-06:00 goes over midnight")
+    return text
+
+
+def _is_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("there is no such time zone; expected one such as Europe/Berlin") from error
+    return name
+
+
+class Rule(pydantic.BaseModel):
+    """One rule: exactly one effect, and when and for whom it counts.
+
+    Attributes:
+        block: cards that must not be shown.
+        allow: cards beside which none may be shown.
+        boost: cards that stand as if `by` times nearer to the top.
+        pin: items at the head of a row, in this order, as far as they may be shown.
+        quota: cards of which a page has `at_least` (as far as there are any, in the row) or `at_most` so many.
+        cap: a field, of each of whose values a page has `at_most` so many cards.
+        by: of boost; below 1 it moves cards down.
+        row: of pin and quota; "": the first.
+        reader: whose pages; None: everybody's.
+        since, until: Unix seconds between which it counts, the last one not included.
+        hours: of the day, such as 18:00-23:30, in `zone`.
+        strict: rather no page than one that breaks it.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    block: Written | None = None
+    allow: Written | None = None
+    boost: Written | None = None
+    pin: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    quota: Written | None = None
+    cap: Annotated[str, Field(min_length=1)] | None = None
+    by: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+    at_least: Annotated[int, Field(ge=1, le=1000)] | None = None
+    at_most: Annotated[int, Field(ge=0, le=1000)] | None = None
+    row: str = ""
+    reader: Written | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    hours: Annotated[str, pydantic.AfterValidator(_is_hours)] | None = None
+    zone: Annotated[str, pydantic.AfterValidator(_is_zone)] = "UTC"
+    strict: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Rule:
+        effects = [name for name in EFFECTS if getattr(self, name) is not None]
+        if len(effects) != 1:
+            found = " and ".join(effects) or "none"
+            raise ValueError(f"expected exactly one of {', '.join(EFFECTS)}, found {found}")
+        for name, owners in _BELONGS.items():
+            if getattr(self, name) not in (None, "") and effects[0] not in owners:
+                raise ValueError(f"`{name}` belongs to {' and '.join(owners)}, not to {effects[0]}")
+        needed = {"boost": "by", "cap": "at_most"}.get(effects[0])
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"{effects[0]} needs `{needed}`")
+        if self.quota is not None and (self.at_least is None) == (self.at_most is None):
+            raise ValueError("quota needs either `at_least` or `at_most`")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("`since` is not before `until`")
+        return self
+
+    @functools.cached_property
+    def effect(self) -> Effect:
+        """What it does."""
+        return next(name for name in EFFECTS if getattr(self, name) is not None)
+
+    @functools.cached_property
+    def condition(self) -> Condition | None:
+        """Which cards it is about; None: it names items or a field."""
+        found = getattr(self, self.effect)
+        return found if isinstance(found, Condition) else None
+
+    def counts(self, reader: Mapping[str, Any], now: float) -> bool:
+        """Whether it counts for a reader at a time.
+
+        Args:
+            reader: feature of the users table → value.
+            now: Unix seconds.
+        """
+        if (self.since is not None and now < self.since) or (self.until is not None and now >= self.until):
+            return False
+        if self.hours is not None and not _within(self.hours, self.zone, now):
+            return False
+        return self.reader is None or self.reader.holds(reader, now)
+
+
+def _within(hours: str, zone: str, now: float) -> bool:
+    local = datetime.datetime.fromtimestamp(now, zoneinfo.ZoneInfo(zone))
+    minute = local.hour * 60 + local.minute
+    first, last = (int(part[:2]) * 60 + int(part[3:]) for part in hours.split("-"))
+    return first <= minute < last if first <= last else minute >= first or minute < last
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """Rules of one file.
+
+    Attributes:
+        by_name: in the order of the file.
+        version: of the file's content; "": there is none.
+    """
+
+    by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
+    version: str = ""
+
+    def require_columns(self, columns: Iterable[str]) -> None:
+        """Checks that the fields that are asked for exist; a misspelt one would silently never match.
+
+        Raises:
+            PolicyError: one does not.
+        """
+        known = set(columns)
+        for name, rule in self.by_name.items():
+            asked = [rule.cap] if rule.cap else list(rule.condition.tests) if rule.condition else []
+            for field in asked:
+                if field not in known:
+                    raise PolicyError(f"{name}: items have no column {shown(field)}{near(field, known)}")
+
+
+def read_rules(path: pathlib.Path) -> Rules:
+    """Rules from a YAML file: `name: {block: {categories: crime}}`.
+
+    Raises:
+        PolicyError: the file is missing, or says something else; all faults are told at once.
+    """
+    said, version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
+    if len(said) > MAX_RULES:
+        raise PolicyError(f"{path} has {len(said)} rules; expected at most {MAX_RULES}")
+    return Rules(read_models(path, said, Rule), version)
+
+
+def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
+    """What a file says by name, and the version of its content; an empty file says nothing.
+
+    Raises:
+        PolicyError: it is missing, or no mapping.
+    """
+    try:
+        content = path.read_bytes()
+        said = text_yaml.load(content.decode())
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be read: {error.strerror or error}; expected {expected}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PolicyError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if said is None:
+        said = {}
+    if not isinstance(said, dict):
+        raise PolicyError(f"{path}: expected {expected}, got {shown(said)}")
+    return said, hashlib.sha256(content).hexdigest()[:12]
+
+
+def read_models(path: pathlib.Path, said: Mapping[str, Any], kind: type[Model]) -> dict[str, Model]:
+    """Each name's description.
+
+    Raises:
+        PolicyError: some are wrong.
+    """
+    found, faults = dict[str, Model](), list[str]()
+    for name, described in said.items():
+        try:
+            found[name] = kind.model_validate(described)
+        except pydantic.ValidationError as error:
+            faults += [f"{name}: {explain(fault, kind)}" for fault in error.errors()]
+    if faults:
+        raise PolicyError(f"{path}: {'; '.join(faults)}")
+    return found

@@ -1,0 +1,166 @@
+"""Rules and surfaces of a running gateway: taken over when they change, and tried on the pages that were served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.schema import Ask
+from tests.serving.gateway import toy
+from tests.serving.gateway.toy import items, row
+from tests.serving.servers import eventually
+
+VERB = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "page"]
+
+
+def homefeed(*arguments: str) -> str:
+    done = subprocess.run([*VERB, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_files_are_followed_and_a_wrong_one_changes_nothing(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    rules, surfaces = tmp_path / "rules.yaml", tmp_path / "surfaces.yaml"
+    rules.write_text("no-drama: {block: {categories: drama}}")
+    surfaces.write_text("landing: {rows: [new, popular], length: 2}")
+    with toy.gateway(tmp_path, "--rules", str(rules), "--surfaces", str(surfaces)) as gateway:
+        page = gateway.page(user_id="u", k=3)
+        assert row(page, "for_you") == ["i25", "i21", "i22"] and page["rules_version"]
+        health = gateway.http.get("/v1/health").json()
+        assert health == {"status": "ok", "rules_version": page["rules_version"]}
+        landing = gateway.page(user_id="u", surface="landing")
+        assert [(one["id"], len(one["cards"])) for one in landing["rows"]] == [("new", 2), ("popular", 2)]
+        assert {card["found_by"] for card in landing["rows"][0]["cards"]} == {"new"}
+
+        rules.write_text("no-drama: {block: {categorie: drama}}")
+        eventually(lambda: "rules_fault" in gateway.http.get("/v1/health").json())
+        fault = gateway.http.get("/v1/health").json()["rules_fault"]
+        assert "no column 'categorie'; did you mean 'categories'" in fault
+        assert row(gateway.page(user_id="u", k=3), "for_you") == ["i25", "i21", "i22"]
+        assert "homefeed_policy_refused 1.0" in gateway.http.get("/metrics").text
+
+        rules.write_text("only: {allow: {price: 40.5}}")
+        eventually(lambda: gateway.http.get("/v1/health").json().get("rules_fault") is None)
+        page = gateway.page(user_id="u", k=3)
+        assert page["set_aside"] == ["only"] and row(page, "for_you") == ["i25", "i12", "i11"]
+        assert 'homefeed_rules_total{outcome="set_aside"} 1.0' in gateway.http.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [({"surface": "hom"}, "surface"), ({"surface": "similar"}, "item_id"), ({"after": "x"}, "after")],
+)
+def test_what_there_is_not_is_told(home: toy.Gateway, ask: dict[str, str], field: str) -> None:
+    answer = home.http.get("/v1/page", params={"user_id": "u", **ask})
+    assert answer.status_code == 404 and answer.json()["field"] == field
+
+
+def test_a_page_about_an_item(home: toy.Gateway) -> None:
+    page = home.page(user_id="similar-1", surface="similar", item_id="i20", k=3)
+    assert row(page, "similar") == ["i19", "i21", "i18"]
+    assert page["rows"][0]["reason"] == {"code": "similar", "item_id": "i20", "title": "Title of i20"}
+    assert {card["found_by"] for card in page["rows"][0]["cards"]} == {"similar"}
+    assert row(home.page(user_id="similar-1", surface="search", query="x", k=2), "for_you") == []
+
+
+def test_the_gateway_does_not_start_with_a_wrong_file(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path, {})
+    (tmp_path / "rules.yaml").write_text("a: {block: {colour: red}}")
+    with pytest.raises(HomefeedError, match="a: items have no column 'colour'"):
+        Home(Config(tmp_path, rules=tmp_path / "rules.yaml"), Metrics())
+
+
+def test_what_was_seen_too_often_stands_lower_where_a_surface_says_so(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path, {})
+    (tmp_path / "surfaces.yaml").write_text("home: {rows: [for_you], rotation: 24}")
+
+    async def pages() -> list[list[str]]:
+        home = Home(Config(tmp_path, surfaces=tmp_path / "surfaces.yaml"), Metrics())
+        await home.start()
+        try:
+            first = items(await home.page(Ask(user_id="u", k=3)))
+            seen = {"user_id": "u", "type": "impression", "item_id": first[0]}
+            told = [{"event_id": f"s{n}", **seen} for n in range(2)]
+            assert [answer.status for answer in await home.take(told)] == ["accepted"] * 2
+            return [first, items(await home.page(Ask(user_id="u", k=3)))]
+        finally:
+            await home.stop()
+
+    # i25 was seen twice: it stands as if at place 3, behind i12 and i11 at 2 and 3.
+    assert asyncio.run(pages()) == [["i25", "i12", "i11"], ["i12", "i25", "i11"]]
+
+
+def test_a_dry_run_says_exactly_what_another_file_changes(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    (tmp_path / "picks.txt").write_text("i36\ni35\n")
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    in_force = tmp_path / "rules.yaml"
+    old.write_text("authors: {cap: price, at_most: 1}\nno-i12: {block: {price: 11.5}}")
+    new.write_text("comedies: {quota: {categories: comedy}, at_least: 2}\nno-i11: {block: {price: 10.5}}")
+    in_force.write_text(old.read_text())
+    asks: list[dict[str, Any]] = [{"user_id": f"u{n}", "k": 2 + n % 3} for n in range(8)]
+    asks += [{"user_id": "fan", "k": 3}, {"user_id": "u1", "k": 2, "query": "title"}]
+    options = ("--rules", str(in_force), "--picks", str(tmp_path / "picks.txt"))
+    with toy.gateway(tmp_path, *options) as gateway:
+        for n in range(8):
+            gateway.did(f"e{n}", f"u{n}", "like" if n % 2 else "hide", f"i{n + 20}")
+        before = [gateway.page(**ask) for ask in asks]
+        more = gateway.page(user_id="u1", k=2, after=before[1]["impression_id"])
+        gateway.did("later", "u2", "like", "i12")  # After the page: it must not count for it.
+        version = before[0]["rules_version"]
+        gateway.stop()
+    told = json.loads(
+        homefeed("rules", "--root", str(tmp_path), "--rules", str(old), "--dry-run", str(new), "--json",
+                 "--picks", str(tmp_path / "picks.txt"))
+    )  # fmt: skip
+    same = json.loads(
+        homefeed("rules", "--root", str(tmp_path), "--rules", str(old), "--dry-run", str(old), "--json",
+                 "--picks", str(tmp_path / "picks.txt"))
+    )  # fmt: skip
+    assert told["pages"] == same["pages"] == len(asks) + 1 and same["changes"] == []
+    in_force.write_text(new.read_text())
+    expected, unsure = {}, {more["impression_id"]}
+    with toy.gateway(tmp_path, *options) as gateway:
+        for ask, page in zip(asks, before, strict=True):
+            again = gateway.page(**ask)
+            assert again["rules_version"] != version
+            if ask["user_id"] == "u2":  # They did something since.
+                unsure.add(page["impression_id"])
+            elif changed := differing(page, again):
+                expected[page["impression_id"]] = changed
+    found = {change["impression_id"]: change["rows"] for change in told["changes"]}
+    assert expected and {page: rows for page, rows in found.items() if page not in unsure} == expected
+    assert "i11" in told["gone"] and "i12" in told["come"]
+
+
+def differing(page: dict[str, Any], other: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Row → its items on two pages, where they differ."""
+    names = [one["id"] for one in [*page["rows"], *other["rows"]]]
+    pairs = {name: [row(page, name), row(other, name)] for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def test_a_preview_shows_each_step_and_records_nothing(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    rules, drawn = tmp_path / "rules.yaml", tmp_path / "page.html"
+    rules.write_text("no-i25: {block: {price: 24.5}}\nlift: {boost: {price: 10.5}, by: 3}")
+    options = ["--root", str(tmp_path), "--rules", str(rules), "--user", "<fan>", "-k", "2"]
+    told = json.loads(homefeed("preview", *options, "--json", "--html", str(drawn)))
+    (steps, *_) = told["made"]["steps"]
+    assert [one[0] for one in steps["candidates"]][:3] == ["i25", "i12", "i11"]
+    assert steps["refused"] == {"i25": "no-i25"}
+    assert steps["ruled"][:2] == ["i11", "i12"] and steps["shown"] == ["i11", "i12"]
+    assert "&lt;fan&gt;" in drawn.read_text() and "no-i25" in drawn.read_text() and "<fan>" not in drawn.read_text()
+    assert "kept off by rules: 1" in homefeed("preview", *options)
+    same = json.loads(homefeed("rules", "--root", str(tmp_path), "--dry-run", str(rules), "--json"))
+    assert same["pages"] == 0

@@ -1,0 +1,175 @@
+"""Random rules, readers, surfaces and lists of every rung: no page breaks a rule, and what was set aside is told.
+
+The checker knows rules as they are written, and reads none of the code that keeps them.
+"""
+
+import dataclasses
+import pathlib
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from homefeed.models.requests import Request
+from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.ladder import RUNGS
+from homefeed.serving.gateway.making import Draft, Found, Made, make
+from homefeed.serving.gateway.page import Reader
+from homefeed.serving.policy.diversity import Diversity
+from homefeed.serving.policy.rules import read_rules
+from homefeed.serving.policy.ruling import Ruling
+from homefeed.serving.policy.surfaces import Surface
+from homefeed.serving.profiles.published import Item
+
+NOW = 1_800_000_000.0
+CATEGORIES, AUTHORS = ("crime", "drama", "comedy", "news"), ("ann", "bob", "eve")
+ROWS = ("for_you", "because", "new", "near_taste", "popular", "editors")
+LATE = 0.05  # Share of items that come later.
+IDS = [f"i{n:03}" for n in range(120)]
+CARDS = {
+    item: {
+        "categories": random.Random(item).sample(CATEGORIES, random.Random(item).randint(1, 2)),
+        "price": float(n % 17),
+        "until": NOW + (n % 11 - 1) * 1000.0,
+        "available_from": NOW + (1e6 if random.Random(item).random() < LATE else -float(n)),
+        **({"author": AUTHORS[n % 3]} if n % 5 else {}),
+    }
+    for n, item in enumerate(IDS)
+}
+ITEMS = Items((Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44])
+VECTORS = dict(zip(IDS, np.random.default_rng(0).normal(size=(120, 8)), strict=True))
+
+
+def condition(some: random.Random) -> dict[str, Any]:
+    kinds = {
+        "categories": some.sample(CATEGORIES, some.randint(1, 2)),
+        "author": some.choice(AUTHORS),
+        "price": {some.choice(("at_least", "at_most")): some.randint(0, 17)},
+        "until": {"at_most": "now"},
+    }
+    name = some.choice(list(kinds))
+    return {name: {"not": kinds[name]} if some.random() < 0.3 else kinds[name]}
+
+
+def rule(some: random.Random) -> dict[str, Any]:
+    effect = some.choice(("block", "block", "allow", "boost", "pin", "quota", "cap"))
+    made: dict[str, Any] = {
+        "pin": {"pin": some.sample(IDS, 2)},
+        "boost": {"boost": condition(some), "by": some.choice((0.1, 2, 5))},
+        "cap": {"cap": some.choice(("author", "categories", "price")), "at_most": some.randint(1, 3)},
+        "quota": {"quota": condition(some), some.choice(("at_least", "at_most")): some.randint(1, 4)},
+    }.get(effect) or {effect: condition(some)}
+    if effect in ("pin", "quota") and some.random() < 0.3:
+        made["row"] = some.choice(ROWS)
+    if some.random() < 0.15:
+        made["since"] = "2027-01-15T09:00" if some.random() < 0.5 else "2027-01-15T07:00"  # It is eight.
+    if some.random() < 0.15:
+        made["reader"] = {"age": {"at_least": 18}}
+    return made | ({"strict": "true"} if some.random() < 0.3 else {})
+
+
+def draft(some: random.Random) -> Draft:
+    rows = tuple(some.sample(ROWS, some.randint(1, len(ROWS))))
+    mix = {rows[0]: {"model": 3, "editors": 1, "new": 2}} if some.random() < 0.3 else {}
+    diversity = Diversity(method=some.choice(("mmr", "dpp"))) if some.random() < 0.5 else None
+    rung = some.choice(RUNGS)
+    scored = rung in ("fused", "retrieval", "last_page")
+    places = [(item, -n / 7 if scored else None, None) for n, item in enumerate(some.sample(IDS, 60))]
+    reader = Reader(
+        Request("u", features=some.choice(({}, {"age": 12.0}, {"age": 40.0}))),
+        {"categories:crime": 1.0},
+        frozenset(some.sample(IDS, some.randint(0, 20))),
+    )
+    found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)))
+    surface = Surface(rows=rows, mix=mix, diversity=diversity)
+    return Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1)
+
+
+def holds(said: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
+    ((name, test),) = said.items()
+    if isinstance(test, dict) and "not" in test:
+        return not holds({name: test["not"]}, card)
+    if name not in card:
+        return False
+    if isinstance(test, dict):
+        limit = NOW if "now" in test.values() else next(iter(test.values()))
+        return bool(card[name] >= limit if "at_least" in test else card[name] <= limit)
+    accepted = test if isinstance(test, list) else [test]
+    values = card[name] if isinstance(card[name], list) else [card[name]]
+    return bool(set(accepted) & set(values))
+
+
+def counts(said: Mapping[str, Any], age: float | None) -> bool:
+    return said.get("since") != "2027-01-15T09:00" and ("reader" not in said or (age is not None and age >= 18))
+
+
+def broken(said: Mapping[str, Any], name: str, made: Made) -> bool:
+    """Whether a page breaks a rule that counts."""
+    items = [card["item_id"] for row in made.rows for card in row.cards]
+    if "block" in said:
+        return any(holds(said["block"], CARDS[item]) for item in items)
+    if "allow" in said:
+        return not all(holds(said["allow"], CARDS[item]) for item in items)
+    if "cap" in said:
+        values = (CARDS[item].get(said["cap"], ()) for item in items)
+        tally = Counter(v for value in values for v in (value if isinstance(value, list | tuple) else [value]))
+        return max(tally.values(), default=0) > said["at_most"]
+    if "quota" in said:
+        count = sum(holds(said["quota"], CARDS[item]) for item in items)
+        return count > said["at_most"] if "at_most" in said else (count < said["at_least"]) != (name in made.unmet)
+    return False
+
+
+def check(seed: int, folder: pathlib.Path) -> Made:
+    some = random.Random(seed)
+    said = {f"r{n}": rule(some) for n in range(some.randint(1, 10))}
+    path = folder / "rules.yaml"
+    path.write_text(yaml.safe_dump(said))
+    asked = draft(some)
+    ruling = Ruling(read_rules(path), ITEMS.cards, ITEMS.popular)
+    made = make(asked, ITEMS, vectors, ruling)
+    items = [card["item_id"] for row in made.rows for card in row.cards]
+    assert len(set(items)) == len(items) and not set(items) & asked.reader.excluded, seed
+    assert all(CARDS[item]["available_from"] <= NOW for item in items), seed
+    assert all(len(row.cards) <= asked.k for row in made.rows), seed
+    age = asked.reader.request.features.get("age")
+    for name, one in said.items():
+        if counts(one, age) and name not in made.set_aside:
+            assert not broken(one, name, made), (seed, name, one, items)
+    for name in made.set_aside:
+        assert "strict" not in said[name] and counts(said[name], age), (seed, name)
+    if made.set_aside:  # Without the last that was set aside there is nothing.
+        kept = {name: one for name, one in said.items() if name not in made.set_aside[:-1]}
+        path.write_text(yaml.safe_dump(kept))
+        assert not make(asked, ITEMS, vectors, stricter(path)).rows, seed
+    if not made.rows and not asked.goes_on:  # Strict rules leave nothing, or nothing is left without any rule.
+        path.write_text(yaml.safe_dump({name: one for name, one in said.items() if "strict" in one}))
+        assert not make(asked, ITEMS, vectors, stricter(path)).rows, seed
+    return made
+
+
+def vectors(ids: Any) -> np.ndarray:
+    return np.array([VECTORS[item] for item in ids], np.float32)
+
+
+def stricter(path: pathlib.Path) -> Ruling:
+    """Rules none of which is set aside."""
+    rules = read_rules(path)
+    strict = {name: one.model_copy(update={"strict": True}) for name, one in rules.by_name.items()}
+    return Ruling(dataclasses.replace(rules, by_name=strict), ITEMS.cards, ITEMS.popular)
+
+
+def test_no_page_breaks_a_rule(tmp_path: pathlib.Path) -> None:
+    pages = [check(seed, tmp_path) for seed in range(300)]
+    assert sum(bool(page.set_aside) for page in pages) > 5 and sum(bool(page.unmet) for page in pages) > 5
+    assert sum(not page.rows for page in pages) > 5 and sum(len(page.rows) > 2 for page in pages) > 100
+
+
+@pytest.mark.slow
+def test_no_page_of_ten_thousand_breaks_a_rule(tmp_path: pathlib.Path) -> None:
+    for seed in range(300, 10_300):
+        check(seed, tmp_path)
