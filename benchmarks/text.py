@@ -28,7 +28,6 @@ from benchmarks import _restaurants, results
 from benchmarks.retrieval import MOVIELENS, Data, split_dataset
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import DatasetDir, TransformGraph
-from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.evaluation import metrics
 from homefeed.models.sequences import Sequences
 from homefeed.models.text.settings import Settings
@@ -107,7 +106,7 @@ def _without(sequences: Sequences, rows: npt.NDArray[np.int64]) -> Sequences:
 def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], preset: str, settings: Settings) -> Run:
     """Fits every arm and ranks the test split's events with `rows` among them."""
     from homefeed.models.text import bert as berts
-    from homefeed.models.text import fitting, reading, requests, texts, training
+    from homefeed.models.text import fitting, reading, requests, texts
     from homefeed.models.text.requests import Requests
     from homefeed.models.text.tasks import Task, Tasks, unique_queries
 
@@ -124,29 +123,31 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
     arms: dict[str, Ranked] = {}
 
-    def arm(name: str, read: texts.Texts, start: float) -> Any:
-        heads = fitter.arm(name, read)
+    def arm(name: str, read: texts.Texts, start: float, dropout: float | None = None) -> Any:
+        heads = fitter.arm(name, read, dropout)
+        keep(name, read, start)
+        return heads
+
+    def keep(name: str, read: texts.Texts, start: float) -> None:
         final = fitter.on_everything(name, read)
         seconds = time.process_time() - start
         arms[name] = Ranked(rank(final, read, test, parts), fitter.arms[name].nats, seconds)
         print(settings.seed, name, round(float(arms[name].ndcg.mean()), 4), round(seconds, 1), flush=True)
-        return heads
 
     berts.keras_seed(settings.seed)
     bert = berts.new_bert(len(vocabulary), layers=1, width=WIDTH, length=LENGTH, dropout=settings.bert_dropout)
     arm(fitting.BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)), time.process_time())
     start = time.process_time()
     heads = arm(fitting.FROZEN, tokens.read(reading.Reader(bert)), start)
-    training.fine_tune(bert, heads, tokens, fitter.tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
-    tuned = tokens.read(reading.Reader(bert))
-    arm(fitting.FINE_TUNED, tuned, start)
+    tuned = fitter.tune(bert, heads, vocabulary)
+    keep(fitting.FINE_TUNED, tuned, start)
     arm(fitting.SHUFFLED, tuned.shuffled(settings.seed), time.process_time())
     if preset:
         start = time.process_time()
         whole = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH))
         beside = whole.read(reading.Reader(berts.load_bert(preset)))
-        arm(fitting.PRESET, beside, start)
-        arm(f"{fitting.FINE_TUNED} beside {fitting.PRESET}", tuned.beside(beside), start)
+        arm(fitting.PRESET, beside, start, settings.preset_dropout)
+        arm(f"{fitting.FINE_TUNED} beside {fitting.PRESET}", tuned.beside(beside), start, settings.preset_dropout)
     return Run(arms, users)
 
 

@@ -52,7 +52,7 @@ def pretrain(data: TrainingData, preset: str, bert: PretrainedBert, model_run: M
     facts = {"arms": arms, "tensors": len(start), "tensors_changed": changed}
     bert.write_json(TEXTS_FILE, facts)
     model_run.write_json(TEXTS_FILE, facts)
-    return summary(arms)
+    return summary(arms, fit.kept)
 
 
 def describe(arms: Mapping[str, fitting.Arm]) -> dict[str, dict[str, Any]]:
@@ -71,9 +71,13 @@ def describe(arms: Mapping[str, fitting.Arm]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def summary(arms: Mapping[str, Mapping[str, Any]]) -> str:
-    """NDCG@10 on hidden items, frozen and fine-tuned."""
+def summary(arms: Mapping[str, Mapping[str, Any]], kept: bool) -> str:
+    """NDCG@10 on hidden items, frozen and fine-tuned, and the nats by which fine-tuning was kept or not."""
     if not arms:
         return "no texts to learn from"
-    before, after = (arms[name]["ndcg@10_hidden"] for name in (fitting.FROZEN, fitting.FINE_TUNED))
-    return f"NDCG@10 of hidden items by text alone {before:.4f} → {after:.4f}"
+    frozen, tuned = (arms[name] for name in (fitting.FROZEN, fitting.FINE_TUNED))
+    before, after = (arm["nats_hidden"] + arm["nats_all"] for arm in (frozen, tuned))
+    return (
+        f"NDCG@10 of hidden items by text alone {frozen['ndcg@10_hidden']:.4f} → {tuned['ndcg@10_hidden']:.4f}; "
+        f"nats of hidden and known items {before:.3f} → {after:.3f}: fine-tuning {'kept' if kept else 'taken back'}"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Arm:
         ndcg: [num_judged] float64, NDCG@10 of each of them.
         steps: after which its heads were best.
         ridge: with which its popularity was best.
+        dropout: of its readings, while its heads were fitted.
     """
 
     nats: float
@@ -45,6 +47,7 @@ class Arm:
     ndcg: npt.NDArray[np.float64]
     steps: int
     ridge: float
+    dropout: float
 
     @property
     def worth(self) -> float:
@@ -78,18 +81,43 @@ class Fitter:
         self.settings = settings
         self.arms: dict[str, Arm] = {}
 
-    def arm(self, name: str, read: Texts) -> TextHeads:
-        """Fits the heads of one way to read, judges and keeps them."""
-        fitted = training.fit_heads(read, self.tasks.fitted, self.tasks.judged, self.settings)
+    def arm(self, name: str, read: Texts, dropout: float | None = None) -> TextHeads:
+        """Fits the heads of one way to read, judges and keeps them; `dropout` is the settings' unless it is given."""
+        settings = self.settings if dropout is None else dataclasses.replace(self.settings, dropout=dropout)
+        fitted = training.fit_heads(read, self.tasks.fitted, self.tasks.judged, settings)
         ndcg = ndcg_among(fitted.heads, read, self.tasks.judged)
         warm = training.judge_warm(fitted.heads, read, self.tasks.warm)
-        self.arms[name] = Arm(fitted.nats, warm, ndcg, fitted.steps, fitted.ridge)
+        self.arms[name] = Arm(fitted.nats, warm, ndcg, fitted.steps, fitted.ridge, settings.dropout)
         return fitted.heads
+
+    def tune(self, bert: Any, heads: TextHeads, vocabulary: Sequence[str]) -> Texts:
+        """Fine-tunes BERT in place; the round after which hidden items are told apart best stays.
+
+        After each round heads are fitted anew, from zero, on what BERT reads then: those that it was trained with
+        say less of it.
+
+        Returns:
+            What BERT reads after its best round.
+        """
+        reader = reading.Reader(bert)
+        mask = list(vocabulary).index(wordpiece.MASK)
+        rounds = []
+        for _ in training.fine_tune(bert, heads, self.tokens, self.tasks.fitted, mask, self.settings):
+            read = self.tokens.read(reader)
+            self.arm(FINE_TUNED, read)
+            rounds.append((self.arms[FINE_TUNED], read, bert.get_weights()))
+        if not rounds:
+            self.arms[FINE_TUNED] = self.arms[FROZEN]
+            return self.tokens.read(reader)
+        self.arms[FINE_TUNED], read, weights = min(rounds, key=lambda round_: round_[0].nats)
+        bert.set_weights(weights)
+        return read
 
     def on_everything(self, name: str, read: Texts) -> TextHeads:
         """The heads of an arm once more, no item hidden."""
         arm = self.arms[name]
-        heads = training.fit_heads(read, self.tasks.train, None, self.settings, stop_after=arm.steps).heads
+        settings = dataclasses.replace(self.settings, dropout=arm.dropout)
+        heads = training.fit_heads(read, self.tasks.train, None, settings, stop_after=arm.steps).heads
         training.fit_popularity(heads, read, self.tasks.train, arm.ridge)
         return heads
 
@@ -127,20 +155,18 @@ def fit(
     fitter = Fitter(tasks, tokens, settings)
     heads, best = fitter.arm(FROZEN, read), FROZEN
     start = bert.get_weights()
-    training.fine_tune(bert, heads, tokens, tasks.fitted, vocabulary.index(wordpiece.MASK), settings)
-    tuned = tokens.read(reading.Reader(bert))
-    fitter.arm(FINE_TUNED, tuned)
+    tuned = fitter.tune(bert, heads, vocabulary)
     kept = fitter.arms[FINE_TUNED].worth > fitter.arms[FROZEN].worth
     if kept:
         read, best = tuned, FINE_TUNED
     else:
         bert.set_weights(start)
     if beside is not None:
-        fitter.arm(PRESET, beside)
+        fitter.arm(PRESET, beside, settings.preset_dropout)
         read, best = read.beside(beside), f"{best} beside {PRESET}"
-        fitter.arm(best, read)
+        fitter.arm(best, read, settings.preset_dropout)
     fitter.arm(BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)))
-    fitter.arm(SHUFFLED, read.shuffled(settings.seed))
+    fitter.arm(SHUFFLED, read.shuffled(settings.seed), fitter.arms[best].dropout)
     heads = fitter.on_everything(best, read)
     return Fit(TextModel(readers, ends, read.scale, heads, read.items, catalogue.token_ids), read, fitter.arms, kept)
 

@@ -18,6 +18,7 @@ class Settings(SeededRun):
     head_size: Count = 16  # Size of the vectors whose inner product says how well a text suits a request.
     max_events: Count = 50  # Newest events of a history that are read.
     dropout: Fraction = 0.1  # Of readings, while heads train.
+    preset_dropout: Fraction = 0.5  # The same, with a sentence encoder's readings, which tell any two titles apart.
     head_steps: CountOrNone = 600  # The most steps of the heads, each time they are fitted.
     head_learning_rate: LearningRate = 3e-3  # At its highest, of the heads alone.
     weight_decay: Weight = 0.01  # Decoupled (AdamW), of heads and BERT, not of its table of words.
@@ -30,7 +31,8 @@ class Settings(SeededRun):
     width: Count = 128  # Of the compact BERT; a head takes 64.
     max_tokens: Count = 128  # Longest text that the compact BERT can read.
     bert_dropout: Fraction = 0.1  # Of a compact BERT, while it trains.
-    fine_tuning_steps: CountOrNone = 200  # 0: BERT stays as it was.
+    fine_tuning_steps: CountOrNone = 400  # 0: BERT stays as it was.
+    round_steps: Count = 100  # Steps after which hidden items judge BERT; the best of them stays.
     bert_learning_rate: LearningRate = 2e-3  # At its highest, of BERT's layers.
     word_learning_rate: LearningRate = 2e-4  # Of its table of words: slower, lest it learns titles by heart.
     joint_learning_rate: LearningRate = 1e-3  # Of the heads while BERT trains.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -213,15 +214,12 @@ def fit_heads(
 
 
 def fine_tune(
-    bert: Any,
-    heads: TextHeads,
-    tokens: Tokens,
-    task: Task,
-    mask: int,
-    settings: Settings,
-    log: Callable[[int, Texts], None] = lambda step, texts: None,
-) -> None:
+    bert: Any, heads: TextHeads, tokens: Tokens, task: Task, mask: int, settings: Settings
+) -> Iterator[None]:
     """BERT and heads together, by the order of lists: gradient flows through the candidates' texts.
+
+    Rates stay high, so that it can end after any round; what BERT holds at the end of one is the mean of its weights
+    over the round's second half (stochastic weight averaging, Izmailov et al., 2018).
 
     Args:
         bert: changes.
@@ -230,10 +228,10 @@ def fine_tune(
         task: what is learnt.
         mask: the token that stands for a masked word.
         settings: rates and lengths.
-        log: called at every renewal of the history's readings.
+
+    Yields:
+        After each round, when BERT holds its mean.
     """
-    if not settings.fine_tuning_steps:
-        return
     loss = Loss(heads)
     reader = reading.Reader(bert)
 
@@ -243,20 +241,22 @@ def fine_tune(
         return loss(batch, batch["history_readings"], batch["query_readings"], (readings - mean) / deviation)
 
     bert.pooled_dense.trainable = False  # Nothing reads it.
+    learnt = bert.trainable_variables
+    bert.pooled_dense.trainable = True
     words = bert.token_embedding.trainable_variables
-    others = [variable for variable in bert.trainable_variables if all(variable is not word for word in words)]
+    others = [variable for variable in learnt if all(variable is not word for word in words)]
     groups = [
         (others, settings.bert_learning_rate, settings.weight_decay),
         (words, settings.word_learning_rate, 0.0),
         (heads.trainable_variables, settings.joint_learning_rate, settings.weight_decay),
     ]
-    step = stepper(forward, groups, settings.fine_tuning_steps, 0.2)
+    step = stepper(forward, groups, settings.fine_tuning_steps, 0.1, final=1.0)
     rng = np.random.default_rng(settings.seed)
     batches = Batches(task, settings, settings.texts_per_step, rng)
+    average = Mean(learnt)
     for number in range(settings.fine_tuning_steps):
         if number % settings.renewal_steps == 0:
             texts = tokens.read(reader)
-            log(number, texts)
         batch = batches()
         given = tokens.items[batch["candidates"]]
         given = given[:, : -(-int((given > 0).sum(axis=1).max()) // 8) * 8]
@@ -267,7 +267,44 @@ def fine_tune(
             "query_readings": queries,
         }
         step({name: tf.constant(value) for name, value in batch.items()})
-    bert.pooled_dense.trainable = True
+        done, last = number % settings.round_steps + 1, number + 1 == settings.fine_tuning_steps
+        if last or 2 * done > settings.round_steps:
+            average.add()
+        if last or done == settings.round_steps:
+            with average.taken():
+                yield
+
+
+class Mean:
+    """The mean of what variables hold at several times."""
+
+    def __init__(self, variables: Sequence[Any]):
+        self._variables = variables
+        self._sums, self._count = self._nothing(), 0
+
+    def add(self) -> None:
+        """What they hold now counts, too."""
+        self._count += 1
+        for total, variable in zip(self._sums, self._variables, strict=True):
+            total += variable.numpy()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """The variables hold the mean; then what they held before, and counting starts anew."""
+        before = [variable.numpy() for variable in self._variables]
+        self._assign([total / self._count for total in self._sums])
+        try:
+            yield
+        finally:
+            self._assign(before)
+            self._sums, self._count = self._nothing(), 0
+
+    def _nothing(self) -> list[Floats]:
+        return [np.zeros(variable.shape, np.float32) for variable in self._variables]
+
+    def _assign(self, values: Sequence[Floats]) -> None:
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(value)
 
 
 def masked(token_ids: Ints, rate: float, mask: int, rng: np.random.Generator) -> Ints:
@@ -281,11 +318,15 @@ def stepper(
     groups: Sequence[tuple[list[Any], float, float]],
     steps: int,
     warmup: float,
+    final: float = 0.0,
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """A traced step that lowers a loss: each group of variables has its learning rate and weight decay."""
+    """A traced step that lowers a loss: each group of variables has its learning rate and weight decay.
+
+    Steps, the share of them that is warm-up, and what is left of the rate at the end, are `optimizers.adamw`'s.
+    """
     optimizer_of = []
     for variables, learning_rate, weight_decay in groups:
-        optimizer = optimizers.adamw(learning_rate, steps, weight_decay, warmup)
+        optimizer = optimizers.adamw(learning_rate, steps, weight_decay, warmup, final)
         optimizer.build(variables)
         optimizer_of.append(optimizer)
 

@@ -40,6 +40,12 @@ def test_writes_a_text_model_that_is_a_preset_too(trained: tuple[component.Outpu
     facts = outputs.model_run.read_json("texts.json")
     assert set(facts["arms"]) == {"random frozen", "bag of words", "fine-tuned", "texts shuffled"}
     assert facts["tensors"] > 0 and line.startswith("NDCG@10 of hidden items by text alone ")
+    before, after = (
+        facts["arms"][name]["nats_hidden"] + facts["arms"][name]["nats_all"]
+        for name in ("random frozen", "fine-tuned")
+    )
+    decision = "kept" if facts["tensors_changed"] else "taken back"
+    assert line.endswith(f" {before:.3f} → {after:.3f}: fine-tuning {decision}")
 
 
 def test_the_same_seed_gives_the_same_weights(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from homefeed.models.text import bert as berts
 from homefeed.models.text import fitting, reading, training
-from homefeed.models.text.fitting import FINE_TUNED, FROZEN, SHUFFLED, Fit
+from homefeed.models.text.fitting import FINE_TUNED, FROZEN, PRESET, SHUFFLED, Fit
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.requests import Requests, of_events
 from homefeed.models.text.tasks import Task, Tasks
@@ -84,10 +84,87 @@ def test_fine_tuning_changes_bert_through_candidates_texts_alone() -> None:
     tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(VOCABULARY, 16))
     before = {weight.path: np.array(weight) for weight in bert.weights}
     heads = training.fit_heads(tokens.read(reading.Reader(bert)), tasks.fitted, tasks.judged, SETTINGS).heads
-    training.fine_tune(bert, heads, tokens, tasks.fitted, 4, SETTINGS)
+    for _ in training.fine_tune(bert, heads, tokens, tasks.fitted, 4, SETTINGS):
+        pass
     moved = {weight.path for weight in bert.weights if not np.array_equal(before[weight.path], np.array(weight))}
     assert any("self_attention" in path for path in moved) and any("feedforward" in path for path in moved)
     assert not any("pooled" in path for path in moved)
+
+
+def test_the_round_stays_after_which_hidden_items_are_told_apart_best() -> None:
+    catalogue, train = make_world()
+    settings = dataclasses.replace(SETTINGS, fine_tuning_steps=12, round_steps=5, head_steps=50)
+    tasks = Tasks.of(catalogue, train, train, settings)
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(VOCABULARY, 16))
+    berts.keras_seed(0)
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    reader = reading.Reader(bert)
+    rounds: list[tuple[float, Texts]] = []
+
+    class Recorded(fitting.Fitter):
+        def arm(self, name: str, read: Texts, dropout: float | None = None) -> TextHeads:
+            heads = super().arm(name, read, dropout)
+            rounds.append((self.arms[name].nats, read))
+            return heads
+
+    fitter = Recorded(tasks, tokens, settings)
+    heads = fitter.arm(FROZEN, tokens.read(reader))
+    read = fitter.tune(bert, heads, VOCABULARY)
+    nats = [value for value, _ in rounds[1:]]
+    best = 1 + int(np.argmin(nats))
+    assert len(nats) == 3, "two whole rounds and a short one"
+    assert fitter.arms[FINE_TUNED].nats == min(nats)
+    np.testing.assert_array_equal(read.items, rounds[best][1].items)
+    np.testing.assert_allclose(tokens.read(reader).items, read.items, atol=1e-4)
+
+
+def test_without_steps_fine_tuned_is_frozen() -> None:
+    catalogue, train = make_world()
+    settings = dataclasses.replace(SETTINGS, fine_tuning_steps=0, head_steps=50)
+    berts.keras_seed(0)
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    start = bert.get_weights()
+    fit = fitting.fit(catalogue, train, train, VOCABULARY, bert, None, settings)
+    assert fit.arms[FINE_TUNED] is fit.arms[FROZEN] and not fit.kept
+    assert all(np.array_equal(*pair) for pair in zip(start, bert.get_weights(), strict=True))
+
+
+def test_a_mean_of_variables_is_taken_for_a_while() -> None:
+    variable = tf.Variable([1.0, 2.0])
+    mean = training.Mean([variable])
+    for value in ([2.0, 4.0], [4.0, 10.0]):
+        variable.assign(value)
+        mean.add()
+    variable.assign([9.0, 9.0])
+    with mean.taken():
+        np.testing.assert_array_equal(variable.numpy(), [3.0, 7.0])
+    np.testing.assert_array_equal(variable.numpy(), [9.0, 9.0])
+    mean.add()
+    with mean.taken():
+        np.testing.assert_array_equal(variable.numpy(), [9.0, 9.0])
+
+
+def test_heads_on_everything_drop_out_as_much_as_those_that_were_judged() -> None:
+    catalogue, train = make_world()
+    settings = dataclasses.replace(SETTINGS, head_steps=50)
+    tasks = Tasks.of(catalogue, train, train, settings)
+    tokens = Tokens.of(catalogue, tasks.queries, reading.Ends(VOCABULARY, 16))
+    berts.keras_seed(0)
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    read = tokens.read(reading.Reader(bert))
+    fitter = fitting.Fitter(tasks, tokens, settings)
+    assert settings.preset_dropout != settings.dropout
+    fitter.arm(PRESET, read, settings.preset_dropout)
+
+    def fitted_with(dropout: float) -> TextHeads:
+        berts.keras_seed(1)
+        with_it = dataclasses.replace(settings, dropout=dropout)
+        return training.fit_heads(read, tasks.train, None, with_it, stop_after=fitter.arms[PRESET].steps).heads
+
+    berts.keras_seed(1)
+    ours = fitter.on_everything(PRESET, read).get_weights()[0]
+    np.testing.assert_array_equal(ours, fitted_with(settings.preset_dropout).get_weights()[0])
+    assert not np.array_equal(ours, fitted_with(settings.dropout).get_weights()[0])
 
 
 def test_what_is_hidden_is_in_no_request_and_no_history() -> None:
