@@ -51,7 +51,8 @@ class Shop:
         (self.folder / "dataset.yaml").write_text(json.dumps({"name": "t"} | self.tables | self.more))
         out = self.folder.parent / "out"
         outputs = example_gen.Outputs(
-            Examples(out / "interactions"), Examples(out / "items"), Examples(out / "users"), Quarantine(out / "q")
+            *(Examples(out / table) for table in ("interactions", "items", "users", "exposures")),
+            Quarantine(out / "q"),
         )
         config = {"split": "leave_one_out"} | config
         self.summary = example_gen.run(
