@@ -59,7 +59,7 @@ class ToyRanking(tf.Module):
 
 
 def save(toy: tf.Module, model: pathlib.Path, *names: str) -> None:
-    """Writes the toy as the SavedModel of a model's folder, with its signatures, of which the first is the default."""
+    """Writes the toy as the SavedModel of a model's folder, with its signatures; the first is the default."""
     signatures = {"serving_default": getattr(toy, names[0])} | {name: getattr(toy, name) for name in names}
     tf.saved_model.save(toy, str(model / "Format-Serving"), signatures=signatures)
 

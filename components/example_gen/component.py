@@ -47,8 +47,8 @@ class Outputs:
 class Config(BeamSettings):
     """What can be set."""
 
-    split: SplitMethod = "temporal"  # By time; per user; or whole users.
-    eval_fraction: Fraction = 0.1  # Of the interactions (temporal) or users (hash).
+    split: SplitMethod = "temporal"  # By time; per user; whole users; or each event by itself, out of time.
+    eval_fraction: Fraction = 0.1  # Of the interactions (temporal, random) or users (hash).
     test_fraction: Fraction = 0.1  # The same.
     eval_from: TimeOrNone = ""  # Of temporal: from when on events are for eval, in place of the fractions.
     test_from: TimeOrNone = ""  # From when on they are for test; it belongs to `eval_from`.
@@ -86,7 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         DatasetError: as of `ingest`; or a split has no event, or training none that is liked.
     """
-    from homefeed.components.example_gen.written import absent_types, check_written
+    from homefeed.components.example_gen.written import OTHER_TYPES, absent_types, check_written
 
     dataset = load_dataset(inputs.dataset.path)
     summary = ingest(dataset, inputs, outputs, config)
@@ -95,6 +95,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         raise DatasetError("\n".join(faults))
     if absent := absent_types(splits, dataset.positive):
         summary += f", no event of type {', '.join(absent)} (`positive.event_types`)"
+    if others := splits.get(OTHER_TYPES):
+        summary += f", {others:,} events of types outside `positive.event_types` are targets of training all the same"
     return summary
 
 
@@ -108,7 +110,7 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
     from homefeed.components.example_gen import beam, exposures, ids
 
     tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in dataset.tables]
-    exposures.check(tables)
+    exposures.check(tables, config.rule())
     destinations = {table: getattr(outputs, table) for table in dataset.tables}
     if "exposures" not in destinations:
         exposures.write_none(outputs.exposures)

@@ -18,11 +18,11 @@ from homefeed.schemas.tables import Source
 OF_IMPRESSION = ("impression_id", "user_id", "timestamp")  # One value an impression; of other columns one an item.
 
 
-def check(sources: Iterable[Source]) -> None:
-    """Refuses exposures of which nothing says whether they were taken.
+def check(sources: Iterable[Source], rule: SplitRule) -> None:
+    """Refuses exposures of which nothing says whether they were taken, and those that would tell of other splits.
 
     Raises:
-        DatasetError: they have no column `clicked`, and interactions no `impression_id`.
+        DatasetError: they have no column `clicked`, and interactions no `impression_id`; or the split is random.
     """
     found = {source.name: source for source in sources}
     says: dict[TableName, str] = {"exposures": "clicked", "interactions": "impression_id"}
@@ -30,6 +30,11 @@ def check(sources: Iterable[Source]) -> None:
         raise DatasetError(
             "exposures: nothing says what was taken of what was shown: give the table a column `clicked` (0 or 1), "
             "or interactions the `impression_id` in which they happened."
+        )
+    if "exposures" in found and rule.method == "random":
+        raise DatasetError(
+            "exposures: under example_gen.split=random events have no before and after, which exposures need: split "
+            "by temporal, leave_one_out or hash, or leave them out of dataset.yaml."
         )
 
 

@@ -24,7 +24,7 @@ SHOWN = Exposures(
 
 @pytest.fixture(scope="module")
 def fused(toy_models: dict[str, object]) -> Recommender:
-    return Recommender(LocalPredictor({"fused": toy_models["fused"] / "Format-Serving"}), 100)  # type: ignore[operator]
+    return Recommender(LocalPredictor({"fused": toy_models["fused"] / "Format-Serving"}), 100)
 
 
 def test_what_was_shown_is_ranked_as_it_is_served(fused: Recommender) -> None:

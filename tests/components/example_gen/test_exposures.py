@@ -1,10 +1,12 @@
+import dataclasses
 import pathlib
 
 import pytest
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, Quarantine
-from homefeed.schemas.dataset import DatasetError
+from homefeed.components.example_gen.counts import TableCounts, summarize
+from homefeed.schemas.dataset import TABLES, DatasetError
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 
 COLUMNS = "impression_id,user_id,item_id,timestamp,position,propensity,clicked"
@@ -106,3 +108,16 @@ def test_events_that_say_shown_need_the_id_of_their_impression(tmp_path: pathlib
 def test_without_exposures_their_splits_are_there_and_empty(tmp_path: pathlib.Path) -> None:
     outputs = ingest(write_dataset(tmp_path / "data", events(LOG)), tmp_path / "out")
     assert [example_io.read_split(outputs.exposures, split).num_rows for split in SPLITS] == [0, 0, 0]
+
+
+def test_a_random_split_has_no_before_for_exposures(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DatasetError, match="events have no before and after"):
+        ingest(write_exposures(tmp_path / "data", "p1,u1,A,2,0,1,0\n"), tmp_path / "out", split="random")
+
+
+def test_columns_of_exposures_that_nothing_reads_are_named() -> None:
+    counts = {name: TableCounts(1, 1, 0, 0, 0, {}, values={"title": 1}) for name in TABLES}
+    read = dataclasses.replace(counts["interactions"], values={"impression_id": 1, "position": 0, "propensity": 3})
+    said = "impression_id, propensity not used without exposures"
+    assert said in summarize(counts | {"interactions": read})
+    assert said not in summarize(counts | {"interactions": read, "exposures": counts["items"]})
