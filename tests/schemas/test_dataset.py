@@ -62,9 +62,9 @@ def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathli
         ("a.csv", "a.csv, encoding: morse", r"`interactions.encoding`: there is no encoding 'morse'"),
         ("a.csv", "a.csv, header: user_id", r"`interactions.header`: expected a list .*, found 'user_id'"),
         ("name: t\n", "name: t\npositive: {min_vaule: 4}\n", r"did you mean 'min_value'\?"),
-        ("name: t\n", "name: t\nexposures: {path: d.csv}\nshown: [seen]\n", r"shown: the table `exposures` says what"),
+        ("name: t\n", "name: t\nexposures: {path: d.csv}\nshown: [seen]\n", r"shown: the table `exposures` says"),
         ("name: t\n", "name: t\nshown: [a]\npositive: {event_types: [b, a]}\n", r"shown: a cannot be what is shown"),
-        ("name: t\n", "name: t\nexposures: {path: d.csv, features: {x: {kind: number}}}\n", r"of exposures; leave it out"),
+        ("name: t\n", "name: t\nexposures: {path: d.csv, features: {x: {kind: number}}}\n", r"exposures; leave it"),
         ("name: t\n", "name: t\nmax_bad_fraction: 2\n", r"expected a number from 0 and up to 1, found '2'"),
     ],
 )  # fmt: skip
