@@ -23,7 +23,7 @@ MAX_NAMED = 10  # Types of events in a message.
 
 
 def count_split(split: str, rows: pa.RecordBatch, positive: Positive) -> Counter[str]:
-    """Of one row a user: events, those of each liked type and, in training, those that are liked or of other types."""
+    """Of one row a user: events, those of each liked type and, in training, those liked or of other types."""
     num_events = len(rows["item_id"].flatten())
     counts = Counter({split: num_events})
     if positive != Positive():
