@@ -33,7 +33,8 @@ from homefeed.components.artifacts.types import DatasetDir, Model, PretrainedBer
 from homefeed.components.evaluator.measured import RANKING_ROW, measure
 from homefeed.components.evaluator.shown import AS_SHOWN, measure_shown
 from homefeed.models.evaluation import metrics
-from homefeed.models.exposures import Exposures, locate
+from homefeed.models.exposures import Exposures
+from homefeed.models.shared.prediction_points import locate
 from homefeed.serving.recommender import Recommender
 
 Floats = npt.NDArray[np.float64]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-
-from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import PredictionPoints
 
 MAX_POSITIONS = 100  # Places that are told apart; the last one stands for all behind it too.
 
@@ -67,19 +63,3 @@ class Exposures:
             for clicked in (self.clicked, ~self.clicked)
         )
         return np.flatnonzero(taken & left)
-
-
-def locate(exposures: Exposures, sequences: Sequences) -> tuple[npt.NDArray[np.int64], PredictionPoints]:
-    """Where in their users' events impressions were: those of users with events, and the points.
-
-    What happened in the second of an impression is not known at its point: it may be what came of it.
-    """
-    rows: Mapping[bytes, int] = {user: row for row, user in enumerate(sequences.user_ids)}
-    row = np.array([rows.get(user, -1) for user in exposures.user_ids], np.int64)
-    found = np.flatnonzero(row >= 0)
-    starts, stops = sequences.row_splits[:-1][row[found]], sequences.row_splits[1:][row[found]]
-    cut = [
-        start + np.searchsorted(sequences.timestamp[start:stop], second)
-        for start, stop, second in zip(starts, stops, exposures.timestamp[found], strict=True)
-    ]
-    return found, PredictionPoints(row[found], np.array(cut, np.int64))

@@ -14,10 +14,10 @@ from homefeed.components.evaluator.measured import POPULARITY, RANKING_ROW, RETR
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.within_impressions import METRICS, within_impressions
-from homefeed.models.exposures import Exposures, locate
+from homefeed.models.exposures import Exposures
 from homefeed.models.requests import requests_from_sequences
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import PredictionPoints
+from homefeed.models.shared.prediction_points import PredictionPoints, locate
 from homefeed.serving.recommender import Recommender
 
 AS_SHOWN = "as it was shown"

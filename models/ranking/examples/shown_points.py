@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.models.exposures import Exposures, locate
+from homefeed.models.exposures import Exposures
 from homefeed.models.ranking.examples.labelled_points import Arrays
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ratings import fits as rating_fits
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import prediction_points
-from homefeed.models.shared.prediction_points import PredictionPoints
+from homefeed.models.shared.prediction_points import PredictionPoints, locate
 from homefeed.models.shared.request_specs import OF_CONTEXT
 
 

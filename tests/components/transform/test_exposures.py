@@ -6,7 +6,8 @@ import pytest
 from homefeed.components import transform
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import DatasetDir, Examples, TransformGraph
-from homefeed.models.exposures import Exposures, locate
+from homefeed.models.exposures import Exposures
+from homefeed.models.shared.prediction_points import locate
 from tests.components.ingested import DESCRIPTION, ITEMS, events, ingest, write_dataset
 
 COLUMNS = "impression_id,user_id,item_id,timestamp,position,propensity,clicked"
