@@ -149,7 +149,7 @@ def test_poison_changes_its_week_alone_and_only_what_it_says(weeks: pathlib.Path
 
 
 def test_pages_show_popular_items_above_and_first_places_are_picked_more(tmp_path: pathlib.Path) -> None:
-    write_sample(tmp_path, num_users=50, num_items=80, num_events=1500, impressions=True)
+    write_sample(tmp_path, num_users=50, num_items=80, num_events=1000, impressions=True)
     assert load_dataset(tmp_path).tables[-1] == "exposures"
     shown, picked = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("exposures", "interactions"))
     assert (shown.groupby("impression_id")["clicked"].sum() == 1).all() and not shown["propensity"].isna().any()
