@@ -121,7 +121,8 @@ def true_tastes(folder: pathlib.Path, item_ids: npt.NDArray[np.object_]) -> Floa
     items = Items(**{name: np.array(column) for name, column in truth["items"].items()})
     users = Users(**{name: np.array(column) for name, column in truth["users"].items()})
     who, what = np.arange(len(users.age))[:, None], np.arange(len(ids))[None]
-    tastes = users.categories[who, items.category[what]] * np.exp(1.5 * liking(items, users, who, what))
+    shares = users.categories[who, items.category[what]] + 1e-4  # They are rounded to so much, down to nothing.
+    tastes = shares * np.exp(1.5 * liking(items, users, who, what))
     place = {item_id.encode(): row for row, item_id in enumerate(ids)}
     found = np.zeros((len(users.age), len(item_ids)))
     found[:, 1:] = tastes[:, [place[item_id] for item_id in item_ids[1:]]]
