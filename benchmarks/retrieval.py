@@ -74,7 +74,7 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_pr
     from homefeed.components import example_gen, transform
     from homefeed.components.artifacts import transformed
 
-    tables = {name: Examples(folder / name) for name in ("interactions", "items", "users")}
+    tables = {name: Examples(folder / name) for name in ("interactions", "items", "users", "exposures")}
     example_gen.run(
         example_gen.Inputs(dataset),
         example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),

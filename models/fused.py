@@ -41,6 +41,7 @@ class Fused(tf.Module):
         self._models = [tf.saved_model.load(str(folder)) for folder in (retrieval, ranking)]
         self._retrieve = self._models[0].signatures["retrieve"]
         self._rank = self._models[1].signatures["rank"]
+        self._score = self._models[0].signatures.get("score")  # Earlier models have none.
         self.num_candidates = tf.Variable(num_candidates, trainable=False)
         texts = list((new_texts or {}).values())
         self._new_rows = StringTable(list(new_texts or {}), first=1) if texts else None
@@ -78,6 +79,28 @@ class Fused(tf.Module):
         page = {name: tf.gather(column, best, batch_dims=1) for name, column in (columns | ranked).items()}
         return page | {name: column for name, column in found.items() if name == "source"}
 
+    def rank(self, candidates: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores given candidates, as `recommend` does those that retrieval finds; filters and queries play no part.
+
+        Args:
+            candidates: [batch, num_candidates] string ids, "" for padding.
+            request: as `rank_specs` says.
+
+        Returns:
+            `retrieval_scores` and each output of the ranking model's `rank`, all [batch, num_candidates].
+        """
+        assert self._score is not None
+        of_request = {name: request[name] for name in _inputs(self._score) if name in request}
+        found = self._score(candidates=candidates, **of_request)["scores"]
+        inputs = request | dict(zip(_OF_CANDIDATES, (candidates, found, self._texts(candidates)), strict=True))
+        return {"retrieval_scores": found, **self._rank(**{name: inputs[name] for name in _inputs(self._rank)})}
+
+    @property
+    def rank_specs(self) -> dict[str, tf.TensorSpec]:
+        """Input name → spec of `rank`."""
+        specs = _inputs(self._rank) | _inputs(self._score)
+        return {name: spec for name, spec in specs.items() if name not in _OF_CANDIDATES[1:]}
+
     def _texts(self, item_ids: tf.Tensor) -> tf.Tensor:
         """[batch, k] string → [batch, k, tokens] int32, or [batch, 1, 1] where ranking knows every item."""
         if self._new_rows is None:
@@ -85,9 +108,12 @@ class Fused(tf.Module):
         return tf.gather(self._new_texts, self._new_rows.lookup(item_ids))
 
     def signatures(self) -> dict[str, Any]:
-        """`recommend`, also under TensorFlow Serving's default name."""
+        """`recommend`, also under TensorFlow Serving's default name, and `rank`, where retrieval can score."""
         recommend = tf.function(self.recommend).get_concrete_function(**self.specs)
-        return {"serving_default": recommend, "recommend": recommend}
+        found = {"serving_default": recommend, "recommend": recommend}
+        if self._score is not None:
+            found["rank"] = tf.function(self.rank).get_concrete_function(**self.rank_specs)
+        return found
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the SavedModel."""

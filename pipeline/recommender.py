@@ -1,4 +1,4 @@
-"""The recommender, from three tables to served models, on one screen."""
+"""The recommender, from tables to served models, on one screen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     """Wires the components. The order of the lines is the order of the run; gates stop what follows them.
 
     Args:
-        dataset: the three tables.
+        dataset: the tables.
         schemas_before: table → schema of earlier data that these must keep to, instead of the one made from them.
     """
     dag = Dag(_check)
@@ -44,7 +44,7 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
         **{f"{table}_statistics": channel for table, channel in statistics.items()},
         **{f"{table}_schema": schema for table, schema in (schemas | dict(schemas_before or {})).items()},
     )
-    inputs = vars(dag.add(transform, dataset=dataset, **tables))
+    inputs = vars(dag.add(transform, dataset=dataset, **tables, exposures=data.exposures))
     pretrained = dag.add(behavior_pretrainer, **inputs)
     retrieval = dag.add(retrieval_trainer, **inputs, bert=pretrained.bert)
     ranking = dag.add(ranking_trainer, **inputs, bert=pretrained.bert, retrieval_model=retrieval.model)

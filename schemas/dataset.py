@@ -1,4 +1,4 @@
-"""`dataset.yaml`: where the three tables are, what their columns mean and what counts as a positive."""
+"""`dataset.yaml`: where the tables are, what their columns mean and what counts as a positive."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from homefeed.schemas.words import explain
 
 FILE_NAME = "dataset.yaml"
 
-TableName = Literal["interactions", "items", "users"]
+TableName = Literal["interactions", "items", "users", "exposures"]
 TABLES: tuple[TableName, ...] = ("interactions", "items", "users")
+"""Those that every dataset has; see `Dataset.tables`."""
 
 Kind = Literal["id", "timestamp", "category", "categories", "number", "text", "embedding"]
 """What a column holds.
@@ -96,13 +97,35 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
         "available_from": Feature(kind="timestamp"),
     },
     "users": {"user_id": Feature(kind="id", required=True)},
+    "exposures": {
+        "impression_id": Feature(kind="id", required=True),
+        "user_id": Feature(kind="id", required=True),
+        "item_id": Feature(kind="id", required=True),
+        "timestamp": Feature(kind="timestamp", required=True),
+        "position": Feature(kind="number", min=0),
+        "propensity": Feature(kind="number", min=0, max=1),
+        "clicked": Feature(kind="number", min=0, max=1),
+    },
 }
 """The columns that homefeed knows by name; a table may lack any that is not required."""
 
-KEYS: dict[TableName, str] = {"interactions": "user_id", "items": "item_id", "users": "user_id"}
+KEYS: dict[TableName, str] = {
+    "interactions": "user_id",
+    "items": "item_id",
+    "users": "user_id",
+    "exposures": "user_id",
+}
 """The column by whose values a table's rows are grouped."""
 
-DERIVED: dict[TableName, tuple[str, ...]] = {"interactions": (), "items": ("item_id", "title"), "users": ("user_id",)}
+OF_EXPOSURES = ("impression_id", "position", "propensity")
+"""Columns of the interactions that tell of what was shown: nothing reads them where there are no exposures."""
+
+DERIVED: dict[TableName, tuple[str, ...]] = {
+    "interactions": (),
+    "items": ("item_id", "title"),
+    "users": ("user_id",),
+    "exposures": ("user_id", "item_id", "timestamp", "event_type", *OF_EXPOSURES),
+}
 """Columns of a table that is not there, as far as the interactions have them."""
 
 
@@ -118,6 +141,7 @@ MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
     "interactions": ("category", "number"),
     "items": ("category", "categories", "number", "embedding", "text"),
     "users": ("category", "categories", "number", "embedding"),
+    "exposures": (),
 }
 """The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
 
@@ -156,6 +180,8 @@ class Dataset(_Strict):
     interactions: Table  # Who did what, and when.
     items: Table | None = None  # What can be recommended. None: those that the interactions are with.
     users: Table | None = None  # Who is recommended to. None: those who did something.
+    exposures: Table | None = None  # What was shown, which is no interaction.
+    shown: Several | None = None  # Types of events that say so too, where exposures are rows of the interactions.
     positive: Positive = Positive()  # Which interactions count as liked.
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
@@ -165,7 +191,10 @@ class Dataset(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Dataset:
-        faults = [f for name in TABLES if not self.is_derived(name) for f in _without_effect(name, self.table(name))]
+        faults = [
+            f for name in self.tables if not self.is_derived(name) for f in _without_effect(name, self.table(name))
+        ]
+        faults += self._faults_of_exposures()
         if self.time_zone is not None:
             if self.time_zone not in zoneinfo.available_timezones():
                 faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
@@ -178,8 +207,22 @@ class Dataset(_Strict):
             raise ValueError("; ".join(faults))
         return self
 
+    def _faults_of_exposures(self) -> list[str]:
+        if self.shown is None:
+            return []
+        liked = sorted({*self.shown} & {*(self.positive.event_types or ())})
+        faults = [f"shown: {', '.join(liked)} cannot be what is shown and what is liked"] if liked else []
+        if self.exposures is not None:
+            faults.append("shown: the table `exposures` says what was shown; leave out one of the two")
+        return faults
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """What is read: the three tables and, where something says what was shown, exposures."""
+        return TABLES if self.exposures is None and self.shown is None else (*TABLES, "exposures")
+
     def table(self, name: TableName) -> Table:
-        """The description of one of the three tables; of one that is not there, the interactions'."""
+        """The description of one of the tables; of one that is not there, the interactions'."""
         table: Table | None = getattr(self, name)
         return self.interactions.model_copy(update={"features": {}}) if table is None else table
 
@@ -190,7 +233,11 @@ class Dataset(_Strict):
     def features(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
-            return {column: feature for column, feature in STANDARD_COLUMNS[name].items() if column in DERIVED[name]}
+            known = STANDARD_COLUMNS[name] | self.features("interactions")
+            required = {column for column in DERIVED[name] if _is_required(name, column)} | {"event_type"}
+            return {
+                column: known[column].model_copy(update={"required": column in required}) for column in DERIVED[name]
+            }
         features = STANDARD_COLUMNS[name] | self.table(name).features
         return {
             column: feature.model_copy(update={"required": feature.required or _is_required(name, column)})
@@ -221,8 +268,8 @@ def _without_effect(table: TableName, described: Table) -> list[str]:
         if not is_standard and feature.kind not in MODEL_KINDS[table]:
             known = ", ".join(MODEL_KINDS[table])
             faults.append(
-                f"{table}.features.{name}: no model reads the kind {feature.kind!r} of {table}; declare it as one of "
-                f"{known}, or leave it out"
+                f"{table}.features.{name}: no model reads the kind {feature.kind!r} of {table}; "
+                + (f"declare it as one of {known}, or leave it out" if known else "leave it out")
             )
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")

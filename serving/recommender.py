@@ -129,6 +129,19 @@ class Recommender:
         found = self._predictor.predict(RETRIEVAL, "retrieve", inputs)
         return {name: column[:, :k] if column.ndim > 1 else column for name, column in found.items()}
 
+    def rank(self, requests: Sequence[Request], candidates: npt.NDArray[np.object_]) -> dict[str, npt.NDArray[Any]]:
+        """What the fused model makes of given candidates, such as those that were shown once.
+
+        Args:
+            requests: one a row.
+            candidates: [batch_size, num_candidates] object (bytes), b"" for padding.
+
+        Returns:
+            `retrieval_scores`, `scores`, `probabilities` and what else the model says, [batch_size, num_candidates].
+        """
+        inputs: dict[str, Any] = batch_inputs(requests, self._inputs(FUSED, "rank"))
+        return self._predictor.predict(FUSED, "rank", inputs | {"candidates": candidates})
+
     def _fused(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
         inputs = batch_inputs(requests, self._inputs(FUSED, "recommend"))
         inputs["k"] = np.full(len(requests), k, np.int32)

@@ -28,7 +28,7 @@ def count_instead_of_training(patch: pytest.MonkeyPatch) -> None:
 
 def _retrieval(inputs: Any, outputs: Any, config: Any) -> str:
     toy = ToyRetrieval(transformed.load_catalogue(inputs.transform_graph))
-    save(toy, outputs.model.path, "retrieve")
+    save(toy, outputs.model.path, "retrieve", "score")
     outputs.model_run.write_json("curves.json", {})
     return "counted"
 

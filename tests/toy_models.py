@@ -32,6 +32,17 @@ class ToyRetrieval(tf.Module):
         found = {"item_ids": tf.gather(self._ids, rows), "titles": tf.gather(self._titles, rows), "scores": best}
         return found | {"source": source}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.string, "candidates"),
+            tf.TensorSpec([None, None], tf.string, "history"),
+        ]
+    )
+    def score(self, candidates: tf.Tensor, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        is_item = candidates[:, :, None] == self._ids[1:]
+        counts = tf.reduce_sum(tf.where(is_item, self._counts[1:], 0.0), axis=2)
+        return {"scores": tf.where(tf.reduce_any(is_item, axis=2), counts, NOTHING)}
+
 
 class ToyRanking(tf.Module):
     """Turns retrieval's order round; every probability is 0.5."""
@@ -47,16 +58,15 @@ class ToyRanking(tf.Module):
         return {"scores": scores, "probabilities": tf.fill(tf.shape(scores), 0.5)}
 
 
-def save(toy: tf.Module, model: pathlib.Path, signature: str) -> None:
-    """Writes the toy as the SavedModel of a model's folder, under its signature and as the default one."""
-    function = getattr(toy, signature)
-    signatures = {"serving_default": function, signature: function}
+def save(toy: tf.Module, model: pathlib.Path, *names: str) -> None:
+    """Writes the toy as the SavedModel of a model's folder, with its signatures; the first is the default."""
+    signatures = {"serving_default": getattr(toy, names[0])} | {name: getattr(toy, name) for name in names}
     tf.saved_model.save(toy, str(model / "Format-Serving"), signatures=signatures)
 
 
 def save_toy_models(folder: pathlib.Path, catalogue: Catalogue) -> dict[str, pathlib.Path]:
     """Model name → folder with a SavedModel; `fused` joins the other two."""
-    save(ToyRetrieval(catalogue), folder / "retrieval", "retrieve")
+    save(ToyRetrieval(catalogue), folder / "retrieval", "retrieve", "score")
     save(ToyRanking(), folder / "ranking", "rank")
     saved = {name: folder / name for name in ("retrieval", "ranking", "fused")}
     Fused(*(saved[name] / "Format-Serving" for name in ("retrieval", "ranking")), num_candidates=100).save(

@@ -12,12 +12,14 @@ import numpy.typing as npt
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
+from homefeed.models.exposures import Exposures
 from homefeed.models.sequences import Sequences
 from homefeed.schemas.features import Input
 
 CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
+_EXPOSURES = "_exposures"  # Ends the name of the split beside one of Sequences.
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
 _EVENT_CATEGORICAL, _EVENT_NUMERIC = "event_categorical.", "event_numeric."
 
@@ -30,12 +32,15 @@ class TrainingData:
     train: Sequences
     evaluation: Sequences
     wordpiece: list[str]
+    shown: Exposures | None = None  # In training; None: nothing says what was.
+    shown_in_evaluation: Exposures | None = None
 
 
 def load_training_data(graph: TransformGraph, examples: Examples) -> TrainingData:
     """Reads what trainers need of Transform's outputs; never the test split."""
     train, evaluation = (load_sequences(graph, examples, split) for split in SPLITS[:2])
-    return TrainingData(load_catalogue(graph), train, evaluation, load_wordpiece(graph))
+    shown = (load_exposures(examples, split) for split in SPLITS[:2])
+    return TrainingData(load_catalogue(graph), train, evaluation, load_wordpiece(graph), *shown)
 
 
 def save_catalogue(graph: TransformGraph, catalogue: Catalogue) -> None:
@@ -163,6 +168,38 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         numeric=features(_NUMERIC, np.float32),
         **request,
         query_token_ids=None if queries is None or item_index is None else _of_events(queries[0], item_index[0]),
+    )
+
+
+def save_exposures(examples: Examples, split: str, exposures: Exposures) -> None:
+    """Writes what was shown in a split beside it: one tf.train.Example an impression."""
+    columns = {name: example_io.rectangular(getattr(exposures, name)) for name in ("user_ids", "timestamp")}
+    for name in ("item_index", "position", "propensity", "clicked"):
+        array = getattr(exposures, name)
+        columns[name] = (array.astype(np.int64) if array.dtype == bool else array, exposures.row_splits)
+    columns["user_id"] = columns.pop("user_ids")  # The name by which a person is found, to be forgotten.
+    example_io.write_split(examples, f"{split}{_EXPOSURES}", example_io.record_batch(columns))
+
+
+def load_exposures(examples: Examples, split: str) -> Exposures | None:
+    """Reads what was shown in a split; None: nothing, or nothing that is known."""
+    name = f"{split}{_EXPOSURES}"
+    if name not in examples.splits:
+        return None
+    batch = example_io.read_split(examples, name)
+    item_index, position, propensity, clicked = (
+        example_io.ragged(batch, name) for name in ("item_index", "position", "propensity", "clicked")
+    )
+    if item_index is None or position is None or propensity is None or clicked is None:  # All were forgotten.
+        return None
+    return Exposures(
+        example_io.single(batch, "user_id", b""),
+        example_io.single(batch, "timestamp", 0).astype(np.int64),
+        item_index[1],
+        item_index[0].astype(np.int32),
+        position[0].astype(np.int32),
+        propensity[0].astype(np.float32),
+        clicked[0].astype(bool),
     )
 
 

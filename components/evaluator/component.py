@@ -77,7 +77,7 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import measured, report, verdict
+    from homefeed.components.evaluator import measured, report, shown, verdict
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -103,7 +103,19 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts, chosen)
+    of_shown = {
+        split: shown.measure_shown(
+            recommender,
+            transformed.load_exposures(inputs.examples, split),
+            sequences,
+            catalogue,
+            config.max_queries,
+            config.batch_size,
+        )
+        for split, sequences in zip(SPLITS[1:], others, strict=True)
+    }
+    described = {split: shown.describe_shown(of_split) for split, of_split in of_shown.items()}
+    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts, chosen, described)
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     limits = "".join(f"; {limit}" for limit in measured.limits_met(found, catalogue.num_rows, config.limits))

@@ -7,6 +7,8 @@ from typing import Any
 
 import jinja2
 
+from homefeed.components.evaluator.shown import to_markdown
+
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
 # Model card
@@ -63,7 +65,7 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-
+{{ shown_items(shown) }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -94,7 +96,7 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    return MODEL_CARD.render(report, span=_span) + "\n"
+    return MODEL_CARD.render(report, span=_span, shown_items=to_markdown) + "\n"
 
 
 def _span(bounds: list[float] | None) -> str:

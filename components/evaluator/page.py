@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homefeed.components.artifacts import html_page, svg
+from homefeed.components.evaluator import shown
 from homefeed.components.evaluator.measured import RANKING_ROW
 
 
@@ -23,6 +24,7 @@ def page(report: Mapping[str, Any]) -> str:
         f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
         _comparison(report["comparison"]),
         *(_split(name, found) for name, found in report["splits"].items()),
+        shown.to_html(report["shown"]),
         _texts(report["texts"]),
         _past(report),
     ]

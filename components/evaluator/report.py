@@ -33,6 +33,7 @@ def write(
     base: PushedModel | None,
     texts: Mapping[str, Any],
     ease_regularization: float | None,
+    shown: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -46,6 +47,7 @@ def write(
         base: the models in service, with the evaluations of all before them.
         texts: arms of the text model.
         ease_regularization: chosen on `eval`; None: there is no EASE.
+        shown: split → as from `describe_shown`.
     """
     report = {
         "blessed": not reasons,
@@ -56,6 +58,7 @@ def write(
         "history": _history(base),
         "texts": texts,
         "ease_regularization": ease_regularization,
+        "shown": shown,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -24,8 +24,8 @@ from apache_beam.metrics.metric import Metrics
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ALL, Examples, Quarantine
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.example_gen import events, ids, spill, tally
-from homefeed.components.example_gen.batches import hide_users, without_future
+from homefeed.components.example_gen import events, exposures, ids, spill, tally
+from homefeed.components.example_gen.batches import hide_users, shown_alone, without_future, without_shown
 from homefeed.components.example_gen.counts import VALUES, TableCounts
 from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
 from homefeed.components.example_gen.spill import Chunk
@@ -37,6 +37,7 @@ from homefeed.schemas.dataset import KEYS, DatasetError, Positive, TableName, Un
 from homefeed.schemas.tables import Source
 from homefeed.schemas.times import misread
 
+TIMED: tuple[TableName, ...] = ("interactions", "exposures")
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
 
 
@@ -49,6 +50,7 @@ class Options:
     shard_megabytes: int  # Of input a shard.
     temp_dir: str  # That all workers share; empty: they are all on this machine.
     positive: Positive  # Which events are liked.
+    shown: tuple[str, ...]  # And which are exposures.
     now: int  # Unix seconds.
 
 
@@ -183,15 +185,22 @@ class _Read(beam.DoFn):
         key = privacy.load_key(self._options.user_key)  # Only workers read it.
         try:
             for batch in source.read_file(index):
-                if source.is_derived:  # Its bad rows are the interactions', and are counted there.
-                    batch = dataclasses.replace(batch, bad=(), lost=())
-                if source.name == "interactions":
-                    batch = without_future(
-                        batch, self._options.now, source.table.columns.get("timestamp", "timestamp")
-                    )
+                batch = self._usable(batch, source)
                 yield batch if key is None else hide_users(batch, key)
         except DatasetError as error:
             yield error
+
+    def _usable(self, batch: tables.Batch, source: Source) -> tables.Batch:
+        """What of a batch is the table's."""
+        columns, shown = source.table.columns, self._options.shown
+        if source.name in TIMED:
+            batch = without_future(batch, self._options.now, columns.get("timestamp", "timestamp"))
+        if shown and source.name == "interactions":
+            batch = without_shown(batch, shown, columns)
+        if shown and source.name == "exposures":
+            batch = shown_alone(batch, shown)
+        # The bad rows of a derived table are the interactions', and are counted there.
+        return dataclasses.replace(batch, bad=(), lost=()) if source.is_derived else batch
 
 
 class _WriteShard(beam.DoFn):
@@ -215,8 +224,11 @@ class _WriteShard(beam.DoFn):
         (name, shard), chunks = element
         rows = spill.read_chunks(chunks, tables.arrow_schema(self._sources[name].features))
         num_rows, of_splits = rows.num_rows, Counter[str]()
-        if name == "interactions":
+        if name in TIMED:
             rows = events.retain(rows, cuts)
+        if name == "exposures":
+            num_written, splits = exposures.split_impressions(rows, self._options.rule, cuts)
+        elif name == "interactions":
             num_written, splits = events.split_events(rows, self._options.rule, cuts)
             for split, examples in splits.items():
                 of_splits += count_split(split, examples, self._options.positive)

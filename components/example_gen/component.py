@@ -1,7 +1,8 @@
-"""ExampleGen: from the user's three tables to train, eval and test Examples, batch-wise on Beam.
+"""ExampleGen: from the user's tables to train, eval and test Examples, batch-wise on Beam.
 
 Interactions become one Example a user and split, the user's events in order of (timestamp, position in the
-file). Items and users become one Example a row. Rows that cannot be used go to quarantine.
+file). Items and users become one Example a row, exposures one an impression. Rows that cannot be used go to
+quarantine.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Outputs:
     interactions: Examples  # Splits train, eval, test.
     items: Examples  # Split all, in the table's order; one shard's after the other's if there are many.
     users: Examples  # Split all.
+    exposures: Examples  # Splits train, eval, test, empty where nothing says what was shown.
     quarantine: Quarantine  # And `counts.json`: rows read, written, quarantined and duplicate; values lost.
 
 
@@ -45,8 +47,8 @@ class Outputs:
 class Config(BeamSettings):
     """What can be set."""
 
-    split: SplitMethod = "temporal"  # By time; per user; or whole users.
-    eval_fraction: Fraction = 0.1  # Of the interactions (temporal) or users (hash).
+    split: SplitMethod = "temporal"  # By time; per user; whole users; or each event by itself, out of time.
+    eval_fraction: Fraction = 0.1  # Of the interactions (temporal, random) or users (hash).
     test_fraction: Fraction = 0.1  # The same.
     eval_from: TimeOrNone = ""  # Of temporal: from when on events are for eval, in place of the fractions.
     test_from: TimeOrNone = ""  # From when on they are for test; it belongs to `eval_from`.
@@ -84,7 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     Raises:
         DatasetError: as of `ingest`; or a split has no event, or training none that is liked.
     """
-    from homefeed.components.example_gen.written import absent_types, check_written
+    from homefeed.components.example_gen.written import OTHER_TYPES, absent_types, check_written
 
     dataset = load_dataset(inputs.dataset.path)
     summary = ingest(dataset, inputs, outputs, config)
@@ -93,6 +95,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         raise DatasetError("\n".join(faults))
     if absent := absent_types(splits, dataset.positive):
         summary += f", no event of type {', '.join(absent)} (`positive.event_types`)"
+    if others := splits.get(OTHER_TYPES):
+        summary += f", {others:,} events of types outside `positive.event_types` are targets of training all the same"
     return summary
 
 
@@ -103,12 +107,21 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         DatasetError: a table or column is missing, a table is empty, too many of its rows are bad, or too many ids
             are in one table only.
     """
-    from homefeed.components.example_gen import beam, ids
+    from homefeed.components.example_gen import beam, exposures, ids
 
-    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in TABLES]
-    destinations = {table: getattr(outputs, table) for table in TABLES}
+    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in dataset.tables]
+    exposures.check(tables, config.rule())
+    destinations = {table: getattr(outputs, table) for table in dataset.tables}
+    if "exposures" not in destinations:
+        exposures.write_none(outputs.exposures)
     options = beam.Options(
-        config.rule(), config.user_key, config.shard_megabytes, config.temp_dir, dataset.positive, int(time.time())
+        config.rule(),
+        config.user_key,
+        config.shard_megabytes,
+        config.temp_dir,
+        dataset.positive,
+        dataset.shown or (),
+        int(time.time()),
     )
     counts, unmatched = beam.ingest(
         tables, destinations, outputs.quarantine, options, config.runner, config.beam_options

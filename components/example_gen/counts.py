@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from homefeed.schemas.dataset import Dataset, DatasetError, TableName
+from homefeed.schemas.dataset import OF_EXPOSURES, Dataset, DatasetError, TableName
 
 if TYPE_CHECKING:
     from homefeed.components.example_gen.ids import Unmatched
@@ -99,13 +99,21 @@ def summarize(
     derived: Collection[TableName] = (),
 ) -> str:
     """What was read, and what was not, in a line. `derived`: tables of which each event is a row."""
-    names: dict[TableName, str] = {"interactions": "events", "users": "users", "items": "items"}
-    said = [f"{counts[table].written:,} {name}" for table, name in names.items()]
+    names: dict[TableName, str] = {
+        "interactions": "events",
+        "users": "users",
+        "items": "items",
+        "exposures": "exposures",
+    }
+    said = [f"{counts[table].written:,} {name}" for table, name in names.items() if table in counts]
     if quarantined := sum(found.quarantined for found in counts.values()):
         said.append(f"{quarantined:,} rows quarantined")
     items = counts["items"]
     if items.values.get("title", 0) < items.rows - items.quarantined:
         said.append("items without a title go by their ids")
+    without_use = [name for name in OF_EXPOSURES if counts["interactions"].values.get(name)]
+    if without_use and "exposures" not in counts:
+        said.append(f"{', '.join(without_use)} not used without exposures (`exposures` or `shown` in dataset.yaml)")
     for table, found in counts.items():
         said += [f"{count:,} × {table}.{fault}" for fault, count in (found.reasons | found.lost_values).items()]
         if found.duplicates and table not in derived:

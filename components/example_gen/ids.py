@@ -57,6 +57,8 @@ def add_ids(parts: Iterable[pa.Table]) -> pa.Table:
 
 def columns_of_ids(table: TableName) -> tuple[str, ...]:
     """The columns of a table whose ids are to meet those of another one."""
+    if table == "exposures":  # Transform counts those of unknown items.
+        return ()
     return tuple(REFERS.values()) if table == "interactions" else (KEYS[table],)
 
 

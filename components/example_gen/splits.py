@@ -1,4 +1,4 @@
-"""Which events are for training, evaluation and test: cut by time, by user, or at each user's last ones."""
+"""Which events are for training, evaluation and test: by time, by user, each user's last ones, or at random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from homefeed.components.artifacts.types import SPLITS
 
-SplitMethod = Literal["temporal", "leave_one_out", "hash"]
+SplitMethod = Literal["temporal", "leave_one_out", "hash", "random"]
 Ints = npt.NDArray[np.int64]
 
 MIN_LEAVE_ONE_OUT = 5
@@ -136,11 +136,14 @@ def assign_splits(
         last = row_splits[1:][lengths >= MIN_LEAVE_ONE_OUT] - 1
         splits[last], splits[last - 1] = 2, 1
         return splits
+    if rule.method == "random":  # By user and place, so that a later run parts the same events alike.
+        places = (f"{user} {n}" for user, number in zip(user_ids, lengths, strict=True) for n in range(number))
+        return np.digitize([unit_hash(place) for place in places], rule.edges).astype(np.int8)
     where = np.array([unit_hash(user_id) for user_id in user_ids])
     return np.repeat(np.digitize(where, rule.edges), lengths).astype(np.int8)
 
 
-def unit_hash(user_id: str) -> float:
-    """A place in [0, 1) that depends on nothing but the id."""
-    digest = hashlib.blake2b(user_id.encode("utf-8"), digest_size=6).digest()
+def unit_hash(name: str) -> float:
+    """A place in [0, 1) that depends on nothing but the name."""
+    digest = hashlib.blake2b(name.encode("utf-8"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.example_gen.counts import TableCounts
-from homefeed.components.example_gen.written import LIKED, OF_TYPE
+from homefeed.components.example_gen.written import LIKED, OF_TYPE, OTHER_TYPES
 from homefeed.schemas.tables import Batch, Source
 
 BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
@@ -47,5 +47,7 @@ def table_counts(counts: Mapping[str, int], source: Source) -> TableCounts:
         skipped=source.found.skipped,
         unread=source.unread,
         broken=tuple(beginning(BROKEN)),
-        splits={name: n for name, n in counts.items() if name in (*SPLITS, LIKED) or name.startswith(OF_TYPE)},
+        splits={
+            name: n for name, n in counts.items() if name in (*SPLITS, LIKED, OTHER_TYPES) or name.startswith(OF_TYPE)
+        },
     )

@@ -18,12 +18,12 @@ from homefeed.components.artifacts.types import SPLITS, Examples
 from homefeed.components.example_gen.splits import MIN_LEAVE_ONE_OUT, SplitRule
 from homefeed.schemas.dataset import Dataset, Positive
 
-LIKED, OF_TYPE = "liked", "type:"
+LIKED, OF_TYPE, OTHER_TYPES = "liked", "type:", "other types"
 MAX_NAMED = 10  # Types of events in a message.
 
 
 def count_split(split: str, rows: pa.RecordBatch, positive: Positive) -> Counter[str]:
-    """Of one row a user: how many events there are, how many of each liked type and, in training, how many liked."""
+    """Of one row a user: events, those of each liked type and, in training, those liked or of other types."""
     num_events = len(rows["item_id"].flatten())
     counts = Counter({split: num_events})
     if positive != Positive():
@@ -32,6 +32,8 @@ def count_split(split: str, rows: pa.RecordBatch, positive: Positive) -> Counter
             counts[LIKED] = int(is_positive(positive, value, kind).sum())
         for name in positive.event_types or ():
             counts[f"{OF_TYPE}{name}"] = int((kind == name.encode()).sum())
+        if split == SPLITS[0] and positive.event_types:
+            counts[OTHER_TYPES] = num_events - sum(counts[f"{OF_TYPE}{name}"] for name in positive.event_types)
     return counts
 
 

@@ -48,7 +48,8 @@ def fit(
     for backbone in text.berts:
         bert.check_fit(backbone, data.wordpiece, str(pretrained.path))
     ranker = Ranker(text, data.catalogue, data.train, config)
-    return training.fit(ranker, data.train, data.evaluation, retrieve, config, log, start)
+    impressions = data.shown, data.shown_in_evaluation
+    return training.fit(ranker, data.train, data.evaluation, retrieve, config, log, start, *impressions)
 
 
 def train(

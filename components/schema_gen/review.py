@@ -99,7 +99,9 @@ def _describe(data_dir: pathlib.Path) -> Statistics:
         examples = {table: Examples(out / "examples" / table) for table in TABLES}
         statistics = {table: ExampleStatistics(out / "statistics" / table) for table in TABLES}
         dataset = DatasetDir(data_dir)
-        outputs = example_gen.Outputs(**examples, quarantine=Quarantine(out / "quarantine"))
+        outputs = example_gen.Outputs(
+            **examples, exposures=Examples(out / "exposures"), quarantine=Quarantine(out / "quarantine")
+        )
         example_gen.run(example_gen.Inputs(dataset), outputs, example_gen.Config())
         statistics_gen.run(
             statistics_gen.Inputs(**examples), statistics_gen.Outputs(**statistics), statistics_gen.Config()

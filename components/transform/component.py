@@ -25,12 +25,13 @@ Preset = Annotated[str, Form("a KerasNLP preset, or a folder that is there", _ma
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The raw examples of the three tables."""
+    """The raw examples of the tables."""
 
     dataset: DatasetDir
     interactions: Examples
     items: Examples
     users: Examples
+    exposures: Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Config:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the examples, makes vocabularies and arrays of them, writes these."""
-    from homefeed.components.transform import catalogue, events, sequences, text, users
+    from homefeed.components.transform import catalogue, events, exposures, sequences, text, users
 
     dataset = load_dataset(inputs.dataset.path)
     item_features, user_features = dataset.features("items"), dataset.features("users")
@@ -100,7 +101,11 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         )
         transformed.save_sequences(outputs.examples, split, of_split)
     transformed.save_request(outputs.transform_graph, of_split)
+    batches = {split: example_io.read_split(inputs.exposures, split) for split in SPLITS}
+    shown = exposures.build_exposures(batches, log, item_rows, dataset.positive)
+    for split, impressions in shown.items():
+        transformed.save_exposures(outputs.examples, split, impressions)
     unknown = sum(item not in item_rows for item in log.columns["item_id"])
-    return f"{built.num_rows - 1:,} items, {len(wordpiece):,} word pieces" + (
-        f", {unknown:,} events on items outside the catalogue" if unknown else ""
-    )
+    said = [f"{built.num_rows - 1:,} items", f"{len(wordpiece):,} word pieces"]
+    said += [f"{unknown:,} events on items outside the catalogue"] if unknown else []
+    return ", ".join([*said, *exposures.summarize(shown)])

@@ -37,6 +37,7 @@ class Hyperparameters(TrainingRun):
     learning_rate: LearningRate = 2e-3  # At its highest.
     weight_decay: Weight = 0.01  # Decoupled (AdamW).
     list_weight: Weight = 1.0  # Weight of the listwise softmax loss beside the others; 0: no order is learnt.
+    exposure_weight: Weight = 1.0  # Weight of the same loss within what was shown; 0: exposures are not learnt from.
 
     def check(self) -> list[str]:
         """The rules between fields."""

@@ -82,6 +82,7 @@ class Retriever(tf.Module):
         k = tf.TensorSpec([None], tf.int32, name="k")
         item_ids = tf.TensorSpec([None], tf.string, name="item_ids")
         about_user = self._specs
+        candidates = tf.TensorSpec([None, None], tf.string, name="candidates")
         asked = {
             "query_token_ids": tf.TensorSpec([None, None], tf.int32, name="query_token_ids"),
             **self._filters.specs,
@@ -90,6 +91,7 @@ class Retriever(tf.Module):
         return {
             "serving_default": retrieve,
             "retrieve": retrieve,
+            "score": tf.function(self.score).get_concrete_function(**about_user, candidates=candidates),
             "embed_query": tf.function(self.embed_query).get_concrete_function(**about_user),
             "embed_candidate": tf.function(self.embed_candidate).get_concrete_function(**self._candidate_specs()),
             "similar_items": tf.function(self.similar_items).get_concrete_function(item_ids=item_ids, k=k),
@@ -136,6 +138,22 @@ class Retriever(tf.Module):
             tf.reduce_all(asks), search_all, lambda: tf.cond(tf.reduce_any(asks), search_both, search)
         )
         return self._describe(scores, found) | {"source": self._source(rows, has_query, request)}
+
+    def score(self, candidates: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `retrieve` scores given candidates with, where nothing is asked for in words.
+
+        Args:
+            candidates: [batch, num_candidates] string ids.
+            request: as RequestFeatures says.
+
+        Returns:
+            `scores` [batch, num_candidates] float32, the lowest one for an id that is not in the catalogue.
+        """
+        request = self._reader.in_seconds(request)
+        queries = self._embed(self._reader.items.lookup(request["history"]), request)
+        rows = self._reader.items.lookup(candidates)
+        scores = tf.linalg.matvec(self._index.embed(rows), queries)
+        return {"scores": tf.where(rows > 0, scores, exact_index.EXCLUDED)}
 
     def embed_query(self, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embedding` [batch, size] float32, to be multiplied with candidate embeddings."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.models.exposures import Exposures
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.request_specs import OF_CONTEXT
 
@@ -54,6 +56,22 @@ def random_points(sequences: Sequences, per_user: int, rng: np.random.Generator)
     place = np.arange(len(by_row)) - np.searchsorted(by_row.row, by_row.row)
     chosen = by_row[np.flatnonzero(place < per_user)]
     return chosen[rng.permutation(len(chosen))]
+
+
+def locate(exposures: Exposures, sequences: Sequences) -> tuple[npt.NDArray[np.int64], PredictionPoints]:
+    """Where in their users' events impressions were: those of users with events, and the points.
+
+    What happened in the second of an impression is not known at its point: it may be what came of it.
+    """
+    rows: Mapping[bytes, int] = {user: row for row, user in enumerate(sequences.user_ids)}
+    row = np.array([rows.get(user, -1) for user in exposures.user_ids], np.int64)
+    found = np.flatnonzero(row >= 0)
+    starts, stops = sequences.row_splits[:-1][row[found]], sequences.row_splits[1:][row[found]]
+    cut = [
+        start + np.searchsorted(sequences.timestamp[start:stop], second)
+        for start, stop, second in zip(starts, stops, exposures.timestamp[found], strict=True)
+    ]
+    return found, PredictionPoints(row[found], np.array(cut, np.int64))
 
 
 def thinned(points: PredictionPoints, most: int) -> PredictionPoints:

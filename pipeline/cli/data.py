@@ -10,6 +10,7 @@ import typer
 
 from homefeed.pipeline import forget as forgetting
 from homefeed.pipeline.cli.terminal import Json, Metadata, console, print_json
+from homefeed.pipeline.datasets import amazon, book_crossing, mind, movielens_files
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 
@@ -38,18 +39,58 @@ def sample(
     items: Annotated[int, typer.Option(min=2)] = 400,
     events: Annotated[int, typer.Option(min=1)] = 12_000,
     weeks: Annotated[int, typer.Option(min=0, max=12, help="Spans of a week, of a store that changes; 0: none.")] = 0,
+    impressions: Annotated[
+        bool, typer.Option("--impressions", help="Show pages, and write what was shown as exposures.csv.")
+    ] = False,
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
     """A simulated store with texts in English and Chinese and a known taste behind each user."""
+    if weeks and impressions:
+        raise typer.BadParameter("a store of --weeks shows no pages: leave out --weeks or --impressions")
     try:
         if weeks:
             write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
         else:
-            write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed)
+            write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed, impressions=impressions)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")
+
+
+Folder = Annotated[pathlib.Path, typer.Option("--from", help="Folder of the unpacked files; nothing is fetched.")]
+
+
+@data_app.command("movielens")
+def make_movielens(out: Out, source: Folder, as_json: Json = False) -> None:
+    """MovieLens of any size that you have: 100K, 1M, 10M, 20M, 25M, 32M, latest. For research."""
+    _made(out, movielens_files.write_movielens(out, source), movielens_files.LICENCE, as_json)
+
+
+@data_app.command("mind")
+def make_mind(out: Out, source: Folder, as_json: Json = False) -> None:
+    """MIND that you have: news, what was on a page and what of it was clicked. For research."""
+    _made(out, mind.write_mind(out, source), mind.LICENCE, as_json)
+
+
+@data_app.command("amazon")
+def make_amazon(out: Out, source: Folder, as_json: Json = False) -> None:
+    """Amazon reviews 2023 that you have: one category or several. For research."""
+    _made(out, amazon.write_amazon(out, source), amazon.LICENCE, as_json)
+
+
+@data_app.command("book-crossing")
+def make_book_crossing(out: Out, source: Folder, as_json: Json = False) -> None:
+    """Book-Crossing that you have: ratings of books, without times. For research."""
+    _made(out, book_crossing.write_book_crossing(out, source), book_crossing.LICENCE, as_json)
+
+
+def _made(out: pathlib.Path, what: str, licence: str, as_json: bool) -> None:
+    """Says what was written, and what may be done with it."""
+    if as_json:
+        print_json({"out": str(out), "made": what, "licence": licence})
+    else:
+        console.print(f"wrote {out}: {what}\n{licence}", soft_wrap=True)
 
 
 @data_app.command("page")

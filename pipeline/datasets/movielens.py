@@ -5,7 +5,6 @@ Its licence forbids redistribution, so it is fetched from where the user may hav
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import pathlib
 import re
@@ -18,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from homefeed.pipeline.datasets.on_disk import write_csv
 from homefeed.schemas.dataset import FILE_NAME, DatasetError
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -119,9 +119,9 @@ def write_movielens_100k(out_dir: pathlib.Path | str, source: str | None = None)
     tables = _read_tables(read, origin)
     out = pathlib.Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    _write_csv(out / "interactions.csv", Interaction._fields, tables.interactions)
-    _write_csv(out / "items.csv", Item._fields, tables.items)
-    _write_csv(out / "users.csv", User._fields, tables.users)
+    write_csv(out / "interactions.csv", Interaction._fields, tables.interactions)
+    write_csv(out / "items.csv", Item._fields, tables.items)
+    write_csv(out / "users.csv", User._fields, tables.users)
     (out / FILE_NAME).write_text(DESCRIPTION, encoding="utf-8")
     return origin
 
@@ -248,10 +248,3 @@ def _titled(item_id: str, title: str, genres: list[str]) -> Item:
 
 def _fields(text: str, separator: str) -> Iterator[list[str]]:
     return (line.rstrip("\r").split(separator) for line in text.split("\n") if line)
-
-
-def _write_csv(path: pathlib.Path, names: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)

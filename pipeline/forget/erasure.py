@@ -118,7 +118,9 @@ async def _from_redis(url: str, person: Person) -> tuple[int, bool]:
 
 def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
     dataset = load_dataset(data_dir)
-    names: tuple[TableName, ...] = ("interactions", "users")
+    names: list[TableName] = ["interactions", "users"]
+    if dataset.exposures is not None:
+        names.append("exposures")
     removed: Counter[str] = Counter()
     for table in names:
         for file in tables.find_files(data_dir, dataset.table(table), table).files:

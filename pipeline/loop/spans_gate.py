@@ -20,7 +20,7 @@ from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import spans, tables
-from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError, TableName, UnreachableError, load_dataset
+from homefeed.schemas.dataset import FILE_NAME, DatasetError, TableName, UnreachableError, load_dataset
 
 WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")
@@ -145,7 +145,7 @@ class Gate:
         """Of what the verdict is about: `dataset.yaml`, the schema, the span's own files, and what judges them."""
         dataset = load_dataset(self.data)
         files = [self.data / FILE_NAME, *sorted(self.data.glob("schema/*.pbtxt"))]
-        for name in TABLES:
+        for name in dataset.tables:
             if span == WHOLE or spans.SPAN in dataset.table(name).path:
                 files += _local_files(self.data, name, span)
         judges = json.dumps([dataclasses.asdict(self.configs[name]) for name in JUDGES], sort_keys=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from homefeed.schemas import spans
-from homefeed.schemas.dataset import TABLES, DatasetError, Table, TableName, UnreachableError, load_dataset
+from homefeed.schemas.dataset import DatasetError, Table, TableName, UnreachableError, load_dataset
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
@@ -95,7 +95,7 @@ def local_files(data_dir: pathlib.Path) -> list[pathlib.Path]:
     """
     dataset = load_dataset(data_dir)
     found: dict[pathlib.Path, None] = {}
-    for name in TABLES:
+    for name in dataset.tables:
         table = dataset.table(name)
         if not is_uri(table.path):
             found |= dict.fromkeys(sorted(pathlib.Path(f.path) for f in find_files(data_dir, table, name).files))

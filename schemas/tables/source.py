@@ -75,6 +75,7 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
     """
     table, features = dataset.table(name), dataset.features(name)
     found = find_files(data_dir, table, name, wanted_spans)
+    where: TableName = "interactions" if dataset.is_derived(name) else name
     required = _required(table, features)
     num_bytes = max(HEAD_BYTES // len(found.files), MIN_HEAD_BYTES)
     present: set[str] = set()
@@ -82,12 +83,12 @@ def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted
     for file in found.files:
         columns = _columns(file, table, features)
         if file.format != "jsonl":  # Where each row has its own columns.
-            _check_columns(name, table, required, columns, file)
+            _check_columns(where, table, required, columns, file)
         present |= columns
         for column, counted in _count_units(file, table, features, num_bytes).items():
             counts[column] += counted
     declared = {table.columns.get(column, column) for column in {*table.features, *table.columns} & features.keys()}
-    _check_columns(name, table, required | declared, present, found.files[0])
+    _check_columns(where, table, required | declared, present, found.files[0])
     there = {column: feature for column, feature in features.items() if table.columns.get(column, column) in present}
     units = {column: times.choose_unit(counted) for column, counted in counts.items()}
     read = {table.columns.get(column, column) for column in features}

@@ -112,3 +112,17 @@ def test_without_new_items_their_texts_are_nothing(tmp_path: pathlib.Path) -> No
     fused = Fused(*_save(tmp_path), num_candidates=3)
     found = fused.recommend(history=tf.constant([["x"]]), k=tf.constant([3]), user_age=tf.constant([1.0]))
     np.testing.assert_allclose(found["scores"], [[0.3, 0.2, 0.1]], rtol=1e-5)
+
+
+def test_given_candidates_are_ranked_in_their_places(
+    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    parts = (toy_models[name] / "Format-Serving" for name in ("retrieval", "ranking"))
+    Fused(*parts, num_candidates=3).save(tmp_path)
+    rank = tf.saved_model.load(str(tmp_path)).signatures["rank"]
+    assert set(rank.structured_input_signature[1]) == {"candidates", "history"}
+    found = rank(candidates=tf.constant([["i2", "nobody's", "i1", ""]]), history=tf.constant([["i1"]]))
+    # Items are there 6, 5, … times in training, and the toy ranking turns retrieval's order round.
+    lowest = np.finfo(np.float32).min
+    np.testing.assert_array_equal(found["retrieval_scores"], [[5, lowest, 6, lowest]])
+    np.testing.assert_array_equal(found["scores"], [[-5, -lowest, -6, lowest]])

@@ -27,6 +27,22 @@ def test_tables_that_are_not_there(tmp_path: pathlib.Path) -> None:
     assert (dataset.table("items").path, dataset.table("items").columns) == ("a.csv", {"item_id": "sku"})
 
 
+def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "dataset.yaml").write_text(FINE)
+    assert load_dataset(tmp_path).tables == ("interactions", "items", "users")
+    (tmp_path / "dataset.yaml").write_text(FINE + "exposures: {path: d.csv, columns: {clicked: took}}\n")
+    dataset = load_dataset(tmp_path)
+    assert dataset.tables[-1] == "exposures" and dataset.table("exposures").columns == {"clicked": "took"}
+    declared = FINE.replace("a.csv", "a.csv, features: {timestamp: {kind: timestamp, unit: ms}}") + "shown: [seen]\n"
+    (tmp_path / "dataset.yaml").write_text(declared)
+    dataset = load_dataset(tmp_path)
+    features = dataset.features("exposures")
+    assert dataset.tables[-1] == "exposures" and dataset.table("exposures").path == "a.csv"
+    assert features["timestamp"].unit == "ms", "it is the interactions' column"
+    optional = {name for name, feature in features.items() if not feature.required}
+    assert optional == {"position", "propensity"} and "clicked" not in features
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -46,6 +62,9 @@ def test_tables_that_are_not_there(tmp_path: pathlib.Path) -> None:
         ("a.csv", "a.csv, encoding: morse", r"`interactions.encoding`: there is no encoding 'morse'"),
         ("a.csv", "a.csv, header: user_id", r"`interactions.header`: expected a list .*, found 'user_id'"),
         ("name: t\n", "name: t\npositive: {min_vaule: 4}\n", r"did you mean 'min_value'\?"),
+        ("name: t\n", "name: t\nexposures: {path: d.csv}\nshown: [seen]\n", r"shown: the table `exposures` says"),
+        ("name: t\n", "name: t\nshown: [a]\npositive: {event_types: [b, a]}\n", r"shown: a cannot be what is shown"),
+        ("name: t\n", "name: t\nexposures: {path: d.csv, features: {x: {kind: number}}}\n", r"exposures; leave it"),
         ("name: t\n", "name: t\nmax_bad_fraction: 2\n", r"expected a number from 0 and up to 1, found '2'"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from homefeed.models.exposures import Exposures
 from homefeed.models.ranking.examples.labelled_points import (
     LabelledPoints,
     Retrieve,
@@ -14,6 +15,7 @@ from homefeed.models.ranking.examples.labelled_points import (
     tensors,
     unlisted,
 )
+from homefeed.models.ranking.examples.shown_points import ShownPoints
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.on_eval import fit_on_eval
@@ -34,6 +36,8 @@ def fit(
     config: Hyperparameters,
     log: Callable[[Epoch], None] = lambda epoch: None,
     start: Callable[[Ranker], object] | None = None,
+    shown: Exposures | None = None,
+    shown_in_evaluation: Exposures | None = None,
 ) -> Trained:
     """Trains `ranker` in place.
 
@@ -45,6 +49,8 @@ def fit(
         config: rates and lengths.
         log: called after each epoch.
         start: called with `ranker` once all its weights exist, which it may set.
+        shown: what was shown, and what of it was taken, in training; None: nothing says so.
+        shown_in_evaluation: the same of eval.
     """
     rng = np.random.default_rng(config.seed)
     source = _source(train, retrieve, config, rng)
@@ -55,7 +61,11 @@ def fit(
         start(ranker)
     liked = train.positive[train.targets]
     trainer = Trainer(ranker, config, float(liked.mean()) if len(liked) else 1.0)
-    epochs = trainer.run(source, held_out, rng, log)
+    impressions = (
+        ShownPoints.of(exposures if config.exposure_weight else None, sequences, sequences is train)
+        for exposures, sequences in ((shown, train), (shown_in_evaluation, evaluation))
+    )
+    epochs = trainer.run(source, held_out, rng, log, *impressions)
     return Trained(ranker, *fit_on_eval(ranker, held_out, config), tuple(epochs))
 
 

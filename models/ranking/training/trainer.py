@@ -6,28 +6,33 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.exposures import MAX_POSITIONS
 from homefeed.models.ranking.examples.labelled_points import Arrays, LabelledPoints, make_batch, tensors
+from homefeed.models.ranking.examples.shown_points import ShownPoints, make_shown_batch
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import losses
 from homefeed.models.shared import optimizers
 
 _MAX_EVAL_TARGETS = 64
+SHOWN = "shown"  # The part of a batch that is of impressions.
 
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """One pass: the weighted sum of the losses in training and on eval, and each part of it on eval."""
+    """One pass: the weighted sum of the losses in training and on eval, and each part of it on eval; 0: not there."""
 
     train_loss: float
     eval_loss: float
     eval_list: float
     eval_positive: float
     eval_rating: float
+    eval_shown: float = 0.0
 
     @property
     def training_loss(self) -> float:
@@ -58,6 +63,7 @@ class Trainer:
         self._ranker = ranker
         self._config = config
         self._positive_share = positive_share
+        self._position_bias = keras.Variable(np.zeros(MAX_POSITIONS + 1, np.float32), name="position_bias")
 
     def run(
         self,
@@ -65,6 +71,8 @@ class Trainer:
         held_out: LabelledPoints,
         rng: np.random.Generator,
         log: Callable[[Epoch], None],
+        shown: ShownPoints | None = None,
+        shown_held_out: ShownPoints | None = None,
     ) -> list[Epoch]:
         """Several passes; the weights of the one that is best on eval are kept.
 
@@ -73,23 +81,34 @@ class Trainer:
             held_out: points of the eval split.
             rng: where chance comes from.
             log: called after each pass.
+            shown: impressions of training; as many are learnt from as points.
+            shown_held_out: impressions of the eval split.
         """
         config = self._config
         labelled = source()
-        first = tensors(next(self._batches(labelled, config, rng)))
-        self._ranker(first)
+        self._ranker(tensors(next(self._batches(labelled, config, rng))))
         steps = -(-len(labelled) // config.batch_size) * config.epochs
-        variables = self._ranker.trainable_variables
+        variables = [*self._ranker.trainable_variables, *([] if shown is None else [self._position_bias])]
         optimizer = optimizers.adamw(config.learning_rate, steps, config.weight_decay)
         optimizer.build(variables)
         step = tf.function(lambda batch: self._step(batch, variables, optimizer), reduce_retracing=True)
         evaluate = tf.function(lambda batch: self._losses(batch, False), reduce_retracing=True)
-        best, best_weights, waited = self._evaluate(evaluate, held_out)[0], _copy(variables), 0
+        evaluate_shown = tf.function(lambda batch: self._shown_loss(batch, False), reduce_retracing=True)
+
+        def on_eval() -> tuple[float, ...]:
+            total, *parts = self._evaluate(evaluate, held_out)
+            if shown is None or shown_held_out is None:
+                return total, *parts
+            of_shown = self._evaluate_shown(evaluate_shown, shown_held_out)
+            return total + config.exposure_weight * of_shown, *parts, of_shown
+
+        best, best_weights, waited = on_eval()[0], _copy(variables), 0
         epochs = []
         for number in range(config.epochs):
             labelled = source() if number else labelled
-            train_loss = float(np.mean([step(tensors(b)) for b in self._batches(labelled, config, rng)]))
-            eval_losses = self._evaluate(evaluate, held_out)
+            batches = self._with_shown(self._batches(labelled, config, rng), shown, rng)
+            train_loss = float(np.mean([step(batch) for batch in batches]))
+            eval_losses = on_eval()
             epochs.append(Epoch(train_loss, *eval_losses))
             log(epochs[-1])
             if len(held_out) and not eval_losses[0] < best:
@@ -102,11 +121,13 @@ class Trainer:
             variable.assign(value)
         return epochs
 
-    def _step(self, batch: dict[str, tf.Tensor], variables: list[Any], optimizer: Any) -> tf.Tensor:
+    def _step(self, batch: dict[str, Any], variables: list[Any], optimizer: Any) -> tf.Tensor:
         values = [variable.value for variable in variables]
         with tf.GradientTape() as tape:
             tape.watch(values)
-            loss = self._losses(batch, True)[0]
+            loss = self._losses({name: value for name, value in batch.items() if name != SHOWN}, True)[0]
+            if SHOWN in batch:
+                loss += self._config.exposure_weight * self._shown_loss(batch[SHOWN], True)
         gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply([tf.convert_to_tensor(gradient) for gradient in gradients], variables)
         return loss
@@ -125,6 +146,38 @@ class Trainer:
             known = tf.cast(tf.math.is_finite(batch["value"]), tf.float32)
             rating = losses.squared_error(outputs["ratings"], ranker.scale.standardised(batch["value"]), known)
         return [config.list_weight * listwise + positive + rating, listwise, positive, rating]
+
+    def _shown_loss(self, batch: dict[str, tf.Tensor], training: bool) -> tf.Tensor:
+        """Listwise, of what was taken against what was left of an impression.
+
+        Whether somebody looked at a place adds to the logit of what stood there, as in the additive towers of Yan et
+        al., 2022, "Revisiting two-tower models for unbiased learning to rank"; what is exported knows no places.
+        """
+        logits = self._ranker(batch, training=training)["list_logits"]
+        logits += tf.gather(self._position_bias.value, batch["position"])
+        return losses.listwise_softmax(logits, batch["relevance"], batch["irrelevant"])
+
+    def _with_shown(
+        self, batches: Iterator[Arrays], shown: ShownPoints | None, rng: np.random.Generator
+    ) -> Iterator[dict[str, Any]]:
+        """Each batch beside one of as many impressions, which come in a random order, again and again."""
+        order = np.empty(0, np.int64)
+        for batch in batches:
+            if shown is None:
+                yield tensors(batch)
+                continue
+            while len(order) < self._config.batch_size:
+                order = np.concatenate([order, rng.permutation(len(shown))])
+            which, order = np.split(order, [self._config.batch_size])
+            yield tensors(batch) | {SHOWN: tensors(make_shown_batch(shown, which, self._config, rng))}
+
+    def _evaluate_shown(self, evaluate: Any, shown: ShownPoints) -> float:
+        config = eval_config(self._config)
+        rng = np.random.default_rng(config.seed)
+        wholes = dataclasses.replace(config, num_targets=_MAX_EVAL_TARGETS)
+        starts = range(0, len(shown), config.batch_size)
+        parts = (np.arange(start, min(start + config.batch_size, len(shown))) for start in starts)
+        return float(np.mean([evaluate(tensors(make_shown_batch(shown, part, wholes, rng))) for part in parts]))
 
     def _evaluate(self, evaluate: Any, held_out: LabelledPoints) -> tuple[float, ...]:
         if not len(held_out):

@@ -24,6 +24,7 @@ QUERY_FRACTION = 0.15
 SYNONYM_FRACTION = 0.25  # Of queries: what is looked for is called by words that no item's text holds.
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "language", "available_from", "brand", "price")
 USER_COLUMNS = ("user_id", "age", "language", "membership")
+EXPOSURE_COLUMNS = ("impression_id", "user_id", "item_id", "timestamp", "position", "propensity", "clicked")
 EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "query")
 
 
@@ -108,6 +109,27 @@ def event_rows(rng: np.random.Generator, events: Events, items: Items, users: Us
         strict=True,
     )
     return list(rows)
+
+
+def exposure_rows(events: Events, items: Items, users: Users) -> list[tuple[object, ...]]:
+    """Rows of EXPOSURE_COLUMNS: each page on which something was picked, place by place."""
+    of_item, of_user = item_ids(items), user_ids(users)
+    second = (START.timestamp() + events.time * SPAN_SECONDS).astype(np.int64)
+    event, place = np.nonzero(events.page >= 0)
+    shown, propensity = events.page[event, place], events.propensity[event, place]
+    columns = zip(event.tolist(), place.tolist(), shown.tolist(), propensity.tolist(), strict=True)
+    return [
+        (
+            f"page-{at:06d}",
+            of_user[events.user[at]],
+            of_item[item],
+            second[at],
+            where,
+            f"{chance:.4g}",
+            int(item == events.item[at]),
+        )
+        for at, where, item, chance in columns
+    ]
 
 
 def _queries(items: Items) -> list[str]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
+from homefeed.pipeline.datasets.on_disk import write_csv
 from homefeed.pipeline.datasets.sample.rows import (
     EVENT_COLUMNS,
+    EXPOSURE_COLUMNS,
     ITEM_COLUMNS,
     USER_COLUMNS,
     event_rows,
+    exposure_rows,
     item_ids,
     item_rows,
     user_ids,
@@ -78,10 +80,12 @@ def write_sample(
     num_items: int = 400,
     num_events: int = 12_000,
     seed: int = 0,
+    impressions: bool = False,
 ) -> str:
     """Simulates a store and writes its three tables, `dataset.yaml` and `truth.json` into a folder.
 
-    The same arguments give the same bytes.
+    The same arguments give the same bytes. With `impressions`, the store shows pages, of which shoppers look at the
+    place p with probability 1 / p; what was shown is a fourth table, `exposures.csv`.
 
     Returns:
         What was made, for people.
@@ -98,17 +102,20 @@ def write_sample(
     items, users = make_items(rng, num_items), make_users(rng, num_users)
     transitions = make_transitions(rng)
     for patience in (2, 4, 8, 16):  # The smaller the store, the more often a shopper meets what they have had.
-        events = simulate(rng, items, users, transitions, num_events, patience)
+        events = simulate(rng, items, users, transitions, num_events, patience, pages=impressions)
         if len(events.user) == num_events:
             break
 
     out = pathlib.Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    _write_csv(out / "items.csv", ITEM_COLUMNS, item_rows(rng, items))
-    _write_csv(out / "users.csv", USER_COLUMNS, user_rows(rng, users))
-    _write_csv(out / "interactions.csv", EVENT_COLUMNS, event_rows(rng, events, items, users))
+    write_csv(out / "items.csv", ITEM_COLUMNS, item_rows(rng, items))
+    write_csv(out / "users.csv", USER_COLUMNS, user_rows(rng, users))
+    write_csv(out / "interactions.csv", EVENT_COLUMNS, event_rows(rng, events, items, users))
     _write_truth(out / "truth.json", items, users, transitions)
-    (out / FILE_NAME).write_text(DESCRIPTION, encoding="utf-8")
+    if impressions:
+        write_csv(out / "exposures.csv", EXPOSURE_COLUMNS, exposure_rows(events, items, users))
+    description = DESCRIPTION + ("exposures:\n  path: exposures.csv\n" if impressions else "")
+    (out / FILE_NAME).write_text(description, encoding="utf-8")
     return f"{len(events.user):,} events, {num_users:,} users, {num_items:,} items"
 
 
@@ -157,7 +164,7 @@ def write_weeks(
             if table == "interactions":
                 chosen = _poison(chosen, (poisoned or {}).get(week + 1, ""), item_ids(items))
             (out / table).mkdir(parents=True, exist_ok=True)
-            _write_csv(out / table / f"{span}.csv", columns, chosen)
+            write_csv(out / table / f"{span}.csv", columns, chosen)
     (out / FILE_NAME).write_text(_describe_weeks(), encoding="utf-8")
     return spans
 
@@ -207,10 +214,3 @@ def _write_truth(path: pathlib.Path, items: Items, users: Users, transitions: Fl
         "users": {"user_id": user_ids(users)} | plain(users),
     }
     path.write_text(json.dumps(truth, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_csv(path: pathlib.Path, names: Iterable[str], rows: Iterable[tuple[object, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)

@@ -15,6 +15,7 @@ from homefeed.components.artifacts.types import (
     PushedModel,
     TransformGraph,
 )
+from tests.components.evaluator.test_shown import SHOWN
 from tests.components.ranking_toys import text_model
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -31,6 +32,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
         ("test", toy_sequences(2, num_history=1)),
     ):
         transformed.save_sequences(examples, split, sequences)
+    transformed.save_exposures(examples, "test", SHOWN)
     bert = PretrainedBert(folder / "bert")
     text_model(toy_catalogue()).save(bert.path)
     bert.write_json("texts.json", {"tensors": 23, "tensors_changed": 21, "arms": {}})
@@ -66,6 +68,8 @@ def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]
         for method, figures in methods.items():
             assert report["splits"][split]["methods"][method].items() >= figures.items()
     assert report["blessed"] and report["ease_regularization"] == 500 and outputs.blessing.reasons() == []
+    assert report["shown"]["eval"] is None and report["shown"]["test"]["impressions"] == 2
+    assert "| test | as it was shown |" in (outputs.evaluation.path / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_a_second_run_writes_the_same_bytes(

@@ -36,6 +36,7 @@ REPORT: dict[str, Any] = {
     "history": [],
     "texts": {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": ARM}},
     "ease_regularization": None,
+    "shown": {"eval": None, "test": None},
 }
 
 

@@ -13,6 +13,7 @@ from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import measured
 from tests.toy_data import toy_catalogue, toy_sequences
 
+NOTHING_SHOWN = {"eval": None, "test": None}
 NO_TEXTS = {"tensors": 23, "tensors_changed": 0, "arms": {}}
 
 
@@ -42,7 +43,7 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
         reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
         base = None if blessed else pushed
         chosen = 150.0 if blessed else None
-        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts, chosen)
+        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts, chosen, NOTHING_SHOWN)
         write(ModelEvaluation(folder), *arguments)
     card = (extra / "model_card.md").read_text(encoding="utf-8")
     assert "| fine-tuned | 0.1234 | 0.0100 to 0.0300 | 3.500 | 5.750 |" in card and "21 of BERT's 23 tensors" in card
@@ -126,17 +127,14 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    write(
-        ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, NO_TEXTS, None
-    )
+    beside = (NO_TEXTS, None, NOTHING_SHOWN)
+    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, *beside)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert report["history"] == [{"version": 7, "to": None, "ndcg@10": None, "interval": None}]
     # Training began at second 1,000,000, which is the 12th of January 1970.
     data = report["data"]
     assert (data["users"], data["items"], data["training_events"]) == (4, 7, 18)
     assert (data["from"], data["to"]) == ("1970-01-12", "1970-01-12")
-    write(
-        ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, NO_TEXTS, None
-    )
+    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, *beside)
     first = json.loads((tmp_path / "none" / "evaluation.json").read_text())
     assert first["history"] == [] and first["comparison"] is None and first["data"]["from"] is None

@@ -81,7 +81,7 @@ def test_workers_elsewhere_need_no_folder_but_the_shared_one(
 def ingest_into(data: pathlib.Path, out: pathlib.Path, **options: Any) -> dict[str, TableCounts]:
     dataset = load_dataset(data)
     chosen = {"rule": SplitRule("leave_one_out", 0.1, 0.1, 0), "user_key": "", "shard_megabytes": 32, "temp_dir": ""}
-    chosen |= {"positive": dataset.positive, "now": 2_000_000_000}
+    chosen |= {"positive": dataset.positive, "shown": dataset.shown or (), "now": 2_000_000_000}
     return beam.ingest(  # type: ignore[return-value]
         [tables.find_table(data, dataset, table) for table in TABLES],
         {table: Examples(out / table) for table in TABLES},

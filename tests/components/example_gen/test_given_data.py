@@ -51,7 +51,8 @@ class Shop:
         (self.folder / "dataset.yaml").write_text(json.dumps({"name": "t"} | self.tables | self.more))
         out = self.folder.parent / "out"
         outputs = example_gen.Outputs(
-            Examples(out / "interactions"), Examples(out / "items"), Examples(out / "users"), Quarantine(out / "q")
+            *(Examples(out / table) for table in ("interactions", "items", "users", "exposures")),
+            Quarantine(out / "q"),
         )
         config = {"split": "leave_one_out"} | config
         self.summary = example_gen.run(
@@ -439,9 +440,12 @@ def test_likes_without_their_column(shop: Shop) -> None:
 def test_likes_are_counted(shop: Shop) -> None:
     shop.more = {"positive": {"event_types": ["click", "clack"], "min_value": 4}}
     outputs = shop.ingest(split="temporal")
-    assert shop.summary.endswith("20 items, no event of type clack (`positive.event_types`)")
     liked = ((EVENTS["event_type"] == "click") & (EVENTS["value"] >= 4))[:96].sum()
-    assert counts(outputs)["splits"] == {"train": 96, "eval": 12, "test": 12, "liked": liked, "type:click": 60}
+    others = (EVENTS["event_type"] != "click")[:96].sum()
+    splits = {"train": 96, "eval": 12, "test": 12, "liked": liked, "type:click": 60, "other types": others}
+    assert counts(outputs)["splits"] == splits and others
+    said = f"{others} events of types outside `positive.event_types` are targets of training all the same"
+    assert shop.summary.endswith(f"20 items, no event of type clack (`positive.event_types`), {said}")
 
 
 @pytest.mark.parametrize("retention_days", [0, 30])

@@ -99,3 +99,15 @@ def test_a_hash_is_even_and_the_same_everywhere() -> None:
 def test_no_events_at_all(method: SplitMethod) -> None:
     nothing = np.empty(0, np.int64)
     assert assign_splits([], np.array([0]), nothing, rule(method), None).tolist() == []
+
+
+def test_a_random_split_parts_the_events_of_a_user() -> None:
+    rule = SplitRule("random", 0.2, 0.1, 0)
+    row_splits = np.arange(0, 3001, 30)
+    users = [f"u{row}" for row in range(100)]
+    found = assign_splits(users, row_splits, np.zeros(3000, np.int64), rule, None)
+    assert np.bincount(found).tolist() == pytest.approx([2100, 600, 300], abs=75)
+    assert all(len(set(found[start : start + 30])) > 1 for start in row_splits[:-1])
+    # More events of others change nothing.
+    later = assign_splits(users[50:], row_splits[:51], np.zeros(1500, np.int64), rule, None)
+    assert (found[1500:] == later).all()

@@ -41,7 +41,7 @@ def run(
 ) -> tuple[transform.Outputs, str]:
     found: example_gen.Outputs = ingest(data, out)
     outputs = transform.Outputs(TransformGraph(out / "graph"), Examples(out / "examples"))
-    inputs = transform.Inputs(DatasetDir(data), found.interactions, found.items, found.users)
+    inputs = transform.Inputs(DatasetDir(data), found.interactions, found.items, found.users, found.exposures)
     return outputs, transform.run(inputs, outputs, config)
 
 

@@ -317,6 +317,28 @@ def test_a_candidates_embedding_gives_the_score_that_retrieve_gives(reads: Any) 
     np.testing.assert_allclose(query @ item.T, [[score]], atol=1e-5)
 
 
+def test_given_candidates_get_the_scores_that_retrieve_gives(saved: Any) -> None:
+    histories = [["item-2", "item-4"], []]
+    found = _call(saved[1], k=7, histories=histories)
+    call = saved[1].signatures["score"]
+    described = {name: spec for name, spec in call.structured_input_signature[1].items() if name != "candidates"}
+    asked = [requests.Request("u", [requests.Event(i, 4.0, "view", 1_000_000) for i in h]) for h in histories]
+    specs = {
+        name: requests.TensorSpec(
+            np.object_ if spec.dtype == tf.string else spec.dtype.as_numpy_dtype,
+            tuple(-1 if size is None else size for size in spec.shape),
+        )
+        for name, spec in described.items()
+    }
+    inputs = {name: tf.constant(value) for name, value in requests.batch_inputs(asked, specs).items()}
+    candidates = found["item_ids"][:, ::-1]
+    scores = call(**inputs, candidates=tf.constant(np.concatenate([candidates, [[b"?"]] * 2], 1).tolist()))["scores"]
+    is_item = candidates != b""
+    assert is_item.sum() > 8
+    np.testing.assert_allclose(scores.numpy()[:, :-1][is_item], found["scores"][:, ::-1][is_item], atol=1e-5)
+    assert scores.numpy()[:, -1].tolist() == [np.finfo(np.float32).min] * 2
+
+
 def test_the_vocabulary_of_queries_comes_with_the_model(saved: Any) -> None:
     path = pathlib.Path(saved[1].vocabulary_file.asset_path.numpy().decode())
     assert path.name == "vocab.txt"

@@ -30,7 +30,9 @@ def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[
     """A data folder and a root, as a run leaves them."""
     text = events(ROWS) + "zebra-user,A,soon\nother-user,A,soon\n" + 'other-user,"A\nB",7\n'
     data = write_dataset(tmp_path / "data", text, users=USERS)
-    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\n")
+    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\nexposures: {path: exposures.csv}\n")
+    shown = "".join(f"p{n},{user},{item},{n},1\n" for user, item, n in ROWS)
+    (data / "exposures.csv").write_text(f"impression_id,user_id,item_id,timestamp,clicked\n{shown}")
     root = tmp_path / "root"
     examples = ingest(data, root / "examples", split="leave_one_out", **config)
     statistics = [ExampleStatistics(root / "statistics" / table) for table in TABLES]
@@ -57,6 +59,7 @@ def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
         assert b"zebra-user" not in content, path
     assert done.removed[str(data / "interactions.csv")] == 7
     assert done.removed[str(data / "users.csv")] == 1
+    assert done.removed[str(data / "exposures.csv")] == 6
     assert not (root / "report.html").exists()
     # The other one is still there, whole.
     lines = (data / "interactions.csv").read_text().splitlines()

@@ -6,7 +6,9 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from homefeed.models.exposures import Exposures
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors
+from homefeed.models.ranking.examples.shown_points import ShownPoints, make_shown_batch
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import trainer as trainers
 from homefeed.models.ranking.training.trainer import Trainer
@@ -142,3 +144,54 @@ def test_no_epochs_no_training(ranker: Ranker) -> None:
     trainer, before = Trainer(ranker, dataclasses.replace(TINY, epochs=0), 0.4), np.array(ranker._heads.kernel)
     assert trainer.run(_points, _points(), np.random.default_rng(0), print) == []
     np.testing.assert_array_equal(np.array(ranker._heads.kernel), before)
+
+
+def _shown(num: int = 6) -> ShownPoints:
+    """Pages of three, whose first place is taken, whatever stands there."""
+    points = every_target(TRAIN)[:num]
+    exposures = Exposures(
+        user_ids=TRAIN.user_ids[points.row],
+        timestamp=TRAIN.timestamp[points.cut],
+        row_splits=3 * np.arange(num + 1),
+        item_index=(np.arange(3 * num) % 7 + 1).astype(np.int32),
+        position=np.tile([1, 2, 3], num).astype(np.int32),
+        propensity=np.full(3 * num, np.nan, np.float32),
+        clicked=np.tile([True, False, False], num),
+    )
+    shown = ShownPoints.of(exposures, TRAIN, True)
+    assert shown is not None
+    return shown
+
+
+def test_what_was_taken_is_told_from_what_was_left_by_item_and_place(ranker: Ranker) -> None:
+    trainer = Trainer(ranker, TINY, 0.4)
+    bias = np.array([0, 1.5, -0.5, 0.25])
+    trainer._position_bias.assign(np.pad(bias, (0, trainer._position_bias.shape[0] - 4)))
+    batch = make_shown_batch(_shown(), np.arange(6), TINY, np.random.default_rng(0))
+    logits = np.asarray(ranker(tensors(batch))["list_logits"]) + bias[batch["position"]]
+    taken = batch["relevance"] > 0
+    expected = [
+        -np.log(np.exp(row[own]).sum() / np.exp(row[own | left]).sum())
+        for row, own, left in zip(logits, taken, batch["irrelevant"], strict=True)
+    ]
+    assert float(trainer._shown_loss(tensors(batch), False)) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_places_are_learnt_beside_the_ranker_and_stay_behind() -> None:
+    made = make_ranker(toy_catalogue(), TRAIN, TINY)
+    config = dataclasses.replace(TINY, epochs=8, learning_rate=0.1, list_weight=0.0)
+    trainer = Trainer(made, config, 0.4)
+    epochs = trainer.run(_points, _points(), np.random.default_rng(0), lambda _: None, _shown(), _shown())
+    bias = np.array(trainer._position_bias)
+    assert bias[1] > bias[2] and bias[1] > bias[3] and (bias[4:] == 0).all()
+    assert epochs[-1].eval_shown < epochs[0].eval_shown
+    assert "position_bias" not in {variable.name for variable in made.variables}
+
+
+def test_as_many_impressions_as_points_again_and_again(ranker: Ranker) -> None:
+    trainer = Trainer(ranker, TINY, 0.4)
+    batches = list(trainer._with_shown(iter([{"x": np.zeros(1)}] * 3), _shown(), np.random.default_rng(0)))
+    times = np.concatenate([batch[trainers.SHOWN]["timestamp"] for batch in batches])
+    assert len(times) == 12 and np.unique(times, return_counts=True)[1].tolist() == [2] * 6
+    without = list(trainer._with_shown(iter([{"x": np.zeros(1)}]), None, np.random.default_rng(0)))
+    assert trainers.SHOWN not in without[0]

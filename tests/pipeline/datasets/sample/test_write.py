@@ -4,6 +4,7 @@ import json
 import pathlib
 from collections import Counter, defaultdict
 
+import pandas as pd
 import pytest
 
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
@@ -145,3 +146,20 @@ def test_poison_changes_its_week_alone_and_only_what_it_says(weeks: pathlib.Path
     ids = Counter(row["item_id"] for row in week(weeks, "interactions", 3))
     mixed = Counter(row["item_id"] for row in week(tmp_path, "interactions", 3))
     assert sorted(ids.values()) == sorted(mixed.values())
+
+
+def test_pages_show_popular_items_above_and_first_places_are_picked_more(tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path, num_users=50, num_items=80, num_events=1000, impressions=True)
+    assert load_dataset(tmp_path).tables[-1] == "exposures"
+    shown, picked = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("exposures", "interactions"))
+    assert (shown.groupby("impression_id")["clicked"].sum() == 1).all() and not shown["propensity"].isna().any()
+    assert not shown.duplicated(["impression_id", "item_id"]).any()
+    taken = shown[shown["clicked"] == 1]
+    assert set(zip(taken["user_id"], taken["item_id"], strict=True)) == set(
+        zip(picked["user_id"], picked["item_id"], strict=True)
+    )
+    rates = shown.groupby("position")["clicked"].mean()
+    assert rates[0] > 1.5 * rates[1] and rates[1] > rates[4] > 0
+    # Where a page is not full, nothing but its last item could stand in the last place.
+    last = shown.groupby("impression_id")["position"].transform("max") == shown["position"]
+    assert shown["propensity"].max() <= 1 and shown[last & (shown["position"] < 9)]["propensity"].eq(1).all()
