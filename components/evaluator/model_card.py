@@ -42,6 +42,19 @@ NDCG@10 against the whole catalogue, with its 95% interval; "eval" decided over 
 {% endfor %}
 {% endfor %}
 
+{% set name = "ndcg@10 " ~ splits["eval"].objective %}
+{% if splits["eval"].objective != "interactions" %}
+Lists are sorted for {{ splits["eval"].objective }}: the same, of what is worth something to that, with its interval.
+
+| split | method | NDCG@10 | 95% interval |
+|---|---|---:|---|
+{% for split, found in splits.items() %}
+{% for method, figures in found.methods.items() if name in figures %}
+| {{ split }} | {{ method }} | {{ "%.4f"|format(figures[name]) }} | {{ span(figures.objective_interval) }} |
+{% endfor %}
+{% endfor %}
+
+{% endif %}
 {% if ease_regularization is not none %}
 EASE is regularised with {{ "%g"|format(ease_regularization) }}, the best on eval of those tried.
 
@@ -81,6 +94,12 @@ text alone. Fine-tuning changed {{ texts.tensors_changed }} of BERT's {{ texts.t
 
 - The first ten places show {{ "%.1f%%"|format(100 * found["coverage@10"]) }} of the catalogue to somebody.
 - What is shown is {{ "%.2f"|format(found["popularity_lift@10"]) }} times as popular as what its readers chose before.
+- Of the first ten places the mean probability of being liked is {{ "%.3f"|format(found["liked@10"]) }}.
+{% for split, one in splits.items() if one.calibration_of_shown %}
+{% set all = one.calibration_of_shown["all"] %}
+- Of what {{ split }} would have shown and users chose later, {{ "%.3f"|format(all.happened) }} was liked, \
+{{ "%.3f"|format(all.predicted) }} predicted, {{ "%.3f"|format(all.ece) }} off on average.
+{% endfor %}
 - Predicted and observed probability of liking differ by {{ "%.3f"|format(found.calibration.ece) }} on average \
 (Brier score {{ "%.3f"|format(found.calibration.brier) }}, {{ "{:,}".format(found.calibration.events) }} events).
 
