@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
-from benchmarks.ranking import HERE, MOVIELENS, PROTOCOLS, Bench, gain, percent, prepare, pretrain, train_retrieval
+from benchmarks.ranking import HERE, Bench, gain, percent, prepare, pretrain, train_retrieval
+from benchmarks.retrieval import MOVIELENS, PROTOCOLS
 from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, PretrainedBert

@@ -83,6 +83,7 @@ def _pages(found: Mapping[str, Any]) -> str:
 def _shown(found: Mapping[str, Any]) -> str:
     """What the first pages are worth, how far their figures hold, and what other orders would be worth."""
     objective = html.escape(found["objective"])
+    head: tuple[str, ...]
     parts = [
         f"<p>Lists are sorted for <b>{objective}</b>. On the first page P(liked) is {found['liked@10']:.3f} "
         "in the mean.</p>"

@@ -47,10 +47,9 @@ def _groups(found: Measured, catalogue: Catalogue) -> dict[str, npt.NDArray[np.b
     lengths = np.array([len(history) for history in found.queries.histories], np.int64)[:, None]
     thirds = popularity_thirds(catalogue.train_counts)[rows]
     groups = {"all": rows > 0}
-    groups |= {
-        f"readers with a {length_name(low, high)}": (rows > 0) & (lengths >= low) & (lengths <= (high or np.inf))
-        for low, high in LENGTHS
-    }
+    for low, high in LENGTHS:
+        inside = (lengths >= low) & (lengths <= (np.inf if high is None else high))
+        groups[f"readers with a {length_name(low, high)}"] = (rows > 0) & inside
     groups |= {"new items": catalogue.train_counts[rows] == 0}
     groups |= {f"{name} items": thirds == third for third, name in enumerate(("popular", "middling", "rare"))}
     for place, name in enumerate(catalogue.vocabularies.get("language", ())[:MAX_LANGUAGES], start=2):

@@ -98,7 +98,8 @@ def _platt(given: _Given) -> Calibration:
         pull = moved / given.weights.sum()  # As strong as one event.
         return value + moved @ pull, inputs.T @ (shares * (scipy.special.expit(z) - given.happened)) + 2 * pull
 
-    return Calibration(*map(float, scipy.optimize.minimize(loss, _START, jac=True, method="L-BFGS-B").x))
+    slope, offset, by_interest, offset_by = scipy.optimize.minimize(loss, _START, jac=True, method="L-BFGS-B").x
+    return Calibration(float(slope), float(offset), float(by_interest), float(offset_by))
 
 
 def _isotonic(platt: Calibration, given: _Given) -> Calibration:
@@ -115,8 +116,8 @@ def _isotonic(platt: Calibration, given: _Given) -> Calibration:
     heights = scipy.optimize.isotonic_regression(heights).x
     slopes = np.diff(heights) / np.maximum(np.diff(knots), 1e-9)
     bends = np.diff(np.concatenate([[0.0], slopes, [0.0]]))
-    curve = {"knots": tuple(knots.tolist()), "bends": tuple(bends.tolist()), "level": float(heights[0])}
-    return dataclasses.replace(platt, **curve)
+    knots_of, bends_of = tuple(knots.tolist()), tuple(bends.tolist())
+    return dataclasses.replace(platt, knots=knots_of, bends=bends_of, level=float(heights[0]))
 
 
 def _log_loss(calibration: Calibration, given: _Given) -> float:

@@ -66,7 +66,7 @@ class _Fixed:
 
 
 def test_other_weights_of_the_value_make_other_orders() -> None:
-    answers = ask(_Fixed(), [Request("u"), Request("v")], np.array([b"b", b"nowhere"], object), 1)  # type: ignore[arg-type]
+    answers = ask(_Fixed(), [Request("u"), Request("v")], np.array([b"b", b"nowhere"], object), 1)
     assert list(answers.mixes) == list(MIXES)
     orders = {mix: b"".join(page.item_ids[0]) for mix, (_, page) in answers.mixes.items()}
     # a is 3, b 2 and half the weight, c 1 and twice the weight.

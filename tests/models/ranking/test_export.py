@@ -198,8 +198,8 @@ def by_objective() -> dict[str, dict[str, np.ndarray]]:
 def test_a_list_is_sorted_for_what_the_request_asks(by_objective: dict[str, dict[str, np.ndarray]]) -> None:
     shown = [0, 1, 2, 4]
     for name, found in by_objective.items():
-        assert found["objective"].decode() == name or (name, found["objective"]) == ("", b"declared")
-        weight = BLENDS[found["objective"].decode()].value if name != "interactions" else 0.0
+        assert bytes(found["objective"]).decode() == name or (name, found["objective"]) == ("", b"declared")
+        weight = BLENDS[bytes(found["objective"]).decode()].value if name != "interactions" else 0.0
         expected = found["interests"] + weight * found["expected_values"]
         np.testing.assert_allclose(found["scores"][shown], expected[shown], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found["probabilities"], by_objective["likes"]["probabilities"])
