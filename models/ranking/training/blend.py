@@ -50,9 +50,8 @@ def fit_blend(
     texts: Floats,
     target: npt.NDArray[np.int64],
     present: npt.NDArray[np.bool_],
-    worth: Floats | float = 1.0,
 ) -> Blend:
-    """The weights of interest that put what happened highest, and what was worth more higher.
+    """The weights of interest that put what happened highest.
 
     Retrieval was trained on the training split, so only other events tell how far it can be trusted. The most likely
     weights under a softmax over each request's candidates are where the search starts; as the first places of a list
@@ -64,30 +63,26 @@ def fit_blend(
         texts: [num_requests, num_candidates] how well their texts suit.
         target: [num_requests] place of what happened, -1 if it was not retrieved.
         present: [num_requests, num_candidates] bool.
-        worth: [num_requests] of what happened; what is worth nothing, or less, says nothing.
     """
-    worth = np.broadcast_to(worth, target.shape)
-    found = (target >= 0) & (worth > 0)
+    found = target >= 0
     if not found.any():
         return Blend()
     parts = np.stack([retrieval[found], logits[found], texts[found]], -1)
-    mask, place, counts = present[found], target[found], worth[found] / worth[found].mean()
+    mask, place = present[found], target[found]
     chosen = np.take_along_axis(parts, place[:, None, None], 1)[:, 0]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         scores = np.where(mask, parts @ weights, -np.inf)
         shares = scipy.special.softmax(scores, axis=1)
         expected = (shares[..., None] * parts).sum(1)
-        likelihood = (counts * (chosen @ weights - scipy.special.logsumexp(scores, axis=1))).mean()
+        likelihood = (chosen @ weights - scipy.special.logsumexp(scores, axis=1)).mean()
         from_start = weights - start  # Where eval says nothing of a weight, it stays.
-        return -likelihood + 1e-4 * from_start @ from_start, -(counts[:, None] * (chosen - expected)).mean(
-            0
-        ) + 2e-4 * from_start
+        return -likelihood + 1e-4 * from_start @ from_start, -(chosen - expected).mean(0) + 2e-4 * from_start
 
     start = np.array([1.0, 0.1, 1.0])
     best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 3, method="L-BFGS-B").x
     blends = [Blend(), *(Blend(*map(float, best * [1, scale, 1])) for scale in SCALES)]
-    quality = [(counts * _ndcg(np.where(mask, parts @ b.interest, -np.inf), place)).mean() for b in blends]
+    quality = [_ndcg(np.where(mask, parts @ b.interest, -np.inf), place).mean() for b in blends]
     return blends[int(np.argmax(quality))]
 
 

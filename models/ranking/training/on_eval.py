@@ -44,19 +44,18 @@ def fit_on_eval(
     target = np.where(place.any(1), place.argmax(1), -1)
     parts = blends.standardise(held_out.retrieval_scores, present), asked.logits, asked.text_logits
     blend = blends.fit_blend(*parts, target, present)
-    standardised = blends.standardise(np.stack(parts, -1) @ blend.interest, present)
+    interest = np.stack(parts, -1) @ blend.interest
+    standardised = blends.standardise(interest, present)
     calibrations = _calibrate(held_out, asked, standardised)
     probabilities = [fitted(asked.outcome_logits[..., at], standardised) for at, fitted in enumerate(calibrations)]
-    outcomes_expected, objectives = np.stack(probabilities, -1), ranker.objectives
+    expected, objectives = np.stack(probabilities, -1), ranker.objectives
     found = {}
     for at, name in enumerate(objectives.names):
         if not objectives.is_plain[at]:
-            values = objectives.values(at, held_out.retrieved, outcomes_expected)
+            values = objectives.values(at, held_out.retrieved, expected)
             worth = objectives.happened(at, held_out.sequences, held_out.points.cut)
-            of_interest = blends.fit_blend(*parts, target, present, worth)
-            interest = np.stack(parts, -1) @ of_interest.interest
             weight = blends.fit_value_weight(interest, values, target, worth, present, config.value_price)
-            found[name] = dataclasses.replace(of_interest, value=weight)
+            found[name] = dataclasses.replace(blend, value=weight)
     return blend, calibrations, found
 
 

@@ -128,16 +128,6 @@ def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> 
     assert fitted.retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
 
 
-def test_what_is_worth_more_draws_the_weights() -> None:
-    """Half of the targets have the better text, the others the better retrieval score."""
-    rng = np.random.default_rng(0)
-    retrieval, texts = np.tile([1.0, 0.0, 0.0], (400, 1)), np.tile([0.0, 1.0, 0.0], (400, 1))
-    target, present = rng.integers(0, 2, 400), np.ones((400, 3), bool)
-    arguments = retrieval, np.zeros_like(texts), texts, target, present
-    alike, of_texts = blend.fit_blend(*arguments), blend.fit_blend(*arguments, np.where(target == 1, 1.0, -1.0))
-    assert of_texts.text > alike.text + 1 > of_texts.retrieval + 1
-
-
 def test_the_value_counts_as_far_as_lists_are_worth_no_less() -> None:
     """What is worth something always has the greater value; what is worth nothing has the greater interest."""
     rng = np.random.default_rng(0)
