@@ -30,8 +30,8 @@ from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Model, PretrainedBert, TransformGraph
+from homefeed.components.evaluator.impressions import AS_SHOWN, measure_shown
 from homefeed.components.evaluator.measured import RANKING_ROW, measure
-from homefeed.components.evaluator.shown import AS_SHOWN, measure_shown
 from homefeed.models.evaluation import metrics
 from homefeed.models.exposures import Exposures
 from homefeed.models.shared.prediction_points import locate
@@ -144,7 +144,7 @@ def _ndcg(of_page: Floats, of_all: Floats) -> Floats:
 
 def _ndcg_of_shown(bench: Bench, recommender: Recommender, exposures: Exposures, tastes: Floats) -> Floats:
     """[num_impressions] of the shown items in our order against their best order."""
-    from homefeed.components.evaluator.shown import ordered_scores
+    from homefeed.components.evaluator.impressions import ordered_scores
 
     found, points = locate(exposures, bench.test)
     shown = exposures[found]

@@ -29,6 +29,7 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import baselines, beyond_accuracy, metrics
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import FILE_NAME, load_dataset
 
 PROTOCOLS = {"p1": "leave_one_out", "p2": "temporal"}
 MOVIELENS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "ml-100k"
@@ -70,10 +71,18 @@ def prepare(source: str | None, split: str, folder: pathlib.Path) -> Data:
 
 
 def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_preset: str = "") -> Data:
-    """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others."""
+    """Runs ExampleGen and Transform; their outputs stay in the folder, as `graph` and `examples` among others.
+
+    Lists are sorted for what comes next, unless the data set declares an objective.
+    """
     from homefeed.components import example_gen, transform
     from homefeed.components.artifacts import transformed
 
+    description = dataset.path / FILE_NAME
+    if load_dataset(dataset.path).objective is None:
+        description.write_text(
+            description.read_text(encoding="utf-8") + "objective: interactions\n", encoding="utf-8"
+        )
     tables = {name: Examples(folder / name) for name in ("interactions", "items", "users", "exposures")}
     example_gen.run(
         example_gen.Inputs(dataset),

@@ -63,7 +63,7 @@ class Fused(tf.Module):
 
         Returns:
             `item_ids`, `titles`, `retrieval_scores` and each output of `rank`, all [batch, k], best first; and
-            retrieval's `source` [batch].
+            retrieval's `source` and ranking's `objective` [batch].
         """
         k = tf.clip_by_value(request["k"], 0, MAX_K)
         wide = tf.maximum(k, self.num_candidates)
@@ -76,8 +76,11 @@ class Fused(tf.Module):
         ranked = self._rank(**{name: inputs[name] for name in _inputs(self._rank)})
         _, best = tf.math.top_k(ranked["scores"], tf.minimum(tf.reduce_max(k), tf.shape(found["item_ids"])[1]))
         columns = {name: found[name] for name in ("item_ids", "titles")} | {"retrieval_scores": found["scores"]}
-        page = {name: tf.gather(column, best, batch_dims=1) for name, column in (columns | ranked).items()}
-        return page | {name: column for name, column in found.items() if name == "source"}
+        columns |= ranked
+        of_places = {name: column for name, column in columns.items() if column.shape.rank != 1}
+        page = {name: tf.gather(column, best, batch_dims=1) for name, column in of_places.items()}
+        of_lists = {name: column for name, column in (ranked | found).items() if name in ("source", "objective")}
+        return page | of_lists
 
     def rank(self, candidates: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores given candidates, as `recommend` does those that retrieval finds; filters and queries play no part.

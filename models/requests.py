@@ -61,6 +61,7 @@ class Request:
         query_token_ids: a text query, tokenised with the vocabulary in the models' assets.
         filters: item feature (`categories`, `language`) → accepted values; an item needs one of each.
         context: declared context feature → value, such as the device that asks; a missing one is unknown.
+        objective: what the list is sorted for, of those that the model knows; "": the model's own.
     """
 
     user_id: str
@@ -70,6 +71,7 @@ class Request:
     query_token_ids: Sequence[int] = ()
     filters: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     context: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+    objective: str = ""
 
 
 def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -> dict[str, npt.NDArray[Any]]:
@@ -83,8 +85,8 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
         Input name → [batch_size, …]; see `docs/signatures.md`.
 
     Raises:
-        ValueError: a request has a filter or a context that the signature does not take; the one that ranks what was
-            found takes no filter, and need not.
+        ValueError: a request has a filter, a context or an objective that the signature does not take; the one that
+            ranks what was found takes no filter, and need not, and the one that finds it no objective.
     """
     if "k" in specs:
         _check_names(requests, specs, "filter", "filters")
@@ -102,6 +104,8 @@ def batch_inputs(requests: Sequence[Request], specs: Mapping[str, TensorSpec]) -
         elif name.startswith("context_"):
             feature = name.removeprefix("context_")
             inputs[name] = _feature([request.context.get(feature) for request in requests], spec)
+        elif name == "objective":
+            inputs[name] = np.array([request.objective.encode() for request in requests], np.object_)
         elif name == "candidate_token_ids":  # No candidate is new to the model.
             inputs[name] = np.zeros((len(requests), 1, 1), np.int32)
         elif name == "query_token_ids":

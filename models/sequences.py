@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.schemas.dataset import INTERACTIONS, Values
 from homefeed.schemas.features import Input
 
 _EVENT_ARRAYS = ("item_index", "timestamp", "positive", "query_token_ids")
@@ -36,6 +38,7 @@ class Sequences:
         vocabularies: user feature → strings behind `categorical`; position p is `[name][p - 2]`. Learnt from the
             users of the training split alone.
         inputs: what a request to a model of this data holds: serving input → its type and shape.
+        objectives: name → what each outcome of an interaction is worth, as `Dataset.objectives`; the default first.
         time_zone: IANA name of where the users live; "": not declared, so that no hour or weekday is known.
         query_token_ids: [num_events, query_tokens] int32, what the user searched for right before the event,
             0-padded; None where the data has no queries.
@@ -54,6 +57,7 @@ class Sequences:
     numeric: dict[str, npt.NDArray[np.float32]]
     vocabularies: dict[str, tuple[str, ...]]
     inputs: dict[str, Input]
+    objectives: Mapping[str, Values] = dataclasses.field(default_factory=lambda: {INTERACTIONS: {}})
     time_zone: str = ""
     query_token_ids: npt.NDArray[np.int32] | None = None
 

@@ -1,18 +1,20 @@
-"""`dataset.yaml`: where the tables are, what their columns mean and what counts as a positive."""
+"""`dataset.yaml`: where the tables are, what their columns mean, what is liked, and what lists are for."""
 
 from __future__ import annotations
 
 import difflib
+import math
 import pathlib
 import zoneinfo
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.words import explain
+from homefeed.schemas.words import explain, near
 
 FILE_NAME = "dataset.yaml"
 
@@ -173,6 +175,44 @@ class Positive(_Strict):
     event_types: Several | None = None  # The types of events that are.
 
 
+Values = Mapping[str, float | str]
+"""Outcome of an interaction → what it is worth: a number, or the numeric column of items that says so.
+
+An outcome is an event type, or `like` or `dislike` as `positive` tells them apart.
+"""
+
+LIKE, DISLIKE, INTERACTIONS, DECLARED = "like", "dislike", "interactions", "declared"
+OBJECTIVES: dict[str, Values] = {
+    INTERACTIONS: {},
+    "likes": {LIKE: 1.0},
+    "clicks": {"click": 1.0},
+    "purchases": {"purchase": 1.0},
+}
+"""Name of an objective → its values; `interactions` asks for what comes next, whatever it is worth."""
+
+
+def _objective(said: Any) -> Any:
+    if said is None or (isinstance(said, str) and said in OBJECTIVES):
+        return said
+    names = ", ".join(OBJECTIVES)
+    if not isinstance(said, Mapping) or not said:
+        raise ValueError(f"expected one of {names}, or a mapping such as {{purchase: 5, dislike: -3}}")
+    return {outcome: _worth(outcome, value) for outcome, value in said.items()}
+
+
+def _worth(outcome: Any, value: Any) -> float | str:
+    """A number, or the name of a column; in YAML both are text."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        if isinstance(outcome, str) and isinstance(value, str):
+            return value
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{outcome!r} is worth {value!r}; expected a number, or the name of a column of items")
+    return number
+
+
 class Dataset(_Strict):
     """A described dataset."""
 
@@ -183,6 +223,9 @@ class Dataset(_Strict):
     exposures: Table | None = None  # What was shown, which is no interaction.
     shown: Several | None = None  # Types of events that say so too, where exposures are rows of the interactions.
     positive: Positive = Positive()  # Which interactions count as liked.
+    # What lists are sorted for: a name, or the worth of each outcome.
+    # None: likes where `positive` is declared, else interactions.
+    objective: Annotated[str | Values | None, pydantic.BeforeValidator(_objective)] = None
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -203,6 +246,7 @@ class Dataset(_Strict):
                 for name in LOCAL_TIME
                 if name in self.interactions.features
             ]
+        faults += _objective_faults(self)
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -220,6 +264,17 @@ class Dataset(_Strict):
     def tables(self) -> tuple[TableName, ...]:
         """What is read: the three tables and, where something says what was shown, exposures."""
         return TABLES if self.exposures is None and self.shown is None else (*TABLES, "exposures")
+
+    @property
+    def objectives(self) -> dict[str, Values]:
+        """Name → values of what a list can be sorted for; the first is the default."""
+        likes = {"likes": OBJECTIVES["likes"]} if self.positive != Positive() else {}
+        known: dict[str, Values] = likes | {INTERACTIONS: OBJECTIVES[INTERACTIONS]}
+        if self.objective is None:
+            return known
+        if isinstance(self.objective, str):
+            return {self.objective: OBJECTIVES[self.objective]} | known
+        return {DECLARED: self.objective} | known
 
     def table(self, name: TableName) -> Table:
         """The description of one of the tables; of one that is not there, the interactions'."""
@@ -255,6 +310,24 @@ class Dataset(_Strict):
 
 def _is_required(name: TableName, column: str) -> bool:
     return column in STANDARD_COLUMNS[name] and STANDARD_COLUMNS[name][column].required
+
+
+def _objective_faults(dataset: Dataset) -> list[str]:
+    """What the objective names and the data are not declared to have."""
+    if dataset.objective is None:
+        return []
+    faults = []
+    types = dataset.event_features["event_type"].domain
+    columns = [name for name, feature in dataset.features("items").items() if feature.kind == "number"]
+    for outcome, value in next(iter(dataset.objectives.values())).items():
+        if outcome in (LIKE, DISLIKE):
+            if dataset.positive == Positive():
+                faults.append(f"objective: `{outcome}` needs `positive`, which says what is liked")
+        elif types is not None and outcome not in types:
+            faults.append(f"objective: {outcome!r} is no event type{near(outcome, types)}")
+        if isinstance(value, str) and value not in columns:
+            faults.append(f"objective: {value!r} is no column of items of kind 'number'{near(value, columns)}")
+    return faults
 
 
 def _without_effect(table: TableName, described: Table) -> list[str]:

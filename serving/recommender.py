@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ RETRIEVAL, RANKING, FUSED = "retrieval", "ranking", "fused"
 _NUM_CANDIDATES = "num_candidates/.ATTRIBUTES/VARIABLE_VALUE"  # Where a SavedModel keeps Fused.num_candidates.
 
 
+class ObjectiveError(HomefeedError, ValueError):
+    """A request asks for a list that the models cannot sort."""
+
+
 class FusedModelError(HomefeedError, ValueError):
     """A fused model does not hold what it should."""
 
@@ -28,7 +32,9 @@ class Recommendation:
 
     Attributes:
         score: what the list is sorted by.
-        probability: that the user likes it, if shown.
+        probability: that the user likes it, if they choose it.
+        value: what it is expected to be worth to the objective, if they choose it.
+        objective: what the list is sorted for; "": the model does not say.
         source: what the list was made from: `history`, `features` or `popular`, with `+query` where a query tells.
     """
 
@@ -37,6 +43,8 @@ class Recommendation:
     score: float
     probability: float
     source: str = ""
+    value: float = 0.0
+    objective: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +58,10 @@ class Candidates:
         scores: [batch_size, num_candidates] float32, by which a page is sorted.
         probabilities: [batch_size, num_candidates] float32.
         source: [batch_size] object (bytes), as in `Recommendation`.
+        interests: [batch_size, num_candidates] float32, how likely each comes next; `scores` of a model that says no
+            more.
+        expected_values: [batch_size, num_candidates] float32; 0 of a model that has no objective.
+        objective: [batch_size] object (bytes), as in `Recommendation`.
     """
 
     item_ids: npt.NDArray[np.object_]
@@ -58,6 +70,9 @@ class Candidates:
     scores: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     source: npt.NDArray[np.object_]
+    interests: npt.NDArray[np.float32]
+    expected_values: npt.NDArray[np.float32]
+    objective: npt.NDArray[np.object_]
 
 
 class Recommender:
@@ -80,6 +95,11 @@ class Recommender:
         """The fused model of a folder, in this process."""
         return cls(LocalPredictor({FUSED: folder}), num_candidates_of(folder))
 
+    @property
+    def knows_objectives(self) -> bool:
+        """Whether a request may say what its list is sorted for."""
+        return "objective" in self._inputs(*((FUSED, "recommend") if self._is_fused else (RANKING, "rank")))
+
     def recommend(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """For each request at most k items, best first."""
         return self.recommend_at_once(requests, k) if self._is_fused else self.recommend_in_two_steps(requests, k)
@@ -87,40 +107,35 @@ class Recommender:
     def recommend_at_once(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """`recommend` by one call of the fused model."""
         found = self._fused(requests, k)
-        columns = (found[name] for name in ("item_ids", "titles", "scores", "probabilities", "source"))
-        return [_page(*row) for row in zip(*columns, strict=True)]
+        return [_page(row) for row in _rows(_completed(found))]
 
     def recommend_in_two_steps(self, requests: Sequence[Request], k: int = 10) -> list[list[Recommendation]]:
         """`recommend` by a call of retrieval and one of ranking."""
         found = self.candidates_in_two_steps(requests, k)
         order = np.argsort(-found.scores, axis=1, kind="stable")[:, :k]
-        columns = (found.item_ids, found.titles, found.scores, found.probabilities)
-        best = (np.take_along_axis(column, order, axis=1) for column in columns)
-        return [_page(*row) for row in zip(*best, found.source, strict=True)]
+        columns = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+        best = {
+            n: np.take_along_axis(column, order, 1) if column.ndim > 1 else column for n, column in columns.items()
+        }
+        return [_page(row) for row in _rows(best)]
 
     def candidates(self, requests: Sequence[Request]) -> Candidates:
         """All that is retrieved and ranked, as it is served; nothing of a request's history is among them."""
         if not self._is_fused:
             return self.candidates_in_two_steps(requests)
         found = self._fused(requests, self._number())
-        return Candidates(*(found[field.name] for field in dataclasses.fields(Candidates)))
+        return _candidates(found)
 
     def candidates_in_two_steps(self, requests: Sequence[Request], at_least: int = 0) -> Candidates:
         """`candidates` by a call of retrieval and one of ranking, in retrieval's order."""
         retrieved = self.retrieve(requests, max(at_least, self._number()))
-        inputs: dict[str, Any] = batch_inputs(requests, self._inputs(RANKING, "rank"))
+        inputs: dict[str, Any] = self._ranked_inputs(requests, RANKING, "rank")
         inputs["candidates"] = retrieved["item_ids"]
         inputs["retrieval_scores"] = retrieved["scores"]
         ranked = self._predictor.predict(RANKING, "rank", inputs)
         num_candidates = retrieved["item_ids"].shape[1]
-        return Candidates(
-            retrieved["item_ids"],
-            retrieved["titles"],
-            retrieved["scores"],
-            ranked["scores"][:, :num_candidates],
-            ranked["probabilities"][:, :num_candidates],
-            retrieved["source"],
-        )
+        cut = {name: column[:, :num_candidates] if column.ndim > 1 else column for name, column in ranked.items()}
+        return _candidates(retrieved | {"retrieval_scores": retrieved["scores"]} | cut)
 
     def retrieve(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
         """The outputs of the signature `retrieve`."""
@@ -143,7 +158,7 @@ class Recommender:
         return self._predictor.predict(FUSED, "rank", inputs | {"candidates": candidates})
 
     def _fused(self, requests: Sequence[Request], k: int) -> dict[str, npt.NDArray[Any]]:
-        inputs = batch_inputs(requests, self._inputs(FUSED, "recommend"))
+        inputs = self._ranked_inputs(requests, FUSED, "recommend")
         inputs["k"] = np.full(len(requests), k, np.int32)
         found = self._predictor.predict(FUSED, "recommend", inputs)
         # A server that joins requests answers all of them with the largest k among them.
@@ -153,6 +168,21 @@ class Recommender:
         if self._num_candidates is None:
             raise ValueError("name num_candidates: the models do not say how many candidates are to be ranked")
         return self._num_candidates
+
+    def _ranked_inputs(self, requests: Sequence[Request], model: str, signature: str) -> dict[str, Any]:
+        """Inputs of a model that ranks.
+
+        Raises:
+            ObjectiveError: a request has an objective, and the model knows none.
+        """
+        specs = self._inputs(model, signature)
+        asked = {request.objective for request in requests} - {""}
+        if asked and "objective" not in specs:
+            raise ObjectiveError(
+                f"the models were made without objectives and cannot sort for {', '.join(sorted(asked))}: "
+                "`homefeed run` makes and pushes some that can"
+            )
+        return batch_inputs(requests, specs)
 
     def _inputs(self, model: str, signature: str) -> dict[str, TensorSpec]:
         key = (model, signature)
@@ -178,16 +208,31 @@ def num_candidates_of(folder: pathlib.Path) -> int:
     return int(variables.get_tensor(_NUM_CANDIDATES))
 
 
-def _page(
-    item_ids: npt.NDArray[np.object_],
-    titles: npt.NDArray[np.object_],
-    scores: npt.NDArray[np.float32],
-    probabilities: npt.NDArray[np.float32],
-    source: bytes,
-) -> list[Recommendation]:
+def _candidates(found: Mapping[str, npt.NDArray[Any]]) -> Candidates:
+    completed = _completed(found)
+    return Candidates(**{field.name: completed[field.name] for field in dataclasses.fields(Candidates)})
+
+
+def _completed(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The outputs of a model, with what one of an earlier homefeed does not say."""
+    nothing = {
+        "interests": found["scores"],
+        "expected_values": np.zeros_like(found["scores"]),
+        "objective": np.full(len(found["scores"]), b"", object),
+    }
+    return nothing | dict(found)
+
+
+def _rows(found: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+    return [{name: column[row] for name, column in found.items()} for row in range(len(found["scores"]))]
+
+
+def _page(row: Mapping[str, Any]) -> list[Recommendation]:
     """A list without the places for which there was no item."""
+    columns = (row[name] for name in ("item_ids", "titles", "scores", "probabilities", "expected_values"))
+    source, objective = row["source"].decode(), row["objective"].decode()
     return [
-        Recommendation(item_id.decode(), title.decode(), float(score), float(probability), source.decode())
-        for item_id, title, score, probability in zip(item_ids, titles, scores, probabilities, strict=True)
+        Recommendation(item_id.decode(), title.decode(), float(score), float(chance), source, float(value), objective)
+        for item_id, title, score, chance, value in zip(*columns, strict=True)
         if item_id
     ]

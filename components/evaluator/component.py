@@ -77,7 +77,7 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import measured, report, shown, verdict
+    from homefeed.components.evaluator import examples, impressions, measured, report, verdict
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -100,22 +100,38 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     margins = verdict.Margins(
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
-    reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices)
+    reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
+    sequences = dict(zip(SPLITS[1:], others, strict=True))
     of_shown = {
-        split: shown.measure_shown(
+        split: impressions.measure_shown(
             recommender,
             transformed.load_exposures(inputs.examples, split),
-            sequences,
+            of_split,
             catalogue,
             config.max_queries,
             config.batch_size,
         )
-        for split, sequences in zip(SPLITS[1:], others, strict=True)
+        for split, of_split in sequences.items()
     }
-    described = {split: shown.describe_shown(of_split) for split, of_split in of_shown.items()}
-    report.write(outputs.evaluation, means, found, catalogue, train, reasons, base, texts, chosen, described)
+    described = {split: impressions.describe_shown(measures) for split, measures in of_shown.items()}
+    objectives = list(train.objectives) if recommender.knows_objectives else [""]
+    shown = examples.lists(recommender, found["eval"].queries, others[0], catalogue, objectives)
+    report.write(
+        outputs.evaluation,
+        means,
+        found,
+        sequences,
+        shown,
+        catalogue,
+        train,
+        reasons,
+        base,
+        texts,
+        chosen,
+        described,
+    )
     outputs.blessing.write_reasons(reasons)
     ours = means["test"][measured.RANKING_ROW]
     limits = "".join(f"; {limit}" for limit in measured.limits_met(found, catalogue.num_rows, config.limits))

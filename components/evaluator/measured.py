@@ -9,13 +9,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.components.evaluator.answers import PAGE_LENGTH, ask
+from homefeed.components.evaluator.answers import PAGE_LENGTH, Page, ask
 from homefeed.components.evaluator.queries import Limits, Queries, make_queries
 from homefeed.components.evaluator.slices import slices
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import baselines, metrics
+from homefeed.models.objectives import Objectives
 from homefeed.models.requests import requests_from_sequences
 from homefeed.models.sequences import Sequences
+from homefeed.models.shared.prediction_points import PredictionPoints, places_of_coming
 from homefeed.serving.recommender import Recommender
 
 RETRIEVAL_ROW, RANKING_ROW, IN_SERVICE = "retrieval", "retrieval + ranking", "in service"
@@ -31,6 +33,23 @@ class Scorer(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Shown:
+    """The pages of retrieval + ranking, and what became of what they show: users may choose it later in the split.
+
+    Attributes:
+        rows: [num_queries, 10] rows of the Catalogue; 0 where there is no more.
+        probabilities: [num_queries, 10] float64, of being liked; NaN where there is no more.
+        values: [num_queries, 10] float64, expected; NaN where there is no more.
+        events: [num_queries, 10] int64 positions of the events in which users chose it later in the split; -1: none.
+    """
+
+    rows: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
+    events: npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """What was measured on one split.
 
@@ -38,17 +57,28 @@ class Measured:
         queries: what was asked.
         ranks: method → ranks of the targets among every item that is new to the user.
         slices: name → [num_queries] bool.
-        pages: [num_queries, 10] rows of the Catalogue: the best of retrieval + ranking; 0 where there is no more.
         probabilities: [num_queries] float64, of the target being liked; NaN where it was not retrieved.
         positive: [num_queries] bool, whether it was.
+        objective: name of what lists are sorted for.
+        values: [num_queries] float64, what the target was expected to be worth to it; NaN where it was not retrieved.
+        worth: [num_queries] float64, what it was.
+        weights: [num_queries] float64, of each query in a mean that counts targets by their worth; 1 where every
+            interaction is worth the same.
+        shown: what is known of the pages.
+        mixes: weight of the expected value, by the served one → ranks and page.
     """
 
     queries: Queries
     ranks: dict[str, metrics.Ranks]
     slices: dict[str, npt.NDArray[np.bool_]]
-    pages: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
     positive: npt.NDArray[np.bool_]
+    objective: str
+    values: npt.NDArray[np.float64]
+    worth: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    shown: Shown
+    mixes: Mapping[float, tuple[metrics.Ranks, Page]]
 
 
 def measure(
@@ -68,16 +98,32 @@ def measure(
     ranks |= {RETRIEVAL_ROW: answers.retrieval, RANKING_ROW: answers.ranking}
     if in_service:
         ranks[IN_SERVICE] = ask(in_service, requests, targets, limits.batch_size).ranking
-    row_of = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
-    pages = np.array([[row_of.get(item_id, 0) for item_id in page] for page in answers.pages], np.int64)
+    objectives = Objectives.of(sequences, catalogue)
+    shown = _shown(answers.page, queries, sequences, catalogue)
+    worth = objectives.happened(0, sequences, queries.ends)
+    gains = np.maximum(worth, 0)
     return Measured(
         queries,
         ranks,
         slices(queries, sequences, catalogue, limits.min_slice_queries),
-        pages.reshape(len(queries), PAGE_LENGTH),
         answers.probabilities,
         sequences.positive[queries.ends],
+        objectives.names[0],
+        answers.values,
+        worth,
+        worth / gains.mean() if gains.any() else np.ones(len(queries)),
+        shown,
+        answers.mixes,
     )
+
+
+def _shown(page: Page, queries: Queries, sequences: Sequences, catalogue: Catalogue) -> Shown:
+    row_of = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+    rows = np.array([[row_of.get(item_id, 0) for item_id in ids] for ids in page.item_ids], np.int64)
+    rows = rows.reshape(len(queries), PAGE_LENGTH)
+    points = PredictionPoints(queries.rows, queries.ends)
+    events = places_of_coming(sequences, points, rows.astype(np.int32))
+    return Shown(rows, page.probabilities, page.values, events)
 
 
 def fit_baselines(

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from homefeed.components.evaluator.shown import to_markdown
+from homefeed.components.evaluator.impressions import to_markdown
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
@@ -44,6 +44,19 @@ NDCG@10 against the whole catalogue, with its 95% interval; "eval" decided over 
 {% endfor %}
 {% endfor %}
 
+{% set name = "ndcg@10 " ~ splits["eval"].objective %}
+{% if splits["eval"].objective != "interactions" %}
+Lists are sorted for {{ splits["eval"].objective }}: the same, of what is worth something to that, with its interval.
+
+| split | method | NDCG@10 | 95% interval |
+|---|---|---:|---|
+{% for split, found in splits.items() %}
+{% for method, figures in found.methods.items() if name in figures %}
+| {{ split }} | {{ method }} | {{ "%.4f"|format(figures[name]) }} | {{ span(figures.objective_interval) }} |
+{% endfor %}
+{% endfor %}
+
+{% endif %}
 {% if ease_regularization is not none %}
 EASE is regularised with {{ "%g"|format(ease_regularization) }}, the best on eval of those tried.
 
@@ -65,7 +78,7 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-{{ shown_items(shown) }}
+{{ of_impressions(impressions) }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -83,6 +96,12 @@ text alone. Fine-tuning changed {{ texts.tensors_changed }} of BERT's {{ texts.t
 
 - The first ten places show {{ "%.1f%%"|format(100 * found["coverage@10"]) }} of the catalogue to somebody.
 - What is shown is {{ "%.2f"|format(found["popularity_lift@10"]) }} times as popular as what its readers chose before.
+- Of the first ten places the mean probability of being liked is {{ "%.3f"|format(found["liked@10"]) }}.
+{% for split, one in splits.items() if one.calibration_of_shown %}
+{% set all = one.calibration_of_shown["all"] %}
+- Of what {{ split }} would have shown and users chose later, {{ "%.3f"|format(all.happened) }} was liked, \
+{{ "%.3f"|format(all.predicted) }} predicted, {{ "%.3f"|format(all.ece) }} off on average.
+{% endfor %}
 - Predicted and observed probability of liking differ by {{ "%.3f"|format(found.calibration.ece) }} on average \
 (Brier score {{ "%.3f"|format(found.calibration.brier) }}, {{ "{:,}".format(found.calibration.events) }} events).
 
@@ -96,7 +115,7 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    return MODEL_CARD.render(report, span=_span, shown_items=to_markdown) + "\n"
+    return MODEL_CARD.render(report, span=_span, of_impressions=to_markdown) + "\n"
 
 
 def _span(bounds: list[float] | None) -> str:

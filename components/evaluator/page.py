@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homefeed.components.artifacts import html_page, svg
-from homefeed.components.evaluator import shown
+from homefeed.components.evaluator import impressions
 from homefeed.components.evaluator.measured import RANKING_ROW
 
 
@@ -24,7 +24,8 @@ def page(report: Mapping[str, Any]) -> str:
         f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
         _comparison(report["comparison"]),
         *(_split(name, found) for name, found in report["splits"].items()),
-        shown.to_html(report["shown"]),
+        impressions.to_html(report["impressions"]),
+        "".join(map(_example, report["examples"])),
         _texts(report["texts"]),
         _past(report),
     ]
@@ -56,7 +57,8 @@ def _comparison(compared: Mapping[str, Any] | None) -> str:
 
 
 def _split(name: str, found: Mapping[str, Any]) -> str:
-    return f"<h2>On {html.escape(name)}</h2>{_methods(found)}{_pages(found)}<div class=grid>{_drawings(found)}</div>"
+    figures = f"{_methods(found)}{_pages(found)}{_shown(found)}"
+    return f"<h2>On {html.escape(name)}</h2>{figures}<div class=grid>{_drawings(found)}</div>"
 
 
 def _methods(found: Mapping[str, Any]) -> str:
@@ -77,6 +79,63 @@ def _pages(found: Mapping[str, Any]) -> str:
         + f"<li>An item shown carries {found['novelty@10_bits']:.1f} bits of surprise.</li>"
         f"<li>What is shown is {found['popularity_lift@10']:.2f} times as popular as what its readers chose before."
         "</li></ul>"
+    )
+
+
+def _shown(found: Mapping[str, Any]) -> str:
+    """What the first pages are worth, how far their figures hold, and what other orders would be worth."""
+    objective = html.escape(found["objective"])
+    head: tuple[str, ...]
+    parts = [
+        f"<p>Lists are sorted for <b>{objective}</b>. On the first page P(liked) is {found['liked@10']:.3f} "
+        "in the mean.</p>"
+    ]
+    if found["trade_off"]:
+        rows = [
+            ("the value alone" if one["weight"] > 1e9 else f"{one['weight']:g}", *list(one.values())[1:])
+            for one in found["trade_off"]
+        ]
+        head = ("weight of the value, served: 1", "NDCG@10", f"NDCG@10 {objective}", "P(liked)", "expected value")
+        parts.append(f"<h3>Other orders of the same items</h3>{_table(head, rows)}")
+    if found["calibration_of_shown"]:
+        rows = [
+            (html.escape(name), one["events"], one["predicted"], one["happened"], one["ece"])
+            for name, one in found["calibration_of_shown"].items()
+        ]
+        head = ("shown, and chosen later", "events", "P(liked)", "liked", "mean gap")
+        parts.append(f"<h3>P(liked) of what is shown</h3>{_table(head, rows)}")
+    if found["value"]:
+        rows = [(place, *one.values()) for place, one in enumerate(found["value"], start=1)]
+        head = ("tenth of what was chosen", "events", "expected value", "what came")
+        parts.append(f"<h3>Expected value</h3>{_table(head, rows)}")
+    return "".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Names in the first column, numbers in the others."""
+    body = "".join(f"<tr><td>{name}{''.join(f'<td class=n>{x:,.4g}' for x in xs)}</tr>" for name, *xs in rows)
+    return f"<table><tr>{''.join(f'<th>{name}' for name in head)}</tr>{body}</table>"
+
+
+def _example(one: Mapping[str, Any]) -> str:
+    """A user's history, and beside it the lists under each objective."""
+    history = " · ".join(map(html.escape, one["history"])) or "nothing yet"
+    tables = "".join(
+        html_page.figure(
+            f"Sorted for {html.escape(name)}",
+            "<table><tr><th>item<th>score<th>P(liked)<th>value<th>source</tr>"
+            + "".join(
+                f"<tr><td>{html.escape(place['title'])}<td class=n>{place['score']:.2f}<td class=n>"
+                f"{place['liked']:.2f}<td class=n>{place['value']:.2f}<td>{html.escape(place['source'])}</tr>"
+                for place in page
+            )
+            + "</table>",
+        )
+        for name, page in one["lists"].items()
+    )
+    return (
+        f"<h2>User {html.escape(one['user_id'])}</h2><p>History, newest first: {history}</p>"
+        f"<div class=grid>{tables}</div>"
     )
 
 

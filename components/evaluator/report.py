@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.components.artifacts.types import ModelEvaluation, PushedModel
+from homefeed.components.evaluator import shown
 from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW, Measured
 from homefeed.components.evaluator.model_card import model_card
 from homefeed.components.evaluator.page import page
@@ -17,6 +18,7 @@ from homefeed.components.evaluator.slices import is_guarded
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import beyond_accuracy, metrics
 from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import INTERACTIONS
 
 NUM_BOOTSTRAPS = 1_000
 REPORT_FILE, PAGE_FILE, CARD_FILE = "evaluation.json", "report.html", "model_card.md"
@@ -27,13 +29,15 @@ def write(
     evaluation: ModelEvaluation,
     means: Means,
     measured: Mapping[str, Measured],
+    sequences: Mapping[str, Sequences],
+    examples: list[dict[str, Any]],
     catalogue: Catalogue,
     train: Sequences,
     reasons: list[str],
     base: PushedModel | None,
     texts: Mapping[str, Any],
     ease_regularization: float | None,
-    shown: Mapping[str, Any],
+    impressions: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -41,39 +45,55 @@ def write(
         evaluation: gets the files.
         means: split → method → metric → mean.
         measured: by split; `eval` is compared with the models in service.
+        sequences: by split.
+        examples: users with their lists, as `examples.lists` makes them.
         catalogue: what could be recommended.
         train: what was learnt from.
         reasons: against a blessing.
         base: the models in service, with the evaluations of all before them.
         texts: arms of the text model.
         ease_regularization: chosen on `eval`; None: there is no EASE.
-        shown: split → as from `describe_shown`.
+        impressions: split → as from `impressions.describe_shown`.
     """
     report = {
         "blessed": not reasons,
         "reasons": reasons,
         "data": _data(train, catalogue),
-        "splits": {split: describe(found, means[split], catalogue) for split, found in measured.items()},
+        "splits": {
+            split: describe(found, means[split], sequences[split], catalogue) for split, found in measured.items()
+        },
+        "examples": examples,
         "comparison": compare(measured["eval"]) if base else None,
         "history": _history(base),
         "texts": texts,
         "ease_regularization": ease_regularization,
-        "shown": shown,
+        "impressions": impressions,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")
     (evaluation.path / CARD_FILE).write_text(model_card(report), encoding="utf-8")
 
 
-def describe(found: Measured, means: Mapping[str, Mapping[str, float]], catalogue: Catalogue) -> dict[str, Any]:
+def describe(
+    found: Measured, means: Mapping[str, Mapping[str, float]], sequences: Sequences, catalogue: Catalogue
+) -> dict[str, Any]:
     """One split: every method with the interval of its NDCG@10, the slices, and what pages are like."""
-    ours = metrics.ndcg(found.ranks[RANKING_ROW], 10)
+    ours = metrics.ndcg(found.ranks[RANKING_ROW], 10) * found.weights
     categories = catalogue.categorical.get("categories")
     return {
         "methods": {
-            name: {**figures, "ndcg@10_interval": interval(metrics.ndcg(found.ranks[name], 10))}
+            name: {
+                **figures,
+                "ndcg@10_interval": interval(metrics.ndcg(found.ranks[name], 10)),
+                "objective_interval": interval(metrics.ndcg(found.ranks[name], 10) * found.weights),
+            }
             for name, figures in means.items()
         },
+        "objective": found.objective,
+        "trade_off": shown.trade_off(found),
+        "value": shown.value_by_part(found),
+        "calibration_of_shown": shown.calibration(found, sequences, catalogue),
+        "liked@10": shown.mean_of_known(found.shown.probabilities),
         "slices": {
             name: {
                 "queries": int(mask.sum()),
@@ -84,19 +104,19 @@ def describe(found: Measured, means: Mapping[str, Mapping[str, float]], catalogu
             for name, mask in found.slices.items()
         },
         "calibration": beyond_accuracy.reliability(found.probabilities, found.positive),
-        "coverage@10": beyond_accuracy.coverage(found.pages, catalogue.num_rows),
-        "gini@10": beyond_accuracy.gini(found.pages, catalogue.num_rows),
-        "diversity@10": None if categories is None else beyond_accuracy.diversity(found.pages, categories),
-        "novelty@10_bits": beyond_accuracy.novelty(found.pages, catalogue.train_counts),
+        "coverage@10": beyond_accuracy.coverage(found.shown.rows, catalogue.num_rows),
+        "gini@10": beyond_accuracy.gini(found.shown.rows, catalogue.num_rows),
+        "diversity@10": None if categories is None else beyond_accuracy.diversity(found.shown.rows, categories),
+        "novelty@10_bits": beyond_accuracy.novelty(found.shown.rows, catalogue.train_counts),
         "popularity_lift@10": beyond_accuracy.popularity_lift(
-            found.pages, list(found.queries.histories), catalogue.train_counts
+            found.shown.rows, list(found.queries.histories), catalogue.train_counts
         ),
     }
 
 
 def compare(found: Measured) -> dict[str, Any]:
-    """NDCG@10 less that of the models in service on the same queries: over all, and in each slice."""
-    ours, theirs = (metrics.ndcg(found.ranks[name], 10) for name in (RANKING_ROW, IN_SERVICE))
+    """NDCG@10 for the objective, less that of the models in service on the same queries: in all and in each slice."""
+    ours, theirs = (metrics.ndcg(found.ranks[name], 10) * found.weights for name in (RANKING_ROW, IN_SERVICE))
     everything = {"all": np.ones(len(ours), bool)} if len(ours) else {}
     compared = {}
     for name, mask in (everything | found.slices).items():
@@ -151,12 +171,14 @@ def _history(base: PushedModel | None) -> list[dict[str, Any]]:
 
 def means_of(found: Measured) -> dict[str, dict[str, float]]:
     """Method → metric → its mean, and the number of queries; a split without queries has zeros."""
-    return {method: _means(ranks) for method, ranks in found.ranks.items()}
+    return {method: _means(ranks, found) for method, ranks in found.ranks.items()}
 
 
-def _means(ranks: metrics.Ranks) -> dict[str, float]:
+def _means(ranks: metrics.Ranks, found: Measured) -> dict[str, float]:
     num_queries = len(ranks.above)
     means = metrics.summarize(ranks)
+    if num_queries and found.objective != INTERACTIONS:
+        means |= {f"ndcg@10 {found.objective}": float((metrics.ndcg(ranks, 10) * found.weights).mean())}
     return {name: value if num_queries else 0.0 for name, value in means.items()} | {"queries": num_queries}
 
 

@@ -1,148 +1,94 @@
-"""How well models order what was shown: P5, beside the ranking of the whole catalogue."""
+"""What people see, measured: how far its probabilities and values hold, and what other orders would be worth."""
 
 from __future__ import annotations
 
-import dataclasses
-import html
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.components.evaluator.measured import POPULARITY, RANKING_ROW, RETRIEVAL_ROW
+from homefeed.components.evaluator.measured import Measured
+from homefeed.components.evaluator.slices import LENGTHS, length_name, popularity_thirds
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.evaluation import metrics
-from homefeed.models.evaluation.within_impressions import METRICS, within_impressions
-from homefeed.models.exposures import Exposures
-from homefeed.models.requests import requests_from_sequences
+from homefeed.models.evaluation import beyond_accuracy, metrics
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import PredictionPoints, locate
-from homefeed.serving.recommender import Recommender
 
-AS_SHOWN = "as it was shown"
-NUM_BOOTSTRAPS = 1_000
+PLACES = ((1, 3), (4, 6), (7, 10))  # On the page.
+NUM_PARTS = 10  # Of the targets, by expected value.
+MAX_LANGUAGES = 10
 
-Shown = dict[str, dict[str, metrics.Floats]]
-"""Method → metric → [num_impressions]."""
+Floats = npt.NDArray[np.float64]
 
 
-def measure_shown(
-    recommender: Recommender,
-    exposures: Exposures | None,
-    sequences: Sequences,
-    catalogue: Catalogue,
-    max_impressions: int,
-    batch_size: int,
-) -> Shown:
-    """Ranks what was shown in each impression, as known users would have got it then.
+def calibration(found: Measured, sequences: Sequences, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
+    """Group of what is shown → P(liked), predicted and happened, of what users chose later in the split.
 
-    Args:
-        recommender: of the fused model.
-        exposures: of a split; None: nothing was shown.
-        sequences: of the same split.
-        catalogue: names the items.
-        max_impressions: of more, so many are taken evenly.
-        batch_size: impressions in one call.
-
-    Returns:
-        The metrics by the order of our models, of retrieval alone, of popularity and, where places are known, of the
-        page as it was. Nothing without an impression of which something was taken and something was left.
+    Groups are all, readers by how much they have done, items by how popular and how new they are, languages, and
+    places on the page. An event counts once, with the mean of what was predicted each time its item was shown before.
+    A group without any is left out.
     """
-    if exposures is None:
-        return {}
-    chosen = exposures[exposures.contrasts()]
-    found, points = locate(chosen, sequences)
-    some = np.linspace(0, len(found) - 1, min(len(found), max_impressions)).astype(np.int64)
-    shown, points = chosen[found[some]], points[some]
-    if not len(shown):
-        return {}
-    scores = ordered_scores(recommender, shown, points, sequences, catalogue, batch_size)
-    scores[POPULARITY] = catalogue.train_counts[shown.item_index].astype(np.float32)
-    if (shown.position > 0).all():
-        scores[AS_SHOWN] = -shown.position.astype(np.float32)
-    return {name: within_impressions(of, shown.clicked, shown.row_splits) for name, of in scores.items()}
-
-
-def ordered_scores(
-    recommender: Recommender,
-    shown: Exposures,
-    points: PredictionPoints,
-    sequences: Sequences,
-    catalogue: Catalogue,
-    batch_size: int,
-) -> dict[str, npt.NDArray[np.floating[Any]]]:
-    """Method → [num_shown] float32 scores of what was shown at some points: retrieval alone, and both models."""
-    plain = requests_from_sequences(sequences, catalogue, points.row, points.cut)
-    requests = [
-        dataclasses.replace(request, timestamp=int(second))
-        for request, second in zip(plain, shown.timestamp, strict=True)
-    ]
-    parts: dict[str, list[npt.NDArray[np.float32]]] = {RETRIEVAL_ROW: [], RANKING_ROW: []}
-    for which in _batches(len(shown), batch_size):
-        batch = shown[which]
-        lengths = np.diff(batch.row_splits)
-        present = np.arange(lengths.max()) < lengths[:, None]
-        candidates = np.full(present.shape, b"", object)
-        candidates[present] = catalogue.item_ids[batch.item_index]
-        answers = recommender.rank([requests[at] for at in which], candidates)
-        parts[RETRIEVAL_ROW].append(answers["retrieval_scores"][present])
-        parts[RANKING_ROW].append(answers["scores"][present])
-    return {name: np.concatenate(scores) for name, scores in parts.items()}
-
-
-def _batches(size: int, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
-    return (np.arange(start, min(start + batch_size, size)) for start in range(0, size, batch_size))
-
-
-def describe_shown(found: Shown) -> dict[str, Any] | None:
-    """Means with their 95% intervals, and our AUC less that of each other; None of nothing."""
-    if not found:
-        return None
-    ours = found[RANKING_ROW]["auc"]
+    shown, groups = found.shown, _groups(found, catalogue)
     return {
-        "impressions": len(ours),
-        "methods": {
-            name: {metric: _with_interval(values[metric], np.zeros(len(ours))) for metric in METRICS}
-            | ({} if name == RANKING_ROW else {"ours_less": _with_interval(ours, values["auc"])})
-            for name, values in found.items()
-        },
+        name: _of_events(shown.events[mask], shown.probabilities[mask], sequences.positive)
+        for name, mask in ((name, mask & (shown.events >= 0)) for name, mask in groups.items())
+        if mask.any()
     }
 
 
-def _with_interval(ours: metrics.Floats, theirs: metrics.Floats) -> list[float]:
-    """Mean of the difference, and the ends of its interval."""
-    return list(metrics.paired_bootstrap(ours, theirs, num_samples=NUM_BOOTSTRAPS))
+def _of_events(events: npt.NDArray[np.int64], predicted: Floats, happened: npt.NDArray[Any]) -> dict[str, Any]:
+    chosen, place, times = np.unique(events, return_inverse=True, return_counts=True)
+    mean, came = np.bincount(place, predicted) / times, happened[chosen]
+    return beyond_accuracy.reliability(mean, came) | {"predicted": float(mean.mean()), "happened": float(came.mean())}
 
 
-def rows(shown: Mapping[str, Any]) -> Iterator[list[str]]:
-    """Cells of a table for people: a method of a split with mean and interval of each metric."""
-    for split, found in shown.items():
-        for name, figures in (found or {"methods": {}})["methods"].items():
-            cells = [f"{mean:.4f} ({low:.4f} to {high:.4f})" for mean, low, high in (figures[m] for m in METRICS)]
-            less = "{:+.4f} ({:+.4f} to {:+.4f})".format(*figures["ours_less"]) if "ours_less" in figures else ""
-            yield [split, name, *cells, f"{less}"]
+def _groups(found: Measured, catalogue: Catalogue) -> dict[str, npt.NDArray[np.bool_]]:
+    """Name → [num_queries, 10]."""
+    rows = found.shown.rows
+    lengths = np.array([len(history) for history in found.queries.histories], np.int64)[:, None]
+    thirds = popularity_thirds(catalogue.train_counts)[rows]
+    groups = {"all": rows > 0}
+    for low, high in LENGTHS:
+        inside = (lengths >= low) & (lengths <= (np.inf if high is None else high))
+        groups[f"readers with a {length_name(low, high)}"] = (rows > 0) & inside
+    groups |= {"new items": catalogue.train_counts[rows] == 0}
+    groups |= {f"{name} items": thirds == third for third, name in enumerate(("popular", "middling", "rare"))}
+    for place, name in enumerate(catalogue.vocabularies.get("language", ())[:MAX_LANGUAGES], start=2):
+        groups[f"in {name}"] = (catalogue.categorical["language"][rows] == place).any(axis=-1)
+    places = np.broadcast_to(np.arange(1, rows.shape[1] + 1), rows.shape)
+    groups |= {f"places {first} to {last}": (places >= first) & (places <= last) for first, last in PLACES}
+    return groups
 
 
-HEADER = ("split", "method", *METRICS, "AUC of ours less this")
-EXPLAINED = (
-    "How well what was shown is ordered, in impressions of which something was taken and something left: AUC is how "
-    "often what was taken stands above what was left. With 95% intervals. What stands at the top of a page is taken "
-    "more often because it is seen more often, so that the order as it was shown is flattered."
-)
+def value_by_part(found: Measured) -> list[dict[str, float]]:
+    """Tenths of the targets that were retrieved, by their expected value: what was expected of each and what came."""
+    known = np.flatnonzero(np.isfinite(found.values) & (found.values != 0))
+    order = known[np.argsort(found.values[known], kind="stable")]
+    return [
+        {
+            "events": len(part),
+            "predicted": float(found.values[part].mean()),
+            "happened": float(found.worth[part].mean()),
+        }
+        for part in np.array_split(order, NUM_PARTS)
+        if len(part)
+    ]
 
 
-def to_html(shown: Mapping[str, Any]) -> str:
-    """A part of the report; nothing where nothing was shown."""
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}' for cell in row)}</tr>" for row in rows(shown))
-    head = "".join(f"<th>{name}" for name in HEADER)
-    return f"<h2>What was shown</h2><p>{EXPLAINED}</p><table><tr>{head}</tr>{body}</table>" if body else ""
+def trade_off(found: Measured) -> list[dict[str, float]]:
+    """What other weights of the expected value would be worth; `weight` is by that of the served order."""
+    return [
+        {
+            "weight": weight,
+            "ndcg@10": mean_of_known(metrics.ndcg(ranks, 10)),
+            "ndcg@10_objective": mean_of_known(metrics.ndcg(ranks, 10) * found.weights),
+            "liked": mean_of_known(page.probabilities),
+            "value": mean_of_known(page.values),
+        }
+        for weight, (ranks, page) in found.mixes.items()
+    ]
 
 
-def to_markdown(shown: Mapping[str, Any]) -> str:
-    """A part of the model card; nothing where nothing was shown."""
-    body = [f"| {' | '.join(row)} |" for row in rows(shown)]
-    if not body:
-        return ""
-    head = [f"| {' | '.join(HEADER)} |", f"|{'---|' * len(HEADER)}"]
-    return "\n".join(["", "## What was shown", "", EXPLAINED, "", *head, *body, ""])
+def mean_of_known(values: Floats) -> float:
+    """The mean without NaN; 0 of nothing."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0

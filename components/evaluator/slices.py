@@ -30,12 +30,16 @@ def slices(queries: Queries, sequences: Sequences, catalogue: Catalogue, min_que
     }
     lengths = np.array([len(history) for history in queries.histories], np.int64)
     for low, high in LENGTHS:
-        name = f"history of {low}" + (" or more" if high is None else f" to {high}" if high != low else "")
-        found[name] = (lengths >= low) & (lengths <= (np.inf if high is None else high))
+        found[length_name(low, high)] = (lengths >= low) & (lengths <= (np.inf if high is None else high))
     third = popularity_thirds(catalogue.train_counts)[queries.targets]
     found |= {f"{name} items": third == place for place, name in enumerate(("popular", "middling", "rare"))}
     found |= _categories(queries, catalogue, max(min_queries, 1))
     return {name: mask for name, mask in found.items() if mask.sum() >= max(min_queries, 1)}
+
+
+def length_name(low: int, high: int | None) -> str:
+    """Such as "history of 5 to 19"."""
+    return f"history of {low}" + (" or more" if high is None else f" to {high}" if high != low else "")
 
 
 def is_guarded(name: str) -> bool:

@@ -29,6 +29,7 @@ def judge(
     ranks: Mapping[str, metrics.Ranks],
     margins: Margins,
     slices: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    weights: npt.NDArray[np.float64] | float = 1.0,
 ) -> list[str]:
     """Reasons against a blessing; empty if there are none.
 
@@ -39,20 +40,21 @@ def judge(
         ranks: method → ranks of the same targets.
         margins: how much may be lost.
         slices: name → [num_queries] bool, which queries are in it.
+        weights: [num_queries] of each query: what its target is worth to the objective.
     """
-    ours = metrics.ndcg(ranks[RANKING_ROW], 10)
+    gains = {method: metrics.ndcg(found, 10) * weights for method, found in ranks.items()}
+    ours = gains[RANKING_ROW]
     if not len(ours):
         return ["the eval split holds no event that could be predicted, so the models cannot be judged"]
     rivals = {POPULARITY: margins.popularity, RETRIEVAL_ROW: margins.retrieval, IN_SERVICE: margins.in_service}
     reasons = []
     for rival, margin in rivals.items():
         if rival in ranks or rival != IN_SERVICE:
-            reasons += _losses(ours, metrics.ndcg(ranks[rival], 10), rival, margin)
+            reasons += _losses(ours, gains[rival], rival, margin)
     for name, mask in (slices or {}).items():
         for rival in _rivals_in(name):
             if rival in ranks:
-                theirs = metrics.ndcg(ranks[rival], 10)[mask]
-                reasons += _losses(ours[mask], theirs, f"{rival} in slice {name!r}", margins.slices)
+                reasons += _losses(ours[mask], gains[rival][mask], f"{rival} in slice {name!r}", margins.slices)
     return reasons
 
 

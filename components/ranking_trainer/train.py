@@ -65,6 +65,11 @@ def train(
         trained = fit(data, pretrained, retrieval_model, config, log.write)
     Snapshot.of(trained.ranker, data.catalogue, data.train).save(model.snapshot_dir)
     RankingModule(trained, data.catalogue, data.train).save(model.serving_dir)
-    fitted = {"blend": dataclasses.asdict(trained.blend), "calibration": dataclasses.asdict(trained.calibration)}
+    fitted = {
+        "blend": dataclasses.asdict(trained.blend),
+        "calibration": dataclasses.asdict(trained.calibration),
+        "types": dict(zip(trained.ranker.objectives.types, map(dataclasses.asdict, trained.types), strict=True)),
+        "objectives": {name: dataclasses.asdict(blend) for name, blend in trained.objectives.items()},
+    }
     model_run.write_json("curve.json", {"epochs": log.curve(), **fitted})
     return log.summary()

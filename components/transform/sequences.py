@@ -63,6 +63,7 @@ def build_sequences(
         numeric=people.numeric,
         vocabularies=people.vocabularies,
         inputs=inputs,
+        objectives=dataset.objectives,
         time_zone=dataset.time_zone or "",
         query_token_ids=None if query_token_ids is None else query_token_ids[keep],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
+from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared import saved_model
@@ -38,6 +40,11 @@ class RankingModule(tf.Module):
         self._tables = (trained.ranker.frozen, trained.ranker.constants)
         self._reader = RequestReader(catalogue.item_ids, RequestFeatures.of(train))
         self._specs = rank_specs(train)
+        objectives = trained.ranker.objectives
+        blends = (trained.objectives.get(name, trained.blend) for name in objectives.names)
+        self._objective_names = tf.constant(objectives.names)
+        self._blends = tf.constant([dataclasses.astuple(blend) for blend in blends], tf.float32)
+        self._worth = tf.Variable(objectives.worth, trainable=False)
         self.vocabulary = trained.ranker.text.vocabulary
 
     def signatures(self) -> dict[str, Any]:
@@ -56,11 +63,14 @@ class RankingModule(tf.Module):
             candidates: [batch, num_candidates] string ids, "" for padding. An id that is not in the catalogue is
                 scored by its text, and without one as an item of which nothing is known.
             retrieval_scores: [batch, num_candidates] float32.
-            request: who asks, and `candidate_token_ids` [batch, num_candidates or 1, tokens] int32.
+            request: who asks, `objective` [batch] string, what to sort for ("": the model's own), and
+                `candidate_token_ids` [batch, num_candidates or 1, tokens] int32.
 
         Returns:
-            `scores`, to sort by, `probabilities` of being liked, and where the data has values `ratings`, all
-            [batch, num_candidates] float32; padding has the lowest float32, 0 and 0.
+            `scores`, to sort by: the sum of `interests`, how likely each comes next, and weighted `expected_values`
+            to the objective; `probabilities` of being liked, and where the data has values `ratings`, all
+            [batch, num_candidates] float32; padding has the lowest float32 in `scores`, else 0. And `objective`
+            [batch] string, what the list is sorted for.
         """
         request = self._reader.in_seconds(request)
         tf.debugging.assert_less_equal(
@@ -71,7 +81,7 @@ class RankingModule(tf.Module):
         )
         # The graph goes on beside its assertions: what is refused for its length must not be read as a whole first.
         candidates, retrieval_scores = candidates[:, :MAX_CANDIDATES], retrieval_scores[:, :MAX_CANDIDATES]
-        ranker, blend, calibration = self._trained.ranker, self._trained.blend, self._trained.calibration
+        ranker, blend = self._trained.ranker, self._trained.blend
         inputs = self._recent(request) | self._reader.context(request) | self._reader.user(request)
         inputs |= {"candidates": self._reader.items.lookup(candidates), "timestamp": request["timestamp"]}
         inputs |= {
@@ -85,18 +95,49 @@ class RankingModule(tf.Module):
         present = candidates != ""
         is_found = present & tf.math.is_finite(retrieval_scores) & (retrieval_scores > _LOWEST)
         retrieval = standardise(tf.clip_by_value(retrieval_scores, -_LARGEST, _LARGEST), is_found)
-        scores = blend.retrieval * retrieval + blend.ranker * outputs["list_logits"]
-        scores += blend.text * outputs["text_logits"]
-        probabilities = tf.sigmoid(calibration.slope * outputs["positive_logits"] + calibration.offset)
+        parts = tf.stack([retrieval, outputs["list_logits"], outputs["text_logits"]], -1)
+        interest = standardise(tf.linalg.matvec(parts, tf.constant(blend.interest, tf.float32)), present)
+        probabilities = self._probabilities(outputs, interest)
+        objective = self._objective(request["objective"])
+        values = self._values(objective, inputs["candidates"], probabilities)
+        weights = tf.gather(self._blends, objective)
+        interests = tf.linalg.matvec(parts, weights[:, :3])
+        scores = interests + weights[:, 3:] * values
         results = {
             "scores": tf.where(present, scores, _LOWEST),
-            "probabilities": tf.where(present, probabilities, 0.0),
+            "interests": tf.where(present, interests, 0.0),
+            "expected_values": tf.where(present, values, 0.0),
+            "probabilities": tf.where(present, probabilities[..., 0], 0.0),
+            "objective": tf.gather(self._objective_names, objective),
         }
         if ranker.has_ratings:
             scale = ranker.scale
             ratings = tf.clip_by_value(scale.mean + scale.deviation * outputs["ratings"], scale.lowest, scale.highest)
             results["ratings"] = tf.where(present, ratings, 0.0)
         return results
+
+    def _probabilities(self, outputs: dict[str, tf.Tensor], interest: tf.Tensor) -> tf.Tensor:
+        """[batch, num_candidates, num_outcomes] float32: P(liked), then of each type."""
+        calibrations = (self._trained.calibration, *self._trained.types)
+        logits = [outputs["positive_logits"], *tf.unstack(outputs["type_logits"], axis=-1)]
+        pairs = zip(calibrations, logits, strict=True)
+        return tf.stack([_calibrated(fitted, column, interest) for fitted, column in pairs], -1)
+
+    def _objective(self, asked: tf.Tensor) -> tf.Tensor:
+        """[batch] string → [batch] int32 places in the objectives' names; "": the default one."""
+        is_asked = asked[:, None] == self._objective_names
+        known = ", ".join(self._trained.ranker.objectives.names)
+        tf.debugging.assert_equal(
+            tf.reduce_all((asked == "") | tf.reduce_any(is_asked, axis=1)), True, f"`objective` is one of {known}."
+        )
+        return tf.argmax(is_asked, axis=1, output_type=tf.int32)
+
+    def _values(self, objective: tf.Tensor, rows: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        """[batch, num_candidates] float32, as `Objectives.values`."""
+        rows = tf.minimum(rows, tf.shape(self._worth)[1] - 1)
+        places = tf.stack([tf.broadcast_to(objective[:, None], tf.shape(rows)), rows], -1)
+        worth = tf.gather_nd(self._worth, places)
+        return tf.reduce_sum(worth[..., :-1] * probabilities, -1) + worth[..., -1]
 
     def _recent(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The newest events that are known, newest first, as the ranker is trained with them."""
@@ -112,6 +153,15 @@ class RankingModule(tf.Module):
         if self._trained.ranker.has_ratings:
             recent["recent_value"] = self._trained.ranker.scale.clipped(recent["recent_value"])
         return recent
+
+
+def _calibrated(calibration: Calibration, logits: tf.Tensor, interest: tf.Tensor) -> tf.Tensor:
+    """`Calibration.__call__` in the graph."""
+    probabilities = tf.sigmoid(calibration.logits(logits, interest))
+    if not calibration.knots:
+        return probabilities
+    beyond = tf.nn.relu(probabilities[..., None] - tf.constant(calibration.knots))
+    return calibration.level + tf.linalg.matvec(beyond, tf.constant(calibration.bends))
 
 
 def _at_least_one(texts: tf.Tensor) -> tf.Tensor:
@@ -137,6 +187,7 @@ def rank_specs(train: Sequences) -> dict[str, tf.TensorSpec]:
         "candidates": tf.TensorSpec([None, None], tf.string, name="candidates"),
         "retrieval_scores": tf.TensorSpec([None, None], tf.float32, name="retrieval_scores"),
         "candidate_token_ids": tf.TensorSpec([None, None, None], tf.int32, name="candidate_token_ids"),
+        "objective": tf.TensorSpec([None], tf.string, name="objective"),
         **queries,
         **RequestFeatures.of(train).specs,
     }

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
+from homefeed.models.objectives import Objectives
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.layers.candidate_attention import CandidateAttention
 from homefeed.models.ranking.layers.event_features import event_features, user_statistics
@@ -37,8 +38,9 @@ class Ranker(keras.Model):
     """Scores candidates for users.
 
     A candidate attends to the user's newest events. A taste in ratings is estimated from the ratings in the history;
-    a deep and cross network (Wang et al., 2021, DCN V2) joins it all and ends in three heads. Beside them what the
-    text model makes of the candidate is compared with what it makes of the events, and of a query.
+    a deep and cross network (Wang et al., 2021, DCN V2) joins it all and ends in heads: the order of a list,
+    P(liked), the rating, and P(type) of each event type that an objective asks for. Beside them what the text model
+    makes of the candidate is compared with what it makes of the events, and of a query.
 
     Args:
         text: has read the items; it stays as it is.
@@ -52,6 +54,7 @@ class Ranker(keras.Model):
         self.text = text
         self.config = config
         self.scale = RatingScale.of(train)
+        self.objectives = Objectives.of(train, catalogue)
         width = config.width
         self.items = ItemEncoder(catalogue, text.width, width, config.id_dropout, name="items")
         self.items.build()
@@ -91,6 +94,8 @@ class Ranker(keras.Model):
         )
         self._hidden = keras.layers.Dense(width, activation="gelu", name="hidden")
         self._heads = keras.layers.Dense(3, name="heads", kernel_initializer="zeros")
+        types = len(self.objectives.types)
+        self._types = keras.layers.Dense(types, name="types", kernel_initializer="zeros") if types else None
         self.frozen: tf.Variable | None = None
 
     @property
@@ -114,6 +119,7 @@ class Ranker(keras.Model):
         Returns:
             [batch, num_candidates] float32 `list_logits`, of the order of a list; `text_logits`, the affinity of
             texts; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
+            [batch, num_candidates, num_types] `type_logits` of the objectives' event types.
         """
         items = self._lookup(training)
         texts = self._texts(request)
@@ -130,10 +136,12 @@ class Ranker(keras.Model):
             parts += [rating[..., None], deviation[..., None]]
         joined = self._dropout(tf.concat(parts, axis=-1), training=training)
         crossed = joined + joined * self._cross(self._narrow(joined))
-        logits = self._heads(self._dropout(self._hidden(crossed), training=training))
+        hidden = self._dropout(self._hidden(crossed), training=training)
+        logits = self._heads(hidden)
         outputs = {
             "list_logits": logits[..., 0] + tf.reduce_sum(candidates * events, axis=-1),
             "positive_logits": logits[..., 1],
+            "type_logits": self._types(hidden) if self._types else logits[..., 3:],
         }
         known = self.items.are_known(request["candidates"])
         given = tf.cast((request["candidates"] > 0) | _is_new(request), tf.float32)

@@ -123,3 +123,25 @@ def coming_events(sequences: Sequences, points: PredictionPoints, num_events: in
     """[num_points, num_events] int64 positions of the events from the cut on, oldest first; -1: none left."""
     positions = points.cut[:, None] + np.arange(num_events)
     return np.where(positions < sequences.row_splits[points.row + 1][:, None], positions, -1)
+
+
+def places_of_coming(
+    sequences: Sequences, points: PredictionPoints, items: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """When users come to items: [num_points, num_items] int64 positions of their next events with them; -1: none.
+
+    Args:
+        sequences: users and what they did.
+        points: where.
+        items: [num_points, num_items] rows of the catalogue; 0: none.
+    """
+    places = np.full(items.shape, -1, np.int64)
+    of_item = np.full(int(max(items.max(initial=0), sequences.item_index.max(initial=0))) + 1, -1, np.int64)
+    stops = sequences.row_splits[points.row + 1]
+    for row, (cut, stop) in enumerate(zip(points.cut.tolist(), stops.tolist(), strict=True)):
+        coming = sequences.item_index[cut:stop]
+        of_item[coming[::-1]] = np.arange(stop - 1, cut - 1, -1)  # The first of several is written last.
+        of_item[0] = -1
+        places[row] = of_item[items[row]]
+        of_item[coming] = -1
+    return places

@@ -19,6 +19,7 @@ from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_js
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
+from homefeed.schemas.dataset import INTERACTIONS
 from homefeed.serving.batch import read_requests, recommend_all
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor, Predictor
 from homefeed.serving.profiles import ProfileStore
@@ -28,7 +29,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL, Recommendation, Recom
 from homefeed.serving.releases import Releases
 
 NUM_SHOWN = 10  # Events of the history that are printed.
-SORTED_BY = "sorted by score; P(liked): the chance that what is chosen is liked, too"
+P_LIKED = "P(liked): the chance that it is liked, if chosen"
 
 
 def _check_time(text: str) -> str:
@@ -56,6 +57,9 @@ def recommend(
     k: Annotated[int, typer.Option("-k", min=1)] = 10,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is starting.")] = 5.0,
     at: At = "",
+    objective: Annotated[
+        str, typer.Option(help="What to sort for: interactions, likes, or the one that dataset.yaml declares.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Print the best items for a user, with the titles and the history they follow from."""
@@ -71,6 +75,7 @@ def recommend(
         request = dataclasses.replace(request, history=events)
     if query and root:
         request = dataclasses.replace(request, query_token_ids=_tokenizer(root)(query))
+    request = dataclasses.replace(request, objective=objective)
     predictor = _predictor(root, server, wait)
     (page,) = Recommender(predictor).recommend([request], k)
     if profiles and server:
@@ -175,15 +180,26 @@ def _notes(
     return notes
 
 
+def _sorted_by(objective: str) -> str:
+    if objective in ("", INTERACTIONS):
+        return f"sorted by score: how likely each comes next; {P_LIKED}"
+    worth = "P(liked)" if objective == "likes" else "value, what it is expected to be worth if chosen"
+    return f"sorted for {objective}: score adds up how likely each comes next and its {worth}; {P_LIKED}"
+
+
 def _print_page(user: str, page: Sequence[Recommendation], reasons: Reasons, recent: dict[str, str]) -> None:
     source = f", from: {page[0].source}" if page else ""
-    table = rich.table.Table(title=f"For user {user}{source}", title_justify="left", caption=SORTED_BY)
-    table.caption_justify = "left"
-    for column in ("", "recommended", "score", "P(liked)", "because of"):
-        table.add_column(column, justify="right" if column in ("", "score", "P(liked)") else "left")
+    objective = page[0].objective if page else ""
+    has_values = objective not in ("", INTERACTIONS, "likes")  # Of likes the value is P(liked).
+    table = rich.table.Table(
+        title=f"For user {user}{source}", title_justify="left", caption=_sorted_by(objective), caption_justify="left"
+    )
+    numbers = ("", "score", "P(liked)", *(["value"] if has_values else []))
+    for column in ("", "recommended", *numbers[1:], "because of"):
+        table.add_column(column, justify="right" if column in numbers else "left")
     for number, place in enumerate(page, start=1):
         because = reasons.because_of.get(place.item_id, "")
-        figures = f"{place.score:.2f}", f"{place.probability:.2f}"
+        figures = [f"{place.score:.2f}", f"{place.probability:.2f}", *([f"{place.value:.2f}"] if has_values else [])]
         cells = (str(number), place.title or place.item_id, *figures, recent.get(because, "") or place.source)
         table.add_row(*map(rich.text.Text, cells))
     console.print(table)

@@ -19,11 +19,13 @@ from homefeed.serving.predictors import GrpcPredictor
 from homefeed.serving.recommender import Candidates, Recommendation
 from tests.toy_data import toy_catalogue, toy_sequences
 
+NO_OBJECTIVE = np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32), np.array([b""], object)
+
 
 def answer(item_ids: list[bytes], score: float = 1.0) -> Candidates:
     scores = np.full((1, len(item_ids)), score, np.float32)
     ids = np.array([item_ids], object)
-    return Candidates(ids, ids, scores, scores, scores, np.full(len(ids), b"history", object))
+    return Candidates(ids, ids, scores, scores, scores, np.full(len(ids), b"history", object), *NO_OBJECTIVE)
 
 
 REQUEST = Request("u", [Event("i1")])
@@ -59,7 +61,9 @@ def test_scores_may_differ_by_what_float32_holds_of_the_largest(
     nothing = np.finfo(np.float32).min  # The score of a place without an item says nothing of the scale.
     scores = np.array([[largest, 0.1, nothing]], np.float32)
     ids = np.array([[b"i2", b"i3", b""]], object)
-    local = Candidates(ids, ids, scores, scores, np.full((1, 3), 0.5, np.float32), np.array([b"history"], object))
+    local = Candidates(
+        ids, ids, scores, scores, np.full((1, 3), 0.5, np.float32), np.array([b"history"], object), *NO_OBJECTIVE
+    )
     for name in ("retrieval_scores", "scores"):
         other = scores + np.array([[0, difference, 0]], np.float32)
         served = dataclasses.replace(local, **{name: other})

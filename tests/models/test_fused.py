@@ -73,7 +73,8 @@ class _Ranking(tf.Module):
     ) -> dict[str, tf.Tensor]:
         words = tf.cast(tf.reduce_sum(candidate_token_ids, axis=2), tf.float32)
         scores = words + tf.zeros_like(retrieval_scores) + 0.1 * retrieval_scores
-        return {"scores": scores, "ages": tf.zeros_like(scores) + user_age[:, None]}
+        objective = tf.where(user_age > 35, "likes", "interactions")
+        return {"scores": scores, "ages": tf.zeros_like(scores) + user_age[:, None], "objective": objective}
 
 
 def _save(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -106,6 +107,7 @@ def test_new_items_are_ranked_by_their_texts_and_nothing_is_lost(tmp_path: pathl
     assert found["titles"].numpy()[0].tolist() == [b"New", b"One"]
     assert found["ages"].numpy().tolist() == [[30.0, 30.0], [40.0, 40.0]]
     assert found["source"].numpy().tolist() == [b"history", b"history"]
+    assert found["objective"].numpy().tolist() == [b"interactions", b"likes"]
 
 
 def test_without_new_items_their_texts_are_nothing(tmp_path: pathlib.Path) -> None:

@@ -12,6 +12,7 @@ interactions: {path: a.csv}
 items: {path: b.csv, features: {price: {kind: number}}}
 users: {path: c.csv}
 """
+BUYS = "features: {event_type: {kind: category, domain: [buy]}}"
 
 
 def load(folder: pathlib.Path, text: str | bytes) -> None:
@@ -65,6 +66,13 @@ def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathli
         ("name: t\n", "name: t\nexposures: {path: d.csv}\nshown: [seen]\n", r"shown: the table `exposures` says"),
         ("name: t\n", "name: t\nshown: [a]\npositive: {event_types: [b, a]}\n", r"shown: a cannot be what is shown"),
         ("name: t\n", "name: t\nexposures: {path: d.csv, features: {x: {kind: number}}}\n", r"exposures; leave it"),
+        ("name: t\n", "name: t\nobjective: clics\n", r"`objective`: expected one of interactions, .*, found 'clics'"),
+        ("name: t\n", "name: t\nobjective: {}\n", r"`objective`: expected one of interactions, likes, .*, found {}"),
+        ("name: t\n", "name: t\nobjective: {buy: nan}\n", r"'buy' is worth 'nan'; expected a number, or the name of"),
+        ("name: t\n", "name: t\nobjective: {buy: prize}\n", r"'prize' is no column of items .* did you mean 'price'"),
+        ("name: t\n", "name: t\nobjective: {buy: title}\n", r"'title' is no column of items of kind 'number'; there"),
+        ("name: t\n", "name: t\nobjective: likes\n", r"objective: `like` needs `positive`, which says what is liked"),
+        ("a.csv", f"a.csv, {BUYS}}}\nobjective: {{purchase: 1", r"'purchase' is no event type; there are buy"),
         ("name: t\n", "name: t\nmax_bad_fraction: 2\n", r"expected a number from 0 and up to 1, found '2'"),
     ],
 )  # fmt: skip
@@ -80,3 +88,18 @@ def test_what_is_no_description_at_all(tmp_path: pathlib.Path, text: str | bytes
     with pytest.raises(DatasetError, match=r"dataset.yaml (is not a valid|cannot be read as YAML)") as caught:
         load(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+def test_an_objective_has_a_name_and_a_default(tmp_path: pathlib.Path) -> None:
+    def objectives(text: str) -> dict[str, object]:
+        (tmp_path / "dataset.yaml").write_text(FINE + text)
+        return dict(load_dataset(tmp_path).objectives)
+
+    liked = "positive: {min_value: 4}\n"
+    assert objectives("") == {"interactions": {}}
+    assert list(objectives(liked)) == ["likes", "interactions"]
+    assert list(objectives(liked + "objective: interactions\n")) == ["interactions", "likes"]
+    assert objectives("objective: purchases\n") == {"purchases": {"purchase": 1.0}, "interactions": {}}
+    declared = objectives(liked + "objective: {buy: price, dislike: -3}\n")
+    assert list(declared) == ["declared", "likes", "interactions"]
+    assert declared["declared"] == {"buy": "price", "dislike": -3.0}

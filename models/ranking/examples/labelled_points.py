@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.objectives import outcomes
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ratings import fits as rating_fits
 from homefeed.models.sequences import Sequences
@@ -31,6 +32,8 @@ class LabelledPoints:
         retrieved: [num_points, num_candidates] int32 rows that retrieval returned, 0 for none.
         retrieval_scores: [num_points, num_candidates] float32.
         in_training: whether rating factors were fitted to these users' events.
+        types: event types that are told apart.
+        relevance: [num_events] float32, how much each event counts in the listwise loss; None: alike.
     """
 
     sequences: Sequences
@@ -38,17 +41,23 @@ class LabelledPoints:
     retrieved: npt.NDArray[np.int32]
     retrieval_scores: npt.NDArray[np.float32]
     in_training: bool
+    types: tuple[str, ...] = ()
+    relevance: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
 
 def unlisted(
-    sequences: Sequences, points: PredictionPoints, num_candidates: int, in_training: bool
+    sequences: Sequences,
+    points: PredictionPoints,
+    num_candidates: int,
+    in_training: bool,
+    types: tuple[str, ...] = (),
 ) -> LabelledPoints:
     """Points for which retrieval is not asked."""
     nothing = np.zeros((len(points), num_candidates), np.int32)
-    return LabelledPoints(sequences, points, nothing, nothing.astype(np.float32), in_training)
+    return LabelledPoints(sequences, points, nothing, nothing.astype(np.float32), in_training, types)
 
 
 def hold_out(sequences: Sequences, fraction: float, rng: np.random.Generator) -> Sequences:
@@ -71,7 +80,8 @@ def make_batch(
     Returns:
         The request, with `fit` [batch] int32 of `RatingTaste`, and [batch, num_targets + num_negatives]:
         `candidates` int32 rows; `relevance` float32 of the listwise loss; `irrelevant` bool; `is_event` float32,
-        1 for what really happened; `positive` float32; `value` float32, NaN for unknown.
+        1 for what really happened; `positive` float32; `types` [..., num_types] float32; `value` float32, NaN for
+        unknown.
     """
     sequences, points = labelled.sequences, labelled.points[which]
     inputs = prediction_points.features(sequences, points, max(config.max_events, config.max_rated_events))
@@ -82,12 +92,16 @@ def make_batch(
     nothing = np.zeros(negatives.shape, np.float32)
     happened = (targets > 0).astype(np.float32)
     listed = happened * _relevance(inputs, config)
+    if labelled.relevance is not None:
+        listed *= labelled.relevance[coming]
+    known = outcomes(sequences, coming, labelled.types) * happened[..., None]
     labels = {
         "candidates": np.concatenate([targets, negatives], 1).astype(np.int32),
         "relevance": np.concatenate([listed, nothing], 1),
         "irrelevant": np.concatenate([targets < 0, negatives > 0], 1),
         "is_event": np.concatenate([happened, nothing], 1),
-        "positive": np.concatenate([sequences.positive[coming] * happened, nothing], 1).astype(np.float32),
+        "positive": np.concatenate([known[..., 0], nothing], 1),
+        "types": np.pad(known[..., 1:], ((0, 0), (0, negatives.shape[1]), (0, 0))),
         "value": np.concatenate([np.where(happened > 0, sequences.value[coming], np.nan), nothing + np.nan], 1),
     }
     return inputs | labels

@@ -1,4 +1,4 @@
-"""Weights of the three scores and calibration of probabilities, both fitted on the eval split."""
+"""Weights of the three scores, and of the expected value beside them, fitted on the eval split."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from homefeed.models.evaluation import metrics
 Floats = npt.NDArray[np.float64]
 
 SCALES = (0.0, 0.25, 0.5, 1.0, 2.0)  # Of the ranker's most likely weight.
+VALUE_SCALES = (0.0, *(float(2 ** (step / 4)) for step in range(-20, 13)))  # Of a deviation of both, 1/32 to 8.
 
 
 @dataclasses.dataclass(frozen=True)
 class Blend:
-    """`retrieval` × standardised retrieval score + `ranker` × the ranker's logit + `text` × texts' affinity."""
+    """What a list is sorted by.
+
+    `retrieval` × standardised retrieval score + `ranker` × the ranker's logit + `text` × texts' affinity, together
+    the interest in a candidate, + `value` × its expected value.
+    """
 
     retrieval: float = 1.0
     ranker: float = 0.0
     text: float = 0.0
+    value: float = 0.0
 
-
-@dataclasses.dataclass(frozen=True)
-class Calibration:
-    """P(positive) = sigmoid(`slope` × logit + `offset`) (Platt, 1999)."""
-
-    slope: float = 1.0
-    offset: float = 0.0
+    @property
+    def interest(self) -> Floats:
+        """[3] the weights without that of the value."""
+        return np.array([self.retrieval, self.ranker, self.text])
 
 
 def standardise(scores: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]) -> Floats:
@@ -48,7 +51,7 @@ def fit_blend(
     target: npt.NDArray[np.int64],
     present: npt.NDArray[np.bool_],
 ) -> Blend:
-    """The weights that put what happened highest.
+    """The weights of interest that put what happened highest.
 
     Retrieval was trained on the training split, so only other events tell how far it can be trusted. The most likely
     weights under a softmax over each request's candidates are where the search starts; as the first places of a list
@@ -79,32 +82,55 @@ def fit_blend(
     start = np.array([1.0, 0.1, 1.0])
     best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 3, method="L-BFGS-B").x
     blends = [Blend(), *(Blend(*map(float, best * [1, scale, 1])) for scale in SCALES)]
-    quality = [_ndcg(np.where(mask, parts @ dataclasses.astuple(b), -np.inf), place) for b in blends]
+    quality = [_ndcg(np.where(mask, parts @ b.interest, -np.inf), place).mean() for b in blends]
     return blends[int(np.argmax(quality))]
 
 
-def fit_calibration(logits: Floats, positive: Floats) -> Calibration:
-    """The most likely slope and offset; no change where only one answer was seen.
+def fit_value_weight(
+    interest: Floats,
+    values: Floats,
+    target: npt.NDArray[np.int64],
+    worth: Floats,
+    present: npt.NDArray[np.bool_],
+    price: float,
+) -> float:
+    """How much the expected value of a candidate counts beside how likely it comes next.
+
+    A list is worth what comes of it: the worth of each target times its gain in NDCG@10. Of the weights whose lists
+    are worth the most, but for the share `price`, it is the largest: it fills the other places with the best, too.
 
     Args:
-        logits: [num_events] float64.
-        positive: [num_events] float64, 1 for liked.
+        interest: [num_requests, num_candidates] how likely each comes next, as a logit.
+        values: [num_requests, num_candidates] expected values.
+        target: [num_requests] place of what happened, -1 if it was not retrieved.
+        worth: [num_requests] of what happened.
+        present: [num_requests, num_candidates] bool.
+        price: share of a list's worth.
     """
-    if not len(positive) or not 0 < positive.mean() < 1:
-        return Calibration()
+    counts = (target >= 0) & (worth != 0)
+    unit = _deviation(interest, present) / max(_deviation(values, present), 1e-9)
+    if not counts.any() or not _deviation(values, present):
+        return 0.0
+    weights = unit * np.array(VALUE_SCALES)
+    scores = (interest[counts] + weight * values[counts] for weight in weights)
+    lists = [
+        float((worth[counts] * _ndcg(np.where(present[counts], s, -np.inf), target[counts])).mean()) for s in scores
+    ]
+    best = max(lists)
+    return float(weights[max(np.flatnonzero(np.array(lists) >= best - price * abs(best)))])
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        z = parameters[0] * logits + parameters[1]
-        error = scipy.special.expit(z) - positive
-        value = (np.logaddexp(0, z) - positive * z).mean() + 1e-4 * (parameters[0] - 1) ** 2
-        return value, np.array([(error * logits).mean() + 2e-4 * (parameters[0] - 1), error.mean()])
 
-    slope, offset = scipy.optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
-    return Calibration(float(slope), float(offset))
+def _deviation(scores: Floats, present: npt.NDArray[np.bool_]) -> float:
+    """The mean deviation within a request."""
+    count = np.maximum(present.sum(1, keepdims=True), 1)
+    kept = np.where(present, scores, 0)
+    centred = np.where(present, scores - kept.sum(1, keepdims=True) / count, 0)
+    return float(np.sqrt((centred**2).sum(1) / count[:, 0]).mean())
 
 
-def _ndcg(scores: Floats, target: npt.NDArray[np.int64]) -> float:
+def _ndcg(scores: Floats, target: npt.NDArray[np.int64]) -> Floats:
+    """[num_requests] NDCG@10."""
     of_target = np.take_along_axis(scores, target[:, None], 1)
     above = (scores > of_target).sum(1)
     tied = (scores == of_target).sum(1) - 1
-    return float(metrics.ndcg(metrics.Ranks(above, tied), 10).mean())
+    return metrics.ndcg(metrics.Ranks(above, tied), 10)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from homefeed.models.exposures import Exposures
+from homefeed.models.objectives import Objectives
 from homefeed.models.ranking.examples.labelled_points import (
     LabelledPoints,
     Retrieve,
@@ -53,8 +55,9 @@ def fit(
         shown_in_evaluation: the same of eval.
     """
     rng = np.random.default_rng(config.seed)
-    source = _source(train, retrieve, config, rng)
-    held_out = _held_out(evaluation, retrieve, config)
+    objectives = ranker.objectives
+    source = _source(train, retrieve, objectives, config, rng)
+    held_out = _held_out(evaluation, retrieve, objectives.types, config)
     if start:
         which = np.arange(min(1, len(held_out)))
         ranker(tensors(make_batch(held_out, which, config, np.random.default_rng(0))))
@@ -66,30 +69,42 @@ def fit(
         for exposures, sequences in ((shown, train), (shown_in_evaluation, evaluation))
     )
     epochs = trainer.run(source, held_out, rng, log, *impressions)
-    return Trained(ranker, *fit_on_eval(ranker, held_out, config), tuple(epochs))
+    blend, (liked_calibration, *of_types), objective_blends = fit_on_eval(ranker, held_out, config)
+    return Trained(ranker, blend, liked_calibration, tuple(epochs), tuple(of_types), objective_blends)
 
 
 def _source(
-    train: Sequences, retrieve: Retrieve, config: Hyperparameters, rng: np.random.Generator
+    train: Sequences, retrieve: Retrieve, objectives: Objectives, config: Hyperparameters, rng: np.random.Generator
 ) -> Callable[[], LabelledPoints]:
     """Gives an epoch's training requests."""
+    types, relevance = objectives.types, _relevance(train, objectives, config.objective_share)
 
     def coming() -> LabelledPoints:
         points = prediction_points.random_points(train, config.points_per_user, rng)
         points = prediction_points.drawn(points, config.max_points, rng)
-        return LabelledPoints(train, points, *retrieve(train, points, config.num_retrieved), True)
+        return LabelledPoints(train, points, *retrieve(train, points, config.num_retrieved), True, types, relevance)
 
     def held() -> LabelledPoints:
         sequences = hold_out(train, _HELD_OUT, rng)
         points = prediction_points.drawn(prediction_points.first_targets(sequences), config.max_points, rng)
-        return unlisted(sequences, points, config.num_retrieved, True)
+        return unlisted(sequences, points, config.num_retrieved, True, types)
 
     return coming if config.targets == "next" else held
 
 
-def _held_out(evaluation: Sequences, retrieve: Retrieve, config: Hyperparameters) -> LabelledPoints:
+def _relevance(train: Sequences, objectives: Objectives, share: float) -> npt.NDArray[np.float32] | None:
+    """[num_events] how much each counts in the listwise loss; what is worth nothing, or less, the least."""
+    worth = np.maximum(objectives.happened(0, train, np.arange(len(train.timestamp))), 0)
+    if objectives.is_plain[0] or not worth.any() or not share:
+        return None
+    return (1 - share + share * worth / worth.mean()).astype(np.float32)
+
+
+def _held_out(
+    evaluation: Sequences, retrieve: Retrieve, types: tuple[str, ...], config: Hyperparameters
+) -> LabelledPoints:
     if config.targets == "any":
         points = prediction_points.first_targets(evaluation)
-        return unlisted(evaluation, points, config.num_retrieved, False)
+        return unlisted(evaluation, points, config.num_retrieved, False, types)
     points = prediction_points.thinned(prediction_points.every_target(evaluation), _MAX_EVAL_POINTS)
-    return LabelledPoints(evaluation, points, *retrieve(evaluation, points, config.num_retrieved), False)
+    return LabelledPoints(evaluation, points, *retrieve(evaluation, points, config.num_retrieved), False, types)

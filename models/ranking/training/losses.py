@@ -25,7 +25,7 @@ def listwise_softmax(logits: tf.Tensor, relevance: tf.Tensor, irrelevant: tf.Ten
 
 
 def binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Weighted mean, in nats; 0 if all weights are."""
+    """Weighted mean, in nats, summed over an axis that the weights have once; 0 if all weights are."""
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
     return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
 

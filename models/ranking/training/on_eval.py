@@ -1,4 +1,4 @@
-"""What is fitted, and measured, with a trained ranker: blend, calibration, P(positive) and ratings of a split."""
+"""What is fitted, and measured, with a trained ranker: blend, calibration, P(liked) and ratings of a split."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.objectives import outcomes
 from homefeed.models.ranking.examples.labelled_points import LabelledPoints, make_batch, tensors, unlisted
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends
+from homefeed.models.ranking.training.blend import Blend
+from homefeed.models.ranking.training.calibration import Calibration, fit_calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import eval_config
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import first_targets
+from homefeed.models.shared.prediction_points import first_targets, places_of_coming
 
 Floats = npt.NDArray[np.float64]
 
 
 def fit_on_eval(
     ranker: Ranker, held_out: LabelledPoints, config: Hyperparameters
-) -> tuple[blends.Blend, blends.Calibration]:
-    """Blend and calibration; neither says anything where there is nothing to judge by.
+) -> tuple[Blend, list[Calibration], dict[str, Blend]]:
+    """The blend of what comes next, calibrations of the outcomes, and the blend of each objective that asks for more.
+
+    None says anything where there is nothing to judge by.
 
     Args:
         ranker: trained.
@@ -32,38 +37,99 @@ def fit_on_eval(
         config: what it was trained with.
     """
     if not len(held_out):
-        return blends.Blend(), blends.Calibration()
+        return Blend(), [Calibration() for _ in range(1 + len(held_out.types))], {}
+    asked = _ask(ranker, held_out, config)
+    present = held_out.retrieved > 0
+    place = (held_out.retrieved == asked.targets[:, None]) & present
+    target = np.where(place.any(1), place.argmax(1), -1)
+    parts = blends.standardise(held_out.retrieval_scores, present), asked.logits, asked.text_logits
+    blend = blends.fit_blend(*parts, target, present)
+    interest = np.stack(parts, -1) @ blend.interest
+    standardised = blends.standardise(interest, present)
+    calibrations = _calibrate(held_out, asked, standardised)
+    probabilities = [fitted(asked.outcome_logits[..., at], standardised) for at, fitted in enumerate(calibrations)]
+    expected, objectives = np.stack(probabilities, -1), ranker.objectives
+    found = {}
+    for at, name in enumerate(objectives.names):
+        if not objectives.is_plain[at]:
+            values = objectives.values(at, held_out.retrieved, expected)
+            worth = objectives.happened(at, held_out.sequences, held_out.points.cut)
+            weight = blends.fit_value_weight(interest, values, target, worth, present, config.value_price)
+            found[name] = dataclasses.replace(blend, value=weight)
+    return blend, calibrations, found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the ranker says at points of eval, float64 but for the rows.
+
+    Attributes:
+        logits, text_logits: [num_points, num_candidates] of what retrieval returned.
+        outcome_logits: [num_points, num_candidates, num_outcomes] of P(liked) and of types.
+        targets: [num_points] rows of what came.
+        known: [num_events, num_outcomes] logits of what happened at the points, whether it was retrieved or not.
+        happened: [num_events, num_outcomes] 0 or 1.
+        points: [num_events] where they did.
+    """
+
+    logits: Floats
+    text_logits: Floats
+    outcome_logits: Floats
+    targets: npt.NDArray[np.int32]
+    known: Floats
+    happened: Floats
+    points: npt.NDArray[np.int64]
+
+
+def _ask(ranker: Ranker, held_out: LabelledPoints, config: Hyperparameters) -> _Asked:
     score = tf.function(lambda batch: ranker(batch), reduce_retracing=True)
     as_served = eval_config(config)
+    num_targets = as_served.num_targets
     rng = np.random.default_rng(config.seed)
-    logits, text_logits, targets, positive_logits, positives = [], [], [], [], []
+    parts: list[tuple[npt.NDArray[Any], ...]] = []
     for start in range(0, len(held_out), as_served.batch_size):
         which = np.arange(start, min(start + as_served.batch_size, len(held_out)))
         batch = make_batch(held_out, which, as_served, rng)
-        num_targets = as_served.num_targets
-        happened = batch["candidates"][:, :num_targets]
-        batch["candidates"] = np.concatenate([happened, held_out.retrieved[which]], 1)
-        outputs = score(tensors(batch))
-        logits.append(outputs["list_logits"].numpy()[:, num_targets:])
-        text_logits.append(outputs["text_logits"].numpy()[:, num_targets:])
-        targets.append(happened[:, 0])
+        targets = batch["candidates"][:, :num_targets]
+        batch["candidates"] = np.concatenate([targets, held_out.retrieved[which]], 1)
+        outputs = {name: column.numpy() for name, column in score(tensors(batch)).items()}
+        outcomes = np.concatenate([outputs["positive_logits"][..., None], outputs["type_logits"]], -1)
+        happened = np.concatenate([batch["positive"][..., None], batch["types"]], -1)[:, :num_targets]
         known = batch["is_event"][:, :num_targets] > 0
-        positive_logits.append(outputs["positive_logits"].numpy()[:, :num_targets][known])
-        positives.append(batch["positive"][:, :num_targets][known])
-    place = (held_out.retrieved == np.concatenate(targets)[:, None]) & (held_out.retrieved > 0)
-    present = held_out.retrieved > 0
-    blend = blends.fit_blend(
-        blends.standardise(held_out.retrieval_scores, present),
-        np.concatenate(logits).astype(np.float64),
-        np.concatenate(text_logits).astype(np.float64),
-        np.where(place.any(1), place.argmax(1), -1),
-        present,
-    )
-    calibration = blends.fit_calibration(
-        np.concatenate(positive_logits).astype(np.float64),
-        np.concatenate(positives).astype(np.float64),
-    )
-    return blend, calibration
+        parts.append(
+            (
+                outputs["list_logits"][:, num_targets:].astype(np.float64),
+                outputs["text_logits"][:, num_targets:].astype(np.float64),
+                outcomes[:, num_targets:].astype(np.float64),
+                targets[:, 0],
+                outcomes[:, :num_targets][known].astype(np.float64),
+                happened[known].astype(np.float64),
+                which[np.nonzero(known)[0]],
+            )
+        )
+    return _Asked(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _calibrate(held_out: LabelledPoints, asked: _Asked, interest: Floats) -> list[Calibration]:
+    """Of P(liked), then of each type: fitted to what was retrieved and chosen later in the split, as it is shown.
+
+    Where nothing is retrieved it is fitted to what was chosen.
+    """
+    sequences, points = held_out.sequences, held_out.points
+    coming = places_of_coming(sequences, points, held_out.retrieved)
+    found = coming >= 0
+    if found.any():
+        logits, standardised = asked.outcome_logits[found], interest[found]
+        happened = outcomes(sequences, coming[found], held_out.types).astype(np.float64)
+        users = points.row[np.nonzero(found)[0]]
+        _, event, times = np.unique(coming[found], return_inverse=True, return_counts=True)
+        weights = 1 / times[event]  # Each event counts once, however often it was retrieved before.
+    else:
+        logits, happened, users = asked.known, asked.happened, points.row[asked.points]
+        standardised = np.zeros(len(logits))
+    return [
+        fit_calibration(logits[:, at], happened[:, at], standardised, users, weights) for at in range(logits.shape[1])
+    ]
 
 
 def predict(trained: Trained, sequences: Sequences) -> tuple[Floats, Floats, Floats, Floats]:
@@ -87,7 +153,7 @@ def predict(trained: Trained, sequences: Sequences) -> tuple[Floats, Floats, Flo
         known = batch["is_event"] > 0
         logits = outputs["positive_logits"].numpy()[known].astype(np.float64)
         rating = outputs["ratings"].numpy()[known] if ranker.has_ratings else np.full(len(logits), np.nan)
-        columns[0].append(1 / (1 + np.exp(-(calibration.slope * logits + calibration.offset))))
+        columns[0].append(calibration(logits))
         columns[1].append(np.clip(scale.mean + scale.deviation * rating, scale.lowest, scale.highest))
         columns[2].append(batch["positive"][known])
         columns[3].append(batch["value"][known])

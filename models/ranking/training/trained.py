@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.blend import Blend
+from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trainer import Epoch
 
 
@@ -15,12 +17,16 @@ class Trained:
 
     Attributes:
         ranker: the model.
-        blend: of the order of a list.
-        calibration: of P(positive).
+        blend: of the order of a list that asks for what comes next, whatever it is worth.
+        calibration: of P(liked).
         epochs: passes of training.
+        types: calibration of P(type) of each of the objectives' event types.
+        objectives: objective → blend of its lists; `blend` where there is none.
     """
 
     ranker: Ranker
     blend: Blend
     calibration: Calibration
     epochs: tuple[Epoch, ...]
+    types: tuple[Calibration, ...] = ()
+    objectives: Mapping[str, Blend] = dataclasses.field(default_factory=dict)

@@ -32,6 +32,7 @@ class Epoch:
     eval_list: float
     eval_positive: float
     eval_rating: float
+    eval_types: float = 0.0
     eval_shown: float = 0.0
 
     @property
@@ -133,7 +134,7 @@ class Trainer:
         return loss
 
     def _losses(self, batch: dict[str, tf.Tensor], training: bool) -> list[tf.Tensor]:
-        """Weighted sum, listwise, P(positive), rating."""
+        """Weighted sum, listwise, P(positive), rating, P(types)."""
         config, ranker = self._config, self._ranker
         outputs = ranker(batch, training=training)
         listwise = losses.listwise_softmax(outputs["list_logits"], batch["relevance"], batch["irrelevant"])
@@ -145,7 +146,8 @@ class Trainer:
         if ranker.has_ratings:
             known = tf.cast(tf.math.is_finite(batch["value"]), tf.float32)
             rating = losses.squared_error(outputs["ratings"], ranker.scale.standardised(batch["value"]), known)
-        return [config.list_weight * listwise + positive + rating, listwise, positive, rating]
+        types = losses.binary_cross_entropy(outputs["type_logits"], batch["types"], batch["is_event"][..., None])
+        return [config.list_weight * listwise + positive + rating + types, listwise, positive, rating, types]
 
     def _shown_loss(self, batch: dict[str, tf.Tensor], training: bool) -> tf.Tensor:
         """Listwise, of what was taken against what was left of an impression.
@@ -181,7 +183,7 @@ class Trainer:
 
     def _evaluate(self, evaluate: Any, held_out: LabelledPoints) -> tuple[float, ...]:
         if not len(held_out):
-            return (float("inf"), 0.0, 0.0, 0.0)
+            return (float("inf"), 0.0, 0.0, 0.0, 0.0)
         config = eval_config(self._config)
         rng = np.random.default_rng(config.seed)
         parts = [

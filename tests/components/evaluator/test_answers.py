@@ -52,13 +52,13 @@ def test_answers_do_not_depend_on_the_batches(recommender: Recommender, batch_si
     # Retrieval goes by train_counts, i1 to i7: without i1 and i3 the target i4 is second; ranking turns that round.
     assert answers.retrieval.above.tolist() == [1, 0, MISS]
     assert answers.ranking.above.tolist() == [3, 6, MISS]
-    assert answers.pages.shape == (3, PAGE_LENGTH)
-    assert answers.pages[0].tolist() == [b"i7", b"i6", b"i5", b"i4", b"i2", *[b""] * 5]
-    assert answers.pages[2].tolist() == [b"i6", b"i5", b"i4", b"i3", b"i2", b"i1", *[b""] * 4]
+    assert answers.page.item_ids.shape == (3, PAGE_LENGTH)
+    assert answers.page.item_ids[0].tolist() == [b"i7", b"i6", b"i5", b"i4", b"i2", *[b""] * 5]
+    assert answers.page.item_ids[2].tolist() == [b"i6", b"i5", b"i4", b"i3", b"i2", b"i1", *[b""] * 4]
     np.testing.assert_array_equal(answers.probabilities, [0.5, 0.5, np.nan])
 
 
 def test_nothing_asked(recommender: Recommender) -> None:
     answers = ask(recommender, [], np.empty(0, object), 2)
-    assert answers.pages.shape == (0, PAGE_LENGTH) and answers.probabilities.shape == (0,)
+    assert answers.page.item_ids.shape == (0, PAGE_LENGTH) and answers.probabilities.shape == (0,)
     assert len(answers.ranking.above) == 0

@@ -45,7 +45,7 @@ def test_sequences_with_empty_training_still_have_popularity() -> None:
 
 def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
     found = measured(recommender)
-    for page, history in zip(found.pages, found.queries.histories, strict=True):
+    for page, history in zip(found.shown.rows, found.queries.histories, strict=True):
         assert not set(page[page > 0]) & set(history.tolist())
         counts = toy_catalogue().train_counts[page[page > 0]]
         assert (np.diff(counts) > 0).all()  # ToyRanking: the rarest first.
@@ -55,7 +55,7 @@ def test_pages_hold_what_is_best_and_new(recommender: Recommender) -> None:
 def test_a_measurement_says_what_was_asked_and_what_came(recommender: Recommender) -> None:
     found = measured(recommender, recommender)
     sequences = toy_sequences(3, num_history=2)
-    assert len(found.queries) == len(found.pages) == len(found.probabilities) == len(found.positive) > 0
+    assert len(found.queries) == len(found.shown.rows) == len(found.probabilities) == len(found.positive) > 0
     assert {len(ranks.above) for ranks in found.ranks.values()} == {len(found.queries)}
     assert found.positive.tolist() == sequences.positive[found.queries.ends].tolist()
     assert set(found.slices) >= {"history of 1 to 4"}

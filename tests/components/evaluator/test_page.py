@@ -5,7 +5,8 @@ import pytest
 
 from homefeed.components.evaluator.page import page
 
-METHOD = {"hr@10": 0.5, "ndcg@10": 0.25, "queries": 1200, "ndcg@10_interval": [0.2, 0.3]}
+INTERVALS = {"ndcg@10_interval": [0.2, 0.3], "objective_interval": [0.1, 0.4]}
+METHOD = {"hr@10": 0.5, "ndcg@10": 0.25, "ndcg@10 likes": 0.3125, "queries": 1200, **INTERVALS}
 SPLIT = {
     "methods": {"popularity": METHOD, "retrieval + ranking": METHOD | {"ndcg@10": 0.375}},
     "slices": {
@@ -20,6 +21,14 @@ SPLIT = {
             {"predicted": 0.9, "happened": 0.8, "events": 500},
         ],
     },
+    "objective": "likes",
+    "liked@10": 0.7125,
+    "trade_off": [
+        {"weight": 1.0, "ndcg@10": 0.11, "ndcg@10_objective": 0.12, "liked": 0.7, "value": 0.75},
+        {"weight": float("inf"), "ndcg@10": 0.01, "ndcg@10_objective": 0.02, "liked": 0.9, "value": 0.95},
+    ],
+    "calibration_of_shown": {"all": {"events": 321, "predicted": 0.625, "happened": 0.6875, "ece": 0.0625}},
+    "value": [{"events": 40, "predicted": 0.15, "happened": 0.1625}],
     "coverage@10": 0.5,
     "gini@10": 0.75,
     "diversity@10": 0.25,
@@ -36,7 +45,16 @@ REPORT: dict[str, Any] = {
     "history": [],
     "texts": {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": ARM}},
     "ease_regularization": None,
-    "shown": {"eval": None, "test": None},
+    "impressions": {"eval": None, "test": None},
+    "examples": [
+        {
+            "user_id": "u<1>",
+            "history": ["Chair & table"],
+            "lists": {
+                "likes": [{"title": "Lamp <1>", "score": 1.25, "liked": 0.75, "value": 3.5, "source": "cold start"}]
+            },
+        }
+    ],
 }
 
 
@@ -66,9 +84,9 @@ def test_ways_to_read_texts_stand_beside_each_other() -> None:
 
 def test_every_split_has_a_table_of_its_methods() -> None:
     found = page(report())
-    assert found.count("<table><tr><th>method<th>hr@10<th>ndcg@10<th>queries</tr>") == 2
+    assert found.count("<table><tr><th>method<th>hr@10<th>ndcg@10<th>ndcg@10 likes<th>queries</tr>") == 2
     assert "<h2>On eval</h2>" in found and "<h2>On test</h2>" in found
-    assert "<td>retrieval + ranking<td class=n>0.5<td class=n>0.375<td class=n>1,200</tr>" in found
+    assert "<td>retrieval + ranking<td class=n>0.5<td class=n>0.375<td class=n>0.3125<td class=n>1,200</tr>" in found
     assert "<title>predicted 0.10, happened 0.20, 700 events</title>" in found
     assert "1,200 events; mean gap 0.013, Brier 0.210" in found
     assert "category: &lt;b&gt; (60)" in found and "<b> (60)" not in found
@@ -99,3 +117,14 @@ def test_earlier_models_are_a_line_that_ends_with_this_one() -> None:
     line = found.partition("NDCG@10, oldest to newest")[2]
     assert line.count("<title>0.3</title>") == line.count("<title>0.375</title>") == 1
     assert "Models so far" not in page(report())
+
+
+def test_what_people_see_is_said_with_what_other_orders_would_be_worth() -> None:
+    found = page(report())
+    assert "sorted for <b>likes</b>. On the first page P(liked) is 0.713 in the mean" in found
+    assert "<tr><td>1<td class=n>0.11<td class=n>0.12<td class=n>0.7<td class=n>0.75</tr>" in found
+    assert "<tr><td>the value alone<td class=n>0.01" in found
+    assert "<tr><td>all<td class=n>321<td class=n>0.625<td class=n>0.6875<td class=n>0.0625</tr>" in found
+    assert "<tr><td>1<td class=n>40<td class=n>0.15<td class=n>0.1625</tr>" in found
+    assert "<h2>User u&lt;1&gt;</h2><p>History, newest first: Chair &amp; table</p>" in found
+    assert "<td>Lamp &lt;1&gt;<td class=n>1.25<td class=n>0.75<td class=n>3.50<td>cold start</tr>" in found

@@ -14,6 +14,9 @@ from tests.components.evaluator.measuring import measured
 from tests.toy_data import toy_catalogue, toy_sequences
 
 NOTHING_SHOWN = {"eval": None, "test": None}
+SPLITS_OF_TOY = dict.fromkeys(("eval", "test"), toy_sequences(3, num_history=2))
+PLACE = {"title": "Lamp <1>", "score": 1.25, "liked": 0.75, "value": 3.5, "source": "cold start"}
+EXAMPLE = {"user_id": "u1", "history": ["Chair"], "lists": {"likes": [PLACE], "interactions": []}}
 NO_TEXTS = {"tensors": 23, "tensors_changed": 0, "arms": {}}
 
 
@@ -43,7 +46,19 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
         reasons = [] if blessed else ["NDCG@10 is 0.1 <below>"]
         base = None if blessed else pushed
         chosen = 150.0 if blessed else None
-        arguments = (means, found, toy_catalogue(), toy_sequences(4), reasons, base, texts, chosen, NOTHING_SHOWN)
+        arguments = (
+            means,
+            found,
+            SPLITS_OF_TOY,
+            [EXAMPLE],
+            toy_catalogue(),
+            toy_sequences(4),
+            reasons,
+            base,
+            texts,
+            chosen,
+            NOTHING_SHOWN,
+        )
         write(ModelEvaluation(folder), *arguments)
     card = (extra / "model_card.md").read_text(encoding="utf-8")
     assert "| fine-tuned | 0.1234 | 0.0100 to 0.0300 | 3.500 | 5.750 |" in card and "21 of BERT's 23 tensors" in card
@@ -100,17 +115,17 @@ def test_an_interval_holds_the_mean_and_narrows_with_more_values() -> None:
 
 def test_a_description_has_every_method_slice_and_what_pages_are_like(recommender: Recommender) -> None:
     found = measured(recommender)
-    said = describe(found, means_of(found), toy_catalogue())
+    said = describe(found, means_of(found), SPLITS_OF_TOY["eval"], toy_catalogue())
     assert set(said["methods"]) == set(found.ranks) and set(said["slices"]) == set(found.slices)
     for name, figures in said["slices"].items():
         assert figures["queries"] == found.slices[name].sum() and figures["interval"][0] <= figures["ndcg@10"]
     # All pages together show every item that is new to somebody: each of the seven, of seven.
-    shown = len(np.unique(found.pages[found.pages > 0]))
+    shown = len(np.unique(found.shown.rows[found.shown.rows > 0]))
     assert said["coverage@10"] == pytest.approx(shown / 7)
     assert 0 <= said["diversity@10"] <= 1 and said["calibration"]["events"] > 0
     bare = toy_catalogue()
     bare.categorical.pop("categories")
-    assert describe(found, means_of(found), bare)["diversity@10"] is None
+    assert describe(found, means_of(found), SPLITS_OF_TOY["eval"], bare)["diversity@10"] is None
 
 
 def test_a_comparison_is_of_the_same_queries(recommender: Recommender) -> None:
@@ -128,13 +143,15 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
     beside = (NO_TEXTS, None, NOTHING_SHOWN)
-    write(ModelEvaluation(tmp_path / "out"), means, found, toy_catalogue(), toy_sequences(4), [], pushed, *beside)
+    trained = SPLITS_OF_TOY, [], toy_catalogue(), toy_sequences(4)
+    write(ModelEvaluation(tmp_path / "out"), means, found, *trained, [], pushed, *beside)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert report["history"] == [{"version": 7, "to": None, "ndcg@10": None, "interval": None}]
     # Training began at second 1,000,000, which is the 12th of January 1970.
     data = report["data"]
     assert (data["users"], data["items"], data["training_events"]) == (4, 7, 18)
     assert (data["from"], data["to"]) == ("1970-01-12", "1970-01-12")
-    write(ModelEvaluation(tmp_path / "none"), means, found, toy_catalogue(), toy_sequences(0), [], None, *beside)
+    untrained = SPLITS_OF_TOY, [], toy_catalogue(), toy_sequences(0)
+    write(ModelEvaluation(tmp_path / "none"), means, found, *untrained, [], None, *beside)
     first = json.loads((tmp_path / "none" / "evaluation.json").read_text())
     assert first["history"] == [] and first["comparison"] is None and first["data"]["from"] is None

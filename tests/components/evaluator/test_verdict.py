@@ -100,3 +100,12 @@ def test_slices_that_are_not_guarded_or_have_no_rival_are_not_judged() -> None:
     assert judge(ranks, MARGINS, slices) == []
     worse = ranks | {"in service": halves(3, 3)}
     assert judge(worse, MARGINS, {"popular items": slices["new items"]}) == []
+
+
+def test_targets_count_by_what_they_are_worth() -> None:
+    """Ours are better where something is worth it, and worse where nothing is."""
+    worth = np.arange(200) % 2 == 0
+    ours, theirs = (metrics.Ranks(np.where(worth, *above), np.zeros(200, np.int64)) for above in ((0, 50), (5, 0)))
+    ranks = {"popularity": theirs, "retrieval": theirs, "retrieval + ranking": ours}
+    assert judge(ranks, MARGINS, weights=2.0 * worth) == []
+    assert len(judge(ranks, MARGINS, weights=2.0 * ~worth)) == 2

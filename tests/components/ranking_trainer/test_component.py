@@ -66,6 +66,7 @@ def _rank(model: Any, candidates: list[list[str]], history: list[list[str]], **c
         "retrieval_scores": tf.reshape(tf.range(float(np.prod(shape))), shape),
         "candidate_token_ids": tf.zeros([past[0], 1, 1], tf.int32),
         "query_token_ids": tf.zeros([past[0], 1], tf.int32),
+        "objective": tf.fill([past[0]], ""),
         "history": tf.reshape(tf.constant(history, tf.string), past),
         "history_value": tf.fill(past, 4.0),
         "history_event_type": tf.fill(past, "view"),
@@ -80,7 +81,10 @@ def _rank(model: Any, candidates: list[list[str]], history: list[list[str]], **c
 
 def test_scores_probabilities_and_ratings(model: Any) -> None:
     result = _rank(model, [["i1", "i2", ""], ["i3", "nobody", "i7"]], [["i4", "i5"], ["", "i1"]])
-    assert set(result) == {"scores", "probabilities", "ratings"}
+    assert result.pop("objective").tolist() == [b"interactions", b"interactions"]
+    assert set(result) == {"scores", "interests", "expected_values", "probabilities", "ratings"}
+    np.testing.assert_array_equal(result["interests"][:, :2], result["scores"][:, :2])
+    assert not result["expected_values"].any()
     assert all(value.shape == (2, 3) and value.dtype == np.float32 for value in result.values())
     assert result["scores"][0, 2] == LOWEST and result["probabilities"][0, 2] == result["ratings"][0, 2] == 0
     real = np.array([[True, True, False], [True, True, True]])
@@ -109,9 +113,9 @@ def test_unknown_candidates_are_alike(model: Any) -> None:
 
 def test_an_item_that_the_model_has_never_seen_is_read(model: Any) -> None:
     candidates, same = [["who", "nobody", "i2"]], tf.zeros([1, 3])
-    plain = _rank(model, candidates, [["i4"]], retrieval_scores=same)["probabilities"][0]
+    plain = _rank(model, candidates, [["i4"]], retrieval_scores=same)["ratings"][0]
     tokens = tf.constant([[[5, 6, 9, 0], [0, 0, 0, 0], [9, 9, 9, 9]]])
-    read = _rank(model, candidates, [["i4"]], retrieval_scores=same, candidate_token_ids=tokens)["probabilities"][0]
+    read = _rank(model, candidates, [["i4"]], retrieval_scores=same, candidate_token_ids=tokens)["ratings"][0]
     assert abs(read[0] - plain[0]) > 1e-7, "the text of an unknown item counts"
     np.testing.assert_allclose(read[1:], plain[1:], atol=1e-6, err_msg="no text, or a known item: as before")
 
@@ -156,7 +160,7 @@ def test_only_stock_operations(outputs: component.Outputs) -> None:
 def test_the_curve_is_recorded(outputs: component.Outputs) -> None:
     curve = outputs.model_run.read_json("curve.json")
     assert len(curve["epochs"]) == 2
-    assert set(curve) == {"epochs", "blend", "calibration"}
+    assert set(curve) == {"epochs", "blend", "calibration", "types", "objectives"}
 
 
 def test_the_pushed_model_holds_the_text_model_and_not_its_copy(outputs: component.Outputs) -> None:
@@ -176,8 +180,9 @@ def test_a_warm_start_that_does_not_train_is_the_earlier_model(
     again = _train(tmp_path, toy_models, config=config)
     served = tf.saved_model.load(str(again.model.serving_dir))
     asked = [["i1", "i2", "i6"]], [["i4", "i5"]]
-    for name, expected in _rank(model, *asked).items():
-        np.testing.assert_allclose(_rank(served, *asked)[name], expected, atol=1e-5)
+    found = _rank(served, *asked)
+    for name in ("scores", "probabilities", "ratings"):
+        np.testing.assert_allclose(found[name], _rank(model, *asked)[name], atol=1e-5)
 
 
 def test_a_base_model_without_a_snapshot_is_refused(
@@ -192,9 +197,9 @@ def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pat
     outputs = _train(tmp_path, toy_models, "value", "event_type", "users", "dislikes", "queries", config=config)
     rank = tf.saved_model.load(str(outputs.model.serving_dir)).signatures["rank"]
     inputs = set(rank.structured_input_signature[1])
-    of_candidates = {"candidates", "retrieval_scores", "candidate_token_ids"}
+    of_candidates = {"candidates", "retrieval_scores", "candidate_token_ids", "objective"}
     assert inputs == of_candidates | {"history", "history_timestamp", "timestamp"}
-    assert set(rank.structured_outputs) == {"scores", "probabilities"}
+    assert set(rank.structured_outputs) == {"scores", "interests", "expected_values", "probabilities", "objective"}
 
 
 def test_nothing_was_liked(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:

@@ -10,7 +10,8 @@ from homefeed.models.ranking import ranker as rankers
 from homefeed.models.ranking.export import RankingModule, rank_specs
 from homefeed.models.ranking.layers.event_features import event_features, user_statistics
 from homefeed.models.ranking.ranker import Ranker
-from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.blend import Blend
+from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.text import reading

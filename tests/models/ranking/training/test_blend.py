@@ -46,18 +46,6 @@ def test_nothing_found_on_eval() -> None:
     )
 
 
-def test_calibration_finds_slope_and_offset() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 20_000)
-    positive = (rng.random(20_000) < scipy.special.expit(0.5 * logits - 1)).astype(float)
-    fitted = blend.fit_calibration(logits, positive)
-    assert (fitted.slope, fitted.offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(-1, abs=0.05))
-
-
-def test_one_kind_of_answer_calibrates_nothing() -> None:
-    assert blend.fit_calibration(np.arange(3.0), np.ones(3)) == blend.Calibration()
-
-
 def test_the_most_likely_weights_are_where_the_gradient_is_nothing() -> None:
     """Expectation under the softmax equals what was chosen, up to the pull of 1e-4 towards the start."""
     rng = np.random.default_rng(3)
@@ -128,22 +116,6 @@ def test_standardise_of_nothing() -> None:
     np.testing.assert_allclose(blend.standardise(np.float32([[5.0, 9.0]]), np.array([[True, False]])), [[0.0, 0.0]])
 
 
-def test_calibration_is_where_the_gradient_is_nothing() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 500)
-    positive = (rng.random(500) < scipy.special.expit(2 * logits + 0.7)).astype(float)
-    fitted = blend.fit_calibration(logits, positive)
-    error = scipy.special.expit(fitted.slope * logits + fitted.offset) - positive
-    assert error.mean() == pytest.approx(0, abs=1e-4)
-    assert (error * logits).mean() + 2e-4 * (fitted.slope - 1) == pytest.approx(0, abs=1e-4)
-    assert fitted.slope > 1.3 and fitted.offset > 0.3
-
-
-def test_data_that_can_be_told_apart_keep_a_finite_slope() -> None:
-    fitted = blend.fit_calibration(np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
-    assert 1 < fitted.slope < 100
-
-
 def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> None:
     """Of two candidates the chosen one always has the better text: the likelihood alone wants an endless weight."""
     texts = np.tile([1.0, 0.0], (50, 1))
@@ -156,12 +128,30 @@ def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> 
     assert fitted.retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
 
 
-def test_the_slope_is_pulled_towards_one() -> None:
-    logits, positive = np.array([-1.0, 1.0, -1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0])
-    fitted = blend.fit_calibration(logits, positive)
-    best = scipy.optimize.minimize_scalar(
-        lambda slope: np.logaddexp(0, -slope) + 1e-4 * (slope - 1) ** 2, bounds=(0, 50), method="bounded"
-    )
-    assert fitted.slope == pytest.approx(best.x, rel=0.01)
-    still = blend.fit_calibration(np.zeros(4), positive)  # Logits that say nothing.
-    assert still.slope == pytest.approx(1.0, abs=1e-3)
+def test_the_value_counts_as_far_as_lists_are_worth_no_less() -> None:
+    """What is worth something always has the greater value; what is worth nothing has the greater interest."""
+    rng = np.random.default_rng(0)
+    interest, values = rng.normal(size=(500, 30)), rng.normal(size=(500, 30))
+    target, worth = np.zeros(500, int), np.where(rng.random(500) < 0.5, 1.0, 0.0)
+    interest[:, 0], values[:, 0] = 1.5, np.where(worth > 0, 1.5, -1.5)
+    present = np.ones((500, 30), bool)
+
+    def list_worth(weight: float) -> float:
+        scores = interest + weight * values
+        rank = (scores > scores[:, :1]).sum(axis=1) + 1
+        return float((worth * np.where(rank <= 10, 1 / np.log2(1 + rank), 0)).mean())
+
+    weights = [blend.fit_value_weight(interest, values, target, worth, present, price) for price in (0.0, 0.2)]
+    assert 0.3 < weights[0] < weights[1]
+    assert list_worth(weights[0]) > list_worth(0) and list_worth(weights[1]) >= 0.8 * list_worth(weights[0])
+    assert blend.fit_value_weight(interest, values, target, 0 * worth, present, 0.0) == 0.0
+    assert blend.fit_value_weight(interest, 0 * values, target, worth, present, 0.0) == 0.0
+
+
+def test_what_is_worth_less_than_nothing_is_kept_from_the_page() -> None:
+    """Dislikes alone: the greater their value is, the worse is the list."""
+    rng = np.random.default_rng(0)
+    interest, values = rng.normal(size=(300, 40)), rng.normal(size=(300, 40))
+    values[:, 0] -= 2
+    target, present = np.zeros(300, int), np.ones((300, 40), bool)
+    assert blend.fit_value_weight(interest, values, target, np.full(300, -1.0), present, 0.0) > 1

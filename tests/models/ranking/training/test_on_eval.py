@@ -9,7 +9,8 @@ from homefeed.models.ranking.examples.labelled_points import LabelledPoints, mak
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import blend as blends
 from homefeed.models.ranking.training import on_eval
-from homefeed.models.ranking.training.blend import Blend, Calibration
+from homefeed.models.ranking.training.blend import Blend
+from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.shared.prediction_points import every_target, first_targets
 from tests.models.ranking.toy import CONFIG, make_ranker
@@ -41,7 +42,7 @@ def test_what_is_fitted_sees_the_candidates_as_retrieval_gave_them(
 ) -> None:
     seen: dict[str, Any] = {}
     monkeypatch.setattr(blends, "fit_blend", lambda *given: seen.update(blend=given) or Blend())
-    monkeypatch.setattr(blends, "fit_calibration", lambda *given: seen.update(calibration=given) or Calibration())
+    monkeypatch.setattr(on_eval, "fit_calibration", lambda *given: seen.update(calibration=given) or Calibration())
     held_out = _held_out()
     on_eval.fit_on_eval(ranker, held_out, TINY)
     retrieval, logits, texts, target, present = seen["blend"]
@@ -57,13 +58,42 @@ def test_what_is_fitted_sees_the_candidates_as_retrieval_gave_them(
     alone = ranker(tensors(one))
     np.testing.assert_allclose(texts[5], np.asarray(alone["text_logits"])[0, 1:], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(logits[5], np.asarray(alone["list_logits"])[0, 1:], rtol=1e-3, atol=1e-4)
-    positive_logits, positives = seen["calibration"]
-    assert positives.tolist() == EVAL.positive[held_out.points.cut].tolist()
-    assert positive_logits[5] == pytest.approx(float(alone["positive_logits"][0, 0]), abs=1e-3)
+    logits, happened, interest, users, weights = seen["calibration"]
+    # Each later event with an item that is retrieved, as often as it is, and once in all.
+    rows = held_out.points.row
+    pairs = [
+        (row, place, position)
+        for row, cut in enumerate(held_out.points.cut)
+        for place, item in enumerate(held_out.retrieved[row])
+        for position in range(cut, EVAL.row_splits[rows[row] + 1])
+        if item and EVAL.item_index[position] == item and item not in EVAL.item_index[cut:position]
+    ]
+    assert happened.tolist() == [EVAL.positive[position] for *_, position in pairs]
+    assert users.tolist() == [rows[row] for row, *_ in pairs]
+    assert weights.sum() == pytest.approx(len({position for *_, position in pairs})) and weights.min() < 1
+    standard = blends.standardise(retrieval.astype(np.float32), present)  # Blend(): retrieval alone.
+    np.testing.assert_allclose(interest, [standard[row, place] for row, place, _ in pairs], atol=1e-5)
+    first, place, _ = pairs[0]
+    one = make_batch(held_out, np.array([first]), TINY, np.random.default_rng(0))
+    one["candidates"] = held_out.retrieved[[first]]
+    assert logits[0] == pytest.approx(float(ranker(tensors(one))["positive_logits"][0, place]), abs=1e-3)
+
+
+def test_each_objective_has_a_blend_and_each_type_a_calibration() -> None:
+    objectives = {"purchases": {"buy": 1.0}, "likes": {"like": 1.0}, "interactions": {}}
+    made = make_ranker(toy_catalogue(), dataclasses.replace(toy_sequences(), objectives=objectives), TINY)
+    held_out = dataclasses.replace(_held_out(), types=("buy",))
+    _, calibrations, found = on_eval.fit_on_eval(made, held_out, TINY)
+    assert found.keys() == {"purchases", "likes"} and len(calibrations) == 2
+    assert on_eval.fit_on_eval(made, dataclasses.replace(_held_out(0), types=("buy",)), TINY) == (
+        Blend(),
+        [Calibration(), Calibration()],
+        {},
+    )
 
 
 def test_nothing_to_judge_by(ranker: Ranker) -> None:
-    assert on_eval.fit_on_eval(ranker, _held_out(0), TINY) == (Blend(), Calibration())
+    assert on_eval.fit_on_eval(ranker, _held_out(0), TINY) == (Blend(), [Calibration()], {})
 
 
 def test_predictions_in_numpy(ranker: Ranker) -> None:

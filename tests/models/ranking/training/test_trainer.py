@@ -74,7 +74,7 @@ def test_the_loss_is_the_weighted_sum_of_three(ranker: Ranker, batch: Any) -> No
     outputs = {name: np.asarray(value) for name, value in ranker(tensors(batch)).items()}
     parts = _expected(outputs, batch, batch["is_event"])
     found = _losses(ranker, batch, 0.4)
-    assert found == pytest.approx([np.dot([0.7, 1, 1], parts), *parts], rel=1e-4)
+    assert found == pytest.approx([np.dot([0.7, 1, 1], parts), *parts, 0], rel=1e-4)
 
 
 def test_where_nobody_disliked_anything_what_was_not_chosen_stands_for_it(ranker: Ranker, batch: Any) -> None:
