@@ -15,7 +15,7 @@ from homefeed.components.artifacts.types import (
     PushedModel,
     TransformGraph,
 )
-from tests.components.evaluator.test_shown import SHOWN
+from tests.components.evaluator.test_impressions import SHOWN
 from tests.components.ranking_toys import text_model
 from tests.toy_data import toy_catalogue, toy_sequences
 
