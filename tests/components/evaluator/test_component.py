@@ -68,7 +68,7 @@ def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]
         for method, figures in methods.items():
             assert report["splits"][split]["methods"][method].items() >= figures.items()
     assert report["blessed"] and report["ease_regularization"] == 500 and outputs.blessing.reasons() == []
-    assert report["shown"]["eval"] is None and report["shown"]["test"]["impressions"] == 2
+    assert report["impressions"]["eval"] is None and report["impressions"]["test"]["impressions"] == 2
     assert "| test | as it was shown |" in (outputs.evaluation.path / "model_card.md").read_text(encoding="utf-8")
 
 
