@@ -4,10 +4,11 @@
 
 A fifth of the items, another one for each seed, is taken out of training whole, as in `benchmarks.text`. Then text
 model, retrieval and ranking are trained with their defaults, and every event of the test split is ranked among the
-whole catalogue, by the SavedModels. Arms differ by the catalogue's texts alone: as they are; without any, so that ids
-and features are all there is; with every item carrying another one's. Intervals are a paired bootstrap over the
-seeds' queries together. `store` has 1,000 items and users and 40,000 events. Writes `results.json` and
-`new_items_<data>.md`. `--quick` shows that everything runs, and writes nothing.
+whole catalogue, by the SavedModels. Arms differ by the catalogue's texts: as they are; without any, so that ids and
+features are all there is; with every item carrying another one's; and as they are, read by a BERT that is not
+fine-tuned. Intervals are a paired bootstrap over the seeds' queries together. `--hide 0` hides nothing. `store` has
+1,000 items and users and 40,000 events. Writes `results.json` and `new_items_<data>.md`, or `whole_<data>.md` where
+nothing is hidden. `--quick` shows that everything runs, and writes nothing.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from homefeed.models.evaluation import metrics
 
 HERE = pathlib.Path(__file__).parent
 TEXTS, SHUFFLED, NONE = "texts as they are", "every item with another one's text", "ids and features, no texts"
+UNTUNED = "texts as they are, BERT not fine-tuned"
 Tokens = npt.NDArray[np.int32]
 ARMS: Mapping[str, Callable[[Tokens, int], Tokens]] = {
     NONE: lambda tokens, seed: np.zeros_like(tokens),
     SHUFFLED: lambda tokens, seed: tokens[np.append(0, 1 + np.random.default_rng(seed).permutation(len(tokens) - 1))],
+    UNTUNED: lambda tokens, seed: tokens,
     TEXTS: lambda tokens, seed: tokens,
 }
 
@@ -84,8 +87,11 @@ def measure(data: str, source: str | None, seeds: Sequence[int], share: float, q
         for arm, change in ARMS.items():
             tokens = change(parts.catalogue.token_ids, seed)
             changed = dataclasses.replace(parts, catalogue=dataclasses.replace(parts.catalogue, token_ids=tokens))
+            settings = QUICK if quick else Settings()
+            if arm == UNTUNED:
+                settings = dataclasses.replace(settings, pretraining={**settings.pretraining, "fine_tuning_steps": 0})
             with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
-                found = train_and_rank(changed, vocabulary, QUICK if quick else Settings(), seed, pathlib.Path(name))
+                found = train_and_rank(changed, vocabulary, settings, seed, pathlib.Path(name))
             runs[arm].append(found)
             print(seed, arm, {row: metrics.summarize(ranks[is_new]) for row, ranks in found.items()}, flush=True)
     return runs, masks
@@ -94,21 +100,27 @@ def measure(data: str, source: str | None, seeds: Sequence[int], share: float, q
 def report(runs: Runs, masks: Masks) -> tuple[str, dict[str, float]]:
     """A Markdown table, and the figures to keep."""
     lines = [
-        "| queries for | texts | retrieval: Recall@100 | NDCG@10 | ranked: NDCG@10 | against no texts (95%) |",
-        "|---|---|---:|---:|---:|---|",
+        "| queries for | texts | retrieval: Recall@100 | NDCG@10 | ranked: NDCG@10 | against no texts (95%) "
+        "| against BERT not fine-tuned |",
+        "|---|---|---:|---:|---:|---|---|",
     ]
     figures: dict[str, float] = {}
     for who, of_seed in masks.items():
         for arm, found in runs.items():
             recall, alone = (_joined(found, of_seed, RETRIEVAL_ROW, measured) for measured in (_recall, _ndcg))
-            ours, base = (_joined(runs[name], of_seed, RANKING_ROW, _ndcg) for name in (arm, NONE))
-            gain = ranking.gain(ours, base)
-            named = {"recall@100": recall.mean(), "retrieval.ndcg@10": alone.mean(), "ndcg@10": ours.mean(), **gain}
+            ours = _joined(found, of_seed, RANKING_ROW, _ndcg)
+            if not len(ours):
+                continue
+            named = {"recall@100": recall.mean(), "retrieval.ndcg@10": alone.mean(), "ndcg@10": ours.mean()}
+            changes = []
+            for name, prefix in ((NONE, ""), (UNTUNED, "fine_tuning.")):
+                gain = ranking.gain(ours, _joined(runs[name], of_seed, RANKING_ROW, _ndcg))
+                named |= {f"{prefix}{figure}": value for figure, value in gain.items()}
+                changes.append("" if arm == name else ranking.percent(gain))
             figures |= {f"{who}.{arm}.{name}": round(float(value), 4) for name, value in named.items()}
-            change = "" if arm == NONE else ranking.percent(gain)
             lines.append(
                 f"| {who} ({len(ours):,}) | {arm} | {recall.mean():.3f} | {alone.mean():.4f} | {ours.mean():.4f} "
-                f"| {change} |"
+                f"| {' | '.join(changes)} |"
             )
     return "\n".join(lines) + "\n", figures
 
@@ -145,9 +157,10 @@ def main() -> None:
         table, figures = report(*runs)
         print(table, flush=True)
         if not arguments.quick:
-            results.merge(f"new_items.{data}", figures)
-            title = f"# New items, {data}, {arguments.hide:.0%} of the items hidden, seeds {arguments.seeds}"
-            (HERE / f"new_items_{data}.md").write_text(f"{title}\n\n{table}", encoding="utf-8")
+            kind = "new_items" if arguments.hide else "whole"
+            results.merge(f"{kind}.{data}", figures)
+            title = f"# The whole product, {data}, {arguments.hide:.0%} of the items hidden, seeds {arguments.seeds}"
+            (HERE / f"{kind}_{data}.md").write_text(f"{title}\n\n{table}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,5 +156,5 @@ def test_from_the_files_to_trained_models(made: str, tmp_path: pathlib.Path) -> 
     run_small(tmp_path / "data", tmp_path / "root", until="evaluator")
     assert metrics_of(tmp_path / "root")["test"]["retrieval + ranking"]["queries"] > 0
     report = next((tmp_path / "root").glob("**/evaluation/evaluation.json"))
-    shown = json.loads(report.read_text(encoding="utf-8"))["shown"]["test"]
+    shown = json.loads(report.read_text(encoding="utf-8"))["impressions"]["test"]
     assert (shown is not None) == (verb == "mind")
