@@ -16,7 +16,8 @@ from homefeed_client.channel import channel_options
 from homefeed_client.home_page import HomePageError, batches, tries
 
 _AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-_NAMED = ("item_id", "title", "score", "probability")
+_UNSAID = {"age_ms": 0, "profile_version": 0, "model_version": None, "rules_version": ""}
+_NAMED = ("item_id", "title", "score", "probability", "found_by")
 
 
 class HomePageGrpcClient:
@@ -188,7 +189,7 @@ def _told_page(page: Any) -> dict[str, Any]:
         }
         for row in page.rows
     ]
-    return {"age_ms": 0, "profile_version": 0, "model_version": None, **fields, "rows": rows}
+    return {**_UNSAID, **fields, "rows": rows, "set_aside": list(page.set_aside), "unmet": list(page.unmet)}
 
 
 def _told_events(answer: Any) -> list[dict[str, Any]]:

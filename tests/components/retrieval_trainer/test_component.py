@@ -14,7 +14,7 @@ def test_the_line_says_how_good_it_is(trained_retrieval: Trained) -> None:
 
 def test_writes_a_servable_model(trained_retrieval: Trained) -> None:
     loaded = tf.saved_model.load(str(trained_retrieval[0].model.serving_dir))
-    methods = {"retrieve", "embed_query", "embed_candidate", "similar_items"}
+    methods = {"retrieve", "embed_query", "embed_candidate", "similar_items", "score"}
     assert set(loaded.signatures) == {"serving_default"} | methods
     inputs = set(loaded.signatures["retrieve"].structured_input_signature[1])
     history = {"history", "history_value", "history_event_type", "history_timestamp"}

@@ -18,6 +18,10 @@ TABLES = " ".join(f"--{kind} {name}={{{place}}}" for kind, place in GIVEN for na
 RIGHT = {
     "data movielens-100k": "--out {new_dir} --from {archive}",
     "data sample": "--out {out_dir} --users 20 --items 40 --events 150",
+    **{
+        f"data {name}": "--out {new_dir} --from {archive}"
+        for name in ("movielens", "mind", "amazon", "book-crossing")
+    },
     "data page": "--data {data} --out {out_file}",
     "schema infer": "--data {data}",
     "schema diff": "--data {data}",
@@ -33,6 +37,8 @@ RIGHT = {
     "batch-recommend": "--root {served} --users {in_file} --out {out_file}",
     "serve": "--root {root}",
     "gateway": "--root {root}",
+    "page preview": "--root {served} --user u1",
+    "page rules": "--root {served} --dry-run {in_file}",
     "models list": "--root {served}",
     "models promote": "7 --root {served}",
     "models rollback": "--root {served}",
