@@ -106,7 +106,7 @@ def measure_arm(bench: Bench, recommender: Recommender, tastes: Floats) -> dict[
     gains = tastes[_rows(users)]
     for query, history in enumerate(measured.queries.histories):
         gains[query, history] = 0  # What they have had is on no page.
-    found["true tastes.page"] = _ndcg(np.take_along_axis(gains, measured.pages, 1), gains)
+    found["true tastes.page"] = _ndcg(np.take_along_axis(gains, measured.shown.rows, 1), gains)
     found["true tastes.shown"] = _ndcg_of_shown(bench, recommender, exposures, tastes)
     return found
 
