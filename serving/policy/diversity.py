@@ -4,7 +4,7 @@ What a list promises is the DCG of its first ten cards, in expectation over what
 chance is its share of the softmax of the list's scores, which are log-odds, and to a tenth that of its place; where
 nothing scored the list, that of its place alone, which falls with the square root. A card that moves up pushes others
 down: what that costs, as a share of the list's expected DCG, is weighed against the variety that it adds, and ends at
-`max_loss`.
+`max_loss`. Cards behind the tenth cost nothing by that measure: each is one of the ten best that are left.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class _Bound:
             gains: [num_items] the variety that each card adds.
         """
         worth = gains[self._left]
-        at = self._affordable(worth) if self._discounts[0] else int(worth.argmax())
+        at = self._affordable(worth) if self._discounts[0] else int(worth[:DEPTH].argmax())
         best = int(self._left[at])
         self._left = np.concatenate((self._left[:at], self._left[at + 1 :]))
         return best
