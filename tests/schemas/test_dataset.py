@@ -97,9 +97,10 @@ def test_an_objective_has_a_name_and_a_default(tmp_path: pathlib.Path) -> None:
 
     liked = "positive: {min_value: 4}\n"
     assert objectives("") == {"interactions": {}}
-    assert list(objectives(liked)) == ["likes", "interactions"]
+    assert list(objectives(liked)) == ["interactions", "likes"]
+    assert list(objectives(liked + "objective: likes\n")) == ["likes", "interactions"]
     assert list(objectives(liked + "objective: interactions\n")) == ["interactions", "likes"]
     assert objectives("objective: purchases\n") == {"purchases": {"purchase": 1.0}, "interactions": {}}
     declared = objectives(liked + "objective: {buy: price, dislike: -3}\n")
-    assert list(declared) == ["declared", "likes", "interactions"]
+    assert list(declared) == ["declared", "interactions", "likes"]
     assert declared["declared"] == {"buy": "price", "dislike": -3.0}

@@ -100,3 +100,11 @@ def test_a_small_catalogue_and_of_items_with_a_date(tmp_path: pathlib.Path) -> N
     for name, catalogue in (("small", small), ("dated", dated)):
         transformed.save_catalogue(TransformGraph(tmp_path / name), catalogue)
         assert_equal(transformed.load_catalogue(TransformGraph(tmp_path / name)), catalogue)
+
+
+def test_the_first_objective_stays_the_default(tmp_path: pathlib.Path) -> None:
+    graph = TransformGraph(tmp_path)
+    objectives = {"likes": {"like": 1.0}, "interactions": {}, "declared": {"buy": "price", "dislike": -3.0}}
+    transformed.save_request(graph, dataclasses.replace(toy_sequences(), objectives=objectives))
+    found = transformed.load_request(graph)["objectives"]
+    assert list(found.items()) == list(objectives.items())
