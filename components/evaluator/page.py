@@ -92,7 +92,7 @@ def _shown(found: Mapping[str, Any]) -> str:
     ]
     if found["trade_off"]:
         rows = [
-            ("the value alone" if one["weight"] > 1e9 else f"{one['weight']:g}", *list(one.values())[1:])
+            ("the value alone" if one["weight"] is None else f"{one['weight']:g}", *list(one.values())[1:])
             for one in found["trade_off"]
         ]
         head = ("weight of the value, served: 1", "NDCG@10", f"NDCG@10 {objective}", "P(liked)", "expected value")

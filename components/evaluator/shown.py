@@ -74,11 +74,14 @@ def value_by_part(found: Measured) -> list[dict[str, float]]:
     ]
 
 
-def trade_off(found: Measured) -> list[dict[str, float]]:
-    """What other weights of the expected value would be worth; `weight` is by that of the served order."""
+def trade_off(found: Measured) -> list[dict[str, float | None]]:
+    """What other weights of the expected value would be worth; `weight` is by that of the served order.
+
+    Sorted by the value alone, the weight is None: JSON knows no infinity.
+    """
     return [
         {
-            "weight": weight,
+            "weight": weight if np.isfinite(weight) else None,
             "ndcg@10": mean_of_known(metrics.ndcg(ranks, 10)),
             "ndcg@10_objective": mean_of_known(metrics.ndcg(ranks, 10) * found.weights),
             "liked": mean_of_known(page.probabilities),

@@ -25,7 +25,7 @@ SPLIT = {
     "liked@10": 0.7125,
     "trade_off": [
         {"weight": 1.0, "ndcg@10": 0.11, "ndcg@10_objective": 0.12, "liked": 0.7, "value": 0.75},
-        {"weight": float("inf"), "ndcg@10": 0.01, "ndcg@10_objective": 0.02, "liked": 0.9, "value": 0.95},
+        {"weight": None, "ndcg@10": 0.01, "ndcg@10_objective": 0.02, "liked": 0.9, "value": 0.95},
     ],
     "calibration_of_shown": {"all": {"events": 321, "predicted": 0.625, "happened": 0.6875, "ece": 0.0625}},
     "value": [{"events": 40, "predicted": 0.15, "happened": 0.1625}],

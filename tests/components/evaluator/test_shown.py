@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -90,6 +91,8 @@ def test_the_trade_off_holds_means_of_pages(recommender: Recommender) -> None:
     page = Page(np.full((1, 10), b"a", object), np.array([[0.5, np.nan, 1.0]]), np.array([[2.0, np.nan, 4.0]]))
     (row,) = shown.trade_off(dataclasses.replace(found, mixes={0.5: (found.ranks["retrieval"], page)}))
     assert (row["weight"], row["liked"], row["value"]) == (0.5, 0.75, 3.0)
+    (alone,) = shown.trade_off(dataclasses.replace(found, mixes={np.inf: (found.ranks["retrieval"], page)}))
+    assert alone["weight"] is None and json.dumps(alone, allow_nan=False)
     assert row["ndcg@10"] == pytest.approx(metrics.ndcg(found.ranks["retrieval"], 10).mean())
 
 
