@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
-from benchmarks.ranking import Bench, pretrain, train_retrieval
+from benchmarks.ranking import Bench, bench_of, pretrain, train_retrieval
 from benchmarks.retrieval import split_dataset
 from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.transformed import TrainingData
-from homefeed.components.artifacts.types import DatasetDir, Model, PretrainedBert, TransformGraph
+from homefeed.components.artifacts.types import DatasetDir, Model, PretrainedBert
 from homefeed.components.evaluator.impressions import AS_SHOWN, measure_shown
 from homefeed.components.evaluator.measured import RANKING_ROW, measure
 from homefeed.models.evaluation import metrics
@@ -50,17 +50,7 @@ def prepare(seed: int, folder: pathlib.Path, quick: bool) -> Bench:
     dataset = DatasetDir(folder / "data")
     sample.write_sample(dataset.path, impressions=True, seed=seed, **(QUICK_STORE if quick else {}))
     parts = split_dataset(dataset, "temporal", folder)
-    return Bench(
-        folder,
-        parts.catalogue,
-        parts.train,
-        parts.evaluation,
-        parts.test,
-        transformed.load_wordpiece(TransformGraph(folder / "graph")),
-        retrieval={"epochs": 1} if quick else {},
-        pretraining={"head_steps": 100, "fine_tuning_steps": 5} if quick else {},
-        ranking={"epochs": 1, "points_per_user": 1} if quick else {},
-    )
+    return bench_of(parts, folder, quick)
 
 
 def train(bench: Bench, name: str, seed: int, retrieval: Model, bert: PretrainedBert) -> Recommender:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import _ratings, results
-from benchmarks.retrieval import MOVIELENS, PROTOCOLS, split_dataset
+from benchmarks.retrieval import MOVIELENS, PROTOCOLS, Data, split_dataset
 from homefeed.components import behavior_pretrainer, evaluator, fuser, ranking_trainer, retrieval_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import DatasetDir, Examples, Model, ModelRun, PretrainedBert, TransformGraph
@@ -86,7 +86,6 @@ def prepare(
     data: str, source: str | None, split: str, folder: pathlib.Path, quick: bool, bert_preset: str = ""
 ) -> Bench:
     """Runs ExampleGen and Transform."""
-    from homefeed.components.artifacts import transformed
     from homefeed.pipeline.datasets import movielens, sample
 
     dataset = DatasetDir(folder / "data")
@@ -95,6 +94,13 @@ def prepare(
     else:
         sample.write_sample(dataset.path, **(QUICK_STORE if quick else {}))
     parts = split_dataset(dataset, split, folder, bert_preset)
+    return bench_of(parts, folder, quick)
+
+
+def bench_of(parts: Data, folder: pathlib.Path, quick: bool) -> Bench:
+    """What was split in a folder, to be trained on with the defaults, or as little as can be."""
+    from homefeed.components.artifacts import transformed
+
     return Bench(
         folder,
         parts.catalogue,

@@ -44,12 +44,7 @@ class HomePageGrpcClient:
         credentials: grpc.ChannelCredentials | None = None,
     ):
         self._timeout_seconds, self._metadata = timeout_seconds, _metadata(api_key)
-        options = channel_options(target)
-        self._channel = (
-            grpc.secure_channel(target, credentials, options)
-            if credentials
-            else grpc.insecure_channel(target, options)
-        )
+        self._channel = _channel(grpc, target, credentials)
         self._page, self._send = _methods(self._channel)
 
     def page(self, **ask: Any) -> dict[str, Any]:
@@ -103,12 +98,7 @@ class AsyncHomePageGrpcClient:
         credentials: grpc.ChannelCredentials | None = None,
     ):
         self._timeout_seconds, self._metadata = timeout_seconds, _metadata(api_key)
-        options = channel_options(target)
-        self._channel = (
-            grpc.aio.secure_channel(target, credentials, options)
-            if credentials
-            else grpc.aio.insecure_channel(target, options)
-        )
+        self._channel = _channel(grpc.aio, target, credentials)
         self._page, self._send = _methods(self._channel)
 
     async def page(self, **ask: Any) -> dict[str, Any]:
@@ -143,6 +133,14 @@ class AsyncHomePageGrpcClient:
             except grpc.RpcError as error:
                 failure = _failure(error)
         raise failure
+
+
+def _channel(library: Any, target: str, credentials: grpc.ChannelCredentials | None) -> Any:
+    """A channel of `grpc` or of `grpc.aio`."""
+    options = channel_options(target)
+    if credentials:
+        return library.secure_channel(target, credentials, options)
+    return library.insecure_channel(target, options)
 
 
 def _metadata(api_key: str) -> list[tuple[str, str]]:
