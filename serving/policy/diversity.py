@@ -159,14 +159,14 @@ class _Distance:
     """Mean distance to what was taken."""
 
     def __init__(self, vectors: Floats):
-        self._likeness = vectors @ vectors.T
+        self._vectors = vectors
         self._sum, self._taken = np.zeros(len(vectors)), 0
 
     def gains(self) -> Floats:
         return self._sum / -max(self._taken, 1)
 
     def take(self, place: int) -> None:
-        self._sum += self._likeness[place]
+        self._sum += self._vectors @ self._vectors[place]
         self._taken += 1
 
 
