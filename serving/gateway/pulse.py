@@ -1,7 +1,8 @@
 """How late the event loop is: what arrives now waits that long before anybody looks at it.
 
 Whoever asks for a page between two beats beyond what the loop makes of them in about that time is told to come back:
-the loop is then never held up for long, however many ask, and answers the others soon.
+the loop is then never held up for long, however many ask, and answers the others soon. How many that are, late beats
+tell: each takes a third of the room, and each that comes in time gives back room for one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 
 BEAT_SECONDS = 0.02
-MAX_PAGES_A_BEAT = 24  # Of the lowest rungs, about a millisecond each.
-MAX_KEYLESS_A_BEAT = MAX_PAGES_A_BEAT // 2  # Where others have keys: whoever floods leaves them room.
+MAX_PAGES_A_BEAT = 24
+MIN_PAGES_A_BEAT = 4  # 200 pages a second at least, if they are all that the loop does.
+LATE_SHARE = 2 / 3  # Of the room, that a late beat leaves.
+KEYLESS_SHARE = 1 / 2  # Of the room, where others have keys: whoever floods leaves them the rest.
 
 
 class Pulse:
@@ -23,6 +26,7 @@ class Pulse:
     def __init__(self) -> None:
         self.lag_seconds = 0.0
         self._pages = self._keyless = 0
+        self._room = float(MAX_PAGES_A_BEAT)
 
     def admits(self, is_keyless: bool = False) -> bool:
         """Whether one more page may be begun before the next beat.
@@ -31,10 +35,10 @@ class Pulse:
             is_keyless: they have no key where others need one.
         """
         self._keyless += is_keyless
-        if is_keyless and self._keyless > MAX_KEYLESS_A_BEAT:
+        if is_keyless and self._keyless > self._room * KEYLESS_SHARE:
             return False
         self._pages += 1
-        return self._pages <= MAX_PAGES_A_BEAT
+        return self._pages <= self._room
 
     async def beat(self) -> None:
         """Measures, for ever."""
@@ -43,4 +47,7 @@ class Pulse:
             due = loop.time() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             self.lag_seconds = loop.time() - due
+            is_late = self.lag_seconds > BEAT_SECONDS
+            self._room = max(MIN_PAGES_A_BEAT, self._room * LATE_SHARE) if is_late else self._room + 1
+            self._room = min(MAX_PAGES_A_BEAT, self._room)
             self._pages = self._keyless = 0

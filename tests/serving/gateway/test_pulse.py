@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from homefeed.serving.gateway.pulse import MAX_KEYLESS_A_BEAT, MAX_PAGES_A_BEAT, Pulse
+from homefeed.serving.gateway.pulse import KEYLESS_SHARE, MAX_PAGES_A_BEAT, MIN_PAGES_A_BEAT, Pulse
 from tests.serving.gateway.toy import Gateway
 from tests.serving.servers import eventually
 
@@ -46,10 +46,29 @@ def test_so_many_pages_are_begun_between_two_beats_and_no_more() -> None:
     assert asyncio.run(ask(3)) == [3] * 3
 
 
+def test_a_loop_that_is_late_takes_fewer_pages_until_it_is_in_time_again() -> None:
+    async def ask() -> tuple[int, int]:
+        pulse = Pulse()
+        beating = asyncio.create_task(pulse.beat())
+        for _ in range(6):
+            await asyncio.sleep(0)
+            time.sleep(0.1)  # What a beat's pages cost.
+            await asyncio.sleep(0.001)
+        busy = sum(pulse.admits() for _ in range(1_000))
+        for _ in range(40):
+            await asyncio.sleep(0.03)
+        rested = sum(pulse.admits() for _ in range(1_000))
+        beating.cancel()
+        return busy, rested
+
+    busy, rested = asyncio.run(ask())
+    assert busy == MIN_PAGES_A_BEAT and rested > 2 * busy
+
+
 def test_who_has_no_key_leaves_room_for_those_who_have() -> None:
     pulse = Pulse()
-    assert sum(pulse.admits(is_keyless=True) for _ in range(1_000)) == MAX_KEYLESS_A_BEAT
-    assert sum(pulse.admits() for _ in range(1_000)) == MAX_PAGES_A_BEAT - MAX_KEYLESS_A_BEAT
+    assert sum(pulse.admits(is_keyless=True) for _ in range(1_000)) == MAX_PAGES_A_BEAT * KEYLESS_SHARE
+    assert sum(pulse.admits() for _ in range(1_000)) == MAX_PAGES_A_BEAT * (1 - KEYLESS_SHARE)
 
 
 def test_a_burst_gets_pages_or_is_told_to_come_back(home: Gateway) -> None:
