@@ -224,7 +224,7 @@ class Dataset(_Strict):
     shown: Several | None = None  # Types of events that say so too, where exposures are rows of the interactions.
     positive: Positive = Positive()  # Which interactions count as liked.
     # What lists are sorted for: a name, or the worth of each outcome.
-    # None: interactions.
+    # None: likes where `positive` is declared, else interactions.
     objective: Annotated[str | Values | None, pydantic.BeforeValidator(_objective)] = None
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
@@ -268,9 +268,8 @@ class Dataset(_Strict):
     @property
     def objectives(self) -> dict[str, Values]:
         """Name → values of what a list can be sorted for; the first is the default."""
-        known: dict[str, Values] = {INTERACTIONS: OBJECTIVES[INTERACTIONS]}
-        if self.positive != Positive():
-            known["likes"] = OBJECTIVES["likes"]
+        known = {"likes": OBJECTIVES["likes"]} if self.positive != Positive() else {}
+        known[INTERACTIONS] = OBJECTIVES[INTERACTIONS]
         if self.objective is None:
             return known
         if isinstance(self.objective, str):

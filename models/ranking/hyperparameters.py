@@ -37,7 +37,7 @@ class Hyperparameters(TrainingRun):
     learning_rate: LearningRate = 2e-3  # At its highest.
     weight_decay: Weight = 0.01  # Decoupled (AdamW).
     list_weight: Weight = 1.0  # Weight of the listwise softmax loss beside the others; 0: no order is learnt.
-    exposure_weight: Weight = 1.0  # Weight of the same loss within what was shown; 0: exposures are not learnt from.
+    exposure_weight: Weight = 0.3  # Weight of the same loss within what was shown; 0: exposures are not learnt from.
     objective_share: Share = 0.0  # Of that loss, what counts each event by its worth to the objective.
     value_price: Share = 0.02  # Share of the lists' worth on eval given up at most for more value on the page.
 

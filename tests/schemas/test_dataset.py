@@ -97,7 +97,7 @@ def test_an_objective_has_a_name_and_a_default(tmp_path: pathlib.Path) -> None:
 
     liked = "positive: {min_value: 4}\n"
     assert objectives("") == {"interactions": {}}
-    assert list(objectives(liked)) == ["interactions", "likes"]
+    assert list(objectives(liked)) == ["likes", "interactions"]
     assert list(objectives(liked + "objective: likes\n")) == ["likes", "interactions"]
     assert list(objectives(liked + "objective: interactions\n")) == ["interactions", "likes"]
     assert objectives("objective: purchases\n") == {"purchases": {"purchase": 1.0}, "interactions": {}}
