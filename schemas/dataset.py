@@ -268,13 +268,13 @@ class Dataset(_Strict):
     @property
     def objectives(self) -> dict[str, Values]:
         """Name → values of what a list can be sorted for; the first is the default."""
-        known = {"likes": OBJECTIVES["likes"]} if self.positive != Positive() else {}
-        known[INTERACTIONS] = OBJECTIVES[INTERACTIONS]
-        if self.objective is None:
-            return known
-        if isinstance(self.objective, str):
-            return {self.objective: OBJECTIVES[self.objective]} | known
-        return {DECLARED: self.objective} | known
+        known: dict[str, Values] = {INTERACTIONS: OBJECTIVES[INTERACTIONS]}
+        if self.positive != Positive():
+            known["likes"] = OBJECTIVES["likes"]
+        asked = list(known)[-1] if self.objective is None else self.objective
+        if isinstance(asked, str):
+            return {asked: OBJECTIVES[asked]} | known
+        return {DECLARED: asked} | known
 
     def table(self, name: TableName) -> Table:
         """The description of one of the tables; of one that is not there, the interactions'."""
