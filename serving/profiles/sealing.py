@@ -78,6 +78,11 @@ def unfinished(database: sqlite3.Connection) -> Plan | None:
     return Plan(*row) if row else None
 
 
+def names(database: sqlite3.Connection) -> list[str]:
+    """The names of all spans so far."""
+    return [span for (span,) in database.execute("SELECT span FROM sealed")]
+
+
 def next_plan(database: sqlite3.Connection, name: str, at: int, pages_before: int) -> Plan:
     """A span of all that came since the last one; nothing is stored.
 
@@ -101,6 +106,12 @@ def count_events(database: sqlite3.Connection, plan: Plan) -> int:
     query = f"SELECT count(*) {_WITH_MOVED} WHERE {_OF_SPAN} AND type != ?"
     (count,) = database.execute(query, (*plan._events, IMPRESSION)).fetchone()
     return int(count)
+
+
+def types_of(database: sqlite3.Connection, plan: Plan) -> list[str]:
+    """Types of the events with an item that a span has."""
+    query = f"SELECT DISTINCT type {_WITH_MOVED} WHERE {_OF_SPAN} AND item_id != '' ORDER BY type"
+    return [kind for (kind,) in database.execute(query, plan._events)]
 
 
 def keep_plan(database: sqlite3.Connection, plan: Plan) -> None:
@@ -127,12 +138,6 @@ def users_of(database: sqlite3.Connection, plan: Plan) -> list[str]:
         " UNION SELECT user_id FROM exposures WHERE seq > ? AND seq <= ? ORDER BY user_id"
     )
     return [user for (user,) in database.execute(query, (*plan._events, plan.pages_after, plan.pages_to))]
-
-
-def ids_of(database: sqlite3.Connection, plan: Plan, user_id: str) -> set[str]:
-    """Ids of the events that a user has in a span."""
-    query = f"SELECT event_id {_WITH_MOVED} WHERE user_id = ? AND {_OF_SPAN}"
-    return {event_id for (event_id,) in database.execute(query, (user_id, *plan._events))}
 
 
 def pages_of(database: sqlite3.Connection, plan: Plan, user_id: str) -> list[tuple[str, int, bytes]]:

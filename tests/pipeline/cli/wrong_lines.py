@@ -37,6 +37,7 @@ RIGHT = {
     "batch-recommend": "--root {served} --users {in_file} --out {out_file}",
     "serve": "--root {root}",
     "gateway": "--root {root}",
+    "feedback seal": "--root {served} --data {data}",
     "page preview": "--root {served} --user u1",
     "page rules": "--root {served} --dry-run {in_file}",
     "models list": "--root {served}",
