@@ -197,8 +197,8 @@ def test_partitions_and_events_alone(tmp_path: pathlib.Path) -> None:
 
 
 def test_sealed_spans_and_those_that_broke_off_are_reached(tmp_path: pathlib.Path) -> None:
-    serving, data = shop.make(tmp_path / "shop")
-    root = serving.parent
+    serving, made = shop.make(tmp_path / "root")
+    root, data = serving.parent, made.rename(tmp_path / "data")
     log = shop.busy(serving, 1, num_users=3)
     seal(serving, data, shop.NOW, keep_seconds=0)
     (data / f"{STAGING}2").mkdir()
