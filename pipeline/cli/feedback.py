@@ -24,7 +24,7 @@ def seal(
     keep_days: Annotated[
         float,
         typer.Option(min=0, help="How long sealed events stay in the live store, and are known if sent again."),
-    ] = 30,
+    ] = 7,
     as_json: Json = False,
 ) -> None:
     """Write what came to the home page as the next span of the data, each event once; again after a crash."""

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import remove
+from homefeed.serving.feedback.attribution import WINDOW_SECONDS
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING, Layout, read_layout
 from homefeed.serving.feedback.rows import OfUser, is_interaction, rows_of, schemas, table_of
 from homefeed.serving.profiles import sealing
@@ -32,7 +33,7 @@ from homefeed.serving.profiles.leaving import last_to_leave, leave
 from homefeed.serving.profiles.live import HIDING, LiveEvent
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore
 from homefeed.serving.profiles.store import BUSY_SECONDS, LIVE_FILE_NAME
-from homefeed.serving.profiles.transaction import KEPT_SECONDS, TABLES, read_events
+from homefeed.serving.profiles.transaction import TABLES, read_events
 
 SETTLED_SECONDS = 1_800  # A page is sealed so long after it was served: by then it is known what was seen of it.
 ROWS_A_GROUP = 50_000
@@ -65,7 +66,7 @@ def seal(
     data: pathlib.Path,
     at: float | None = None,
     min_events: int = 1,
-    keep_seconds: float = KEPT_SECONDS,
+    keep_seconds: float = WINDOW_SECONDS,
 ) -> Sealed:
     """Writes the next span, or the one that was begun, and lets old events leave the live store.
 

@@ -7,9 +7,9 @@ events behind it make the profile that all events made.
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS sealed (
 );
 CREATE TABLE IF NOT EXISTS moved (seq INTEGER PRIMARY KEY, span TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS bases (
-    user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB, seen TEXT NOT NULL, hidden TEXT NOT NULL
+    user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB, ruled_out BLOB NOT NULL
 );
 """
 MAX_SEEN = 1_000  # Items of a base; by the time that there are more, the data's own profile has the oldest.
@@ -167,48 +167,50 @@ def move(database: sqlite3.Connection, events: Iterable[LiveEvent], spans: Itera
 
 def read_ruled_out(database: sqlite3.Connection, user_id: str) -> tuple[Sequence[str], Sequence[str]]:
     """Items of a user's base: seen and hidden."""
-    row = database.execute("SELECT seen, hidden FROM bases WHERE user_id = ?", (user_id,)).fetchone()
-    return (orjson.loads(row[0]), orjson.loads(row[1])) if row else ((), ())
+    row = database.execute("SELECT ruled_out FROM bases WHERE user_id = ?", (user_id,)).fetchone()
+    return orjson.loads(zlib.decompress(row[0])) if row else ((), ())
 
 
 def read_base(database: sqlite3.Connection, user_id: str) -> Base:
     """A user's base; of who has all their events, an empty one."""
     query = (
-        "SELECT bases.version, coalesce(bases.state, profiles.state) FROM bases LEFT JOIN profiles USING (user_id)"
+        "SELECT bases.version, bases.state, profiles.state FROM bases LEFT JOIN profiles USING (user_id)"
         " WHERE user_id = ?"
     )
     row = database.execute(query, (user_id,)).fetchone()
-    profile = LiveProfile.decode(*row) if row else LiveProfile()
+    if row is None:
+        return Base(LiveProfile())
+    version, own, of_profile = row
+    profile = LiveProfile.decode(version, of_profile if own is None else zlib.decompress(own))
     return Base(profile, *read_ruled_out(database, user_id))
+
+
+def keep_base(database: sqlite3.Connection, user_id: str, base: Base, is_profile: bool) -> None:
+    """Stores a user's base; the state of one that is the profile is not stored twice."""
+    state = None if is_profile else zlib.compress(base.profile.encode())
+    row = (user_id, base.profile.version, state, _packed(base.seen, base.hidden))
+    database.execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?)", row)
 
 
 def keep_states(database: sqlite3.Connection, users: Iterable[str]) -> None:
     """Before profiles change: a base without a state of its own had the profile's."""
-    query = (
-        "UPDATE bases SET state = (SELECT state FROM profiles WHERE profiles.user_id = bases.user_id)"
-        " WHERE user_id = ? AND state IS NULL"
-    )
-    database.executemany(query, [(user,) for user in users])
+    query = "SELECT profiles.state FROM bases JOIN profiles USING (user_id) WHERE user_id = ? AND bases.state IS NULL"
+    for user in users:
+        if row := database.execute(query, (user,)).fetchone():
+            database.execute("UPDATE bases SET state = ? WHERE user_id = ?", (zlib.compress(row[0]), user))
 
 
 def rule_out(database: sqlite3.Connection, user_id: str, seen: Sequence[str], hidden: Sequence[str]) -> None:
     """Adds items to a user's base."""
     if not seen and not hidden:
         return
-    query = "INSERT INTO bases VALUES (?, 0, ?, '[]', '[]') ON CONFLICT DO NOTHING"
-    database.execute(query, (user_id, LiveProfile().encode()))
+    query = "INSERT INTO bases VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING"
+    database.execute(query, (user_id, zlib.compress(LiveProfile().encode()), _packed((), ())))
     old_seen, old_hidden = read_ruled_out(database, user_id)
-    both = (_texts([*old_seen, *seen]), _texts([*old_hidden, *hidden]))
-    database.execute("UPDATE bases SET seen = ?, hidden = ? WHERE user_id = ?", (*both, user_id))
+    packed = _packed([*old_seen, *seen], [*old_hidden, *hidden])
+    database.execute("UPDATE bases SET ruled_out = ? WHERE user_id = ?", (packed, user_id))
 
 
-def keep_base(database: sqlite3.Connection, user_id: str, base: Base, is_profile: bool) -> None:
-    """Stores a user's base; the state of one that is the profile is not stored twice."""
-    state = None if is_profile else base.profile.encode()
-    row = (user_id, base.profile.version, state, _texts(base.seen), _texts(base.hidden))
-    database.execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?, ?)", row)
-
-
-def _texts(items: Iterable[str]) -> str:
-    newest: Iterator[str] = itertools.islice(reversed(dict.fromkeys(items)), MAX_SEEN)
-    return orjson.dumps([*newest][::-1]).decode()
+def _packed(seen: Iterable[str], hidden: Iterable[str]) -> bytes:
+    newest = ([*dict.fromkeys(items)][-MAX_SEEN:] for items in (seen, hidden))
+    return zlib.compress(orjson.dumps([*newest]))
