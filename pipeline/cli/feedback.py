@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Annotated
 
 import typer
@@ -46,3 +47,20 @@ def seal(
         console.print("nothing to seal: fewer events than --min-events have come since the last span")
     if done.left:
         console.print(f"{done.left:,} events have left the live store")
+
+
+@feedback_app.command("export")
+def export(
+    data: Data,
+    out: Annotated[pathlib.Path, typer.Option(help="File to write.")],
+    to: Annotated[str, typer.Option("--format", help="vw (dsjson), obp (CSV), ubi or parquet.")] = "parquet",
+    as_json: Json = False,
+) -> None:
+    """Write all sealed feedback as one file: a card that was seen, its probability, and what became of it."""
+    from homefeed.serving.feedback.export import FORMATS, export
+
+    found = next((name for name in FORMATS if name == to), None)
+    if found is None:
+        raise typer.BadParameter(f"--format {to!r} is none of {', '.join(FORMATS)}")
+    count = export(data.resolve(), out, found)
+    print_json({"out": str(out), "cards": count}) if as_json else console.print(f"wrote {out}: {count:,} cards")
