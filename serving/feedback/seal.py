@@ -208,7 +208,8 @@ def _let_leave(database: sqlite3.Connection, received_before: int) -> int:
     count = sum(itertools.takewhile(bool, iter(some, None)))
     (free,) = database.execute("PRAGMA freelist_count").fetchone()
     for _ in range(0, free if count else 0, FREE_PAGES):
-        database.execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall()
+        # `execute` would end at the first of its steps, each of which gives a row without columns.
+        database.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
     return count
 
 

@@ -54,6 +54,7 @@ class Intake:
         done = await self._live.append(events) if events else []
         if events:
             self._metrics.stored(time.perf_counter() - arrived)
+            self._metrics.quality.happened(events, done)
         outcomes = zip(events, done, strict=True)
         answers = [
             _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)

@@ -156,6 +156,17 @@ def test_profiles_stay_what_they_were_when_events_leave(made: tuple[pathlib.Path
             assert fold(store.events(users[0]), base_of_first.profile) == store.profile(users[0])
 
 
+def test_the_disk_gets_back_what_has_left(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    shop.busy(serving, 2)
+    seal(serving, data, shop.NOW)
+    before = (serving / LIVE_FILE_NAME).stat().st_size
+    assert seal(serving, data, shop.NOW, keep_seconds=0).left
+    with contextlib.closing(sqlite3.connect(serving / LIVE_FILE_NAME)) as database:
+        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert (serving / LIVE_FILE_NAME).stat().st_size < before - 20_000
+
+
 def test_who_is_forgotten_leaves_no_base(made: tuple[pathlib.Path, pathlib.Path]) -> None:
     serving, data = made
     shop.busy(serving, 3, num_users=2)
