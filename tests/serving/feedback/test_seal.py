@@ -159,7 +159,7 @@ def test_profiles_stay_what_they_were_when_events_leave(made: tuple[pathlib.Path
 def test_the_disk_gets_back_what_has_left(made: tuple[pathlib.Path, pathlib.Path]) -> None:
     serving, data = made
     shop.busy(serving, 2)
-    seal(serving, data, shop.NOW)
+    seal(serving, data, shop.NOW, keep_seconds=60 * DAY)
     before = (serving / LIVE_FILE_NAME).stat().st_size
     assert seal(serving, data, shop.NOW, keep_seconds=0).left
     with contextlib.closing(sqlite3.connect(serving / LIVE_FILE_NAME)) as database:
