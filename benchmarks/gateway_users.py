@@ -1,7 +1,8 @@
 """`make bench PART=gateway_users`: what many users cost: bytes on the disk, memory of the gateway, and its start.
 
-Each user does as many things with random items as are asked for, through the store's own code, in commits of some
-users each; then a gateway starts on the file, and some of the users come for a page. Writes `results.json`.
+Each user does as many things with random items as are asked for, spread over a year, through the store's own code;
+then what came is sealed, and of it only the last days stay. A gateway starts on the file, and some of the users come
+for a page. Writes `results.json`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from homefeed_client import AsyncHomePageClient
 from benchmarks import results
 from benchmarks.gateway import Figures, gateway
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.feedback.seal import seal
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.profiles import FILE_NAME, LiveEvent, LiveStore, ProfileStore
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 
-USERS_A_COMMIT = 40
+EVENTS_A_COMMIT = 2_000
+KEPT_DAYS = (30, 7, 1)
 NUM_READERS = 8  # At the same time.
 TYPES = ("view", "view", "view", "view", "like", "purchase", "hide")
 YEAR_SECONDS = 365 * 86_400
@@ -35,39 +38,65 @@ PARTS = {
     "profiles": ("profiles", "sqlite_autoindex_profiles_1"),
     "events": ("events",),
     "indices_of_events": ("sqlite_autoindex_events_1", "events_of_users"),
+    "bases": ("bases", "sqlite_autoindex_bases_1"),
 }
+DATASET = """\
+name: users
+interactions: {path: 'interactions/{SPAN}.parquet'}
+exposures: {path: 'exposures/{SPAN}.parquet'}
+"""
 
 
 def happenings(items: Items, users: range, count: int) -> Iterator[list[LiveEvent]]:
-    """What users do in a year, some users' events at a time."""
-    draw, begin, ids = random.Random(1), int(time.time()) - YEAR_SECONDS, sorted(items.cards)
-    for start in range(0, len(users), USERS_A_COMMIT):
+    """What users do in a year, in the order of arrival: one thing of each user after the other, and again."""
+    draw, ids = random.Random(1), sorted(items.cards)
+    begin, pace = time.time() - YEAR_SECONDS, YEAR_SECONDS / (count * len(users))
+    for start in range(0, count * len(users), EVENTS_A_COMMIT):
         events = []
-        for user in users[start : start + USERS_A_COMMIT]:
-            times = sorted(begin + draw.randrange(YEAR_SECONDS) for _ in range(count))
-            for at, item in zip(times, draw.choices(ids, k=count), strict=True):
-                named = uuid.UUID(int=draw.getrandbits(128)).hex
-                tags = items.tags(item)
-                events.append(
-                    LiveEvent(named, f"user-{user}", draw.choice(TYPES), at, at * 1000, item_id=item, tags=tags)
-                )
+        for number in range(start, min(start + EVENTS_A_COMMIT, count * len(users))):
+            at, user, item = begin + number * pace, users[number % len(users)], draw.choice(ids)
+            named, tags = uuid.UUID(int=draw.getrandbits(128)).hex, items.tags(item)
+            kind = draw.choice(TYPES)
+            events.append(LiveEvent(named, f"user-{user}", kind, int(at), int(at * 1000), item_id=item, tags=tags))
         yield events
 
 
 def fill(serving: pathlib.Path, users: range, count: int) -> Figures:
-    """Makes the live store; gives what its parts take."""
+    """Makes the live store."""
     items = Items(ProfileStore(serving / FILE_NAME).items())
-    path, began = serving / LIVE_FILE_NAME, time.monotonic()
-    store = LiveStore(path)
+    began = time.monotonic()
+    store = LiveStore(serving / LIVE_FILE_NAME)
     for events in happenings(items, users, count):
         store.append(events).result()
     store.close()
-    figures: Figures = {"fill_seconds": time.monotonic() - began, "bytes_a_user": path.stat().st_size / len(users)}
+    return {"fill_seconds": time.monotonic() - began}
+
+
+def sizes(serving: pathlib.Path, num_users: int) -> Figures:
+    """What the parts of the live store take."""
+    path = serving / LIVE_FILE_NAME
+    figures: Figures = {}
     with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        figures["bytes_a_user"] = path.stat().st_size / num_users
         for part, names in PARTS.items():
             marks = ", ".join("?" * len(names))
             (size,) = database.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({marks})", names).fetchone()
-            figures[f"bytes_a_user.{part}"] = size / len(users)
+            figures[f"bytes_a_user.{part}"] = size / num_users
+    return figures
+
+
+def sealed(serving: pathlib.Path, data: pathlib.Path, num_users: int) -> Figures:
+    """What stays after sealing, the less the fewer days are kept."""
+    (data / "dataset.yaml").write_text(DATASET, encoding="utf-8")
+    figures: Figures = {}
+    for days in KEPT_DAYS:
+        began = time.monotonic()
+        left = seal(serving, data, keep_seconds=days * 86_400).left
+        figures[f"seal_seconds.keep_{days}_days"] = time.monotonic() - began
+        figures[f"events_left.keep_{days}_days"] = left
+        named = sizes(serving, num_users).items()
+        figures |= {f"{name}.keep_{days}_days": size for name, size in named}
     return figures
 
 
@@ -88,7 +117,10 @@ def measure(root: pathlib.Path, num_users: int, count: int, num_active: int) -> 
     with tempfile.TemporaryDirectory() as name:
         serving = RunRoot(pathlib.Path(name)).serving
         shutil.copytree(RunRoot(root).serving, serving, ignore=shutil.ignore_patterns("live.sqlite*"))
-        figures = fill(serving, range(num_users), count)
+        figures = fill(serving, range(num_users), count) | sizes(serving, num_users)
+        data = pathlib.Path(name) / "data"
+        data.mkdir()
+        figures |= sealed(serving, data, num_users)
         began = time.monotonic()
         with gateway(pathlib.Path(name), "--user-rate", "0") as (url, pid):
             figures["start_seconds"] = time.monotonic() - began

@@ -86,6 +86,7 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
         "event_type": Feature(kind="category"),
         "value": Feature(kind="number"),
         "query": Feature(kind="text"),
+        "event_id": Feature(kind="id"),
         "impression_id": Feature(kind="id"),
         "position": Feature(kind="number"),
         "propensity": Feature(kind="number", min=0, max=1),
@@ -121,6 +122,9 @@ KEYS: dict[TableName, str] = {
 
 OF_EXPOSURES = ("impression_id", "position", "propensity")
 """Columns of the interactions that tell of what was shown: nothing reads them where there are no exposures."""
+
+TRACES = ("event_id", *OF_EXPOSURES)
+"""Columns of the interactions that say which event and which page it was: they differ by nature, and do not drift."""
 
 DERIVED: dict[TableName, tuple[str, ...]] = {
     "interactions": (),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import KEYS, Feature, TableName
+from homefeed.schemas.dataset import KEYS, TRACES, Feature, TableName
 
 NUM_GROUPS = 64
 MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.
@@ -113,8 +113,8 @@ def words(text: str) -> list[str]:
 
 
 def _kind(table: TableName, name: str, feature: Feature) -> str | None:
-    """How a column is counted. A catalogue's own ids and titles' times are new by nature: not judged."""
-    if name == KEYS[table] and table != "interactions":
+    """How a column is counted. What is new by nature is not judged: a catalogue's own ids, times, traces."""
+    if name in TRACES or (name == KEYS[table] and table != "interactions"):
         return None
     kinds = {"categories": "category", "timestamp": None, "embedding": None}
     return kinds.get(feature.kind, feature.kind)

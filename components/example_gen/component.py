@@ -16,9 +16,9 @@ from homefeed.components.beam.settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
 from homefeed.schemas import privacy, spans, times
-from homefeed.schemas.dataset import TABLES, Dataset, DatasetError, load_dataset
+from homefeed.schemas.dataset import TABLES, Dataset, DatasetError, TableName, load_dataset
 from homefeed.schemas.settings import Count, CountOrNone, Form, Fraction
-from homefeed.schemas.tables import find_table
+from homefeed.schemas.tables import find_files, find_table
 from homefeed.schemas.times import TimeOrNone
 
 Spans = Annotated[str, Form("spans such as 7, 3:7, 3:, last:3, or several with commas", spans.is_wanted)]
@@ -100,6 +100,11 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     return summary
 
 
+def _is_there(folder: DatasetDir, dataset: Dataset, table: TableName, wanted: str) -> bool:
+    """Whether there are files of a table; of exposures there may be none in these spans."""
+    return table != "exposures" or bool(find_files(folder.path, dataset.table(table), table, wanted).files)
+
+
 def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the tables and writes the Examples, however few events a split gets.
 
@@ -109,9 +114,10 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
     """
     from homefeed.components.example_gen import beam, exposures, ids
 
-    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in dataset.tables]
+    there = [table for table in dataset.tables if _is_there(inputs.dataset, dataset, table, config.spans)]
+    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in there]
     exposures.check(tables, config.rule())
-    destinations = {table: getattr(outputs, table) for table in dataset.tables}
+    destinations = {table: getattr(outputs, table) for table in there}
     if "exposures" not in destinations:
         exposures.write_none(outputs.exposures)
     options = beam.Options(

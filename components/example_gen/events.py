@@ -43,7 +43,7 @@ def sort_events(events: pa.RecordBatch) -> tuple[Ints, pa.Array, Ints]:
     user, seconds = rank[coded.indices.to_numpy()], events["timestamp"].to_numpy()
     since = seconds - seconds.min(initial=0)
     order = np.argsort(user * (since.max(initial=0) + 1) + since, kind="stable")  # Fits: times are below 10^12.
-    order = order[~_repeats(events, order, user, seconds)]
+    order = order[~(_repeats(events, order, user, seconds) | _ids_again(events, order, user))]
     row_splits = np.searchsorted(user[order], np.arange(len(rank) + 1))
     return order, coded.dictionary.take(alphabetical), row_splits
 
@@ -66,16 +66,38 @@ def group_events(
     columns = {"user_id": one_each(users.take(pa.array(present)))}
     positions = pa.array(order[chosen])
     for name in events.schema.names:
-        if name != "user_id":
+        if name not in ("user_id", "event_id"):  # An event's name has done what it is for.
             columns[name] = pa.ListArray.from_arrays(offsets, no_nulls(events[name].take(positions)))
     return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
+def _ids_again(events: pa.RecordBatch, order: Ints, user: Ints) -> npt.NDArray[np.bool_]:
+    """[num_events] in that order: same user and `event_id` as an earlier one."""
+    again = np.zeros(len(order), bool)
+    named = np.flatnonzero(_has_id(events)[order])
+    if len(named):
+        ids = events["event_id"].take(pa.array(order[named])).dictionary_encode().indices.to_numpy()
+        _, first = np.unique(np.stack([user[order[named]], ids]), axis=1, return_index=True)
+        again[named] = True
+        again[named[first]] = False
+    return again
+
+
+def _has_id(events: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """[num_events] whether an event has a name of its own."""
+    if "event_id" not in events.schema.names:
+        return np.zeros(events.num_rows, bool)
+    return np.asarray(pc.is_valid(events["event_id"]).to_numpy(zero_copy_only=False), np.bool_)
+
+
 def _repeats(events: pa.RecordBatch, order: Ints, user: Ints, seconds: Ints) -> npt.NDArray[np.bool_]:
-    """[num_events] in that order: same user, second, item and event type as an earlier one."""
+    """[num_events] in that order: same user, second, item and event type as an earlier one, without names of theirs.
+
+    Two events with an `event_id` each are two, however much they resemble each other.
+    """
     repeats = np.zeros(len(order), bool)
     same = (np.diff(user[order]) == 0) & (np.diff(seconds[order]) == 0)
-    crowded = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    crowded = np.flatnonzero((np.append(same, False) | np.insert(same, 0, False)) & ~_has_id(events)[order])
     if len(crowded):
         moment = np.cumsum(~np.insert(same, 0, False))[crowded]
         rows = take(events, order[crowded])

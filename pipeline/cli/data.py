@@ -42,17 +42,19 @@ def sample(
     impressions: Annotated[
         bool, typer.Option("--impressions", help="Show pages, and write what was shown as exposures.csv.")
     ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Take spans of what comes to the home page.")] = False,
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
     """A simulated store with texts in English and Chinese and a known taste behind each user."""
-    if weeks and impressions:
-        raise typer.BadParameter("a store of --weeks shows no pages: leave out --weeks or --impressions")
+    if sum(map(bool, (weeks, impressions, live))) > 1:
+        raise typer.BadParameter("--weeks, --impressions and --live are different stores: give one of them")
     try:
         if weeks:
             write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
         else:
-            write_sample(out, num_users=users, num_items=items, num_events=events, seed=seed, impressions=impressions)
+            sizes = {"num_users": users, "num_items": items, "num_events": events}
+            write_sample(out, **sizes, seed=seed, impressions=impressions, live=live)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     print_json({"out": str(out)}) if as_json else console.print(f"wrote {out}")

@@ -60,6 +60,7 @@ VERBS = {
         "Serve the pushed models; new versions, promotions and rollbacks are picked up while running.",
     ),
     "gateway": Verb("gateway:gateway", "Serve the live home page: events come in, and the next page knows them."),
+    "feedback": Verb("feedback:feedback_app", "Make training data of what came to the home page."),
     "page": Verb("page:page_app", "See what a page would be, and what other rules would change."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(

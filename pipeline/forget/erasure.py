@@ -12,7 +12,7 @@ from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, content, from_file
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.places import Places, find_places
-from homefeed.pipeline.forget.tables import from_table
+from homefeed.pipeline.forget.tables import from_parquet, from_table
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.local_runner import locked
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
@@ -21,6 +21,7 @@ from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
+from homefeed.serving.feedback.layout import FEEDBACK, STAGING
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -122,6 +123,10 @@ def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
     if dataset.exposures is not None:
         names.append("exposures")
     removed: Counter[str] = Counter()
+    for folder in data_dir.glob(f"{STAGING}*"):  # A span of feedback that broke off: the next seal writes it again.
+        remove(folder)
+    for file_of_rest in (data_dir / FEEDBACK).glob("*.parquet"):
+        removed[str(file_of_rest)] += from_parquet(file_of_rest, person)
     for table in names:
         for file in tables.find_files(data_dir, dataset.table(table), table).files:
             if not tables.is_uri(file.path):

@@ -62,6 +62,8 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
         name: of the table, for messages.
         wanted: spans, as in `spans.select`.
 
+    Of exposures by span there may be none: what was shown is not known of every span.
+
     Raises:
         DatasetError: there is no file, or not the wanted span, or the format of one cannot be told.
     """
@@ -80,11 +82,20 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
         if sizes[path] is None:
             place = _place(data_dir, path)
             raise DatasetError(f"Table {name!r}: {place} is a link to {os.readlink(place)}, which leads to no file.")
+    if name == "exposures" and spans.SPAN in pattern and not _has_span(paths, pattern, wanted):
+        return Found((), tuple(sorted(skipped)))
     if not paths:
         raise missing_table(name, data_dir, pattern, skipped)
     chosen = spans.select(paths, pattern, wanted)
     files = (File(_place(data_dir, p), format_of(p, table), sizes[p] or 0, partitions(p)) for p in chosen)
     return Found(tuple(files), tuple(sorted(skipped)), tuple(spans.names(chosen, pattern)))
+
+
+def _has_span(paths: Iterable[str], pattern: str, wanted: str) -> bool:
+    try:
+        return bool(spans.select(paths, pattern, wanted))
+    except DatasetError:
+        return False
 
 
 def local_files(data_dir: pathlib.Path) -> list[pathlib.Path]:

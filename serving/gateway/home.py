@@ -305,7 +305,7 @@ class Home:
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        self._metrics.served(listing.served_by, time.time() - draft.now)
+        self._metrics.served(page, time.time() - draft.now)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
         return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in made.rows]}

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from homefeed.serving.gateway.impressions import Impressions
+from homefeed.serving.feedback.attribution import UNPROVED
+from homefeed.serving.gateway.impressions import Impressions, Shown
 from homefeed.serving.gateway.items import words
 from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.metrics import Metrics
@@ -53,6 +54,7 @@ class Intake:
         done = await self._live.append(events) if events else []
         if events:
             self._metrics.stored(time.perf_counter() - arrived)
+            self._metrics.quality.happened(events, done)
         outcomes = zip(events, done, strict=True)
         answers = [
             _accepted(event, *next(outcomes)) if isinstance(event, EventIn) else _rejected(one, event)
@@ -64,10 +66,19 @@ class Intake:
     async def _stored(self, event: EventIn, now: float, published: Published, impressions: Impressions) -> LiveEvent:
         tags = published.items.tags(event.item_id) if event.item_id else words(event.query)
         user = published.name(event.who())
-        shown = impressions.read(event.token, user) if event.token else None
+        page = await self._proved(event, user, impressions)
+        if event.token and page is None:  # It is known by its page that nothing proves it.
+            event = event.model_copy(update={"impression_id": event.impression_id or UNPROVED})
+        return live_event(event, user, now, tags, page)
+
+    async def _proved(self, event: EventIn, user: str, impressions: Impressions) -> str | None:
+        """The page that an event happened on: by its token or, without one, by its id, if it was served to them."""
+        shown = impressions.read(event.token, user) if event.token else Shown(event.impression_id, False)
+        if shown is None or not shown.impression_id:
+            return None
         # A guest's page became theirs when they logged in: the store knows.
-        is_good = shown and (shown.is_theirs or await self._live.scrolled(shown.impression_id, user))
-        return live_event(event, user, now, tags, shown.impression_id if shown and is_good else None)
+        is_theirs = shown.is_theirs or await self._live.scrolled(shown.impression_id, user)
+        return shown.impression_id if is_theirs else None
 
     def _within_rates(self, meant: list[EventIn | Rejected]) -> list[EventIn | Rejected]:
         """Without the events of users who send too much: they must not stop others who are in the same call."""
@@ -108,7 +119,7 @@ def _accepted(event: EventIn, stored: LiveEvent, outcome: Outcome) -> EventAnswe
         event_id=event.event_id,
         status="accepted" if outcome.accepted else "duplicate",
         version=outcome.version,
-        attributed=stored.attributed if event.token else None,
+        attributed=stored.attributed if event.token or event.impression_id else None,
     )
 
 

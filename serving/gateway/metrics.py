@@ -6,10 +6,12 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import prometheus_client as prometheus
 
+from homefeed.serving.gateway.quality import Quality
 from homefeed.serving.gateway.schema import EventAnswer
 
 _SECONDS = (0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
@@ -17,7 +19,11 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 class Metrics:
-    """The counters of one gateway, in a registry of their own."""
+    """The counters of one gateway, in a registry of their own.
+
+    Attributes:
+        quality: what becomes of cards.
+    """
 
     def __init__(self) -> None:
         self.registry = registry = prometheus.CollectorRegistry()
@@ -51,13 +57,16 @@ class Metrics:
         )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
+        self.quality = Quality(registry)
+
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
         return bytes(prometheus.generate_latest(self.registry))
 
-    def served(self, rung: str, seconds: float) -> None:
-        """A page was made."""
-        self._pages.labels(rung).observe(seconds)
+    def served(self, page: Mapping[str, Any], seconds: float) -> None:
+        """A page was made, as it is recorded."""
+        self._pages.labels(page["served_by"]).observe(seconds)
+        self.quality.served(page)
 
     def ruled(self, set_aside: Sequence[str], unmet: Sequence[str]) -> None:
         """Rules were not kept on a page."""

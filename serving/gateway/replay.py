@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import sqlite3
@@ -19,7 +20,8 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
-from homefeed.serving.profiles.live import IMPRESSION, LiveProfile, apply, excluded
+from homefeed.serving.profiles.live import IMPRESSION, apply, ruled_out
+from homefeed.serving.profiles.sealing import read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import Exposure, read_events
 
@@ -76,8 +78,11 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             page = orjson.loads(exposure.page)
             if "similar" not in page or page["surface"] not in surfaces:
                 continue  # Of before pages could be made again, or of a surface that is gone.
+            drafted = _draft(database, published, exposure, page)
+            if drafted is None:
+                continue
+            draft, impressions = drafted
             pages += 1
-            draft, impressions = _draft(database, published, exposure, page)
             old, new = (
                 make(
                     _on(draft, policy.surfaces.get(page["surface"]), impressions),
@@ -107,16 +112,21 @@ def _newest(database: sqlite3.Connection, count: int) -> Iterator[Exposure]:
 
 def _draft(
     database: sqlite3.Connection, published: Published, exposure: Exposure, page: dict[str, Any]
-) -> tuple[Draft, list[tuple[str, float]]]:
-    """What a page was made of: the user as they were, and what was found for them; and what they had seen when."""
-    everything = list(read_events(database, exposure.user_id))
-    events = [event for event in everything if event.type != IMPRESSION][: page["profile_version"]]
+) -> tuple[Draft, list[tuple[str, float]]] | None:
+    """What a page was made of: the user as they were, and what was found for them; and what they had seen when.
+
+    None: events of before it have left the store.
+    """
+    everything, base = list(read_events(database, exposure.user_id)), read_base(database, exposure.user_id)
+    since_then = page["profile_version"] - base.profile.version
+    if since_then < 0:
+        return None
+    events = [event for event in everything if event.type != IMPRESSION][:since_then]
     seen_at = [(e.item_id, float(e.at)) for e in everything if e.type == IMPRESSION and e.received_at <= exposure.at]
-    live = LiveProfile()
-    for event in events:
-        live = apply(live, event)
+    live = functools.reduce(apply, events, base.profile)
     now = exposure.at / 1000
-    seen = excluded((event.item_id, event.type) for event in events)
+    log = ((event.item_id, event.type) for event in events)
+    seen = set(itertools.chain(*ruled_out(log, base.seen, base.hidden)))
     found = reader(published.stored(exposure.user_id), live, seen, now)
     shown = {*_shown_before(database, exposure.after), page["item_id"] or ""}
     places = list(zip(page["candidates"], page["scores"], itertools.repeat(None), strict=False))

@@ -23,11 +23,13 @@ from homefeed.serving import web
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles import LiveProfile
+from homefeed.serving.profiles.live import IMPRESSION
 from homefeed.serving.web.texts import LANGUAGES, TEXTS, heading, why
 
 COOKIE = "homefeed_session"
 COOKIE_SECONDS = 180 * 86_400
 CARDS = 8  # Of a row.
+MAX_FIELDS = 128  # Of a form; of what was seen, a field a card.
 FILES = {"home.css": "text/css", "home.js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -90,6 +92,12 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
             wanted if wanted in LANGUAGES else LANGUAGES[0],
         )
 
+    def sender(request: Request, said: Mapping[str, str]) -> Visitor | None:
+        """Who sent a form of their page; None: it is not theirs. Its address and language stand in hidden fields."""
+        asked = Request(dict(request.scope) | {"query_string": urllib.parse.urlencode(said).encode()})
+        who = visitor(asked)
+        return who if hmac.compare_digest(said.get("token", "").encode(), who.token.encode()) else None
+
     async def show(
         who: Visitor, query: str = "", after: str = "", notice: Mapping[str, str] | None = None
     ) -> Response:
@@ -109,14 +117,22 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
 
     @router.post("/act")
     async def act(request: Request) -> Response:
-        body = (await request.body()).decode("utf-8", "replace")
-        said = dict(urllib.parse.parse_qsl(body, max_num_fields=16))
-        # The form's own address and language stand in hidden fields.
-        asked = Request(dict(request.scope) | {"query_string": urllib.parse.urlencode(said).encode()})
-        who = visitor(asked)
-        if not hmac.compare_digest(said.get("token", "").encode(), who.token.encode()):
-            return Response("this form is not from your page", 403, HEADERS, "text/plain")
-        return await show(who, notice=await _done(home, who, said))
+        fields = _fields_of(await request.body())
+        said = dict(fields)
+        who = sender(request, said)
+        return await show(who, notice=await _done(home, who, said)) if who else _not_theirs()
+
+    @router.post("/seen")
+    async def seen(request: Request) -> Response:
+        fields = _fields_of(await request.body())
+        who = sender(request, dict(fields))
+        if who is None:
+            return _not_theirs()
+        page = dict(fields).get("impression", "")[:256]
+        events = [_seen(who, page, item) for item in dict.fromkeys(v for name, v in fields if name == "item")]
+        if events:
+            await home.take(events)
+        return Response(status_code=204, headers=HEADERS)
 
     @router.get("/me.json")
     async def export(request: Request) -> Response:
@@ -133,12 +149,30 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
     return router
 
 
+def _fields_of(body: bytes) -> list[tuple[str, str]]:
+    """What a form sent; nothing, if it is none of ours."""
+    try:
+        return urllib.parse.parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return []
+
+
+def _not_theirs() -> Response:
+    return Response("this form is not from your page", 403, HEADERS, "text/plain")
+
+
 def _user_id(said: str) -> str:
     """An id as it may be; who names another one is a guest."""
     try:
         return Ask(user_id=said).user_id or ""
     except ValueError:
         return ""
+
+
+def _seen(who: Visitor, page: str, item: str) -> dict[str, Any]:
+    """That a card was seen: one event, however often the browser tells it."""
+    event_id = hashlib.blake2b(f"{page}:{item}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return {"event_id": event_id, "type": IMPRESSION, "item_id": item, "token": page, **who.who}
 
 
 async def _done(home: Home, who: Visitor, said: Mapping[str, str]) -> dict[str, str] | None:

@@ -167,21 +167,24 @@ def _changed(profile: LiveProfile, event: LiveEvent) -> LiveProfile:
     return dataclasses.replace(profile, packed=tuple(packed[-MAX_RECENT:]), tags=tags, hidden=hidden)
 
 
-def excluded(log: Iterable[tuple[str, str]]) -> set[str]:
-    """Items that must not be shown again: seen, or hidden and not undone. A profile remembers only the newest.
+def ruled_out(
+    log: Iterable[tuple[str, str]], seen: Iterable[str] = (), hidden: Iterable[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Items that must not be shown again: seen, and hidden and not undone. A profile remembers only the newest.
 
     Args:
-        log: item and type of all of a user's events, in the order of arrival.
+        log: item and type of a user's events, in the order of arrival.
+        seen, hidden: what the events before these ruled out.
     """
-    seen, hidden = set[str](), set[str]()
+    were_seen, are_hidden = dict.fromkeys(seen), dict.fromkeys(hidden)
     for item_id, kind in log:
         if kind in HIDING:
-            hidden.add(item_id)
+            are_hidden[item_id] = None
         elif kind == "undo":
-            hidden.discard(item_id)
-        elif kind not in NOT_SEEN:
-            seen.add(item_id)
-    return (seen | hidden) - {""}
+            are_hidden.pop(item_id, None)
+        elif item_id and kind not in NOT_SEEN:
+            were_seen[item_id] = None
+    return list(were_seen), list(are_hidden)
 
 
 def weight(event_type: str) -> float:

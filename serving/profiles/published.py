@@ -96,6 +96,11 @@ class ProfileStore:
             raise ProfilesError(f"{path} holds no profiles ({error}): `homefeed run` publishes them") from error
         self._key = load_key(reference)
 
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether users are stored by pseudonyms."""
+        return self._key is not None
+
     def get(self, user_id: str, now: int | None = None) -> Request:
         """What the user asks at a time, from their profile; an unknown one has no features and no history.
 

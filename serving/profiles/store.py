@@ -7,6 +7,7 @@ that many callers share one wait for the disk. What a caller was answered is on 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import queue
 import secrets
@@ -18,7 +19,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import LiveEvent, LiveProfile, excluded
+from homefeed.serving.profiles.live import LiveEvent, LiveProfile, ruled_out
+from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
 from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
 
 LIVE_FILE_NAME = "live.sqlite"
@@ -83,6 +85,7 @@ class LiveStore:
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # Of a new file: events leave, and so do their pages.
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")
@@ -113,13 +116,18 @@ class LiveStore:
         return read_profile(self._reader, user_id)
 
     def events(self, user_id: str) -> Iterator[LiveEvent]:
-        """A user's events, in the order of arrival."""
+        """A user's events, in the order of arrival; those that were sealed long ago have left."""
         return read_events(self._reader, user_id)
 
+    def base(self, user_id: str) -> Base:
+        """What the user's events that have left had made: the profile is this one, changed by `events`."""
+        return read_base(self._reader, user_id)
+
     def excluded(self, user_id: str) -> set[str]:
-        """Items that must not be shown to the user again, as long as the log is kept."""
+        """Items that must not be shown to the user again."""
         query = "SELECT item_id, type FROM events WHERE user_id = ? ORDER BY seq"
-        return excluded(self._reader.execute(query, (user_id,)))
+        log = self._reader.execute(query, (user_id,))
+        return set(itertools.chain(*ruled_out(log, *read_ruled_out(self._reader, user_id))))
 
     def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""

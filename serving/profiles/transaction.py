@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from homefeed.serving.profiles import sealing
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile, apply
 
-TABLES = """
+TABLES = f"""{sealing.TABLES}
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
@@ -35,7 +36,8 @@ _values = operator.attrgetter(*_COLUMNS)
 _INSERT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
 )
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? ORDER BY seq"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? AND seq <= ? ORDER BY seq"
+_ALL = 2**63 - 1
 
 
 class Outcome(NamedTuple):
@@ -83,6 +85,7 @@ class Transaction:
     def __exit__(self, kind: object, *_: object) -> None:
         try:
             if kind is None:
+                sealing.keep_states(self._database, self._profiles)
                 rows = [(user, profile.version, profile.encode()) for user, profile in self._profiles.items()]
                 self._database.executemany("INSERT OR REPLACE INTO profiles VALUES (?, ?, ?)", rows)
                 self._database.execute("COMMIT")
@@ -101,15 +104,20 @@ class Transaction:
 
     def merge(self, guest: str, user_id: str) -> int:
         """Moves a guest's events to a user, behind those that are there."""
-        events = [dataclasses.replace(event, user_id=user_id) for event in read_events(self._database, guest)]
-        self._database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
-        self._remove(guest, ("events", "profiles"))
-        return len([self.append(event) for event in events])
+        database = self._database
+        events = [dataclasses.replace(event, user_id=user_id) for event in read_events(database, guest)]
+        spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
+        database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
+        self._remove(guest, ("bases", "profiles", "events"))
+        count = len([self.append(event) for event in events])
+        sealing.move(database, events, spans)
+        sealing.rule_out(database, user_id, *left)
+        return count
 
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
         self._erases = True
-        return self._remove(user_id, ("exposures", "profiles", "events"))
+        return self._remove(user_id, ("exposures", "bases", "profiles", "events"))
 
     def record(self, exposure: Exposure) -> None:
         """Stores a page that was served; of those that are too old or too many, two for each that comes."""
@@ -139,9 +147,9 @@ def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
     return LiveProfile.decode(*row) if row else LiveProfile()
 
 
-def read_events(database: sqlite3.Connection, user_id: str) -> Iterator[LiveEvent]:
-    """A user's events, in the order of arrival."""
-    return map(_event, database.execute(_SELECT, (user_id,)))
+def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) -> Iterator[LiveEvent]:
+    """A user's events up to a number, in the order of arrival."""
+    return map(_event, database.execute(_SELECT, (user_id, last)))
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:

@@ -5,7 +5,9 @@ async function show(request) {
   const answer = await request;
   if (!answer.ok) throw new Error(String(answer.status));
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  tell();
   main().replaceWith(next.querySelector("main"));
+  look();
   // What is focused is read out.
   (main().querySelector(".notice") ?? main()).focus();
 }
@@ -28,3 +30,39 @@ document.addEventListener("submit", async (event) => {
   }
   main().removeAttribute("aria-busy");
 });
+
+// A card is seen when at least half of it was visible for a second; each is told once.
+const timers = new Map();
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { target, intersectionRatio } of entries) {
+      clearTimeout(timers.get(target));
+      if (intersectionRatio >= 0.5) timers.set(target, setTimeout(() => see(target), 1000));
+    }
+  },
+  { threshold: 0.5 },
+);
+const seen = new Set();
+
+function look() {
+  watcher.disconnect();
+  timers.forEach(clearTimeout);
+  for (const card of document.querySelectorAll("li[data-item]")) watcher.observe(card);
+}
+
+function see(card) {
+  watcher.unobserve(card);
+  seen.add(card.dataset.item);
+  if (seen.size === 1) setTimeout(tell, 3000);
+}
+
+function tell() {
+  if (!seen.size) return;
+  const body = new URLSearchParams(new FormData(document.querySelector("main form")));
+  for (const item of seen) body.append("item", item);
+  // What could not be sent is tried again with the next: the server knows what it has.
+  if (navigator.sendBeacon("/seen", body)) seen.clear();
+}
+
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && tell());
+look();

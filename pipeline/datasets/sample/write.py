@@ -73,6 +73,10 @@ positive:
 """
 
 
+LIVE_TYPES = ("like", "hide", "not_for_me")
+"""What people do on the home page, beside what shoppers do in the store."""
+
+
 def write_sample(
     out_dir: pathlib.Path | str,
     *,
@@ -81,11 +85,13 @@ def write_sample(
     num_events: int = 12_000,
     seed: int = 0,
     impressions: bool = False,
+    live: bool = False,
 ) -> str:
     """Simulates a store and writes its three tables, `dataset.yaml` and `truth.json` into a folder.
 
     The same arguments give the same bytes. With `impressions`, the store shows pages, of which shoppers look at the
-    place p with probability 1 / p; what was shown is a fourth table, `exposures.csv`.
+    place p with probability 1 / p; what was shown is a fourth table, `exposures.csv`. With `live`, the folder takes
+    spans of what comes to the home page.
 
     Returns:
         What was made, for people.
@@ -110,12 +116,14 @@ def write_sample(
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "items.csv", ITEM_COLUMNS, item_rows(rng, items))
     write_csv(out / "users.csv", USER_COLUMNS, user_rows(rng, users))
-    write_csv(out / "interactions.csv", EVENT_COLUMNS, event_rows(rng, events, items, users))
+    log = out / ("interactions/1.csv" if live else "interactions.csv")
+    log.parent.mkdir(exist_ok=True)
+    write_csv(log, EVENT_COLUMNS, event_rows(rng, events, items, users))
     _write_truth(out / "truth.json", items, users, transitions)
     if impressions:
         write_csv(out / "exposures.csv", EXPOSURE_COLUMNS, exposure_rows(events, items, users))
     description = DESCRIPTION + ("exposures:\n  path: exposures.csv\n" if impressions else "")
-    (out / FILE_NAME).write_text(description, encoding="utf-8")
+    (out / FILE_NAME).write_text(_describe_live() if live else description, encoding="utf-8")
     return f"{len(events.user):,} events, {num_users:,} users, {num_items:,} items"
 
 
@@ -181,6 +189,17 @@ def _make_drift(rng: np.random.Generator, users: Users, num_items: int) -> Drift
     materials = (users.materials + other.materials) / 2
     later = dataclasses.replace(users, categories=other.categories, styles=other.styles, materials=materials)
     return Drift(later, rng.normal(size=num_items) * DRIFT)
+
+
+def _describe_live() -> str:
+    types = ", ".join(EVENT_TYPES)
+    return (
+        DESCRIPTION.replace("path: interactions.csv", "path: interactions/{SPAN}.*")
+        .replace(types, f"{types}, {', '.join(LIVE_TYPES)}")
+        .replace("event_types: [click, purchase]", "event_types: [click, purchase, like]")
+        + "exposures:\n  path: exposures/{SPAN}.parquet\n"
+        + "max_unmatched_fraction: 1  # Guests are in no table of users.\n"
+    )
 
 
 def _describe_weeks() -> str:

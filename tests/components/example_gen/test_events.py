@@ -27,6 +27,10 @@ def log(*rows: tuple[object, ...], columns: int = 5) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(padded, pa.schema([SCHEMA.field(name) for name in names]))
 
 
+def named(rows: pa.RecordBatch, *ids: str | None) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([*rows.columns, pa.array(ids, pa.string())], [*rows.schema.names, "event_id"])
+
+
 def test_events_are_in_the_order_of_user_time_and_file() -> None:
     events = log(("b", "3", 5), ("a", "2", 9), ("b", "1", 5), ("a", "4", 2), ("茶", "5", 0))
     order, users, row_splits = sort_events(events)
@@ -54,6 +58,30 @@ def test_times_before_1970_are_times_too() -> None:
 def test_an_event_counts_once(rows: list[tuple[object, ...]], kept: list[int]) -> None:
     order, _, _ = sort_events(log(*rows, columns=4))
     assert order.tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        (["e1", "e2"], [0, 1]),  # Two of a second that have names are two.
+        (["e1", "e1"], [0]),
+        ([None, None], [0]),
+        (["e1", None, "e2", None, "e1"], [0, 1, 2]),
+    ],
+)
+def test_an_event_with_an_id_is_known_by_it(ids: list[str | None], kept: list[int]) -> None:
+    events = log(*[("a", "A", 1, "view")] * len(ids), columns=4)
+    events = named(events, *ids)
+    order, users, row_splits = sort_events(events)
+    assert order.tolist() == kept
+    rows = group_events(events, order, users, row_splits, np.arange(len(order)))
+    assert "event_id" not in rows.schema.names
+
+
+def test_ids_are_of_a_user_and_of_all_times() -> None:
+    events = log(("a", "A", 1), ("b", "A", 1), ("a", "B", 5), ("a", "C", 6), columns=3)
+    order, _, _ = sort_events(named(events, "e", "e", "e", "f"))
+    assert order.tolist() == [0, 3, 1]
 
 
 def test_without_event_types_user_second_and_item_decide() -> None:

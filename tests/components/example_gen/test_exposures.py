@@ -6,7 +6,8 @@ import pytest
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, Quarantine
 from homefeed.components.example_gen.counts import TableCounts, summarize
-from homefeed.schemas.dataset import TABLES, DatasetError
+from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas.tables import find_files
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 
 COLUMNS = "impression_id,user_id,item_id,timestamp,position,propensity,clicked"
@@ -121,3 +122,25 @@ def test_columns_of_exposures_that_nothing_reads_are_named() -> None:
     said = "impression_id, propensity not used without exposures"
     assert said in summarize(counts | {"interactions": read})
     assert said not in summarize(counts | {"interactions": read, "exposures": counts["items"]})
+
+
+def test_spans_may_have_no_exposures(tmp_path: pathlib.Path) -> None:
+    """What was shown is known from some time on, and the interactions of before are of use all the same."""
+    description = DESCRIPTION.replace("interactions.csv", "'interactions/{SPAN}.csv'")
+    data = write_dataset(
+        tmp_path / "data", "", description=description + 'exposures: {path: "exposures/{SPAN}.csv"}\n'
+    )
+    (data / "interactions").mkdir()
+    for span in "12":
+        (data / "interactions" / f"{span}.csv").write_text(events(LOG), encoding="utf-8")
+    assert ingest(data, tmp_path / "none").exposures.split_files("train")
+    (data / "exposures").mkdir()
+    (data / "exposures" / "2.csv").write_text(f"{COLUMNS}\np1,u1,A,2,0,1,0\n", encoding="utf-8")
+    assert len(shown(ingest(data, tmp_path / "all").exposures, "train")) == 1
+    assert len(shown(ingest(data, tmp_path / "second", spans="2").exposures, "train")) == 1
+    assert not _impressions(ingest(data, tmp_path / "first", spans="1").exposures)
+    assert find_files(data, load_dataset(data).table("exposures"), "exposures", "1").files == ()
+
+
+def _impressions(exposures: Examples) -> int:
+    return sum(example_io.read_split(exposures, split).num_rows for split in SPLITS)

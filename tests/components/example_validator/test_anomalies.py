@@ -1,5 +1,6 @@
 import pathlib
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -50,6 +51,26 @@ def test_an_environment_need_not_have_a_column(schema: schema_pb2.Schema) -> Non
     assert not find_anomalies(without, schema, "SERVING").anomaly_info
     del schema.default_environment[:]  # A schema that knows none is asked for all of it.
     assert list(find_anomalies(without, schema, "SERVING").anomaly_info) == ["size"]
+
+
+NUMBERS = """
+feature { name: "value" type: FLOAT float_domain { min: 1 max: 5 } presence { min_count: 0 } }
+"""
+
+
+@pytest.mark.parametrize(("values", "anomalies"), [([np.nan, np.nan], []), ([np.nan, 0.0], ["value"])])
+def test_a_number_that_is_missing_everywhere_breaks_no_limit(values: list[float], anomalies: list[str]) -> None:
+    rows = example_io.record_batch({"value": (np.array(values, np.float32), np.array([0, len(values)]))})
+    schema = text_format.Parse(NUMBERS, schema_pb2.Schema())
+    found = find_anomalies(statistics_gen.describe([rows], statistics_gen.Config()), schema, "TRAINING")
+    assert list(found.anomaly_info) == anomalies
+
+
+@pytest.mark.parametrize(("column", "anomalies"), [("impression_id", []), ("surprise", ["surprise"])])
+def test_what_tells_of_pages_may_be_new(column: str, anomalies: list[str], schema: schema_pb2.Schema) -> None:
+    rows = {"size": strings(["S"]), "title": strings(["t"]), column: strings(["p"])}
+    described = statistics_gen.describe([example_io.record_batch(rows)], statistics_gen.Config())
+    assert list(find_anomalies(described, schema, "TRAINING").anomaly_info) == anomalies
 
 
 def test_anomalies_of_a_table_as_a_whole_are_told_under_its_name() -> None:

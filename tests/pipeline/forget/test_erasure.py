@@ -15,8 +15,11 @@ from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import TABLES
+from homefeed.serving.feedback.layout import STAGING
+from homefeed.serving.feedback.seal import seal
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveStore, ProfileStore, write_profiles
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
+from tests.serving.feedback import shop
 
 USERS = "user_id\nzebra-user\nother-user\n"
 ROWS = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("zebra-user", "other-user")]
@@ -191,3 +194,24 @@ def test_partitions_and_events_alone(tmp_path: pathlib.Path) -> None:
     kept = pq.ParquetFile(path).read()
     assert kept.schema.names == ["user", "item_id"]  # And not the folder's `day`.
     assert [row["id"] for row in kept["user"].to_pylist()] == ["other-user"] * 6
+
+
+def test_sealed_spans_and_those_that_broke_off_are_reached(tmp_path: pathlib.Path) -> None:
+    serving, made = shop.make(tmp_path / "root")
+    root, data = serving.parent, made.rename(tmp_path / "data")
+    log = shop.busy(serving, 1, num_users=3)
+    seal(serving, data, shop.NOW, keep_seconds=0)
+    (data / f"{STAGING}2").mkdir()
+    (data / f"{STAGING}2" / "interactions.parquet").write_bytes(b"u0")
+    done = forget("u0", data, root)
+    assert {path.removeprefix(f"{data}/") for path in done.removed} >= {
+        "interactions/1.parquet",
+        "exposures/1.parquet",
+        "feedback/1.parquet",
+    }
+    assert not (data / f"{STAGING}2").exists()
+    left = [row for path in data.rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert {row["user_id"] for row in left} == {"u1", "u2"}
+    store = LiveStore(serving / "live.sqlite")
+    assert not store.excluded("u0") and store.excluded("u1") and len(log) == 60
+    store.close()

@@ -85,7 +85,11 @@ def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway)
         "event_id": "token-0", "status": "duplicate", "version": 6, "attributed": True
     }  # fmt: skip
     stored = {event["event_id"]: event for event in home.http.get("/me.json", params={"user_id": "shown"}).json()}
-    assert [stored[f"token-{n}"]["impression_id"] for n in range(3)] == [page["impression_id"], "", ""]
+    assert [stored[f"token-{n}"]["impression_id"] for n in range(3)] == [
+        page["impression_id"],
+        "unproved",
+        "unproved",
+    ]
     assert [stored[f"token-{n}"]["attributed"] for n in range(3)] == [True, False, False]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import re
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,25 @@ def test_the_form_of_another_site_does_nothing(browser: httpx.Client, home: Gate
         assert other.post("/act", data=page.fields() | {"act": "delete"}).status_code == 403
     cookie = browser.get("/").headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+
+
+def test_what_is_seen_is_told_once_and_attributed_to_its_page(browser: httpx.Client) -> None:
+    page = Parsed(browser.get("/", params={"user_id": "sees"}).text)
+    cards = [str(card["data-item"]) for card in page.all("li") if "data-item" in card]
+    assert cards == page.items()
+    for body in ([*page.fields().items(), *(("item", item) for item in cards[:3])],) * 3:
+        answer = browser.post("/seen", content=urllib.parse.urlencode(body))
+        assert (answer.status_code, answer.content) == (204, b"")
+    told = browser.get("/me.json", params={"user_id": "sees"}).json()
+    assert [(event["type"], event["item_id"], event["attributed"]) for event in told] == [
+        ("impression", item, True) for item in cards[:3]
+    ]
+    assert Parsed(browser.get("/", params={"user_id": "sees"}).text).items() == page.items(), "seen is not had"
+
+
+@pytest.mark.parametrize("body", ["token=none&item=i01", "", "item=i01&" * 500, "%ff%00=\ud7ff"])
+def test_what_is_not_from_the_page_was_not_seen(body: str, browser: httpx.Client) -> None:
+    assert browser.post("/seen", content=body.encode()).status_code == 403
 
 
 def test_what_a_user_types_is_shown_as_text(browser: httpx.Client) -> None:

@@ -198,3 +198,22 @@ def test_a_front_end_of_another_site(chromium: Any, tmp_path: pathlib.Path, is_a
             page.wait_for_timeout(1_000)
             assert any("Access-Control-Allow-Origin" in line for line in said), said
         page.close()
+
+
+def test_cards_are_seen_when_they_are_looked_at_and_each_once(visit: Any, home: Gateway) -> None:  # noqa: F811
+    page = visit("/?user_id=looks", viewport=PHONE)
+
+    def seen() -> list[str]:
+        told = home.http.get("/me.json", params={"user_id": "looks"}).json()
+        assert all(event["attributed"] and event["type"] == "impression" for event in told)
+        return [event["item_id"] for event in told]
+
+    cards = [card.get_attribute("data-item") for card in page.locator("li[data-item]").all()]
+    eventually(lambda: len(seen()) > 0)
+    first = seen()
+    assert first == cards[: len(first)] and len(first) < len(cards), "what is below the edge was not seen"
+    page.locator("li[data-item]").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(1_500)
+    page.goto("about:blank")  # What waits is told when the page goes.
+    eventually(lambda: cards[-1] in seen())
+    assert len(seen()) == len(set(seen()))

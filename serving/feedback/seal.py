@@ -1,0 +1,261 @@
+"""Sealing: what came to the live store becomes the next span of the data, once, whatever happens meanwhile.
+
+The plan of a span, which names its events and pages by number, is stored first. Then the files are written beside the
+data, their digests recorded, and the files renamed into place, the interactions last: by them a span is known. Who
+died anywhere in between is followed by one who carries out the same plan, and so writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import os
+import pathlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from homefeed.schemas.dataset import DatasetError
+from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.scratch import remove
+from homefeed.serving.feedback.attribution import WINDOW_SECONDS
+from homefeed.serving.feedback.layout import FEEDBACK, STAGING, Layout, read_layout
+from homefeed.serving.feedback.rows import OfUser, is_interaction, rows_of, schemas, table_of
+from homefeed.serving.profiles import sealing
+from homefeed.serving.profiles.leaving import last_to_leave, leave
+from homefeed.serving.profiles.live import HIDING, LiveEvent
+from homefeed.serving.profiles.published import FILE_NAME, ProfileStore
+from homefeed.serving.profiles.store import BUSY_SECONDS, LIVE_FILE_NAME
+from homefeed.serving.profiles.transaction import TABLES, read_events
+
+SETTLED_SECONDS = 1_800  # A page is sealed so long after it was served: by then it is known what was seen of it.
+ROWS_A_GROUP = 50_000
+FREE_PAGES = 1_000  # Given back to the disk in one step.
+
+
+class SealError(HomefeedError, RuntimeError):
+    """Nothing was sealed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sealed:
+    """What was done.
+
+    Attributes:
+        span: that was written; "": nothing new had come.
+        rows: table → rows of the span.
+        files: what was written, below the data folder.
+        left: events that are no longer in the live store.
+    """
+
+    span: str
+    rows: dict[str, int]
+    files: list[str]
+    left: int
+
+
+def seal(
+    serving_dir: pathlib.Path,
+    data: pathlib.Path,
+    at: float | None = None,
+    min_events: int = 1,
+    keep_seconds: float = WINDOW_SECONDS,
+) -> Sealed:
+    """Writes the next span, or the one that was begun, and lets old events leave the live store.
+
+    Args:
+        serving_dir: where the live store is.
+        data: folder of `dataset.yaml`.
+        at: Unix seconds; what came later is for another span. None: now.
+        min_events: that a span must have, not counting what was only seen.
+        keep_seconds: how long an event stays in the live store after it came, and is known by its id if it comes
+            again.
+
+    Raises:
+        DatasetError: `dataset.yaml` has no place for the span, or does not know a type of event.
+        SealError: there is no live store, its users have pseudonyms, or somebody else is sealing.
+    """
+    layout = read_layout(data)
+    now = time.time() if at is None else at
+    with _locked(serving_dir), contextlib.closing(_open(serving_dir)) as database:
+        plan = sealing.unfinished(database) or _new_plan(database, layout, now, min_events)
+        files = _carry_out(database, plan, layout) if plan else {}
+        left = _let_leave(database, int((now - keep_seconds) * 1000))
+    rows = {file["table"]: file["rows"] for file in files.values()}
+    return Sealed(plan.span if plan else "", rows, sorted(files), left)
+
+
+def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_events: int) -> sealing.Plan | None:
+    milliseconds = int(now * 1000)
+    with _writing(database):
+        name = layout.next_span(now, sealing.names(database))
+        plan = sealing.next_plan(database, name, milliseconds, milliseconds - SETTLED_SECONDS * 1000)
+        if sealing.count_events(database, plan) < min_events:
+            return None
+        _check_types(sealing.types_of(database, plan), layout)
+        sealing.keep_plan(database, plan)
+    return plan
+
+
+def _check_types(types: list[str], layout: Layout) -> None:
+    known = layout.event_types
+    unknown = [
+        kind
+        for kind in types
+        if known is not None
+        and kind not in (*known, *HIDING)
+        and is_interaction(LiveEvent("", "", kind, 0, item_id="any"), known)
+    ]
+    if unknown:
+        raise DatasetError(
+            f"{layout.data / 'dataset.yaml'}: events of type {', '.join(unknown)} came, and "
+            f"`interactions.features.event_type.domain` has {', '.join(known or ())} only; add them to it."
+        )
+
+
+def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, Any]:
+    """Path below the data folder → table, digest and rows of what is in its place now."""
+    for path in layout.data.glob(f"{STAGING}*"):
+        remove(path)
+    staging = layout.data / f"{STAGING}{plan.span}"
+    staging.mkdir()
+    counts = _write(database, plan, layout, staging)
+    places = {
+        "exposures": layout.file("exposures", plan.span),
+        FEEDBACK: layout.feedback(plan.span),
+        "interactions": layout.file("interactions", plan.span),
+    }
+    written = {table: staging / f"{table}.parquet" for table in places if counts[table]}
+    files = {
+        places[table].relative_to(layout.data).as_posix(): {
+            "table": table,
+            "rows": counts[table],
+            "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for table, path in written.items()
+    }
+    with _writing(database):
+        sealing.keep_files(database, plan.span, files)
+    for table, path in written.items():
+        places[table].parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, places[table])
+        _sync(places[table].parent)
+    with _writing(database):
+        sealing.finish(database, plan.span)
+    remove(staging)
+    return files
+
+
+def _write(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout, staging: pathlib.Path) -> dict[str, int]:
+    """Writes the tables of a span; gives their rows."""
+    columns = schemas(layout)
+    names = {table: layout.dataset.table(table).columns for table in ("exposures", "interactions")}
+    waiting: dict[str, list[dict[str, Any]]] = {table: [] for table in columns}
+    counts = dict.fromkeys(columns, 0)
+    with contextlib.ExitStack() as stack:
+        writers: dict[str, pq.ParquetWriter] = {}
+
+        def flush(table: str, least: int) -> None:
+            if len(waiting[table]) < least:
+                return
+            if table not in writers:
+                writer = pq.ParquetWriter(staging / f"{table}.parquet", columns[table], compression="zstd")
+                writers[table] = stack.enter_context(writer)
+            writers[table].write_table(table_of(waiting[table], columns[table], names.get(table, {})))
+            counts[table] += len(waiting[table])
+            waiting[table].clear()
+
+        for user in _users(database, plan):
+            for table, rows in rows_of(user, layout).items():
+                waiting[table] += rows
+                flush(table, ROWS_A_GROUP)
+        for table in columns:
+            flush(table, 1)
+    for path in (*staging.iterdir(), staging):
+        _sync(path)
+    return counts
+
+
+def _users(database: sqlite3.Connection, plan: sealing.Plan) -> Iterator[OfUser]:
+    """What each user has in a span, all as of one moment."""
+    database.execute("BEGIN")
+    try:
+        for user in sealing.users_of(database, plan):
+            pages = [(at, orjson.loads(page)) for _, at, page in sealing.pages_of(database, plan, user)]
+            sealed = zip(read_events(database, user), sealing.spans_of(database, user), strict=True)
+            known = [(event, span) for event, span in sealed if span]  # What came since the plan is for another span.
+            ids = {event.event_id for event, span in known if span == plan.span}
+            yield OfUser(user, [event for event, _ in known], ids, pages)
+    finally:
+        database.execute("COMMIT")
+
+
+def _let_leave(database: sqlite3.Connection, received_before: int) -> int:
+    """Lets events leave, some users' at a time; gives how many did."""
+
+    def some() -> int:
+        with _writing(database):
+            return leave(database, last)
+
+    last = last_to_leave(database, received_before)
+    count = sum(itertools.takewhile(bool, iter(some, None)))
+    (free,) = database.execute("PRAGMA freelist_count").fetchone()
+    for _ in range(0, free if count else 0, FREE_PAGES):
+        # `execute` would end at the first of its steps, each of which gives a row without columns.
+        database.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
+    return count
+
+
+def _open(serving_dir: pathlib.Path) -> sqlite3.Connection:
+    path = serving_dir / LIVE_FILE_NAME
+    if not path.is_file():
+        raise SealError(f"there is no {path}, so that nothing came yet: `homefeed gateway` makes it")
+    if (serving_dir / FILE_NAME).is_file() and ProfileStore(serving_dir / FILE_NAME).has_pseudonyms:
+        raise SealError(
+            f"users of {path} have pseudonyms, which data with the users' own ids cannot take; seal only what was "
+            "pushed without example_gen.user_key"
+        )
+    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    for pragma in ("synchronous = FULL", "secure_delete = ON"):
+        database.execute(f"PRAGMA {pragma}")
+    database.executescript(TABLES)
+    return database
+
+
+@contextlib.contextmanager
+def _writing(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def _locked(serving_dir: pathlib.Path) -> Iterator[None]:
+    """One at a time: two would write to the same places."""
+    if not serving_dir.is_dir():
+        raise SealError(f"there is no {serving_dir}: `homefeed run` pushes to it")
+    with (serving_dir / ".seal.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SealError(f"somebody else is sealing {serving_dir}: wait until they have finished") from error
+        yield
+
+
+def _sync(path: pathlib.Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

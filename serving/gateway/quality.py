@@ -1,0 +1,74 @@
+"""How good pages are while they are served: what becomes of their cards, by row, surface and model version."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import prometheus_client as prometheus
+
+from homefeed.serving.feedback.attribution import is_action
+from homefeed.serving.profiles import LiveEvent, Outcome
+from homefeed.serving.profiles.live import HIDING, IMPRESSION
+
+MAX_PAGES = 4_096  # That are remembered; what comes of a page of before, or of another gateway, is not counted here.
+SERVED, SEEN, ACTED, LIKED, HIDDEN = "served", "seen", "acted", "liked", "hidden"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Page:
+    surface: str
+    model_version: str
+    rows: Mapping[str, str]  # Item → row.
+    told: set[tuple[str, str]] = dataclasses.field(default_factory=set)  # Item and fact: each counts once.
+
+
+class Quality:
+    """Counts cards that were served, seen and acted on: each card once for each fact, whoever repeats what.
+
+    Args:
+        registry: where the counter is.
+    """
+
+    def __init__(self, registry: prometheus.CollectorRegistry):
+        self._cards = prometheus.Counter(
+            "homefeed_cards",
+            "Cards by what became of them; the click rate is acted by seen.",
+            ["fact", "row", "surface", "model_version"],
+            registry=registry,
+        )
+        self._pages: OrderedDict[str, _Page] = OrderedDict()
+
+    def served(self, page: Mapping[str, Any]) -> None:
+        """A page was made, as it is recorded."""
+        rows = {item: row["id"] for row in page["rows"] for item in row["items"]}
+        made = _Page(page["surface"], str(page["model_version"] or ""), rows)
+        self._pages[page["impression_id"]] = made
+        if len(self._pages) > MAX_PAGES:
+            self._pages.popitem(last=False)
+        for row in page["rows"]:
+            self._cards.labels(SERVED, row["id"], made.surface, made.model_version).inc(len(row["items"]))
+
+    def happened(self, events: Iterable[LiveEvent], outcomes: Iterable[Outcome]) -> None:
+        """Events were stored."""
+        for event, outcome in zip(events, outcomes, strict=True):
+            page = self._pages.get(event.impression_id) if event.attributed and outcome.accepted else None
+            if page and (row := page.rows.get(event.item_id)):
+                for fact in _facts(event):
+                    if (event.item_id, fact) not in page.told:
+                        page.told.add((event.item_id, fact))
+                        self._cards.labels(fact, row, page.surface, page.model_version).inc()
+
+
+def _facts(event: LiveEvent) -> Iterator[str]:
+    """What an event says of its card; what was acted on was seen, and to send it away is no click."""
+    if event.type == IMPRESSION or is_action(event):
+        yield SEEN
+    if event.type in HIDING:
+        yield HIDDEN
+    elif is_action(event):
+        yield ACTED
+    if event.type == "like":
+        yield LIKED

@@ -1,0 +1,273 @@
+"""Sealing: each event in one span, whenever it was killed; profiles stay what they were."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import pathlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from homefeed.schemas.dataset import DatasetError
+from homefeed.serving.feedback.layout import STAGING
+from homefeed.serving.feedback.seal import SealError, seal
+from homefeed.serving.profiles import LiveStore, write_profiles
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
+from tests.serving.feedback import shop
+from tests.serving.profiles.folded import fold
+
+DAY = 86_400
+
+
+def rows(data: pathlib.Path, table: str) -> list[dict[str, Any]]:
+    return [row for file in sorted((data / table).glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def bytes_of(data: pathlib.Path) -> dict[str, bytes]:
+    files = (path for path in data.rglob("*") if path.is_file())
+    return {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def made(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    return shop.make(tmp_path)
+
+
+@contextlib.contextmanager
+def opened(serving: pathlib.Path) -> Any:
+    store = LiveStore(serving / LIVE_FILE_NAME)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def test_interactions_exposures_and_the_rest_together_are_all_that_was_acknowledged(
+    made: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    serving, data = made
+    log = shop.busy(serving, 1)
+    done = seal(serving, data, shop.NOW)
+    assert done.span == "1" and done.rows["interactions"] + done.rows["feedback"] == len(log)
+    acted, rest = rows(data, "interactions"), rows(data, "feedback")
+    assert sorted(row["event_id"] for row in [*acted, *rest]) == sorted(event.event_id for event in log)
+    assert {row["event_type"] for row in acted} == {"click", "purchase", "like"}
+    assert {row["type"] for row in rest} >= {"impression", "search", "undo", "hide"}
+    assert all(row["impression_id"] == f"page-{row['event_id']}" for row in acted)
+    seen = {(event.impression_id, event.item_id) for event in log if event.type not in ("search", "undo")}
+    shown = collections.Counter((row["impression_id"], row["item_id"]) for row in rows(data, "exposures"))
+    told = {page for page, _ in seen}
+    assert {card for card in shown if card[0] in told} >= seen
+    assert seal(serving, data, shop.NOW).span == "" and not list(data.glob(f"{STAGING}*"))
+
+
+def test_seen_three_times_is_seen_once(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    """The denominator of the click rate is exact, whoever repeats what."""
+    serving, data = made
+    with opened(serving) as store:
+        store.record(shop.exposure("p", "u", shop.NOW - 7_200, "a", "b", "c", "d")).result()
+        seen = [shop.event(f"seen-{item}", "u", "impression", item, page="p") for item in "abc"]
+        for _ in range(3):
+            store.append(seen).result()
+        again = [shop.event(f"again-{item}", "u", "impression", item, page="p") for item in "abc"]
+        store.append([*again, shop.event("c", "u", "click", "b", page="p")]).result()
+    seal(serving, data, shop.NOW)
+    assert [row["item_id"] for row in rows(data, "exposures")] == ["a", "b", "c"]
+    (click,) = rows(data, "interactions")
+    assert (click["impression_id"], click["item_id"]) == ("p", "b")
+
+
+def test_two_equal_events_of_a_second_are_two_and_one_sent_again_is_one(
+    made: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        events = [shop.event(name, "u", "click", "a") for name in ("1", "2", "1")]
+        assert [outcome.accepted for outcome in store.append(events).result()] == [True, True, False]
+    seal(serving, data, shop.NOW)
+    with opened(serving) as store:
+        assert not store.append([shop.event("2", "u", "click", "a")]).result()[0].accepted
+        store.append([shop.event("3", "u", "click", "a")]).result()
+    assert seal(serving, data, shop.NOW).span == "2"
+    assert [row["event_id"] for row in rows(data, "interactions")] == ["1", "2", "3"]
+
+
+def test_what_comes_later_is_for_the_next_span_and_young_pages_wait(
+    made: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        for name, at in (("old", shop.NOW - 7_200), ("young", shop.NOW - 60)):
+            store.record(shop.exposure(name, "u", at, "a", "b")).result()
+        store.append([
+            shop.event("1", "u", "click", "a", at=shop.NOW - 50, page="young"),
+            shop.event("2", "u", "click", "b", at=shop.NOW + 50, page="old"),
+        ]).result()  # fmt: skip
+    assert seal(serving, data, shop.NOW).rows == {"exposures": 2, "interactions": 1}
+    assert seal(serving, data, shop.NOW + DAY).rows == {"exposures": 1, "interactions": 1}
+    assert [(row["impression_id"], row["item_id"]) for row in rows(data, "exposures")] == [
+        ("old", "a"),  # A page of which nobody had told: all of it may have been seen.
+        ("old", "b"),
+        ("young", "a"),
+    ]
+
+
+def test_a_guest_who_logs_in_after_sealing_is_not_sealed_again(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event("1", "guest:g", "click", "a"), shop.event("2", "u", "click", "b")]).result()
+    seal(serving, data, shop.NOW)
+    with opened(serving) as store:
+        assert store.merge("guest:g", "u").result() == 1
+        store.append([shop.event("3", "u", "click", "c")]).result()
+    assert seal(serving, data, shop.NOW, keep_seconds=0).rows == {"interactions": 1}
+    assert [row["event_id"] for row in rows(data, "interactions")] == ["1", "2", "3"]
+    with opened(serving) as store:
+        assert store.excluded("u") == {"a", "b", "c"} and not list(store.events("u"))
+        assert store.merge("u", "other").result() == 0 and store.excluded("other") == {"a", "b", "c"}
+
+
+def test_profiles_stay_what_they_were_when_events_leave(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    log = shop.busy(serving, 2, num_events=60)
+    users = sorted({event.user_id for event in log})
+    with opened(serving) as store:
+        before = {user: (store.profile(user), store.excluded(user)) for user in users}
+    done = seal(serving, data, shop.NOW, keep_seconds=20 * DAY)
+    assert 0 < done.left < len(log)
+    for keep in (20 * DAY, 5 * DAY, 0):
+        seal(serving, data, shop.NOW, keep_seconds=keep)
+        with opened(serving) as store:
+            for user in users:
+                assert (store.profile(user), store.excluded(user)) == before[user]
+                base = store.base(user)
+                assert fold(store.events(user), base.profile).encode() == store.profile(user).encode()
+                assert fold(store.events(user), base.profile).version == store.profile(user).version
+            store.append([shop.event(f"more-{keep}-{user}", user, "view", "i99") for user in users]).result()
+            before = {user: (store.profile(user), store.excluded(user)) for user in users}
+            base_of_first = store.base(users[0])
+            assert fold(store.events(users[0]), base_of_first.profile) == store.profile(users[0])
+
+
+def test_the_disk_gets_back_what_has_left(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    shop.busy(serving, 2)
+    seal(serving, data, shop.NOW, keep_seconds=60 * DAY)
+    before = (serving / LIVE_FILE_NAME).stat().st_size
+    assert seal(serving, data, shop.NOW, keep_seconds=0).left
+    with contextlib.closing(sqlite3.connect(serving / LIVE_FILE_NAME)) as database:
+        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert (serving / LIVE_FILE_NAME).stat().st_size < before - 20_000
+
+
+def test_who_is_forgotten_leaves_no_base(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    shop.busy(serving, 3, num_users=2)
+    seal(serving, data, shop.NOW, keep_seconds=0)
+    with opened(serving) as store:
+        assert store.excluded("u0")
+        store.forget("u0").result()
+        assert store.base("u0").profile.version == 0 and not store.excluded("u0") and store.excluded("u1")
+
+
+def test_feedback_that_was_taken_back_teaches_nothing(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    kinds = [("1", "like", "a"), ("2", "like", "b"), ("3", "undo", "a"), ("4", "like", "a"), ("5", "undo", "c")]
+    with opened(serving) as store:
+        store.append([shop.event(name, "u", kind, item) for name, kind, item in kinds]).result()
+    seal(serving, data, shop.NOW)
+    assert [row["event_id"] for row in rows(data, "interactions")] == ["2", "4"]
+
+
+# --- Kills ---
+
+
+def _die(*jobs: str) -> list[int]:
+    command = [sys.executable, "-m", "tests.serving.feedback.die_sealing", str(shop.NOW), str(5 * DAY), *jobs]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [int(number) for number in said.split()]
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_at_any_step_the_spans_are_byte_for_byte_the_same(times: int, tmp_path: pathlib.Path) -> None:
+    log = shop.busy(shop.make(tmp_path / "made")[0], 4, num_users=6, num_events=12)
+    calm = shutil.copytree(tmp_path / "made", tmp_path / "calm")
+    steps = _die(f"{calm}:0")
+    assert len(steps) > 150
+    folders = [shutil.copytree(tmp_path / "made", tmp_path / f"{number}") for number in range(times)]
+    first = [steps[len(steps) * number // times] for number in range(times)]
+    draw = random.Random(times)
+    # Two are killed one after the other, the second perhaps where it only carries on.
+    _die(*(f"{folder}:{line}:{draw.choice(steps)}" for folder, line in zip(folders, first, strict=True)))
+    ends = collections.Counter((folder / "data" / "interactions" / "1.parquet").exists() for folder in folders)
+    assert len(ends) == 2, "some died before the span was in its place, and some after"
+    with opened(calm / "serving") as store:
+        kept = {user: (list(store.events(user)), store.base(user), store.profile(user)) for user in shop.users(log)}
+    for folder in folders:
+        seal(folder / "serving", folder / "data", shop.NOW, keep_seconds=5 * DAY)
+        assert bytes_of(folder / "data") == bytes_of(calm / "data")
+        assert len(rows(folder / "data", "interactions")) + len(rows(folder / "data", "feedback")) == len(log)
+        with opened(folder / "serving") as store:
+            for user, known in kept.items():
+                assert (list(store.events(user)), store.base(user), store.profile(user)) == known
+
+
+def test_what_comes_after_a_kill_is_for_the_next_span(tmp_path: pathlib.Path) -> None:
+    serving, data = shop.make(tmp_path)
+    log = shop.busy(serving, 5, num_users=3)
+    with contextlib.closing(sqlite3.connect(serving / LIVE_FILE_NAME)) as database, database:
+        plan = ("1", shop.NOW * 1000, 0, 20, 0, 20)  # As one leaves it that was killed.
+        database.execute(
+            "INSERT INTO sealed (span, at, events_after, events_to, pages_after, pages_to) VALUES (?, ?, ?, ?, ?, ?)",
+            plan,
+        )
+    first = seal(serving, data, shop.NOW)
+    second = seal(serving, data, shop.NOW)
+    assert first.rows["interactions"] + first.rows["feedback"] == 20
+    assert (first.span, second.span) == ("1", "2")
+    assert sorted(row["event_id"] for table in ("interactions", "feedback") for row in rows(data, table)) == sorted(
+        event.event_id for event in log
+    )
+
+
+# --- What cannot be sealed ---
+
+
+def test_types_that_the_data_do_not_know_are_said_before_anything_is_planned(
+    made: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event("1", "u", "播放", "a")]).result()
+    with pytest.raises(DatasetError, match=r"type 播放 came, and .*domain` has click, purchase, like, view only"):
+        seal(serving, data, shop.NOW)
+    (data / "dataset.yaml").write_text(shop.DATASET.replace("view]", "view, 播放]"), encoding="utf-8")
+    assert seal(serving, data, shop.NOW).rows == {"interactions": 1}
+
+
+def test_one_at_a_time_of_users_with_their_own_ids_and_of_a_store(tmp_path: pathlib.Path) -> None:
+    serving, data = shop.make(tmp_path)
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef")
+    write_profiles(serving / "profiles.sqlite", [], {}, f"file:{key}")
+    with pytest.raises(SealError, match="pseudonyms"):
+        seal(serving, data)
+    (serving / LIVE_FILE_NAME).unlink()
+    with pytest.raises(SealError, match="`homefeed gateway` makes it"):
+        seal(serving, data)
+
+
+def test_fewer_events_than_asked_for_wait(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event(str(n), "u", "click", "a") for n in range(3)]).result()
+        store.append([shop.event("seen", "u", "impression", "a")]).result()
+    assert seal(serving, data, shop.NOW, min_events=4).span == ""
+    assert seal(serving, data, shop.NOW, min_events=3).span == "1"
