@@ -16,6 +16,7 @@ HALF_LIVES = (1_800.0, 4 * 3_600.0, 86_400.0, 7 * 86_400.0)
 LEADERS = 200  # Items that lead by each half-life: they are the candidates.
 MAX_GROUPS = 5_000  # Values of a column: one with more, such as an author's name, tells too little of a taste.
 MAX_TASTE_EVENTS = 50  # Newest events that a taste is read from.
+FADED = 8.0  # Half-lives after which an event need not be counted any more: it counts 0.004.
 PRIOR_EVENTS = 2.0  # As many events of everybody are mixed into a reader's own.
 NEVER = np.iinfo(np.int64).min
 
@@ -216,6 +217,9 @@ def replay(board: Board, rows: Rows, at: npt.NDArray[Any], times: npt.NDArray[An
     Yields:
         One look a moment.
     """
+    if len(times):  # What has faded need not be sorted.
+        counts = at >= times[0] - FADED * board.counts.half_lives.max()
+        rows, at = rows[counts], at[counts]
     order = np.argsort(at, kind="stable")
     rows, at = rows[order], at[order]
     ends = np.searchsorted(at, times, side="left")  # What happened in the same second is not known.
