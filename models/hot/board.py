@@ -98,27 +98,26 @@ class Board:
         half_lives: seconds.
 
     Attributes:
+        facts: of the items.
         counts: of the items.
     """
 
     def __init__(self, facts: ItemFacts, half_lives: Sequence[float] = HALF_LIVES):
         self.counts = DecayedCounts(len(facts.can_lead), half_lives)
         self._first_seen = np.full(len(facts.can_lead), np.inf)
-        self._facts = facts
+        self.facts = facts
         self._of_groups = self._no_groups()
         self._leaders: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64) for _ in half_lives]
 
     @property
     def columns(self) -> list[str]:
         """Those that groups are counted by."""
-        return list(self._facts.groups)
+        return list(self.facts.groups)
 
     def take_over(self, facts: ItemFacts) -> None:
-        """Other facts, of the same rows or more; groups are counted anew from what items count."""
-        self.counts.grow(len(facts.can_lead))
-        size = self.counts.sums.shape[1]
-        self._first_seen = np.pad(self._first_seen, (0, size - len(self._first_seen)), constant_values=np.inf)
-        self._facts = facts
+        """Other facts, of more rows or of others; groups are counted anew from what items count."""
+        self._make_room(len(facts.can_lead))
+        self.facts = facts
         self._of_groups = self._no_groups()
         every = np.flatnonzero(self.counts.sums[-1, : len(facts.can_lead)])
         for column, codes in facts.groups.items():
@@ -130,15 +129,18 @@ class Board:
         """Counts events of items.
 
         Args:
-            rows: [num_events]; 0: an item that is not known.
+            rows: [num_events]; 0: none. One of which there are no facts yet is counted, and leads when there are.
             at: [num_events] Unix seconds.
         """
         rows, at = rows[rows > 0], at[rows > 0]
         if not len(rows):
             return
+        self._make_room(int(rows.max()) + 1)
         self.counts.add(rows, at)
         np.minimum.at(self._first_seen, rows, at)
-        for column, codes in self._facts.groups.items():
+        known = rows < len(self.facts.can_lead)
+        rows, at = rows[known], at[known]
+        for column, codes in self.facts.groups.items():
             event, value = np.nonzero(codes[rows])
             self._of_groups[column].add(codes[rows][event, value], at[event])
         touched = np.unique(rows)
@@ -148,9 +150,9 @@ class Board:
     def look(self, now: float) -> Look:
         """The board as of a time, Unix seconds, not before any event that was added."""
         rows = np.unique(np.concatenate(self._leaders))
-        rows = rows[self._facts.available_from[rows] <= now]
+        rows = rows[self.facts.available_from[rows] <= now]
         counts = self.counts.as_of(now, rows)
-        groups = {column: codes[rows] for column, codes in self._facts.groups.items()}
+        groups = {column: codes[rows] for column, codes in self.facts.groups.items()}
         shares, parts = {}, []
         for column, codes in groups.items():
             of_groups = self._of_groups[column].as_of(now)
@@ -158,11 +160,11 @@ class Board:
             slow = of_groups[:, -1] + 1.0
             shares[column] = slow / slow.sum()
             parts.append(np.log((1 + counts[:, 1]) / (1 + of_groups[codes, 1].max(axis=1))))
-        since = np.where(self._facts.available_from[rows] > NEVER, self._facts.available_from[rows], np.inf)
+        since = np.where(self.facts.available_from[rows] > NEVER, self.facts.available_from[rows], np.inf)
         since = np.where(np.isfinite(since), since, self._first_seen[rows])
         age = np.log1p(np.maximum(now - since, 0.0) / 3_600)
         plain = np.column_stack([np.log1p(counts), *parts, age])
-        return Look(rows, plain, groups, shares, self._facts.vectors(rows))
+        return Look(rows, plain, groups, shares, self.facts.vectors(rows))
 
     def features(self, look: Look, history: Rows) -> Floats:
         """[num_leaders, num_features] as `feature_names` says.
@@ -172,23 +174,29 @@ class Board:
             history: [num_events] rows that the reader took, oldest first.
         """
         history = history[history > 0][-MAX_TASTE_EVENTS:]
-        tastes = [_taste(codes, look.shares[name], self._facts.groups[name][history])
+        tastes = [_taste(codes, look.shares[name], self.facts.groups[name][history])
                   for name, codes in look.groups.items()]  # fmt: skip
         likeness = np.zeros(len(look.rows))
         if len(history) and look.vectors.shape[1]:
-            likeness = look.vectors @ self._facts.vectors(history).mean(axis=0)
+            likeness = look.vectors @ self.facts.vectors(history).mean(axis=0)
         return np.column_stack([look.plain, *tastes, likeness])
+
+    def _make_room(self, num_rows: int) -> None:
+        self.counts.grow(num_rows)
+        missing = self.counts.sums.shape[1] - len(self._first_seen)
+        if missing > 0:
+            self._first_seen = np.pad(self._first_seen, (0, missing), constant_values=np.inf)
 
     def _no_groups(self) -> dict[str, DecayedCounts]:
         half_lives = self.counts.half_lives.tolist()
         return {
             column: DecayedCounts(int(codes.max(initial=0)) + 1, half_lives)
-            for column, codes in self._facts.groups.items()
+            for column, codes in self.facts.groups.items()
         }
 
     def _best(self, place: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Of some rows those that lead by one half-life; ties by row."""
-        rows = rows[self._facts.can_lead[rows]]
+        rows = rows[self.facts.can_lead[rows]]
         if len(rows) <= LEADERS:
             return rows
         sums = self.counts.sums[place, rows]

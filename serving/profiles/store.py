@@ -6,7 +6,9 @@ that many callers share one wait for the disk. What a caller was answered is on 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import pathlib
 import queue
 import secrets
@@ -18,11 +20,20 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import LiveEvent, LiveProfile, excluded
-from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
+from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, excluded
+from homefeed.serving.profiles.transaction import (
+    TABLES,
+    Exposure,
+    Outcome,
+    Transaction,
+    read_events,
+    read_happened,
+    read_profile,
+)
 
 LIVE_FILE_NAME = "live.sqlite"
 MAX_EVENTS_A_COMMIT = 2_000
+HAPPENED_BATCH = 10_000  # Events that are read at once.
 CHECKPOINT_PAGES = 4_000  # Of the log, 16 MB: fewer commits wait for its events to be moved into the tables.
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
@@ -42,6 +53,13 @@ class _Job:
     work: Callable[[Transaction], Any]
     size: int
     done: Future[Any]
+
+
+def _in_batches(rows: Iterator[tuple[int, str, str, int]], mark: int) -> Iterator[tuple[int, list[Happened]]]:
+    while batch := list(itertools.islice(rows, HAPPENED_BATCH)):
+        mark = batch[-1][0]
+        yield mark, [(item, at) for _, item, kind, at in batch if counts(kind, item)]
+    yield mark, []
 
 
 class LiveStore:
@@ -71,8 +89,10 @@ class LiveStore:
         self._recording: dict[str, Exposure] = {}
         self._database = self._connect()
         self._database.executescript(TABLES)
-        if "attributed" not in {row[1] for row in self._database.execute("PRAGMA table_info(events)")}:
-            self._database.execute("ALTER TABLE events ADD COLUMN attributed INTEGER NOT NULL DEFAULT 0")
+        known = {row[1] for row in self._database.execute("PRAGMA table_info(events)")}
+        for later in ("attributed", "moved"):
+            if later not in known:
+                self._database.execute(f"ALTER TABLE events ADD COLUMN {later} INTEGER NOT NULL DEFAULT 0")
         made = secrets.token_bytes(32)
         self._database.execute("INSERT OR IGNORE INTO secrets VALUES ('impressions', ?)", (made,))
         (self.secret,) = self._database.execute("SELECT value FROM secrets").fetchone()
@@ -115,6 +135,17 @@ class LiveStore:
     def events(self, user_id: str) -> Iterator[LiveEvent]:
         """A user's events, in the order of arrival."""
         return read_events(self._reader, user_id)
+
+    def happened(self, mark: int | None) -> Iterator[tuple[int, list[Happened]]]:
+        """What was done with items since a mark, by anybody, each event once; see `Store.happened`.
+
+        Without a mark it is all of the log, as it stands in one moment: it may be read in another thread.
+        """
+        if mark is None:
+            with contextlib.closing(self._connect()) as database:
+                yield from _in_batches(read_happened(database, 0, True), 0)
+        else:
+            yield from _in_batches(read_happened(self._reader, mark, False), mark)
 
     def excluded(self, user_id: str) -> set[str]:
         """Items that must not be shown to the user again, as long as the log is kept."""

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
     tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
-    features TEXT NOT NULL, attributed INTEGER NOT NULL DEFAULT 0
+    features TEXT NOT NULL, attributed INTEGER NOT NULL DEFAULT 0, moved INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS events_of_users ON events (user_id);
 CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
@@ -33,7 +33,8 @@ _JSON = ("tags", "settings", "features")
 _COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
 _values = operator.attrgetter(*_COLUMNS)
 _INSERT = (
-    f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
+    f"INSERT INTO events ({', '.join(_COLUMNS)}, moved) VALUES ({', '.join('?' * len(_COLUMNS))}, ?) "
+    "ON CONFLICT DO NOTHING"
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? ORDER BY seq"
 
@@ -92,9 +93,9 @@ class Transaction:
         if kind is None and self._erases:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def append(self, event: LiveEvent) -> Outcome:
-        """Stores an event, if there is none of its id."""
-        accepted = self._database.execute(_INSERT, _row(event)).rowcount > 0
+    def append(self, event: LiveEvent, moved: bool = False) -> Outcome:
+        """Stores an event, if there is none of its id; one that moved was there before, as somebody else's."""
+        accepted = self._database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
         if accepted:
             self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
         return Outcome(accepted, self._profile(event.user_id).version)
@@ -104,7 +105,7 @@ class Transaction:
         events = [dataclasses.replace(event, user_id=user_id) for event in read_events(self._database, guest)]
         self._database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         self._remove(guest, ("events", "profiles"))
-        return len([self.append(event) for event in events])
+        return len([self.append(event, moved=True) for event in events])
 
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
@@ -142,6 +143,12 @@ def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
 def read_events(database: sqlite3.Connection, user_id: str) -> Iterator[LiveEvent]:
     """A user's events, in the order of arrival."""
     return map(_event, database.execute(_SELECT, (user_id,)))
+
+
+def read_happened(database: sqlite3.Connection, after: int, all_of_them: bool) -> Iterator[tuple[int, str, str, int]]:
+    """Number, item, type and time of events with a higher number; without `all_of_them`, not of those that moved."""
+    query = "SELECT seq, item_id, type, at FROM events WHERE seq > ? AND (? OR NOT moved) ORDER BY seq"
+    return database.execute(query, (after, all_of_them))
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:
