@@ -6,8 +6,8 @@ Each seed simulates another site. Every click of the last tenth of the time is r
 has not had. A window is the number of clicks in the last so many seconds: the best one on eval stands for all.
 What is hot is the board as the gateway keeps it, by the counts of each half-life alone and by the blend that
 RetrievalTrainer fits on eval; each query knows what happened before its second. Models are trained with the seeds
-`--product-seeds`; with the others the blend knows no likeness. `--quick` makes as little as can be, whose figures mean
-nothing. Writes `results.json` and `news.md`.
+`--product-seeds`; with the others the blend knows no likeness. `--quick` makes as little as can be, whose figures
+mean nothing. Writes `results.json` and `news.md`.
 """
 
 from __future__ import annotations

@@ -178,7 +178,8 @@ class Board:
                   for name, codes in look.groups.items()]  # fmt: skip
         likeness = np.zeros(len(look.rows))
         if len(history) and look.vectors.shape[1]:
-            likeness = look.vectors @ self.facts.vectors(history).mean(axis=0)
+            # Not `@`: BLAS would wake its threads for it, which cost more than the product.
+            likeness = np.einsum("ij,j->i", look.vectors, self.facts.vectors(history).mean(axis=0))
         return np.column_stack([look.plain, *tastes, likeness])
 
     def _make_room(self, num_rows: int) -> None:
