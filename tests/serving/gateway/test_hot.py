@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pathlib
+import subprocess
 import time
 
 import numpy as np
@@ -13,7 +15,7 @@ from homefeed.models.hot.blend import Blend
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.serving.gateway.hot import Hot
 from homefeed.serving.gateway.items import Items
-from homefeed.serving.profiles import LiveEvent
+from homefeed.serving.profiles import FILE_NAME, LiveEvent, update_items
 from homefeed.serving.profiles.published import Item
 from homefeed.serving.profiles.stores import FileStore
 from tests.serving.gateway import toy
@@ -54,10 +56,29 @@ def test_on_pages_a_moment_later_with_its_source_and_after_a_restart(tmp_path: p
         assert [card["found_by"] == "hot" for card in mixed["rows"][0]["cards"]] == [False, True, False, True]
         assert row(mixed, "for_you")[1::2] == ["i07", "i08"]
         assert "i07" not in row(gateway.page(user_id="u0"), "trending")  # Who had it.
+        more = gateway.page(user_id="reader", surface="landing", after=mixed["impression_id"])
+        assert "hot" in {card["found_by"] for card in more["rows"][0]["cards"]}
         assert "Trending now" in gateway.http.get("/?user_id=reader").text
         assert "正在热读" in gateway.http.get("/?user_id=reader&lang=zh").text
+        eventually(lambda: "i07" in _goes(tmp_path, options))
+        titles = {item: f"Title of {item}" for item in [*toy.IDS, "i41"]}
+        update_items(tmp_path / "serving" / FILE_NAME, titles, toy.cards() | {"i41": {"categories": ["new"]}})
+        for n in range(5):
+            gateway.did(f"late-{n}", f"late-{n}", "view", "i41")
+        eventually(lambda: row(gateway.page(user_id="reader"), "trending")[0] == "i41")
     with toy.gateway(tmp_path, *options) as gateway:  # The other one was killed.
-        eventually(lambda: row(gateway.page(user_id="reader"), "trending") == ["i07", "i08", "i09"])
+        eventually(lambda: row(gateway.page(user_id="reader"), "trending") == ["i41", "i07", "i08"])
+
+
+def _goes(root: pathlib.Path, options: tuple[str, ...]) -> list[str]:
+    """Items that would no longer be on pages that were served, if i07 were blocked: those are made again."""
+    (root / "none.yaml").write_text("nothing: {block: {price: {at_least: 1000}}}")
+    (root / "block.yaml").write_text("i07: {block: {price: 6.5}}")
+    files = ("--rules", str(root / "none.yaml"), "--dry-run", str(root / "block.yaml"))
+    command = [*toy.COMMAND[:-1], "page", "rules", "--root", str(root), *options, *files, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout)["gone"])
 
 
 def count_of(hot: Hot) -> list[float]:
