@@ -73,18 +73,36 @@ def log_of(*splits: Sequences) -> tuple[Rows, npt.NDArray[np.int64]]:
 def fit(train: Sequences, evaluation: Sequences, facts: ItemFacts) -> Blend:
     """The weights under which readers of the eval split most likely chose what they did among what was hot then.
 
+    Args:
+        train, evaluation: splits, one after the other in time.
+        facts: of the items.
+    """
+    board = Board(facts)
+    features, chosen = choices(board, train, evaluation)
+    if len(chosen) < MIN_POINTS:
+        return Blend()
+    names = feature_names(HALF_LIVES, board.columns)
+    return Blend(HALF_LIVES, dict(zip(names, _most_likely(features, chosen).tolist(), strict=True)))
+
+
+def choices(board: Board, train: Sequences, evaluation: Sequences) -> tuple[list[npt.NDArray[np.float32]], list[int]]:
+    """What readers of the eval split chose, and from what.
+
     A log is replayed: each choice is told only what had happened before its second. What the board did not hold, or
     the reader had had before, teaches nothing.
 
     Args:
+        board: an empty one.
         train, evaluation: splits, one after the other in time.
-        facts: of the items.
+
+    Returns:
+        Of each choice, in the order of time, [num_items, num_features] of what its reader had not had, and the place
+        of what they chose; at most MAX_POINTS choices, evenly spread.
     """
     ends = evaluation.targets
     ends = ends[(evaluation.item_index[ends] > 0) & evaluation.is_first[ends]]
     ends = ends[np.linspace(0, len(ends) - 1, min(len(ends), MAX_POINTS)).astype(np.int64)]
     ends = ends[np.argsort(evaluation.timestamp[ends], kind="stable")]
-    board = Board(facts)
     looks = replay(board, *log_of(train, evaluation), evaluation.timestamp[ends])
     features, chosen = list[npt.NDArray[np.float32]](), list[int]()
     for look, history, target in zip(looks, histories(evaluation, ends), evaluation.item_index[ends], strict=True):
@@ -93,10 +111,7 @@ def fit(train: Sequences, evaluation: Sequences, facts: ItemFacts) -> Blend:
         if len(place) and is_new.sum() > 1:
             features.append(board.features(look, history)[is_new].astype(np.float32))
             chosen.append(int(place[0]))
-    if len(chosen) < MIN_POINTS:
-        return Blend()
-    names = feature_names(HALF_LIVES, board.columns)
-    return Blend(HALF_LIVES, dict(zip(names, _most_likely(features, chosen).tolist(), strict=True)))
+    return features, chosen
 
 
 def histories(sequences: Sequences, ends: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:

@@ -9,7 +9,7 @@ import numpy as np
 from homefeed.models.hot.board import ItemFacts
 from homefeed.models.sequences import Sequences
 
-NUM_ITEMS, NUM_READERS, NUM_EVENTS, NUM_GROUPS, LIVE = 300, 30, 1_500, 5, 40
+NUM_ITEMS, NUM_READERS, NUM_EVENTS, NUM_GROUPS, LIVE = 180, 30, 1_500, 5, 40
 START = 1_700_000_000
 
 

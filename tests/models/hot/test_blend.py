@@ -4,8 +4,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from homefeed.models.hot.blend import Blend, fit, histories, log_of
-from homefeed.models.hot.board import Board, ItemFacts, replay
+from homefeed.models.hot.blend import Blend, choices, fit, histories, log_of
+from homefeed.models.hot.board import LEADERS, Board, ItemFacts, replay
 from homefeed.models.sequences import Sequences
 from tests.models.hot.readers import make_readers
 
@@ -24,6 +24,24 @@ def test_finds_what_readers_choose_by(splits: Splits) -> None:
     assert blend.weights["taste_categories"] > 0.5  # They choose by category alone,
     assert _first_places(blend, splits) > 2 * _first_places(Blend(), splits)  # also on a split that was not used.
     assert len(test.targets) > 100
+
+
+def test_a_choice_is_among_what_was_there_before_its_second_and_was_not_had(splits: Splits) -> None:
+    facts, train, evaluation, _ = splits
+    features, chosen = choices(Board(facts), train, evaluation)
+    ends = evaluation.targets[np.argsort(evaluation.timestamp[evaluation.targets], kind="stable")]
+    at, rows = evaluation.timestamp[ends], evaluation.item_index[ends]
+    log_rows, log_at = log_of(train, evaluation)
+    found = 0
+    for now, target, history in zip(at, rows, histories(evaluation, ends), strict=True):
+        there = np.setdiff1d(log_rows[log_at < now], history)
+        if target not in there:
+            continue
+        assert len(features[found]) == len(there) < LEADERS and there[chosen[found]] == target
+        slow = [(0.5 ** ((now - log_at[(log_rows == row) & (log_at < now)]) / 604_800)).sum() for row in there]
+        np.testing.assert_allclose(np.expm1(features[found][:, 3]), slow, rtol=1e-4)
+        found += 1
+    assert found == len(chosen) > 100
 
 
 def test_later_events_change_no_feature_of_an_earlier_moment(splits: Splits) -> None:
