@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 
+from homefeed.models.errors import ModelError
 from homefeed.models.hot.board import HALF_LIVES, Board, ItemFacts, Look, feature_names, replay
 from homefeed.models.hot.counts import Floats, Rows
 from homefeed.models.sequences import Sequences
@@ -30,7 +31,7 @@ class Blend:
         weights: feature, as `feature_names` says → weight; one that is not here counts nothing.
     """
 
-    half_lives: tuple[float, ...] = HALF_LIVES
+    half_lives: Annotated[tuple[pydantic.PositiveFloat, ...], pydantic.Field(min_length=2)] = HALF_LIVES
     weights: Mapping[str, float] = dataclasses.field(default_factory=lambda: {f"hot_{HALF_LIVES[1]:g}": 1.0})
 
     def scores(self, board: Board, look: Look, history: Rows) -> Floats:
@@ -48,16 +49,25 @@ class Blend:
         """Writes it into a SavedModel's folder."""
         path = folder / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1), encoding="utf-8")
+        path.write_bytes(_BLEND.dump_json(self, indent=1))
 
     @staticmethod
     def read(folder: pathlib.Path | None) -> Blend:
-        """That of a SavedModel's folder; one without the file has the counts alone."""
+        """That of a SavedModel's folder; one without the file has the counts alone.
+
+        Raises:
+            ModelError: the file says something else.
+        """
         path = folder / FILE if folder else None
         if path is None or not path.is_file():
             return Blend()
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return Blend(tuple(said["half_lives"]), said["weights"])
+        try:
+            return _BLEND.validate_json(path.read_bytes())
+        except pydantic.ValidationError as error:
+            raise ModelError(f"{path} holds no weights of what is hot: push the models again ({error})") from error
+
+
+_BLEND = pydantic.TypeAdapter(Blend)
 
 
 def log_of(*splits: Sequences) -> tuple[Rows, npt.NDArray[np.int64]]:

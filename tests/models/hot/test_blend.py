@@ -4,7 +4,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from homefeed.models.hot.blend import Blend, choices, fit, histories, log_of
+from homefeed.models.errors import ModelError
+from homefeed.models.hot.blend import FILE, Blend, choices, fit, histories, log_of
 from homefeed.models.hot.board import LEADERS, Board, ItemFacts, replay
 from homefeed.models.sequences import Sequences
 from tests.models.hot.readers import make_readers
@@ -69,6 +70,14 @@ def test_written_and_read(tmp_path: pathlib.Path) -> None:
     blend.write(tmp_path)
     assert Blend.read(tmp_path) == blend
     assert Blend.read(tmp_path / "elsewhere") == Blend.read(None) == Blend()
+    for said in (
+        "",
+        '{"half_lives": [60], "weights": {}}',
+        '{"half_lives": [60, 90], "weights": {"age": "x"}}',
+    ):
+        (tmp_path / FILE).write_text(said)
+        with pytest.raises(ModelError, match="push the models again"):
+            Blend.read(tmp_path)
 
 
 def _first_places(blend: Blend, splits: Splits) -> float:
