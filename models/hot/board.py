@@ -160,8 +160,8 @@ class Board:
             slow = of_groups[:, -1] + 1.0
             shares[column] = slow / slow.sum()
             parts.append(np.log((1 + counts[:, 1]) / (1 + of_groups[codes, 1].max(axis=1))))
-        since = np.where(self.facts.available_from[rows] > NEVER, self.facts.available_from[rows], np.inf)
-        since = np.where(np.isfinite(since), since, self._first_seen[rows])
+        begins = self.facts.available_from[rows]
+        since = np.where(begins > NEVER, begins, self._first_seen[rows])
         age = np.log1p(np.maximum(now - since, 0.0) / 3_600)
         plain = np.column_stack([np.log1p(counts), *parts, age])
         return Look(rows, plain, groups, shares, self.facts.vectors(rows))
@@ -171,11 +171,13 @@ class Board:
 
         Args:
             look: of this board.
-            history: [num_events] rows that the reader took, oldest first.
+            history: [num_events] rows that the reader took, oldest first; one without facts says nothing.
         """
-        history = history[history > 0][-MAX_TASTE_EVENTS:]
-        tastes = [_taste(codes, look.shares[name], self.facts.groups[name][history])
-                  for name, codes in look.groups.items()]  # fmt: skip
+        is_known = (history > 0) & (history < len(self.facts.can_lead))
+        history = history[is_known][-MAX_TASTE_EVENTS:]
+        tastes = [
+            _taste(codes, look.shares[name], self.facts.groups[name][history]) for name, codes in look.groups.items()
+        ]
         likeness = np.zeros(len(look.rows))
         if len(history) and look.vectors.shape[1]:
             # Not `@`: BLAS would wake its threads for it, which cost more than the product.

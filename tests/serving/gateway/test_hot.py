@@ -136,7 +136,9 @@ def test_who_likes_a_category_gets_its_hottest_first(tmp_path: pathlib.Path) -> 
         await hot.take_over(catalogue("a", "b", "c", "x", "y", "z"), ItemVectors(None), blend)
         await store.append([event(str(n), item, user=f"u{n}") for n, item in enumerate("aaabbcxxyz")])
         await hot.follow()
-        found = hot.lists(["z", "unknown"], frozenset({"z"}))
+        await store.append([event("u", "not-in-the-catalogue"), event("v", "z", "impression")])
+        await hot.follow()
+        found = hot.lists(["z", "not-in-the-catalogue", "never-heard-of"], frozenset({"z"}))
         await store.close()
         return list(found.trending), list(found.hot)
 
