@@ -141,11 +141,14 @@ class LiveStore:
 
         Without a mark it is all of the log, as it stands in one moment: it may be read in another thread.
         """
-        if mark is None:
-            with contextlib.closing(self._connect()) as database:
-                yield from _in_batches(read_happened(database, 0, True), 0)
-        else:
-            yield from _in_batches(read_happened(self._reader, mark, False), mark)
+        try:
+            if mark is None:
+                with contextlib.closing(self._connect()) as database:
+                    yield from _in_batches(read_happened(database, 0, True), 0)
+            else:
+                yield from _in_batches(read_happened(self._reader, mark, False), mark)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be read: {error}; make the file readable") from error
 
     def excluded(self, user_id: str) -> set[str]:
         """Items that must not be shown to the user again, as long as the log is kept."""

@@ -49,6 +49,15 @@ def test_an_event_comes_back_whole(store: LiveStore) -> None:
     assert list(store.events("u1")) == [whole]
 
 
+def test_a_log_that_cannot_be_read_is_a_fault_of_the_store(store: LiveStore, tmp_path: pathlib.Path) -> None:
+    store.append([event("1")]).result()
+    with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite")) as database:
+        database.execute("ALTER TABLE events RENAME TO others")
+    for mark in (None, 0):
+        with pytest.raises(StoreError, match="cannot be read"):
+            list(store.happened(mark))
+
+
 def test_a_profile_is_what_its_events_make(store: LiveStore) -> None:
     chance = random.Random(4)
     kinds = ["view", "like", "hide", "not_for_me", "undo", "search", "purchase"]
