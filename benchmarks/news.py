@@ -6,42 +6,51 @@ Each seed simulates another site. Every click of the last tenth of the time is r
 has not had. A window is the number of clicks in the last so many seconds: the best one on eval stands for all.
 What is hot is the board as the gateway keeps it, by the counts of each half-life alone and by the blend that
 RetrievalTrainer fits on eval; each query knows what happened before its second. Models are trained with the seeds
-`--product-seeds`; with the others the blend knows no likeness. `--quick` makes as little as can be, whose figures
-mean nothing. Writes `results.json` and `news.md`.
+`--product-seeds`: what they make of items on the board is joined to the blend's scores, by weights fitted on eval.
+With the other seeds the blend knows no likeness. `--quick` makes as little as can be, whose figures mean nothing.
+Writes `results.json` and `news.md`.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks import ranking, results
 from benchmarks.retrieval import Data, split_dataset
-from homefeed.components import evaluator, ranking_trainer
+from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts.types import DatasetDir, Model, ModelRun
 from homefeed.components.evaluator import measured
 from homefeed.components.evaluator.queries import Queries, make_queries
+from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import baselines, metrics
+from homefeed.models.fused import Fused
 from homefeed.models.hot import blend as blends
 from homefeed.models.hot.blend import Blend, log_of
 from homefeed.models.hot.board import HALF_LIVES, Board, ItemFacts, replay
 from homefeed.models.hot.counts import Rows
+from homefeed.models.requests import requests_from_sequences
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.pipeline.datasets.sample import write_news
+from homefeed.serving.recommender import Recommender
 
+BATCH = 32  # Queries of which models are asked at once, with some hundred items each.
 WINDOWS = tuple(hours * 3_600 for hours in (0.5, 1, 2, 3, 6, 12, 24, 48))
 QUICK_SITE = {"num_users": 60, "num_items": 400, "num_events": 600}
 POPULARITY, EASE, WINDOW = "popularity in training", "EASE", "best window"
 TODAY, RETRIEVAL = "homefeed: retrieval and ranking", "homefeed: retrieval alone"
 COUNTS, HOT = "hot, counts alone", "hot, as the gateway sorts it"
+JOINED = "hot, joined with the models' scores of its items"
 Found = dict[str, metrics.Ranks]
 Choices = dict[str, float]
 
@@ -94,6 +103,49 @@ def by_board(asked: Asked, facts: ItemFacts, blend: Blend) -> metrics.Ranks:
     return metrics.Ranks(above.astype(np.int64), tied)
 
 
+class Choice(NamedTuple):
+    """What a reader could choose from a board."""
+
+    features: npt.NDArray[np.float32]  # [num_items, 3] the blend's score, retrieval's and ranking's.
+    place: int  # Of what was chosen; -1: it was not there.
+
+
+def choices_with_models(
+    asked: Asked, split: Sequences, catalogue: Catalogue, facts: ItemFacts, blend: Blend, fused: Recommender
+) -> Iterator[Choice]:
+    """Each query with what the models make of the items on the board; their scores are standardised."""
+    board = Board(facts, blend.half_lives)
+    queries = asked.queries
+    requests = requests_from_sequences(split, catalogue, queries.rows, queries.ends)
+    looks = replay(board, asked.rows, asked.at, asked.now)
+    found = zip(requests, looks, queries.targets, queries.histories, strict=True)
+    while batch := list(itertools.islice(found, BATCH)):
+        items = [look.rows[~np.isin(look.rows, history)] for _, look, _, history in batch]
+        candidates = np.full((len(batch), max([1, *map(len, items)])), b"", object)
+        for place, rows in enumerate(items):
+            candidates[place, : len(rows)] = catalogue.item_ids[rows]
+        ranked = fused.rank([request for request, *_ in batch], candidates)
+        for place, (rows, (_, look, target, history)) in enumerate(zip(items, batch, strict=True)):
+            own = blend.scores(board, look, history)[np.isin(look.rows, rows)]
+            others = [ranked[name][place, : len(rows)] for name in ("retrieval_scores", "interests")]
+            deviations = [(score - score.mean()) / (score.std() + 1e-6) if len(rows) else score for score in others]
+            where = np.flatnonzero(rows == target)
+            yield Choice(np.column_stack([own, *deviations]).astype(np.float32), int(where[0]) if len(where) else -1)
+
+
+def joined(fitted_on: Sequence[Choice], asked: Sequence[Choice]) -> metrics.Ranks:
+    """Ranks by the three scores together, with weights that are fitted to other choices."""
+    made = [choice for choice in fitted_on if choice.place >= 0 and len(choice.features) > 1]
+    weights = blends.most_likely([choice.features for choice in made], [choice.place for choice in made])
+    above, tied = np.full(len(asked), np.iinfo(np.int32).max, np.int64), np.zeros(len(asked), np.int64)
+    for place, choice in enumerate(asked):
+        if choice.place >= 0:
+            scores = choice.features @ weights
+            own = scores[choice.place]
+            above[place], tied[place] = (scores > own).sum(), (scores == own).sum() - 1
+    return metrics.Ranks(above, tied)
+
+
 def measure(data: Data, folder: pathlib.Path, seed: int, product: bool, quick: bool) -> tuple[Found, Choices]:
     """Method → ranks of the test split's clicks; and what was chosen on eval."""
     asked = Asked.of(data.test, data.train, data.evaluation)
@@ -118,6 +170,13 @@ def measure(data: Data, folder: pathlib.Path, seed: int, product: bool, quick: b
         blend = Blend.read(retrieval.serving_dir)
         vectors = ItemVectors(retrieval.serving_dir).of([item_id.decode() for item_id in data.catalogue.item_ids])
         facts = ItemFacts.of(data.catalogue, vectors)
+        Fused(retrieval.serving_dir, ranker.serving_dir, fuser.Config().num_candidates).save(folder / "fused")
+        models = data.catalogue, facts, blend, Recommender.of_saved_model(folder / "fused")
+        on_both = (
+            list(choices_with_models(of_split, split, *models))
+            for of_split, split in ((on_eval, data.evaluation), (asked, data.test))
+        )
+        found[JOINED] = joined(*on_both)
     else:
         blend = blends.fit(data.train, data.evaluation, facts)
     found[HOT] = by_board(asked, facts, blend)
@@ -145,7 +204,7 @@ def report(runs: Sequence[Found], chosen: Sequence[dict[str, float]]) -> tuple[s
             name: statistics.median(metrics.summarize(run[method])[name] for run in runs if method in run)
             for name in ("ndcg@10", "hr@10", "recall@100")
         }
-        for method in (POPULARITY, EASE, WINDOW, RETRIEVAL, TODAY, COUNTS, HOT)
+        for method in (POPULARITY, EASE, WINDOW, RETRIEVAL, TODAY, COUNTS, HOT, JOINED)
         if any(method in run for run in runs)
     }
     best, lines = middle[WINDOW]["ndcg@10"], ["| method | NDCG@10 | HR@10 | Recall@100 | × best window |"]

@@ -92,7 +92,7 @@ def fit(train: Sequences, evaluation: Sequences, facts: ItemFacts) -> Blend:
     if len(chosen) < MIN_POINTS:
         return Blend()
     names = feature_names(HALF_LIVES, board.columns)
-    return Blend(HALF_LIVES, dict(zip(names, _most_likely(features, chosen).tolist(), strict=True)))
+    return Blend(HALF_LIVES, dict(zip(names, most_likely(features, chosen).tolist(), strict=True)))
 
 
 def choices(board: Board, train: Sequences, evaluation: Sequences) -> tuple[list[npt.NDArray[np.float32]], list[int]]:
@@ -130,8 +130,16 @@ def histories(sequences: Sequences, ends: npt.NDArray[np.int64]) -> list[npt.NDA
     return [sequences.item_index[a:b] for a, b in zip(sequences.row_splits[rows], ends, strict=True)]
 
 
-def _most_likely(features: Sequence[npt.NDArray[np.float32]], chosen: Sequence[int]) -> Floats:
-    """[num_features] weights of a conditional logit (McFadden, 1974), features taken by their deviation."""
+def most_likely(features: Sequence[npt.NDArray[np.float32]], chosen: Sequence[int]) -> Floats:
+    """Weights of a conditional logit (McFadden, 1974), features taken by their deviation.
+
+    Args:
+        features: of each choice, [num_items, num_features].
+        chosen: of each choice, the place of the item that was chosen.
+
+    Returns:
+        [num_features] float64.
+    """
     import scipy.optimize
 
     splits = np.concatenate([[0], np.cumsum([len(each) for each in features])])
