@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,19 +89,20 @@ class Hot:
         if self._look is None:
             return NOTHING_HOT
         rows = np.array([self._rows.get(item_id, 0) for item_id in history], np.int64)
-        trending = [item_id for item_id in self._trending if item_id not in excluded][:count]
-        if not rows.any():
-            return Hottest(trending, trending)
-        hot = [item_id for item_id in self._order(self._look, rows) if item_id not in excluded]
-        return Hottest(trending, hot[:count])
 
-    def _order(self, look: Look, history: Rows) -> list[str]:
+        def first(ordered: Iterable[str]) -> list[str]:
+            return list(itertools.islice((item_id for item_id in ordered if item_id not in excluded), count))
+
+        trending = first(self._trending)
+        return Hottest(trending, first(self._order(self._look, rows)) if rows.any() else trending)
+
+    def _order(self, look: Look, history: Rows) -> Iterator[str]:
         scores = self._blend.scores(self._board, look, history)
-        return [self._ids[row] for row in look.rows[np.argsort(-scores, kind="stable")].tolist()]
+        return (self._ids[row] for row in look.rows[np.argsort(-scores, kind="stable")].tolist())
 
     def _look_again(self) -> None:
         self._look = self._board.look(time.time())
-        self._trending = self._order(self._look, np.empty(0, np.int64))
+        self._trending = list(self._order(self._look, np.empty(0, np.int64)))
 
     def _add(self, happened: Sequence[tuple[str, int]]) -> None:
         rows = np.array([self._row(item_id) for item_id, _ in happened], np.int64)
