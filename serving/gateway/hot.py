@@ -66,6 +66,7 @@ class Hot:
             async for mark, happened in self._store.happened(self._mark):
                 self._add(happened)
                 self._mark = mark
+                await asyncio.sleep(0)  # Pages are made in between.
             self._look_again()
 
     async def take_over(self, items: Items, vectors: ItemVectors, blend: Blend) -> None:

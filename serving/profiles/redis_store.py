@@ -180,11 +180,12 @@ class RedisStore:
 
     async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """See `Store.happened`."""
-        mark, is_more = mark or "0-0", True
-        while is_more:
+        while True:
             with self._reaching():
-                entries = await self._redis.xrange(key("happened"), f"({mark}", "+", count=HAPPENED_BATCH)
-            mark, is_more = entries[-1][0].decode() if entries else mark, len(entries) == HAPPENED_BATCH
+                entries = await self._redis.xrange(key("happened"), f"({mark or '0-0'}", "+", count=HAPPENED_BATCH)
+            if not entries:
+                return
+            mark = entries[-1][0].decode()
             yield mark, [(values[b"item"].decode(), int(values[b"at"])) for _, values in entries]
 
     async def close(self) -> None:

@@ -55,13 +55,6 @@ class _Job:
     done: Future[Any]
 
 
-def _in_batches(rows: Iterator[tuple[int, str, str, int]], mark: int) -> Iterator[tuple[int, list[Happened]]]:
-    while batch := list(itertools.islice(rows, HAPPENED_BATCH)):
-        mark = batch[-1][0]
-        yield mark, [(item, at) for _, item, kind, at in batch if counts(kind, item)]
-    yield mark, []
-
-
 class LiveStore:
     """Reads and writes live profiles.
 
@@ -136,17 +129,32 @@ class LiveStore:
         """A user's events, in the order of arrival."""
         return read_events(self._reader, user_id)
 
-    def happened(self, mark: int | None) -> Iterator[tuple[int, list[Happened]]]:
-        """What was done with items since a mark, by anybody, each event once; see `Store.happened`.
+    def log(self) -> Iterator[tuple[int, list[Happened]]]:
+        """All that was done with items, as the log stands in one moment, with the number of the last event read.
 
-        Without a mark it is all of the log, as it stands in one moment: it may be read in another thread.
+        It has a connection of its own and may be read in another thread.
         """
+        mark = 0
+        with self._reading(), contextlib.closing(self._connect()) as database:
+            rows = read_happened(database)
+            while batch := list(itertools.islice(rows, HAPPENED_BATCH)):
+                mark = batch[-1][0]
+                yield mark, _taken(batch)
+        yield mark, []
+
+    def happened(self, mark: int) -> tuple[int, list[Happened]]:
+        """What was done with items since an event of this number, by anybody, and the number of the last event read.
+
+        Events that only moved from a guest to a user are left out; of many, the first are given.
+        """
+        with self._reading():
+            batch = list(read_happened(self._reader, mark, HAPPENED_BATCH))
+        return (batch[-1][0], _taken(batch)) if batch else (mark, [])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            if mark is None:
-                with contextlib.closing(self._connect()) as database:
-                    yield from _in_batches(read_happened(database, 0, True), 0)
-            else:
-                yield from _in_batches(read_happened(self._reader, mark, False), mark)
+            yield
         except sqlite3.Error as error:
             raise StoreError(f"{self._path} cannot be read: {error}; make the file readable") from error
 
@@ -227,3 +235,7 @@ class LiveStore:
             return
         reason = f"nothing was stored in {self._path}: {error}; free the disk, or make the file writable"
         jobs[0].done.set_exception(StoreError(reason) if isinstance(error, sqlite3.Error) else error)
+
+
+def _taken(rows: Sequence[tuple[int, str, str, int]]) -> list[Happened]:
+    return [(item_id, at) for _, item_id, kind, at in rows if counts(kind, item_id)]

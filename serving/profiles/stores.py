@@ -51,7 +51,7 @@ class Store(Protocol):
             mark: as it was told last; "": from the beginning of the log.
 
         Yields:
-            Marks, and what happened up to each.
+            Marks, and what happened up to each; nothing, where nothing did.
         """
 
     async def close(self) -> None:
@@ -98,13 +98,14 @@ class FileStore:
 
     async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """See `Store.happened`."""
-        if mark:
-            for now, batch in self._live.happened(int(mark)):
-                yield str(now), batch
-            return
-        batches = self._live.happened(None)
-        while found := await asyncio.to_thread(next, batches, None):
-            yield str(found[0]), found[1]
+        if not mark:
+            batches = self._live.log()
+            while found := await asyncio.to_thread(next, batches, None):
+                mark = str(found[0])
+                yield mark, found[1]
+        while (found := self._live.happened(int(mark)))[0] != int(mark):
+            mark = str(found[0])
+            yield mark, found[1]
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -145,10 +145,13 @@ def read_events(database: sqlite3.Connection, user_id: str) -> Iterator[LiveEven
     return map(_event, database.execute(_SELECT, (user_id,)))
 
 
-def read_happened(database: sqlite3.Connection, after: int, all_of_them: bool) -> Iterator[tuple[int, str, str, int]]:
-    """Number, item, type and time of events with a higher number; without `all_of_them`, not of those that moved."""
-    query = "SELECT seq, item_id, type, at FROM events WHERE seq > ? AND (? OR NOT moved) ORDER BY seq"
-    return database.execute(query, (after, all_of_them))
+def read_happened(
+    database: sqlite3.Connection, after: int | None = None, limit: int = -1
+) -> Iterator[tuple[int, str, str, int]]:
+    """Number, item, type and time of all events, or of those that arrived after one of this number."""
+    which = "TRUE" if after is None else "seq > ? AND NOT moved"
+    query = f"SELECT seq, item_id, type, at FROM events WHERE {which} ORDER BY seq LIMIT ?"
+    return database.execute(query, (limit,) if after is None else (after, limit))
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:
