@@ -1,6 +1,7 @@
 """A news site, whose items live for a day (P6): what models of yesterday find, and what is hot now.
 
     python -m benchmarks.news [--seeds 0 1 2] [--product-seeds 0] [--quick] [--dry-run]
+    python -m benchmarks.news --data movielens store --seeds 0 --product-seeds [--from PATH_OR_URL]
 
 Each seed simulates another site. Every click of the last tenth of the time is ranked among all items that its reader
 has not had. A window is the number of clicks in the last so many seconds: the best one on eval stands for all.
@@ -8,7 +9,7 @@ What is hot is the board as the gateway keeps it, by the counts of each half-lif
 RetrievalTrainer fits on eval; each query knows what happened before its second. Models are trained with the seeds
 `--product-seeds`: what they make of items on the board is joined to the blend's scores, by weights fitted on eval.
 With the other seeds the blend knows no likeness. `--quick` makes as little as can be, whose figures mean nothing.
-Writes `results.json` and `news.md`.
+Writes `results.json` and `news.md`. `--data` asks the same of films and of the store, which live for long.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import ranking, results
-from benchmarks.retrieval import Data, split_dataset
+from benchmarks.retrieval import MOVIELENS, Data, split_dataset
 from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts.types import DatasetDir, Model, ModelRun
 from homefeed.components.evaluator import measured
@@ -41,9 +42,11 @@ from homefeed.models.hot.counts import Rows
 from homefeed.models.requests import requests_from_sequences
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.item_vectors import ItemVectors
-from homefeed.pipeline.datasets.sample import write_news
+from homefeed.pipeline.datasets.movielens import write_movielens_100k
+from homefeed.pipeline.datasets.sample import write_news, write_sample
 from homefeed.serving.recommender import Recommender
 
+HERE = pathlib.Path(__file__).parent
 BATCH = 32  # Queries of which models are asked at once, with some hundred items each.
 WINDOWS = tuple(hours * 3_600 for hours in (0.5, 1, 2, 3, 6, 12, 24, 48))
 QUICK_SITE = {"num_users": 60, "num_items": 400, "num_events": 600}
@@ -236,30 +239,44 @@ def _ndcg(ranks: metrics.Ranks) -> float:
     return float(metrics.ndcg(ranks, 10).mean())
 
 
+def write_data(kind: str, folder: pathlib.Path, source: str | None, seed: int, quick: bool) -> None:
+    """The tables of a kind of data."""
+    if kind == "news":
+        write_news(folder, **(QUICK_SITE if quick else {}), seed=seed)
+    elif kind == "store":
+        write_sample(folder, seed=seed)
+    else:
+        write_movielens_100k(folder, source)
+
+
 def main() -> None:
     """Measures, prints, keeps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=["news", "movielens", "store"], default=["news"])
+    parser.add_argument("--from", dest="source", default=str(MOVIELENS) if MOVIELENS.is_dir() else None)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--product-seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true", help="print only")
     options, _ = parser.parse_known_args()
-    runs, chosen = [], []
-    for seed in options.seeds:
-        with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
-            folder = pathlib.Path(name)
-            write_news(folder / "data", **(QUICK_SITE if options.quick else {}), seed=seed)
-            data = split_dataset(DatasetDir(folder / "data"), "temporal", folder)
-            found, choices = measure(data, folder, seed, seed in options.product_seeds, options.quick)
-        runs.append(found)
-        chosen.append(choices)
-        print(seed, {method: round(_ndcg(ranks), 4) for method, ranks in found.items()}, flush=True)
-    table, figures = report(runs, chosen)
-    print(table, flush=True)
-    if not (options.quick or options.dry_run):
-        results.merge("news", {name: round(value, 4) for name, value in figures.items()})
-        text = f"# News (P6), seeds {options.seeds}, models of the seeds {options.product_seeds}\n\n{table}"
-        pathlib.Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    for kind in options.data:
+        runs, chosen = [], []
+        for seed in options.seeds:
+            with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
+                folder = pathlib.Path(name)
+                write_data(kind, folder / "data", options.source, seed, options.quick)
+                data = split_dataset(DatasetDir(folder / "data"), "temporal", folder)
+                found, choices = measure(data, folder, seed, seed in options.product_seeds, options.quick)
+            runs.append(found)
+            chosen.append(choices)
+            print(seed, {method: round(_ndcg(ranks), 4) for method, ranks in found.items()}, flush=True)
+        table, figures = report(runs, chosen)
+        print(table, flush=True)
+        if not (options.quick or options.dry_run):
+            part = "news" if kind == "news" else f"news_{kind}"
+            results.merge(part, {name: round(value, 4) for name, value in figures.items()})
+            title = f"# What is hot, {kind}, seeds {options.seeds}, models of the seeds {options.product_seeds}"
+            (HERE / f"{part}.md").write_text(f"{title}\n\n{table}", encoding="utf-8")
 
 
 if __name__ == "__main__":
