@@ -7,6 +7,8 @@ import pathlib
 
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
+from homefeed.models.hot import blend
+from homefeed.models.hot.board import ItemFacts
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -38,7 +40,9 @@ def train(
     windows = Windows(data.evaluation, config.max_events)
     tuned_by = sample_targets(windows.targets)[: retriever.TUNING_QUERIES]
     sample = trained.queries(windows, tuned_by)
-    snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample)
+    facts = ItemFacts.of(data.catalogue, trained.item_vectors)
+    hot = blend.fit(data.train, data.evaluation, facts)
+    snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample, hot)
     snapshot.save(model.snapshot_dir)
     text.save(model.text_dir)
     retriever.Retriever(snapshot, data.catalogue, text).save(model.serving_dir)

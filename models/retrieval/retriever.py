@@ -76,6 +76,7 @@ class Retriever(tf.Module):
         self._specs = facts.request.specs
         self._widths = facts.widths
         self.vocabulary = tuple(facts.wordpiece)
+        self._hot = facts.hot
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """`retrieve`, also under TensorFlow Serving's default name, and those named after the methods below."""
@@ -98,9 +99,10 @@ class Retriever(tf.Module):
         }
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes the SavedModel; its vocabulary, `assets/vocab.txt`, and the items' vectors go with it."""
+        """Writes the SavedModel; its vocabulary, `assets/vocab.txt`, items' vectors and `Blend` go with it."""
         saved_model.save(self, folder, self.vocabulary)
         item_vectors.write(folder, *self._vectors)
+        self._hot.write(folder)
 
     def retrieve(self, k: tf.Tensor, **request: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history, and how they were found.

@@ -17,6 +17,7 @@ import tensorflow as tf
 from homefeed.models import catalogue as catalogues
 from homefeed.models import sequences as sequence_module
 from homefeed.models.errors import ModelError
+from homefeed.models.hot.blend import Blend
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.towers import candidate_tower, query_tower
@@ -40,6 +41,7 @@ class Facts:
         item_tokens: tokens kept of an item's text.
         cold_start_boost: added to the bias of cold-start items.
         long_term: as in LinearFactors.
+        hot: the order of what is hot.
     """
 
     config: Hyperparameters
@@ -51,6 +53,7 @@ class Facts:
     item_tokens: int
     cold_start_boost: float
     long_term: float
+    hot: Blend = dataclasses.field(default_factory=Blend)
 
 
 _FACTS = pydantic.TypeAdapter(Facts)
@@ -90,6 +93,7 @@ class Snapshot:
         config: Hyperparameters,
         wordpiece: Sequence[str] = (),
         sample: npt.NDArray[np.float32] | None = None,
+        hot: Blend | None = None,
     ) -> Snapshot:
         """Takes it from a model that was just trained; see the attributes."""
         rows = np.flatnonzero(catalogue.train_counts[1:]) + 1
@@ -103,6 +107,7 @@ class Snapshot:
             catalogue.token_ids.shape[1],
             trained.cold_start_boost,
             trained.linear.long_term,
+            hot or Blend(),
         )
         return cls(
             facts,

@@ -14,24 +14,29 @@ FLOOR = 1e-6
 
 
 def write(folder: pathlib.Path, item_ids: npt.NDArray[np.object_], embeddings: npt.NDArray[np.floating[Any]]) -> None:
-    """Writes them into a SavedModel's folder, as float16.
-
-    What all items have in common, such as being known at all, is taken off: a cosine of 0 is that of two items of
-    which nothing else is known.
+    """Writes them into a SavedModel's folder, `unit` and as float16.
 
     Args:
         folder: of the SavedModel.
         item_ids: [num_items] object (bytes).
         embeddings: [num_items, width] of the candidate tower.
     """
-    centred = embeddings - embeddings.mean(axis=0) if len(embeddings) else embeddings
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), FLOOR)
     longest = max(map(len, item_ids), default=1)
     table = np.empty(len(item_ids), [("item_id", f"S{longest}"), ("vector", np.float16, (embeddings.shape[1],))])
-    table["item_id"], table["vector"] = item_ids.astype(bytes), unit
+    table["item_id"], table["vector"] = item_ids.astype(bytes), unit(embeddings)
     path = folder / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, table)
+
+
+def unit(embeddings: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """[num_items, width] of length 1.
+
+    What all items have in common, such as being known at all, is taken off: a cosine of 0 is that of two items of
+    which nothing else is known.
+    """
+    centred = embeddings - embeddings.mean(axis=0) if len(embeddings) else embeddings
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), FLOOR)
 
 
 class ItemVectors:

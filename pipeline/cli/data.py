@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import pathlib
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from homefeed.pipeline import forget as forgetting
 from homefeed.pipeline.cli.terminal import Json, Metadata, console, print_json
 from homefeed.pipeline.datasets import amazon, book_crossing, mind, movielens_files
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
-from homefeed.pipeline.datasets.sample import write_sample, write_weeks
+from homefeed.pipeline.datasets.sample import write_news, write_sample, write_weeks
 
 data_app = typer.Typer(no_args_is_help=True, help="Make a dataset: three tables and a dataset.yaml.")
 
@@ -32,12 +33,20 @@ def movielens(
     print_json({"out": str(out), "from": came_from}) if as_json else console.print(f"wrote {out} from {came_from}")
 
 
+class Kind(enum.StrEnum):
+    """What is simulated."""
+
+    STORE = "store"
+    NEWS = "news"
+
+
 @data_app.command("sample")
 def sample(
     out: Out,
-    users: Annotated[int, typer.Option(min=1)] = 300,
-    items: Annotated[int, typer.Option(min=2)] = 400,
-    events: Annotated[int, typer.Option(min=1)] = 12_000,
+    kind: Annotated[Kind, typer.Option(help="A store, or a news site, whose items live for a day.")] = Kind.STORE,
+    users: Annotated[int | None, typer.Option(min=1, help="Of a store 300, of a news site 1,000.")] = None,
+    items: Annotated[int | None, typer.Option(min=2, help="400, or 6,000.")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="12,000, or 60,000.")] = None,
     weeks: Annotated[int, typer.Option(min=0, max=12, help="Spans of a week, of a store that changes; 0: none.")] = 0,
     impressions: Annotated[
         bool, typer.Option("--impressions", help="Show pages, and write what was shown as exposures.csv.")
@@ -46,14 +55,26 @@ def sample(
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
-    """A simulated store with texts in English and Chinese and a known taste behind each user."""
+    """A simulated site with texts in English and Chinese and a known taste behind each user."""
     if sum(map(bool, (weeks, impressions, live))) > 1:
         raise typer.BadParameter("--weeks, --impressions and --live are different stores: give one of them")
+    if kind == Kind.NEWS and (weeks or impressions or live):
+        raise typer.BadParameter("--weeks, --impressions and --live are of a store: leave them out, or --kind news")
+    asked = {"num_users": users, "num_items": items, "num_events": events}
+    sizes = {name: size for name, size in asked.items() if size is not None}
     try:
-        if weeks:
-            write_weeks(out, num_weeks=weeks, num_users=users, num_items=items, num_events=events, seed=seed)
+        if kind == Kind.NEWS:
+            write_news(out, **sizes, seed=seed)
+        elif weeks:
+            write_weeks(
+                out,
+                num_weeks=weeks,
+                num_users=users or 300,
+                num_items=items or 400,
+                num_events=events or 12_000,
+                seed=seed,
+            )
         else:
-            sizes = {"num_users": users, "num_items": items, "num_events": events}
             write_sample(out, **sizes, seed=seed, impressions=impressions, live=live)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

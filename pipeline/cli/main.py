@@ -75,8 +75,14 @@ VERBS = {
 }
 
 
+PAGES = ("gateway", "page")
+"""Verbs whose products of matrices are so small that waking BLAS's threads for one costs more than the product."""
+
+
 def load(name: str) -> Any:
     """The command of a verb, its file imported."""
+    if name in PAGES:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # Read once, when NumPy is imported.
     module, _, attribute = VERBS[name].place.partition(":")
     found = getattr(importlib.import_module(f"homefeed.pipeline.cli.{module}"), attribute)
     carrier = typer.Typer(add_completion=False, rich_markup_mode="rich")

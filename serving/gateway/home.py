@@ -15,6 +15,7 @@ import orjson
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.hot import NOTHING_HOT, Hot
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
@@ -23,13 +24,13 @@ from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.policies import Policies, Policy
-from homefeed.serving.gateway.published import mark_of, read_published, read_tokenizer, read_vectors
+from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import Surface
-from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
-from homefeed.serving.profiles.live import IMPRESSION
+from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, StoreError, open_store
+from homefeed.serving.profiles.live import HIDING, IMPRESSION
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -110,6 +111,7 @@ class Home:
         self._live = open_store(
             config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
         )
+        self._hot = Hot(self._live)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
         self._intake = Intake(self._live, self._rate, metrics)
@@ -129,12 +131,15 @@ class Home:
         """
         self._impressions = Impressions(await self._live.secret())
         self._tokenize = read_tokenizer(self._config.serving_dir)
-        follow = (_repeat(self._look_at_pushes), _repeat(self._look_at_models), self.pulse.beat())
-        self._tasks = [asyncio.create_task(one) for one in follow]
+        await self._hot.take_over(self._published.items, self._vectors, read_blend(self._config.serving_dir))
+        looks = (self._look_at_pushes, self._look_at_models, self._look_at_what_happens)
+        self._tasks = [asyncio.create_task(one) for one in (*map(_repeat, looks), self.pulse.beat())]
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
         await self._look_at_models()
+        await self._hot.take_over(self._published.items, self._vectors, read_blend(self._config.serving_dir))
+        await self._hot.follow()
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
@@ -251,7 +256,11 @@ class Home:
         )
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
         seen_often = await self._fatigue(user, surface, now)
-        found = Found(listing.places, listing.source, listing.served_by, similar)
+        hottest = NOTHING_HOT
+        if surface.needs_hot:
+            taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
+            hottest = self._hot.lists(taken, reader.excluded, NUM_CANDIDATES)
+        found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
         return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
 
     async def _fatigue(self, user: str, surface: Surface, now: float) -> dict[str, float]:
@@ -318,7 +327,7 @@ class Home:
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
-                self._vectors = await asyncio.to_thread(read_vectors, serving_dir)
+                await self._read_beside_models()
         self._policies.follow(self._published.items)
         self._metrics.refused_policy(bool(self._policies.fault))
         return FOLLOW_SECONDS
@@ -331,8 +340,20 @@ class Home:
                 await self._models.refresh()
         if self._tokenize is None or (self._models and self._models.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
-            self._vectors = await asyncio.to_thread(read_vectors, self._config.serving_dir)
+            await self._read_beside_models()
         return AWAY_SECONDS if self._models and not self._models.is_answering else FOLLOW_SECONDS
+
+    async def _look_at_what_happens(self) -> float:
+        """Counts what all users did; what a store out of reach does not tell is counted later."""
+        with contextlib.suppress(StoreError):
+            await self._hot.follow()
+        return FOLLOW_SECONDS
+
+    async def _read_beside_models(self) -> None:
+        """Takes over what lies beside the stable models."""
+        serving_dir = self._config.serving_dir
+        self._vectors = await asyncio.to_thread(read_vectors, serving_dir)
+        await self._hot.take_over(self._published.items, self._vectors, read_blend(serving_dir))
 
 
 async def _repeat(look: Callable[[], Awaitable[float]]) -> None:

@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from homefeed.serving.gateway.hot import NOTHING_HOT, Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Place, Reader, Row, strongest
 from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Candidate, Steps, merged, odds
 from homefeed.serving.policy.diversity import Vectors as Matrix
 from homefeed.serving.policy.ruling import InForce, Ruling
-from homefeed.serving.policy.surfaces import Source, Surface
+from homefeed.serving.policy.surfaces import RowName, Source, Surface
 
 Vectors = Callable[[Sequence[str]], Matrix]
 
@@ -26,12 +27,14 @@ class Found:
         source: what it was made from.
         served_by: the rung that made it.
         similar: an item, and items that are like it; None: there is none.
+        hottest: what is hot now.
     """
 
     places: Sequence[Place]
     source: str
     served_by: str
     similar: tuple[str, Sequence[str]] | None = None
+    hottest: Hottest = NOTHING_HOT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,23 +110,26 @@ def make(draft: Draft, items: Items, vectors: Vectors, ruling: Ruling, explains:
 def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) -> Iterator[Row]:
     sources = _sources(draft, items)
     wherever = unscored(rules.popular() if rules.rules else items.popular, "popular")
+
+    def candidates(row: str, named: RowName) -> Iterator[Candidate]:
+        mix = draft.surface.mix.get(named)
+        return merged([(sources[source](), share) for source, share in mix.items()]) if mix else sources[OWN[row]]()
+
     if draft.goes_on:
-        yield Row("more", {"code": draft.found.source}, arrangement.take("more", sources["model"](), wherever))
+        cards = arrangement.take("more", candidates("for_you", "for_you"), wherever)
+        yield Row("more", {"code": draft.found.source}, cards)
         return
     for place, named in enumerate(draft.surface.rows):
         name = "search" if draft.query and named == "for_you" else named
         reason = _reason(name, draft, items)
         if reason is None:
             continue
-        mix = draft.surface.mix.get(named)
-        candidates = (
-            merged([(sources[source](), share) for source, share in mix.items()]) if mix else sources[OWN[name]]()
-        )
+        found = candidates(name, named)
         fill = _fill(name, draft, items, wherever)
         if place == 0 and not draft.query:
-            cards = arrangement.take(name, candidates, fill, draft.surface.diversity, draft.fatigue)
+            cards = arrangement.take(name, found, fill, draft.surface.diversity, draft.fatigue)
         else:
-            cards = arrangement.take(name, candidates, fill)
+            cards = arrangement.take(name, found, fill)
         yield Row(name, reason, cards)
 
 
@@ -142,6 +148,7 @@ OWN: Mapping[str, Source] = {
     "search": "model",
     "similar": "similar",
     "because": "similar",
+    "trending": "trending",
     "new": "new",
     "near_taste": "near_taste",
     "popular": "popular",
@@ -156,6 +163,8 @@ def _sources(draft: Draft, items: Items) -> dict[Source, Callable[[], Iterator[C
     return {
         "model": lambda: (Candidate(*place, found_by=found.served_by) for place in found.places),
         "similar": lambda: unscored(found.similar[1] if found.similar else (), "similar"),
+        "hot": lambda: unscored(found.hottest.hot, "hot"),
+        "trending": lambda: unscored(found.hottest.trending, "trending"),
         "new": lambda: unscored(items.newest, "new"),
         "near_taste": lambda: unscored(items.near(taste), "near_taste"),
         "popular": lambda: itertools.chain(
@@ -200,6 +209,7 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
         "candidates": [place[0] for place in places],
         "scores": [None] * len(places) if scores is None else scores.tolist(),
         "similar": draft.found.similar,
+        "hottest": vars(draft.found.hottest),
         "rows": [
             {
                 "id": row.id,

@@ -23,7 +23,7 @@ class Row:
     """One row of a page.
 
     Attributes:
-        id: `search`, `for_you`, `because`, `new`, `near_taste`, `editors` or `more`.
+        id: a name that surfaces know, or `more`.
         reason: `code`, and the item or the query that it is about.
         cards: what is shown.
     """

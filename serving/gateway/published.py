@@ -7,6 +7,7 @@ import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
+from homefeed.models.hot.blend import Blend
 from homefeed.models.requests import Request
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.schemas.errors import HomefeedError
@@ -86,6 +87,11 @@ def read_tokenizer(serving_dir: pathlib.Path) -> Tokenize | None:
 def read_vectors(serving_dir: pathlib.Path) -> ItemVectors:
     """Vectors of the stable retrieval model; none where it is not here, or was saved without them."""
     return ItemVectors(_stable_retrieval(serving_dir))
+
+
+def read_blend(serving_dir: pathlib.Path) -> Blend:
+    """The order of what is hot, of the stable retrieval model; the counts alone where it is not here."""
+    return Blend.read(_stable_retrieval(serving_dir))
 
 
 def _stable_retrieval(serving_dir: pathlib.Path) -> pathlib.Path | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from homefeed.serving.gateway.hot import Hottest
 from homefeed.serving.gateway.making import Draft, Found, Made, make
 from homefeed.serving.gateway.page import reader
 from homefeed.serving.gateway.policies import Policy
@@ -133,7 +134,7 @@ def _draft(
     draft = Draft(
         DEFAULTS[HOME],
         dataclasses.replace(found, excluded=found.excluded | shown),
-        Found(places, page["source"], page["served_by"], page["similar"]),
+        Found(places, page["source"], page["served_by"], page["similar"], Hottest(**page.get("hottest", {}))),
         page["k"],
         now,
         page["query"],

@@ -14,9 +14,9 @@ from homefeed.schemas.words import near
 from homefeed.serving.policy.diversity import Diversity
 from homefeed.serving.policy.rules import PolicyError, read_models, read_yaml
 
-RowName = Literal["for_you", "similar", "search", "because", "new", "near_taste", "popular", "editors"]
-Source = Literal["model", "similar", "new", "near_taste", "popular", "editors"]
-"""Where candidates come from; `model` is whatever rung answers."""
+RowName = Literal["for_you", "similar", "search", "because", "trending", "new", "near_taste", "popular", "editors"]
+Source = Literal["model", "similar", "hot", "trending", "new", "near_taste", "popular", "editors"]
+"""Where candidates come from; `model` is whatever rung answers, `hot` what is hot now, as it suits the reader."""
 HOME = "home"
 
 
@@ -49,6 +49,11 @@ class Surface(pydantic.BaseModel):
         """Whether anything on it is like an item."""
         mixed = any("similar" in mix for mix in self.mix.values())
         return mixed or "similar" in self.rows or "because" in self.rows
+
+    @property
+    def needs_hot(self) -> bool:
+        """Whether it shows what is hot now."""
+        return "trending" in self.rows or any({"hot", "trending"} & mix.keys() for mix in self.mix.values())
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Surface:

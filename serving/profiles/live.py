@@ -32,6 +32,8 @@ COMMANDS = ("undo", "settings", "remove_tag")
 NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)
 """Types of events after which an item may still come."""
 
+Happened = tuple[str, int]
+"""An item that somebody did something with, and when, Unix seconds."""
 Setting = bool | str
 Packed = list[Any]
 """Item, type and time of an event, seconds after the profile's `as_of`; its value and tags where there are any."""
@@ -185,6 +187,11 @@ def ruled_out(
         elif item_id and kind not in NOT_SEEN:
             were_seen[item_id] = None
     return list(were_seen), list(are_hidden)
+
+
+def counts(event_type: str, item_id: str) -> bool:
+    """Whether an event says that somebody took an item."""
+    return bool(item_id) and event_type not in NOT_SEEN
 
 
 def weight(event_type: str) -> float:

@@ -1,7 +1,8 @@
 """What events of a user change, as Redis' commands.
 
 Keys, after `homefeed:`, are `profile:USER` (version, state), `events:USER`, `seen:USER`, `hidden:USER`, `pages:USER`
-(what was shown to the user), `page:IMPRESSION`, `pages` (oldest first), `ids` (of all events) and `secret`.
+(what was shown to the user), `page:IMPRESSION`, `pages` (oldest first), `ids` (of all events), `happened` (a stream
+of what was done with items, by nobody in particular) and `secret`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from homefeed.serving.profiles.live import HIDING, NOT_SEEN, LiveEvent, LiveProfile, apply
+from homefeed.serving.profiles.live import HIDING, NOT_SEEN, LiveEvent, LiveProfile, apply, counts
 from homefeed.serving.profiles.transaction import Outcome
 
 PREFIX = "homefeed:"
+MAX_HAPPENED = 1_000_000  # Events that are counted again when a gateway starts, at about 60 bytes each.
 
 # Commands, if others still give what they gave before. Numbers are texts here: Lua's would lose digits.
 COMMIT = """
@@ -52,7 +54,9 @@ def folded(events: Sequence[LiveEvent], profile: LiveProfile, state: bytes, stor
         if accepted:
             profile = apply(profile, event)
             commands += _commands(event)
-            fresh += [] if stored is None else [event.event_id]
+            if stored is not None:
+                fresh.append(event.event_id)
+                commands += _told(event)
             known_ids.add(event.event_id)
         outcomes.append(Outcome(accepted, profile.version))
     if not commands:
@@ -75,6 +79,14 @@ def _commands(event: LiveEvent) -> list[Command]:
             "SREM" if event.type == "undo" else "SADD", key("hidden", event.user_id), event.item_id
         ])  # fmt: skip
     return commands
+
+
+def _told(event: LiveEvent) -> list[Command]:
+    """What all gateways count; the oldest go."""
+    if not counts(event.type, event.item_id):
+        return []
+    limit = ["MAXLEN", "~", str(MAX_HAPPENED)]
+    return [["XADD", key("happened"), *limit, "*", "item", event.item_id, "at", str(event.at)]]
 
 
 def read_event(user_id: str, said: bytes) -> LiveEvent:

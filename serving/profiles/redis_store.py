@@ -16,16 +16,16 @@ import random
 import secrets
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from homefeed.serving.profiles.live import LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
-from homefeed.serving.profiles.store import MAX_EXPOSURES, StoreBusy, StoreError
+from homefeed.serving.profiles.store import HAPPENED_BATCH, MAX_EXPOSURES, StoreBusy, StoreError
 from homefeed.serving.profiles.transaction import KEPT_SECONDS, Exposure, Outcome
 
 TIMEOUT_SECONDS = 5.0
@@ -177,6 +177,16 @@ class RedisStore:
                 pages.append(page)
                 impression_id = after.decode()
         return pages
+
+    async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
+        """See `Store.happened`."""
+        while True:
+            with self._reaching():
+                entries = await self._redis.xrange(key("happened"), f"({mark or '0-0'}", "+", count=HAPPENED_BATCH)
+            if not entries:
+                return
+            mark = entries[-1][0].decode()
+            yield mark, [(values[b"item"].decode(), int(values[b"at"])) for _, values in entries]
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -6,6 +6,7 @@ that many callers share one wait for the disk. What a caller was answered is on 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -19,12 +20,21 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import LiveEvent, LiveProfile, ruled_out
+from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, ruled_out
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
-from homefeed.serving.profiles.transaction import TABLES, Exposure, Outcome, Transaction, read_events, read_profile
+from homefeed.serving.profiles.transaction import (
+    TABLES,
+    Exposure,
+    Outcome,
+    Transaction,
+    read_events,
+    read_happened,
+    read_profile,
+)
 
 LIVE_FILE_NAME = "live.sqlite"
 MAX_EVENTS_A_COMMIT = 2_000
+HAPPENED_BATCH = 10_000  # Events that are read at once.
 CHECKPOINT_PAGES = 4_000  # Of the log, 16 MB: fewer commits wait for its events to be moved into the tables.
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
@@ -73,8 +83,10 @@ class LiveStore:
         self._recording: dict[str, Exposure] = {}
         self._database = self._connect()
         self._database.executescript(TABLES)
-        if "attributed" not in {row[1] for row in self._database.execute("PRAGMA table_info(events)")}:
-            self._database.execute("ALTER TABLE events ADD COLUMN attributed INTEGER NOT NULL DEFAULT 0")
+        known = {row[1] for row in self._database.execute("PRAGMA table_info(events)")}
+        for later in ("attributed", "moved"):
+            if later not in known:
+                self._database.execute(f"ALTER TABLE events ADD COLUMN {later} INTEGER NOT NULL DEFAULT 0")
         made = secrets.token_bytes(32)
         self._database.execute("INSERT OR IGNORE INTO secrets VALUES ('impressions', ?)", (made,))
         (self.secret,) = self._database.execute("SELECT value FROM secrets").fetchone()
@@ -122,6 +134,35 @@ class LiveStore:
     def base(self, user_id: str) -> Base:
         """What the user's events that have left had made: the profile is this one, changed by `events`."""
         return read_base(self._reader, user_id)
+
+    def log(self) -> Iterator[tuple[int, list[Happened]]]:
+        """All that was done with items, as the log stands in one moment, with the number of the last event read.
+
+        It has a connection of its own and may be read in another thread.
+        """
+        mark = 0
+        with self._reading(), contextlib.closing(self._connect()) as database:
+            rows = read_happened(database)
+            while batch := list(itertools.islice(rows, HAPPENED_BATCH)):
+                mark = batch[-1][0]
+                yield mark, _taken(batch)
+        yield mark, []
+
+    def happened(self, mark: int) -> tuple[int, list[Happened]]:
+        """What was done with items since an event of this number, by anybody, and the number of the last event read.
+
+        Events that only moved from a guest to a user are left out; of many, the first are given.
+        """
+        with self._reading():
+            batch = list(read_happened(self._reader, mark, HAPPENED_BATCH))
+        return (batch[-1][0], _taken(batch)) if batch else (mark, [])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be read: {error}; make the file readable") from error
 
     def excluded(self, user_id: str) -> set[str]:
         """Items that must not be shown to the user again."""
@@ -201,3 +242,7 @@ class LiveStore:
             return
         reason = f"nothing was stored in {self._path}: {error}; free the disk, or make the file writable"
         jobs[0].done.set_exception(StoreError(reason) if isinstance(error, sqlite3.Error) else error)
+
+
+def _taken(rows: Sequence[tuple[int, str, str, int]]) -> list[Happened]:
+    return [(item_id, at) for _, item_id, kind, at in rows if counts(kind, item_id)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from homefeed.serving.profiles.live import LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.store import LiveStore
 from homefeed.serving.profiles.transaction import Exposure, Outcome
 
@@ -43,6 +43,16 @@ class Store(Protocol):
 
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
+
+    def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
+        """What was done with items since a mark, by anybody, in the order of arrival; each event is told once.
+
+        Args:
+            mark: as it was told last; "": from the beginning of the log.
+
+        Yields:
+            Marks, and what happened up to each; nothing, where nothing did.
+        """
 
     async def close(self) -> None:
         """Writes what waits."""
@@ -85,6 +95,17 @@ class FileStore:
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """See `Store.scrolled`."""
         return self._live.scrolled(impression_id, user_id)
+
+    async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
+        """See `Store.happened`."""
+        if not mark:
+            batches = self._live.log()
+            while found := await asyncio.to_thread(next, batches, None):
+                mark = str(found[0])
+                yield mark, found[1]
+        while (found := self._live.happened(int(mark)))[0] != int(mark):
+            mark = str(found[0])
+            yield mark, found[1]
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
     tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
-    features TEXT NOT NULL, attributed INTEGER NOT NULL DEFAULT 0
+    features TEXT NOT NULL, attributed INTEGER NOT NULL DEFAULT 0, moved INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS events_of_users ON events (user_id);
 CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
@@ -34,7 +34,8 @@ _JSON = ("tags", "settings", "features")
 _COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
 _values = operator.attrgetter(*_COLUMNS)
 _INSERT = (
-    f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
+    f"INSERT INTO events ({', '.join(_COLUMNS)}, moved) VALUES ({', '.join('?' * len(_COLUMNS))}, ?) "
+    "ON CONFLICT DO NOTHING"
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? AND seq <= ? ORDER BY seq"
 _ALL = 2**63 - 1
@@ -95,9 +96,9 @@ class Transaction:
         if kind is None and self._erases:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def append(self, event: LiveEvent) -> Outcome:
-        """Stores an event, if there is none of its id."""
-        accepted = self._database.execute(_INSERT, _row(event)).rowcount > 0
+    def append(self, event: LiveEvent, moved: bool = False) -> Outcome:
+        """Stores an event, if there is none of its id; one that moved was there before, as somebody else's."""
+        accepted = self._database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
         if accepted:
             self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
         return Outcome(accepted, self._profile(event.user_id).version)
@@ -109,7 +110,7 @@ class Transaction:
         spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         self._remove(guest, ("bases", "profiles", "events"))
-        count = len([self.append(event) for event in events])
+        count = len([self.append(event, moved=True) for event in events])
         sealing.move(database, events, spans)
         sealing.rule_out(database, user_id, *left)
         return count
@@ -150,6 +151,15 @@ def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
 def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) -> Iterator[LiveEvent]:
     """A user's events up to a number, in the order of arrival."""
     return map(_event, database.execute(_SELECT, (user_id, last)))
+
+
+def read_happened(
+    database: sqlite3.Connection, after: int | None = None, limit: int = -1
+) -> Iterator[tuple[int, str, str, int]]:
+    """Number, item, type and time of all events, or of those that arrived after one of this number."""
+    which = "TRUE" if after is None else "seq > ? AND NOT moved"
+    query = f"SELECT seq, item_id, type, at FROM events WHERE {which} ORDER BY seq LIMIT ?"
+    return database.execute(query, (limit,) if after is None else (after, limit))
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:

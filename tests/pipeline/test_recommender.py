@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.models.hot.blend import Blend
 from homefeed.models.requests import Event, Request
 from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.datasets.sample import write_sample
@@ -127,6 +128,8 @@ def test_what_happens_in_test_reaches_no_vocabulary_model_or_blessing(
         assert _digest(root, artifact) == _digest(sample_root, artifact), artifact
     for ours, theirs in zip(_bert_weights(root), _bert_weights(sample_root), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    hot, expected_hot = (Blend.read(place / "serving" / "retrieval" / "1") for place in (root, sample_root))
+    assert hot.weights == expected_hot.weights and hot.weights.keys() > Blend().weights.keys()
     requests = [ProfileStore(sample_root / "serving" / FILE_NAME).get(f"user-000{digit}") for digit in range(5)]
     leaked, clean = (
         Recommender(LocalPredictor({n: place / "serving" / n / "1" for n in ("retrieval", "ranking")}), 100)

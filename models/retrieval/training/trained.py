@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.retrieval.training.evaluation import embed_queries
 from homefeed.models.retrieval.training.windows import Windows
+from homefeed.models.shared.item_vectors import unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Trained:
     content_maps: linear_factors.ContentMaps
     cold_start_boost: float
     max_linear_events: int
+
+    @property
+    def item_vectors(self) -> npt.NDArray[np.floating[Any]]:
+        """[num_rows, width] as `shared.item_vectors` has them; 0 in row 0."""
+        return np.concatenate([np.zeros_like(self.candidates[:1, :-1]), unit(self.candidates[1:, :-1])])
 
     def scores(self, windows: Windows, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[num_targets, num_rows] float32 scores for the histories before the target events."""

@@ -14,9 +14,10 @@ Nobody picks the same item twice. Some items and some shoppers come late, so tha
 `truth.json` keeps what was hidden; no part of the pipeline reads it.
 
 `write_weeks` writes a store that changes, a span a week: taste drifts, items come and go out of fashion, and new
-items and shoppers come all the time.
+items and shoppers come all the time. `write_news` writes a news site, whose items live for a day: see `news`.
 """
 
+from homefeed.pipeline.datasets.sample.news import write_news
 from homefeed.pipeline.datasets.sample.write import write_sample, write_weeks
 
-__all__ = ["write_sample", "write_weeks"]
+__all__ = ["write_news", "write_sample", "write_weeks"]

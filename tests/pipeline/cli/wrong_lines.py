@@ -75,6 +75,8 @@ MORE = (
     ("runn --data {data} --root {root}", "runn"),
     ("data nope --out {out_dir}", "nope"),
     ("data sample --out {out_dir} --users 20 --events 9999", "9999"),
+    ("data sample --out {out_dir} --kind news --weeks 2", "--weeks"),
+    ("data sample --out {out_dir} --kind news --items 99", "num_items=99"),
     ("drift --baseline {data} --current {data} --threshold interactions.value", "interactions.value"),
     ("drift --baseline {data} --current {data} --threshold interactions.value:l_infinity=x", "x"),
     ("drift --baseline {data} --current {data} --threshold no.column:l_infinity=1", "no.column"),

@@ -8,6 +8,7 @@ import pytest
 
 from homefeed.components.artifacts.types import Model, PushedModel
 from homefeed.components.transform.refresh import catalogue_for
+from homefeed.models.hot.blend import Blend
 from homefeed.models.requests import Event, Request, batch_inputs
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.pipeline.loop.refresh import Refreshed, refresh
@@ -57,6 +58,11 @@ def _served(root: pathlib.Path, version: int) -> LocalPredictor:
 def test_says_what_it_published(refreshed: dict[str, int]) -> None:
     assert refreshed["version"] == 2 and refreshed["items"] == 60
     assert refreshed["new_items"] >= 1 and refreshed["gone_items"] <= 1
+
+
+def test_the_order_of_what_is_hot_goes_along(root: pathlib.Path, refreshed: dict[str, int]) -> None:
+    before, now = (Blend.read(root / "serving" / "retrieval" / str(n)) for n in (1, refreshed["version"]))
+    assert now == before and "taste_categories" in now.weights
 
 
 def test_lineage_shows_the_version_in_service(

@@ -49,6 +49,25 @@ def test_an_event_comes_back_whole(store: LiveStore) -> None:
     assert list(store.events("u1")) == [whole]
 
 
+def test_a_log_that_cannot_be_read_is_a_fault_of_the_store(store: LiveStore, tmp_path: pathlib.Path) -> None:
+    store.append([event("1")]).result()
+    with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite")) as database:
+        database.execute("ALTER TABLE events RENAME TO others")
+    for read in (lambda: store.happened(0), lambda: list(store.log())):
+        with pytest.raises(StoreError, match="cannot be read"):
+            read()
+
+
+def test_of_many_events_each_is_told_once(store: LiveStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homefeed.serving.profiles.store.HAPPENED_BATCH", 3)
+    store.append([event(str(n), item=f"i{n}") for n in range(7)]).result()
+    log = list(store.log())
+    assert [item for _, batch in log for item, _ in batch] == [f"i{n}" for n in range(7)]
+    assert [mark for mark, _ in log] == [3, 6, 7, 7]
+    assert store.happened(2) == (5, [(f"i{n}", T) for n in (2, 3, 4)])
+    assert store.happened(7) == (7, [])
+
+
 def test_a_profile_is_what_its_events_make(store: LiveStore) -> None:
     chance = random.Random(4)
     kinds = ["view", "like", "hide", "not_for_me", "undo", "search", "purchase"]

@@ -165,6 +165,45 @@ def test_an_event_on_one_gateway_is_in_the_next_page_of_the_other(url: str, tmp_
     assert not (tmp_path / "one" / "serving" / "live.sqlite").exists()
 
 
+def test_gateways_count_each_others_events_once_and_again_after_a_start(url: str, tmp_path: pathlib.Path) -> None:
+    surfaces = tmp_path / "surfaces.yaml"
+    surfaces.write_text("home: {rows: [trending], length: 3}")
+    for name in ("one", "two"):
+        toy.publish(tmp_path / name / "serving", {})
+    options = ("--store", url, "--surfaces", str(surfaces))
+    with toy.gateway(tmp_path / "one", *options) as one, toy.gateway(tmp_path / "two", *options) as two:
+        for n, item in enumerate(["i07", "i08", "i07", "i09", "i07", "i08"]):
+            assert (one, two)[n % 2].did(str(n), f"guest-{n}", "view", item)["status"] == "accepted"
+        for n in (3, 3):  # Moved, and sent again: none counts twice.
+            one.http.post("/v1/login", json={"session_id": f"guest-{n}", "user_id": "somebody"})
+            assert two.did(str(n), "somebody", "view", "i09")["status"] == "duplicate"
+        for gateway in (one, two):
+            eventually(lambda gateway=gateway: toy.items(gateway.page(user_id="reader")) == ["i07", "i08", "i09"])
+    with toy.gateway(tmp_path / "one", *options) as one:
+        eventually(lambda: toy.items(one.page(user_id="reader")) == ["i07", "i08", "i09"])
+
+
+def test_the_stream_says_what_the_log_says(url: str, tmp_path: pathlib.Path) -> None:
+    async def told(store: Store) -> list[tuple[str, int]]:
+        await store.append([event("1", "guest"), event("2", item="b"), event("3", kind="hide"), event("1", "guest")])
+        found = [batch async for _, batch in store.happened("")]
+        mark = [mark async for mark, _ in store.happened("")][-1]
+        await store.merge("guest", "u1")
+        await store.append([event("4", item="c", at=1_700_000_009), event("5", kind="search")])
+        found += [batch async for _, batch in store.happened(mark)]
+        last = [mark async for mark, _ in store.happened(mark)][-1]
+        assert [batch async for _, batch in store.happened(last)] == []
+        await store.close()
+        return [one for batch in found for one in batch]
+
+    async def both() -> list[list[tuple[str, int]]]:
+        stores = (RedisStore(url), FileStore(tmp_path / "live.sqlite", lambda *_: None, 10))
+        return [await told(store) for store in stores]
+
+    expected = [("a", 1_700_000_000), ("b", 1_700_000_000), ("c", 1_700_000_009)]
+    assert asyncio.run(both()) == [expected, expected]
+
+
 def test_a_gateway_as_kubernetes_starts_several_keeps_profiles_there(
     url: str, nearest: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
@@ -274,5 +313,6 @@ def test_who_is_forgotten_is_nowhere_in_it(url: str, server: int, tmp_path: path
 def traces(client: Any, name: bytes) -> list[bytes]:
     """Keys with a name in them or in what they hold."""
     read = {b"hash": client.hgetall, b"set": client.smembers, b"string": client.get}
+    read[b"stream"] = client.xrange
     read[b"list"] = lambda key: client.lrange(key, 0, -1)
     return [key for key in client.scan_iter() if name in key or name in repr(read[client.type(key)](key)).encode()]
