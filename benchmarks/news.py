@@ -207,7 +207,7 @@ def report(runs: Sequence[Found], chosen: Sequence[dict[str, float]]) -> tuple[s
             name: statistics.median(metrics.summarize(run[method])[name] for run in runs if method in run)
             for name in ("ndcg@10", "hr@10", "recall@100")
         }
-        for method in (POPULARITY, EASE, WINDOW, RETRIEVAL, TODAY, COUNTS, HOT, JOINED)
+        for method in (POPULARITY, EASE, WINDOW, RETRIEVAL, TODAY, COUNTS, HOT)
         if any(method in run for run in runs)
     }
     best, lines = middle[WINDOW]["ndcg@10"], ["| method | NDCG@10 | HR@10 | Recall@100 | × best window |"]
@@ -227,12 +227,28 @@ def report(runs: Sequence[Found], chosen: Sequence[dict[str, float]]) -> tuple[s
         f"{unseen:.0%} of the test clicks are on items that training never saw. Best window of each seed, hours: "
         f"{windows}.",
         "",
+        *_gain_of_models(runs, figures),
         "| weight of | " + " | ".join(f"seed {n}" for n in range(len(chosen))) + " |",
         "|---|" + "---:|" * len(chosen),
     ]
     names = [name for name in chosen[0] if name not in ("unseen", "window_seconds")]
     lines += [f"| `{name}` | " + " | ".join(f"{each[name]:+.2f}" for each in chosen) + " |" for name in names]
     return "\n".join(lines) + "\n", figures | {"unseen": unseen}
+
+
+def _gain_of_models(runs: Sequence[Found], figures: dict[str, float]) -> list[str]:
+    """What the models' scores of the items on the board add to the blend, on the same sites; and its figures."""
+    pairs = [(run[JOINED], run[HOT]) for run in runs if JOINED in run]
+    if not pairs:
+        return []
+    ours, theirs = (np.concatenate([metrics.ndcg(ranks, 10) for ranks in one]) for one in zip(*pairs, strict=True))
+    gain, low, high = metrics.paired_bootstrap(ours, theirs)
+    figures |= {"joined.gain": gain, "joined.gain.low": low, "joined.gain.high": high}
+    return [
+        "Joined with what retrieval and ranking make of the same items, by weights fitted on eval: NDCG@10 "
+        f"{gain:+.4f} ({low:+.4f} to {high:+.4f}).",
+        "",
+    ]
 
 
 def _ndcg(ranks: metrics.Ranks) -> float:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from homefeed.models.requests import Request
+from homefeed.serving.gateway.hot import Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.ladder import RUNGS
 from homefeed.serving.gateway.making import Draft, Found, Made, make
@@ -27,7 +28,7 @@ from homefeed.serving.profiles.published import Item
 
 NOW = 1_800_000_000.0
 CATEGORIES, AUTHORS = ("crime", "drama", "comedy", "news"), ("ann", "bob", "eve")
-ROWS = ("for_you", "because", "new", "near_taste", "popular", "editors")
+ROWS = ("for_you", "because", "trending", "new", "near_taste", "popular", "editors")
 LATE = 0.05  # Share of items that come later.
 IDS = [f"i{n:03}" for n in range(120)]
 CARDS = {
@@ -74,7 +75,7 @@ def rule(some: random.Random) -> dict[str, Any]:
 
 def draft(some: random.Random) -> Draft:
     rows = tuple(some.sample(ROWS, some.randint(1, len(ROWS))))
-    mix = {rows[0]: {"model": 3, "editors": 1, "new": 2}} if some.random() < 0.3 else {}
+    mix = {rows[0]: {"model": 3, "hot": 2, "editors": 1, "new": 2}} if some.random() < 0.3 else {}
     diversity = Diversity(method=some.choice(("mmr", "dpp"))) if some.random() < 0.5 else None
     rung = some.choice(RUNGS)
     scored = rung in ("fused", "retrieval", "last_page")
@@ -84,7 +85,8 @@ def draft(some: random.Random) -> Draft:
         {"categories:crime": 1.0},
         frozenset(some.sample(IDS, some.randint(0, 20))),
     )
-    found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)))
+    hottest = Hottest(some.sample(IDS, 30), some.sample(IDS, 30))
+    found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)), hottest)
     surface = Surface(rows=rows, mix=mix, diversity=diversity)
     return Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1)
 
