@@ -51,7 +51,6 @@ setup(
         "tensorflow-text>=2.16.1,<2.17",
         "tf-keras>=2.16,<2.17",
         "tfx-bsl>=1.16.1,<1.17",
-        "threadpoolctl>=3.5,<4",
         "typer>=0.12,<1",
         "uvicorn>=0.34,<1",
         "uvloop>=0.21",

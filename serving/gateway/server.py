@@ -8,7 +8,6 @@ import gc
 import socket
 from collections.abc import Callable
 
-import threadpoolctl
 import uvicorn
 
 from homefeed.serving.gateway.app import LOOPBACK_HOSTS, make_app
@@ -98,8 +97,7 @@ def serve(
     )
     grpc = functools.partial(GrpcServer, home, keys, address) if grpc_port else None
     server = _Server(settings, home, grpc, listening)
-    # A page's matrices are small: a second thread of BLAS would take a core to wait for the next one.
-    with contextlib.suppress(KeyboardInterrupt), threadpoolctl.threadpool_limits(1, "blas"):
+    with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:  # Why not, it has said.
         raise SystemExit(1)
