@@ -101,31 +101,31 @@ def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_even
     with _writing(database):
         name = layout.next_span(now, sealing.names(database))
         plan = sealing.next_plan(database, name, milliseconds, milliseconds - SETTLED_SECONDS * 1000)
-        if sealing.count_events(database, plan) < min_events:
+        num_events = sealing.count_events(database, plan)
+        if num_events < min_events:
             return None
-        _unknown_types(database, plan, layout)
+        _check_types(_unknown_types(database, plan, layout), num_events, layout)
         sealing.keep_plan(database, plan)
     return plan
 
 
 def _unknown_types(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, int]:
-    """Type → how many of a span's events the data do not know.
+    """Type → how many of a span's actions the data do not know."""
+    known = (*(layout.event_types or ()), *HIDING)
+    return {
+        kind: count
+        for kind, count in sealing.types_of(database, plan).items()
+        if layout.event_types is not None and is_action_type(kind) and kind not in known
+    }
 
-    Raises:
-        DatasetError: they are a larger share than a table may lose.
-    """
-    known = layout.event_types
-    if known is None:
-        return {}
-    counts = {kind: count for kind, count in sealing.types_of(database, plan).items() if is_action_type(kind)}
-    unknown = {kind: count for kind, count in counts.items() if kind not in (*known, *HIDING)}
-    share = sum(unknown.values()) / max(sum(counts.values()), 1)
+
+def _check_types(unknown: dict[str, int], num_events: int, layout: Layout) -> None:
+    share = sum(unknown.values()) / num_events
     if share > layout.dataset.max_bad_fraction:
         raise DatasetError(
-            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {', '.join(unknown)}, "
-            f"and `interactions.features.event_type.domain` has {', '.join(known)} only; add them to it."
+            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {', '.join(unknown)}, and "
+            f"`interactions.features.event_type.domain` has {', '.join(layout.event_types or ())} only; add them to it."
         )
-    return unknown
 
 
 def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, Any]:
