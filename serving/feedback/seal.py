@@ -122,9 +122,10 @@ def _unknown_types(database: sqlite3.Connection, plan: sealing.Plan, layout: Lay
 def _check_types(unknown: dict[str, int], num_events: int, layout: Layout) -> None:
     share = sum(unknown.values()) / num_events
     if share > layout.dataset.max_bad_fraction:
+        types, known = ", ".join(unknown), ", ".join(layout.event_types or ())
         raise DatasetError(
-            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {', '.join(unknown)}, and "
-            f"`interactions.features.event_type.domain` has {', '.join(layout.event_types or ())} only; add them to it."
+            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {types}, and "
+            f"`interactions.features.event_type.domain` has {known} only; add them to it."
         )
 
 
