@@ -45,6 +45,8 @@ def seal(
             console.print(f"  {data / file}", soft_wrap=True)
     else:
         console.print("nothing to seal: fewer events than --min-events have come since the last span")
+    for kind, count in done.unknown.items():
+        console.print(f"{count:,} events of type {kind!r} are not learnt from: no event type of dataset.yaml")
     if done.left:
         console.print(f"{done.left:,} events have left the live store")
 

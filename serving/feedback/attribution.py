@@ -70,7 +70,12 @@ def attribute(events: Iterable[LiveEvent], window_seconds: int = WINDOW_SECONDS)
 
 def is_action(event: LiveEvent) -> bool:
     """Whether something was done with an item."""
-    return bool(event.item_id) and event.type not in (*COMMANDS, IMPRESSION)
+    return bool(event.item_id) and is_action_type(event.type)
+
+
+def is_action_type(kind: str) -> bool:
+    """Whether events of a type are something done with an item, if they have one."""
+    return kind not in (*COMMANDS, IMPRESSION, "search")
 
 
 def served(page: Mapping[str, Any]) -> list[Card]:

@@ -82,7 +82,14 @@ def export(data: pathlib.Path, out: pathlib.Path, to: Format) -> int:
     Raises:
         DatasetError: no feedback was sealed there.
     """
-    pages = read_pages(data)
+    is_new = not out.exists()
+    out.open("ab").close()  # Before anything is read, it is said that it cannot be written.
+    try:
+        pages = read_pages(data)
+    except DatasetError:
+        if is_new:
+            out.unlink()
+        raise
     with replacing(out.absolute()) as staging:
         return _WRITERS[to](pages, staging)
 

@@ -115,8 +115,9 @@ def rows_of(one: OfUser, layout: Layout) -> dict[str, list[Row]]:
 
 
 def is_interaction(event: LiveEvent, event_types: Collection[str] | None) -> bool:
-    """Whether an event is one of those that models learn from; what was hidden is, where the data declare it."""
-    return is_action(event) and (event.type not in HIDING or event.type in (event_types or ()))
+    """Whether an event is one of those that models learn from: of what was hidden, they only do if they are told."""
+    is_known = event.type not in HIDING if event_types is None else event.type in event_types
+    return is_action(event) and is_known
 
 
 def table_of(rows: Iterable[Row], schema: pa.Schema, names: Mapping[str, str]) -> pa.Table:

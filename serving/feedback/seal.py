@@ -22,15 +22,16 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from homefeed.schemas.dataset import FILE_NAME as DATASET_FILE
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import remove
-from homefeed.serving.feedback.attribution import WINDOW_SECONDS
+from homefeed.serving.feedback.attribution import WINDOW_SECONDS, is_action_type
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING, Layout, read_layout
-from homefeed.serving.feedback.rows import OfUser, is_interaction, rows_of, schemas, table_of
+from homefeed.serving.feedback.rows import OfUser, rows_of, schemas, table_of
 from homefeed.serving.profiles import sealing
 from homefeed.serving.profiles.leaving import last_to_leave, leave
-from homefeed.serving.profiles.live import HIDING, LiveEvent
+from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore
 from homefeed.serving.profiles.store import BUSY_SECONDS, LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import TABLES, read_events
@@ -53,12 +54,14 @@ class Sealed:
         rows: table → rows of the span.
         files: what was written, below the data folder.
         left: events that are no longer in the live store.
+        unknown: type that `dataset.yaml` does not know → events, too few to stop for, which nobody learns from.
     """
 
     span: str
     rows: dict[str, int]
     files: list[str]
     left: int
+    unknown: dict[str, int]
 
 
 def seal(
@@ -79,7 +82,7 @@ def seal(
             again.
 
     Raises:
-        DatasetError: `dataset.yaml` has no place for the span, or does not know a type of event.
+        DatasetError: `dataset.yaml` has no place for the span, or does not know the types of many events.
         SealError: there is no live store, its users have pseudonyms, or somebody else is sealing.
     """
     layout = read_layout(data)
@@ -87,9 +90,10 @@ def seal(
     with _locked(serving_dir), contextlib.closing(_open(serving_dir)) as database:
         plan = sealing.unfinished(database) or _new_plan(database, layout, now, min_events)
         files = _carry_out(database, plan, layout) if plan else {}
+        unknown = _unknown_types(database, plan, layout) if plan else {}
         left = _let_leave(database, int((now - keep_seconds) * 1000))
     rows = {file["table"]: file["rows"] for file in files.values()}
-    return Sealed(plan.span if plan else "", rows, sorted(files), left)
+    return Sealed(plan.span if plan else "", rows, sorted(files), left, unknown)
 
 
 def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_events: int) -> sealing.Plan | None:
@@ -97,26 +101,31 @@ def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_even
     with _writing(database):
         name = layout.next_span(now, sealing.names(database))
         plan = sealing.next_plan(database, name, milliseconds, milliseconds - SETTLED_SECONDS * 1000)
-        if sealing.count_events(database, plan) < min_events:
+        num_events = sealing.count_events(database, plan)
+        if num_events < min_events:
             return None
-        _check_types(sealing.types_of(database, plan), layout)
+        _check_types(_unknown_types(database, plan, layout), num_events, layout)
         sealing.keep_plan(database, plan)
     return plan
 
 
-def _check_types(types: list[str], layout: Layout) -> None:
-    known = layout.event_types
-    unknown = [
-        kind
-        for kind in types
-        if known is not None
-        and kind not in (*known, *HIDING)
-        and is_interaction(LiveEvent("", "", kind, 0, item_id="any"), known)
-    ]
-    if unknown:
+def _unknown_types(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, int]:
+    """Type → how many of a span's actions the data do not know."""
+    known = (*(layout.event_types or ()), *HIDING)
+    return {
+        kind: count
+        for kind, count in sealing.types_of(database, plan).items()
+        if layout.event_types is not None and is_action_type(kind) and kind not in known
+    }
+
+
+def _check_types(unknown: dict[str, int], num_events: int, layout: Layout) -> None:
+    share = sum(unknown.values()) / num_events
+    if share > layout.dataset.max_bad_fraction:
+        types, known = ", ".join(unknown), ", ".join(layout.event_types or ())
         raise DatasetError(
-            f"{layout.data / 'dataset.yaml'}: events of type {', '.join(unknown)} came, and "
-            f"`interactions.features.event_type.domain` has {', '.join(known or ())} only; add them to it."
+            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {types}, and "
+            f"`interactions.features.event_type.domain` has {known} only; add them to it."
         )
 
 

@@ -119,7 +119,7 @@ def _accepted(event: EventIn, stored: LiveEvent, outcome: Outcome) -> EventAnswe
         event_id=event.event_id,
         status="accepted" if outcome.accepted else "duplicate",
         version=outcome.version,
-        attributed=stored.attributed if event.token or event.impression_id else None,
+        attributed=stored.attributed if event.token or stored.attributed else None,
     )
 
 

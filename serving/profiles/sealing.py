@@ -108,10 +108,10 @@ def count_events(database: sqlite3.Connection, plan: Plan) -> int:
     return int(count)
 
 
-def types_of(database: sqlite3.Connection, plan: Plan) -> list[str]:
-    """Types of the events with an item that a span has."""
-    query = f"SELECT DISTINCT type {_WITH_MOVED} WHERE {_OF_SPAN} AND item_id != '' ORDER BY type"
-    return [kind for (kind,) in database.execute(query, plan._events)]
+def types_of(database: sqlite3.Connection, plan: Plan) -> dict[str, int]:
+    """Type → how many events with an item a span has."""
+    query = f"SELECT type, count(*) {_WITH_MOVED} WHERE {_OF_SPAN} AND item_id != '' GROUP BY type ORDER BY type"
+    return dict(database.execute(query, plan._events).fetchall())
 
 
 def keep_plan(database: sqlite3.Connection, plan: Plan) -> None:

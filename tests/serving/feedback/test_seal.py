@@ -246,10 +246,23 @@ def test_types_that_the_data_do_not_know_are_said_before_anything_is_planned(
     serving, data = made
     with opened(serving) as store:
         store.append([shop.event("1", "u", "播放", "a")]).result()
-    with pytest.raises(DatasetError, match=r"type 播放 came, and .*domain` has click, purchase, like, view only"):
+    with pytest.raises(
+        DatasetError,
+        match=r"100% of the events that came are of type 播放, and .*domain` has click, purchase",
+    ):
         seal(serving, data, shop.NOW)
     (data / "dataset.yaml").write_text(shop.DATASET.replace("view]", "view, 播放]"), encoding="utf-8")
     assert seal(serving, data, shop.NOW).rows == {"interactions": 1}
+
+
+def test_a_few_events_of_unknown_types_stop_nothing_and_teach_nothing(
+    made: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event(str(n), "u", "click" if n else "odd", "a") for n in range(200)]).result()
+    done = seal(serving, data, shop.NOW)
+    assert (done.rows, done.unknown) == ({"feedback": 1, "interactions": 199}, {"odd": 1})
 
 
 def test_one_at_a_time_of_users_with_their_own_ids_and_of_a_store(tmp_path: pathlib.Path) -> None:

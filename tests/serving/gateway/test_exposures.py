@@ -93,6 +93,18 @@ def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway)
     assert [stored[f"token-{n}"]["attributed"] for n in range(3)] == [True, False, False]
 
 
+def test_a_page_s_id_proves_it_to_who_was_served_it(home: toy.Gateway) -> None:
+    mine, other = (home.page(user_id=user, k=2)["impression_id"] for user in ("has-id", "has-another"))
+    said = [mine, other, "no-such-page", ""]
+    events = [
+        {"event_id": f"by-id-{n}", "user_id": "has-id", "type": "view", "item_id": "i09", "impression_id": page}
+        for n, page in enumerate(said)
+    ]
+    assert [answer.get("attributed") for answer in home.send(*events)] == [True, None, None, None]
+    # Who has the id and forges a token is not believed.
+    assert not home.did("by-id-5", "has-id", "view", "i09", impression_id=mine, token="forged")["attributed"]
+
+
 def test_a_guest_s_token_counts_after_they_logged_in(home: toy.Gateway) -> None:
     page = home.page(session_id="session-t", k=2)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 import re
 
 from tests.serving.gateway.toy import Gateway, row
 
 
-def counted(home: Gateway, surface: str = "home") -> dict[tuple[str, str], float]:
-    """(Fact, row) → cards."""
-    text = home.http.get("/metrics").text
-    found = re.findall(r"^homefeed_cards_total\{(.*?)\} (\S+)$", text, re.MULTILINE)
-    labels = [(dict(re.findall(r'(\w+)="(.*?)"', said)), float(count)) for said, count in found]
-    return {(one["fact"], one["row"]): count for one, count in labels if one["surface"] == surface}
+def counted(home: Gateway) -> collections.Counter[tuple[str, str]]:
+    """(Fact, row) → cards of the surface `home`, of all model versions."""
+    text, cards = home.http.get("/metrics").text, collections.Counter[tuple[str, str]]()
+    for said, count in re.findall(r"^homefeed_cards_total\{(.*?)\} (\S+)$", text, re.MULTILINE):
+        labels = dict(re.findall(r'(\w+)="(.*?)"', said))
+        if labels["surface"] == "home":
+            cards[labels["fact"], labels["row"]] += int(float(count))
+    return cards
 
 
 def test_seen_three_times_and_clicked_twice_is_one_of_each(home: Gateway) -> None:
