@@ -3,11 +3,11 @@
     python -m benchmarks.search [--seeds 0 1 2] [--quick]
 
 A query names a style and a category, in English or Chinese, or is an item's title; what matches is known. Synonyms
-are words that no item's text holds; a share of the shoppers' searches use them (`homefeed data sample`), and what they
-picked then is all that there is to learn from. Every query is asked by somebody of whom nothing is known, and by a
-shopper of the test split with all their history, whose earlier items cannot be found again. "By words alone" is the
-same retrieval model without the text model. Writes `results.json` and `search.md`; `--quick` shows that everything runs, and
-writes nothing.
+are words that no item's text holds; a share of the shoppers' searches use them (`homefeed data sample`), and what
+they picked then is all that there is to learn from. Every query is asked by somebody of whom nothing is known, and by
+a shopper of the test split with all their history, whose earlier items cannot be found again. "By words alone" is the
+same retrieval model without the text model. Writes `results.json` and `search.md`; `--quick` shows that everything
+runs, and writes nothing.
 """
 
 from __future__ import annotations
