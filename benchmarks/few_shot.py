@@ -18,6 +18,7 @@ import dataclasses
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,10 @@ from homefeed.models.text import fitting
 from homefeed.models.text.settings import Settings
 
 SHOTS = (16, 64, 256)
+FINE_TUNING = {"fine_tuning_steps": 100}  # One round.
 POPULARITY = "popularity, if it were known"
 Floats = npt.NDArray[np.float64]
+Reader = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float32]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,19 @@ class Run:
 
     ndcg: dict[str, dict[str, Floats]]
     users: npt.NDArray[np.int64]
+
+
+def remembered(reader: Reader) -> Reader:
+    """Reads the same texts once."""
+    known: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def read(token_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        key = token_ids.tobytes()
+        if key not in known:
+            known[key] = reader(token_ids)
+        return known[key]
+
+    return read
 
 
 def few(parts: Data, num_users: int, seed: int) -> Data:
@@ -60,7 +76,7 @@ def _with(sequences: Sequences, item_index: npt.NDArray[Any]) -> Sequences:
     return dataclasses.replace(sequences, item_index=item_index.astype(sequences.item_index.dtype))
 
 
-def curve(whole: Data, vocabulary: list[str], preset: str, settings: Settings) -> tuple[dict[str, Any], Any]:
+def curve(whole: Data, vocabulary: list[str], preset: Reader, settings: Settings) -> tuple[dict[str, Any], Any]:
     """Row of the table → arm → NDCG@10, for each number of users; and who asked."""
     from homefeed.models.text import reading
 
@@ -71,12 +87,14 @@ def curve(whole: Data, vocabulary: list[str], preset: str, settings: Settings) -
         start = time.process_time()
         trial.arm(fitting.BAG_OF_WORDS, trial.bag_of_words(), start)
         trial.arm(fitting.FROZEN, trial.tokens.read(reading.Reader(trial.random_bert())), start)
-        trial.arm(fitting.PRESET, trial.preset(preset), start, settings.preset_dropout)
+        trial.arm(fitting.PRESET, trial.read_whole(preset), start, settings.preset_dropout)
         found[f"{shots} users"] = {name: arm.ndcg for name, arm in trial.arms.items()}
     return found, trial.users
 
 
-def transfer(store: Data, films: Data, vocabulary: list[str], preset: str, settings: Settings) -> dict[str, Floats]:
+def transfer(
+    store: Data, films: Data, vocabulary: list[str], preset: Reader, settings: Settings
+) -> dict[str, Floats]:
     """Arm → NDCG@10 on films of what learnt from the store."""
     from homefeed.models.text import reading
 
@@ -98,8 +116,8 @@ def transfer(store: Data, films: Data, vocabulary: list[str], preset: str, setti
     tuned = source.fitter.tune(bert, heads, vocabulary)
     source.keep(fitting.FINE_TUNED, tuned, start)
     keep(fitting.FINE_TUNED, target.tokens.read(reader))
-    source.arm(fitting.PRESET, source.preset(preset), start, settings.preset_dropout)
-    keep(fitting.PRESET, target.preset(preset))
+    source.arm(fitting.PRESET, source.read_whole(preset), start, settings.preset_dropout)
+    keep(fitting.PRESET, target.read_whole(preset))
     return ranked
 
 
@@ -145,21 +163,25 @@ def report(runs: list[Run]) -> tuple[list[str], dict[str, float]]:
 
 def main() -> None:
     """Measures, prints, keeps."""
+    from homefeed.models.text import bert as berts
+    from homefeed.models.text import reading
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from", dest="source", default=str(MOVIELENS) if MOVIELENS.is_dir() else None)
     parser.add_argument("--bert-preset", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    preset, runs = arguments.bert_preset, []
+    preset = remembered(reading.Reader(berts.load_bert(arguments.bert_preset)))
+    runs = []
     with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
         folders = {data: pathlib.Path(name) / data for data in ("store", "movielens")}
         data = {}
         for which, folder in folders.items():
             folder.mkdir()
-            data[which], vocabulary = prepare(which, arguments.source, folder, arguments.quick, preset)
+            data[which], vocabulary = prepare(which, arguments.source, folder, arguments.quick, arguments.bert_preset)
         for seed in arguments.seeds:
-            settings = Settings(seed=seed, **(QUICK if arguments.quick else {}))
+            settings = Settings(seed=seed, **(QUICK if arguments.quick else FINE_TUNING))
             found, users = curve(data["movielens"], vocabulary, preset, settings)
             found["the store"] = transfer(data["store"], data["movielens"], vocabulary, preset, settings)
             runs.append(Run(found, users))

@@ -19,6 +19,7 @@ import dataclasses
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -153,14 +154,13 @@ class Trial:
         dropout = self.settings.bert_dropout
         return berts.new_bert(len(self.vocabulary), layers=1, width=WIDTH, length=LENGTH, dropout=dropout)
 
-    def preset(self, folder: str) -> Any:
-        """A sentence encoder's readings."""
-        from homefeed.models.text import bert as berts
+    def read_whole(self, reader: Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float32]]) -> Any:
+        """Readings of every word, as a sentence encoder reads."""
         from homefeed.models.text import reading, texts
 
-        ends = reading.Ends(self.vocabulary, LENGTH)
-        whole = texts.Tokens.of(self.parts.catalogue, self._queries, ends)
-        return whole.read(reading.Reader(berts.load_bert(folder)))
+        return texts.Tokens.of(self.parts.catalogue, self._queries, reading.Ends(self.vocabulary, LENGTH)).read(
+            reader
+        )
 
     def arm(self, name: str, read: Any, start: float, dropout: float | None = None) -> Any:
         """Fits heads, keeps what they are worth, and returns those that hidden items chose."""
@@ -179,6 +179,7 @@ class Trial:
 
 def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], preset: str, settings: Settings) -> Run:
     """Fits every arm."""
+    from homefeed.models.text import bert as berts
     from homefeed.models.text import fitting, reading
 
     trial = Trial(parts, rows, vocabulary, settings)
@@ -190,7 +191,8 @@ def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], pre
     trial.keep(fitting.FINE_TUNED, tuned, start)
     trial.arm(fitting.SHUFFLED, tuned.shuffled(settings.seed), time.process_time())
     if preset:
-        start, beside = time.process_time(), trial.preset(preset)
+        start = time.process_time()
+        beside = trial.read_whole(reading.Reader(berts.load_bert(preset)))
         trial.arm(fitting.PRESET, beside, start, settings.preset_dropout)
         both = f"{fitting.FINE_TUNED} beside {fitting.PRESET}"
         trial.arm(both, tuned.beside(beside), start, settings.preset_dropout)
