@@ -2,17 +2,18 @@
 
     python -m benchmarks.search [--seeds 0 1 2] [--quick]
 
-A query names a style and a category, in English or Chinese; what matches is known. Synonyms are words that no item's
-text holds; a share of the shoppers' searches use them (`homefeed data sample`), and what they picked then is all that
-there is to learn from. Every query is asked by somebody of whom nothing is known, and by a shopper of the test split
-with all their history, whose earlier items cannot be found again. "By words alone" is the same retrieval model
-without the text model. Writes `results.json` and `search.md`; `--quick` shows that everything runs, and writes
-nothing.
+A query names a style and a category, in English or Chinese, or is an item's title; what matches is known. Synonyms
+are words that no item's text holds; a share of the shoppers' searches use them (`homefeed data sample`), and what
+they picked then is all that there is to learn from. Every query is asked by somebody of whom nothing is known, and by
+a shopper of the test split with all their history, whose earlier items cannot be found again. "By words alone" is the
+same retrieval model without the text model. Writes `results.json` and `search.md`; `--quick` shows that everything
+runs, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import json
 import pathlib
@@ -59,7 +60,7 @@ class Run:
 
 
 def queries(data: pathlib.Path, seed: int) -> dict[str, list[Query]]:
-    """NUM_QUERIES of either kind; the truth of the store tells what matches."""
+    """NUM_QUERIES of each kind; the truth of the store tells what matches."""
     from homefeed.pipeline.datasets.sample.rows import joined, synonym
     from homefeed.pipeline.datasets.sample.words import CATEGORIES, LANGUAGES, STYLES
 
@@ -74,6 +75,10 @@ def queries(data: pathlib.Path, seed: int) -> dict[str, list[Query]]:
         written = joined(STYLES[asked[0]][language][0], CATEGORIES[asked[1]].names[language].lower(), language)
         found["words of items"].append(Query(written, matching))
         found["synonyms"].append(Query(synonym(*asked, language), matching))
+    with (data / "items.csv").open(encoding="utf-8", newline="") as file:
+        titles = np.array([item["title"] for item in csv.DictReader(file)])
+    drawn = titles[rng.integers(len(titles), size=NUM_QUERIES)]
+    found["titles"] = [Query(title, titles == title) for title in drawn.tolist()]
     return found
 
 
@@ -199,7 +204,7 @@ def main() -> None:
         for seed in arguments.seeds:
             runs.append(measure(bench, seed))
     table, figures = report(runs)
-    text = f"# search, store\n\n{NUM_QUERIES} queries of either kind, seeds {arguments.seeds}.\n\n{table}"
+    text = f"# search, store\n\n{NUM_QUERIES} queries of each kind, seeds {arguments.seeds}.\n\n{table}"
     print(text, flush=True)
     if not arguments.quick:
         results.merge("search.store", figures)

@@ -19,6 +19,7 @@ import dataclasses
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -103,52 +104,99 @@ def _without(sequences: Sequences, rows: npt.NDArray[np.int64]) -> Sequences:
     return dataclasses.replace(sequences, item_index=np.where(hidden, 0, sequences.item_index))
 
 
-def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], preset: str, settings: Settings) -> Run:
-    """Fits every arm and ranks the test split's events with `rows` among them."""
-    from homefeed.models.text import bert as berts
-    from homefeed.models.text import fitting, reading, requests, texts
-    from homefeed.models.text.requests import Requests
-    from homefeed.models.text.tasks import Task, Tasks, unique_queries
+class Trial:
+    """Arms on one division of items: heads are fitted, and the test split's events with `rows` ranked among them.
 
-    tasks = Tasks.of(parts.catalogue, parts.train, parts.evaluation, settings)
-    asked = requests.of_events(parts.test, rows, dataclasses.replace(settings, max_requests=10**9))
-    none = np.zeros((len(tasks.queries), 1), np.int32)
-    queries, (row, query) = unique_queries(Requests(none, tasks.queries, none[:, 0]), asked)
-    test = Task(asked, query, rows, tasks.train.log_counts)
-    known = texts.shared_words(parts.catalogue, tasks.train.requests, len(vocabulary))
-    tokens = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH, known))
-    known_picks = (tasks.train, tasks.fitted, tasks.judged, tasks.warm)
-    learnt = (dataclasses.replace(task, query=row[task.query]) for task in known_picks)
-    fitter = fitting.Fitter(Tasks(*learnt, queries), tokens, settings)
-    users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
-    arms: dict[str, Ranked] = {}
+    Args:
+        parts: the splits.
+        rows: items to be told apart.
+        vocabulary: tokens by id.
+        settings: the text model's.
 
-    def arm(name: str, read: texts.Texts, start: float, dropout: float | None = None) -> Any:
-        heads = fitter.arm(name, read, dropout)
-        keep(name, read, start)
+    Attributes:
+        arms: what was fitted.
+        heads: of each arm.
+        tokens: the texts.
+        test: the test split's events.
+    """
+
+    def __init__(self, parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], settings: Settings):
+        from homefeed.models.text import fitting, reading, requests, texts
+        from homefeed.models.text.requests import Requests
+        from homefeed.models.text.tasks import Task, Tasks, unique_queries
+
+        tasks = Tasks.of(parts.catalogue, parts.train, parts.evaluation, settings)
+        asked = requests.of_events(parts.test, rows, dataclasses.replace(settings, max_requests=10**9))
+        none = np.zeros((len(tasks.queries), 1), np.int32)
+        self._queries, (row, query) = unique_queries(Requests(none, tasks.queries, none[:, 0]), asked)
+        known = texts.shared_words(parts.catalogue, tasks.train.requests, len(vocabulary))
+        known_picks = (tasks.train, tasks.fitted, tasks.judged, tasks.warm)
+        learnt = (dataclasses.replace(task, query=row[task.query]) for task in known_picks)
+        self.parts, self.vocabulary, self.settings = parts, vocabulary, settings
+        self.test = Task(asked, query, rows, tasks.train.log_counts)
+        self.tokens = texts.Tokens.of(parts.catalogue, self._queries, reading.Ends(vocabulary, LENGTH, known))
+        self.fitter = fitting.Fitter(Tasks(*learnt, self._queries), self.tokens, settings)
+        self.users = np.searchsorted(parts.test.row_splits, _positions(parts.test, rows), side="right") - 1
+        self.arms: dict[str, Ranked] = {}
+        self.heads: dict[str, Any] = {}
+
+    def bag_of_words(self) -> Any:
+        """What any reading has to beat."""
+        from homefeed.models.text import texts
+
+        return texts.bag_of_words(self.tokens, self.fitter.tasks.fitted.rows, len(self.vocabulary))
+
+    def random_bert(self) -> Any:
+        """A compact one that has learnt nothing."""
+        from homefeed.models.text import bert as berts
+
+        berts.keras_seed(self.settings.seed)
+        dropout = self.settings.bert_dropout
+        return berts.new_bert(len(self.vocabulary), layers=1, width=WIDTH, length=LENGTH, dropout=dropout)
+
+    def read_whole(self, reader: Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float32]]) -> Any:
+        """Readings of every word, as a sentence encoder reads."""
+        from homefeed.models.text import reading, texts
+
+        return texts.Tokens.of(self.parts.catalogue, self._queries, reading.Ends(self.vocabulary, LENGTH)).read(
+            reader
+        )
+
+    def arm(self, name: str, read: Any, start: float, dropout: float | None = None) -> Any:
+        """Fits heads, keeps what they are worth, and returns those that hidden items chose."""
+        heads = self.fitter.arm(name, read, dropout)
+        self.keep(name, read, start)
         return heads
 
-    def keep(name: str, read: texts.Texts, start: float) -> None:
-        final = fitter.on_everything(name, read)
+    def keep(self, name: str, read: Any, start: float) -> None:
+        """Heads once more on everything; how they rank."""
+        self.heads[name] = self.fitter.on_everything(name, read)
         seconds = time.process_time() - start
-        arms[name] = Ranked(rank(final, read, test, parts), fitter.arms[name].nats, seconds)
-        print(settings.seed, name, round(float(arms[name].ndcg.mean()), 4), round(seconds, 1), flush=True)
+        ndcg = rank(self.heads[name], read, self.test, self.parts)
+        self.arms[name] = Ranked(ndcg, self.fitter.arms[name].nats, seconds)
+        print(self.settings.seed, name, round(float(ndcg.mean()), 4), round(seconds, 1), flush=True)
 
-    berts.keras_seed(settings.seed)
-    bert = berts.new_bert(len(vocabulary), layers=1, width=WIDTH, length=LENGTH, dropout=settings.bert_dropout)
-    arm(fitting.BAG_OF_WORDS, texts.bag_of_words(tokens, tasks.fitted.rows, len(vocabulary)), time.process_time())
+
+def measure(parts: Data, rows: npt.NDArray[np.int64], vocabulary: list[str], preset: str, settings: Settings) -> Run:
+    """Fits every arm."""
+    from homefeed.models.text import bert as berts
+    from homefeed.models.text import fitting, reading
+
+    trial = Trial(parts, rows, vocabulary, settings)
+    bert = trial.random_bert()
+    trial.arm(fitting.BAG_OF_WORDS, trial.bag_of_words(), time.process_time())
     start = time.process_time()
-    heads = arm(fitting.FROZEN, tokens.read(reading.Reader(bert)), start)
-    tuned = fitter.tune(bert, heads, vocabulary)
-    keep(fitting.FINE_TUNED, tuned, start)
-    arm(fitting.SHUFFLED, tuned.shuffled(settings.seed), time.process_time())
+    heads = trial.arm(fitting.FROZEN, trial.tokens.read(reading.Reader(bert)), start)
+    tuned = trial.fitter.tune(bert, heads, vocabulary)
+    trial.keep(fitting.FINE_TUNED, tuned, start)
+    trial.arm(fitting.SHUFFLED, tuned.shuffled(settings.seed), time.process_time())
     if preset:
         start = time.process_time()
-        whole = texts.Tokens.of(parts.catalogue, queries, reading.Ends(vocabulary, LENGTH))
-        beside = whole.read(reading.Reader(berts.load_bert(preset)))
-        arm(fitting.PRESET, beside, start, settings.preset_dropout)
-        arm(f"{fitting.FINE_TUNED} beside {fitting.PRESET}", tuned.beside(beside), start, settings.preset_dropout)
-    return Run(arms, users)
+        beside = trial.read_whole(reading.Reader(berts.load_bert(preset)))
+        trial.arm(fitting.PRESET, beside, start, settings.preset_dropout)
+        both = f"{fitting.FINE_TUNED} beside {fitting.PRESET}"
+        trial.arm(both, tuned.beside(beside), start, settings.preset_dropout)
+    return Run(trial.arms, trial.users)
 
 
 def rank(heads: Any, read: Any, test: Any, parts: Data) -> Floats:

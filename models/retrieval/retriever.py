@@ -25,8 +25,6 @@ from homefeed.models.text.text_model import TextModel
 
 # Scores and rows.
 Found = tuple[tf.Tensor, ...]
-# How far above others an item goes that has every word of a query, in standard deviations of the scores.
-QUERY_WEIGHT = 6.0
 MAX_EXACT_ROWS = 100_000  # Up to here `index: auto` scores every candidate.
 TUNING_QUERIES = 200  # By which a partitioned index chooses its number of probes.
 
@@ -201,10 +199,9 @@ class Retriever(tf.Module):
 
         def adjust(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
             scores, words, meant, accepted, now = inputs
-            if self._meaning is not None:
-                scores += self._meaning.affinity(meant)
-            # After it: who types a title means that item, whatever the text model makes of its words.
-            scores += QUERY_WEIGHT * tf.math.reduce_std(scores) * self._text.shares(words)
+            shares = self._text.shares(words)
+            meaning = tf.zeros_like(scores) if self._meaning is None else self._meaning.affinity(meant)
+            scores += meaning + text_match.lift(shares, scores, meaning)
             accepts = self._filters.accepts(accepted)
             if accepts is not None:
                 scores = tf.where(accepts, scores, exact_index.EXCLUDED)

@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+# How far above others an item goes that has every word of a query, in standard deviations of the scores.
+WEIGHT = 6.0
+_MAX_POWER = 100.0  # Above it a share of 1 is no longer one after rounding.
+
 
 class TextMatch(tf.Module):
     """The share of a query's words that an item has, each word weighing what it tells (its inverse frequency).
@@ -49,6 +53,27 @@ class TextMatch(tf.Module):
     def shares(self, weights: tf.Tensor) -> tf.Tensor:
         """One row of what `read` gives → [num_rows] float32 in [0, 1]."""
         return tf.reduce_sum(tf.gather(weights, self._tokens), axis=1)
+
+
+def lift(shares: tf.Tensor, scores: tf.Tensor, meaning: tf.Tensor) -> tf.Tensor:
+    """What a query's words add to the scores of items.
+
+    Who types a title means that item, whatever the text model makes of its words: every word lifts above all that
+    scores and meaning say. Some of them lift in proportion where nothing is known of the query but its words; the
+    more its meaning tells items apart beside the asker's taste, the less: what lacks a word may say it in others,
+    and what has one may be something else.
+
+    Args:
+        shares: [num_rows] float32 in [0, 1], what `TextMatch.shares` gives.
+        scores: [num_rows] float32, how well each item suits the asker.
+        meaning: [num_rows] float32, how well it suits what the query means, on the same scale; 0 where unknown.
+
+    Returns:
+        [num_rows] float32.
+    """
+    taste, both = tf.math.reduce_variance(scores), tf.math.reduce_variance(scores + meaning)
+    power = tf.clip_by_value(both / tf.maximum(taste, 1e-12), 1.0, _MAX_POWER)
+    return WEIGHT * tf.sqrt(both) * shares**power
 
 
 def _distinct(token_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

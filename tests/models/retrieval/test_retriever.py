@@ -256,9 +256,9 @@ def test_what_a_query_means_is_added_in_nats(saved: Any, reads: Any) -> None:
         assert affinity.any() == (query not in ([], [3])), "special tokens ask for nothing"
         rows = np.arange(8)
         unasked, by_word = (np.array([0, *(found[row] for row in rows[1:])]) for found in (plain, before))
-        share = (by_word - unasked) / (retriever.QUERY_WEIGHT * unasked.std())
-        meant = unasked + affinity
-        expected = meant + retriever.QUERY_WEIGHT * meant.std() * share
+        share = (by_word - unasked) / (text_match.WEIGHT * unasked.std())
+        # Unknown rows' score is 0, as the padding's.
+        expected = unasked + affinity + text_match.lift(*(x.astype(np.float32) for x in (share, unasked, affinity)))
         np.testing.assert_allclose([after[row] for row in rows[1:]], expected[1:], rtol=1e-3, atol=1e-3)
         assert _call(loaded, query=query)["source"][0] == (b"query" if affinity.any() else b"popular")
     batch = _call(loaded, k=7, histories=((), ()), queries=([7], []))
@@ -418,7 +418,7 @@ def test_a_querys_words_lift_by_the_deviation_of_the_scores(saved: Any) -> None:
     query = _call(saved[1], "embed_query", histories=[["item-5"]])["embedding"]
     table = np.concatenate([trained.candidates, trained.linear.decode], axis=1)
     table[0] = 0
-    lift = retriever.QUERY_WEIGHT * (query @ table.T).std() * shares
+    lift = text_match.WEIGHT * (query @ table.T).std() * shares
     before, after = (dict(zip(found["item_ids"][0], found["scores"][0], strict=True)) for found in (plain, asked))
     for row in (1, 2, 3, 4, 6, 7):
         item = f"item-{row}".encode()
