@@ -216,7 +216,7 @@ def check_setting(code: str, place: str) -> None:
 def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Path) -> None:
     (tmp_path / "block.yaml").write_text(block.text, encoding="utf-8")
     values = yaml.safe_load(block.text)
-    if block.page.name == "page_policy.md":
+    if block.page.name in ("page_policy.md", "hot.md"):
         is_rules = not any("rows" in fields for fields in values.values())
         read_rules(tmp_path / "block.yaml") if is_rules else read_surfaces(tmp_path / "block.yaml")
     elif "interactions" in values:

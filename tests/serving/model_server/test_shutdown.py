@@ -144,6 +144,7 @@ def test_rest_closes_politely(make_server: Callable[..., ServerProcess]) -> None
         except ConnectionError:
             # There is no port, or nobody took a connection that was made while it closed: that shows when it is made,
             # or after.
+            local.connection.close()
             local.connection = None
             time.sleep(0.05)
             return "refused" if is_new else "broken"
