@@ -61,9 +61,9 @@ def run(
 
 def say_results(place: RunRoot, steps: Sequence[Step]) -> None:
     """The figures beside simple methods, and where the pages are."""
-    if found := figures(steps):
+    for title, found in figures(steps).items():
         told = " · ".join(f"{method} {value:.4f}" for method, value in found.items())
-        console.print(f"NDCG@10 on test: {told}", markup=False, soft_wrap=True)
+        console.print(f"{title}: {told}", markup=False, soft_wrap=True)
     if steps:
         console.print(f"reports: {place.reports / INDEX}", markup=False, soft_wrap=True)
 

@@ -56,13 +56,22 @@ def publish(root: RunRoot, steps: Sequence[Step]) -> None:
     (root.reports / INDEX).write_text(_index(root, steps), encoding="utf-8")
 
 
-def figures(steps: Sequence[Step]) -> dict[str, float]:
-    """Method → NDCG@10 on test, popularity and EASE among them; empty before an evaluation."""
+def figures(steps: Sequence[Step]) -> dict[str, dict[str, float]]:
+    """Title → method → NDCG@10 on test, popularity and EASE among them; empty before an evaluation.
+
+    It is measured of all that came and, where lists are sorted for something else, of that.
+    """
     evaluation = _outputs(steps).get("evaluation")
     if evaluation is None:
         return {}
     means = ModelEvaluation(evaluation).read_json("metrics.json")["test"]
-    return {method: found["ndcg@10"] for method, found in means.items()}
+    names = dict.fromkeys(name for found in means.values() for name in found if name.partition(" ")[0] == "ndcg@10")
+    return {
+        f"NDCG@10{name.removeprefix('ndcg@10').replace(' ', ' of ', 1)} on test": {
+            method: found[name] for method, found in means.items() if name in found
+        }
+        for name in names
+    }
 
 
 def _outputs(steps: Sequence[Step]) -> Mapping[str, pathlib.Path]:
@@ -77,15 +86,19 @@ def _index(root: RunRoot, steps: Sequence[Step]) -> str:
         if page.name != INDEX
     )
     rows = "".join(map(_row, steps))
-    scores = "".join(
-        f"<tr><td>{html.escape(method)}<td class=n>{value:.4f}</tr>" for method, value in figures(steps).items()
+    quality = "".join(
+        f"<h2>{html.escape(title)}</h2><table><tr><th>method<th>NDCG@10</tr>{_scores(found)}</table>"
+        for title, found in figures(steps).items()
     )
-    quality = f"<h2>NDCG@10 on test</h2><table><tr><th>method<th>NDCG@10</tr>{scores}</table>" if scores else ""
     return html_page.document(
         "Reports",
         f"<h1>{html.escape(root.path.name)}</h1><ul>{links}</ul>{quality}<h2>Last run</h2><table><tr><th>component"
         f"<th>seconds<th>CPU seconds<th>peak MiB<th>result</tr>{rows}</table>",
     )
+
+
+def _scores(found: Mapping[str, float]) -> str:
+    return "".join(f"<tr><td>{html.escape(method)}<td class=n>{value:.4f}</tr>" for method, value in found.items())
 
 
 def _row(step: Step) -> str:

@@ -23,7 +23,7 @@ def nobody(title: str) -> Iterator[Callable[[Step], None]]:
 def evaluated(folder: pathlib.Path) -> Step:
     (folder / "metrics.json").parent.mkdir(parents=True)
     (folder / "metrics.json").write_text(
-        '{"eval": {}, "test": {"EASE": {"ndcg@10": 0.5}, "popularity": {"ndcg@10": 0}}}'
+        '{"eval": {}, "test": {"EASE": {"ndcg@10": 0.5, "ndcg@10 likes": 0.6}, "popularity": {"ndcg@10": 0}}}'
     )
     (folder / "report.html").write_text(html_page.document("Evaluation", "<h1>Good</h1>"))
     return Step("Evaluator", False, 2.0, "fine & good", {"evaluation": folder}, 3.5, 1234.0)
@@ -39,7 +39,7 @@ def test_pages_are_at_their_places_and_linked_both_ways(tmp_path: pathlib.Path) 
     assert set(re.findall(r'href="([^"]+)"', index)) == {"evaluation.html", "span-2025-01-08.drift.html"}
     assert "<h1>shop &lt;1&gt;</h1>" in index and "fine &amp; good" in index
     assert "<td class=n>2.0<td class=n>3.5<td class=n>1,234" in index and "cached" in index
-    assert "<tr><td>EASE<td class=n>0.5000</tr>" in index
+    assert "<tr><td>EASE<td class=n>0.5000</tr>" in index and "<tr><td>EASE<td class=n>0.6000</tr>" in index
     for page in ("evaluation.html", "span-2025-01-08.drift.html"):
         assert '<a href="index.html">' in (root.reports / page).read_text(encoding="utf-8")
 
@@ -50,7 +50,10 @@ def test_pages_are_written_when_a_gate_closes_too(tmp_path: pathlib.Path) -> Non
         with observer("1/2 Evaluator") as finished:
             finished(evaluated(tmp_path / "artifact"))
         raise ZeroDivisionError
-    assert (root.reports / "evaluation.html").is_file() and figures(seen) == {"EASE": 0.5, "popularity": 0}
+    assert (root.reports / "evaluation.html").is_file() and figures(seen) == {
+        "NDCG@10 on test": {"EASE": 0.5, "popularity": 0},
+        "NDCG@10 of likes on test": {"EASE": 0.6},
+    }
 
 
 def test_without_a_step_nothing_is_written(tmp_path: pathlib.Path) -> None:
