@@ -96,9 +96,7 @@ def read_layout(data: pathlib.Path) -> Layout:
     if not faults:
         written = [data / FEEDBACK / "7.parquet", *(data / _target(dataset.table(name).path, "7") for name in SEALED)]
         if len({*map(pathlib.Path.resolve, written)}) < len(written):
-            faults.append(
-                f"interactions, exposures and {FEEDBACK}/ would be the same files; give each a folder"
-            )
+            faults.append(f"interactions, exposures and {FEEDBACK}/ would be the same files; give each a folder")
     if not faults and "clicked" in _columns(data, dataset):
         faults.append(
             "exposures have a column `clicked`, and spans of feedback say it by `impression_id`; leave it out"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from homefeed.schemas.dataset import Dataset, TableName
+from homefeed.schemas.dataset import Dataset, Feature, TableName
 from homefeed.serving.feedback.attribution import Card, attribute, is_action, joined, served
 from homefeed.serving.feedback.layout import FEEDBACK, Layout
 from homefeed.serving.profiles.live import FEEDBACK as TAKEN_BACK
@@ -101,7 +102,7 @@ def rows_of(one: OfUser, layout: Layout) -> dict[str, list[Row]]:
     for event in mine:
         page = owed.get(event.event_id)
         if event.event_id not in taken_back and is_interaction(event, layout.event_types):
-            interactions.append(_interaction(event, page))
+            interactions.append(_interaction(event, page, layout.dataset.event_features))
         else:
             rest.append(_rest(event, page))
     pages = joined([served(page) for _, page in one.pages], one.events, owed)
@@ -150,8 +151,9 @@ def _taken_back(events: Iterable[LiveEvent]) -> set[str]:
     return gone
 
 
-def _interaction(event: LiveEvent, page: str | None) -> Row:
-    return {name: str(value) for name, value in event.features.items()} | {
+def _interaction(event: LiveEvent, page: str | None, declared: Mapping[str, Feature]) -> Row:
+    """Without values that the data do not admit: whoever sends them must not stop the training."""
+    row = {name: str(value) for name, value in event.features.items()} | {
         "user_id": event.user_id,
         "item_id": event.item_id,
         "timestamp": event.at,
@@ -162,6 +164,21 @@ def _interaction(event: LiveEvent, page: str | None) -> Row:
         "impression_id": page,
         "position": event.position,
     }
+    return {name: value for name, value in row.items() if name not in declared or _fits(value, declared[name])}
+
+
+def _fits(value: Any, feature: Feature) -> bool:
+    if feature.kind != "number" or value is None:
+        return feature.domain is None or value is None or value in feature.domain
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    is_low, is_high = (
+        feature.min is not None and number < feature.min,
+        feature.max is not None and number > feature.max,
+    )
+    return math.isfinite(number) and not is_low and not is_high
 
 
 def _rest(event: LiveEvent, page: str | None) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import fcntl
 import os
 import pathlib
@@ -344,3 +345,18 @@ def test_tables_that_would_be_the_same_files_take_no_spans(tmp_path: pathlib.Pat
     with pytest.raises(DatasetError, match="would be the same files"):
         seal(serving, data, shop.NOW)
     assert sorted(bytes_of(data)) == ["dataset.yaml"]
+
+
+def test_values_that_the_data_do_not_admit_are_left_out(tmp_path: pathlib.Path) -> None:
+    """One visitor's rating of -5 would close the gate on a span for good."""
+    declared = "view]}\n    value: {kind: number, min: 1, max: 5}\n    dwell: {kind: number}\n"
+    declared += "    device: {kind: category, domain: [phone, tv]}"
+    serving, data = shop.make(tmp_path, shop.DATASET.replace("view]}", declared))
+    said = [(-5.0, {"dwell": "lots", "device": "fridge"}), (4.0, {"dwell": 3.5, "device": "tv"})]
+    with opened(serving) as store:
+        for number, (value, features) in enumerate(said):
+            one = shop.event(str(number), "u", "click", "i")
+            store.append([dataclasses.replace(one, value=value, features=features)]).result()
+    seal(serving, data, shop.NOW)
+    found = [(row["event_type"], row["value"], row["dwell"], row["device"]) for row in rows(data, "interactions")]
+    assert found == [("click", None, None, None), ("click", 4.0, "3.5", "tv")]
