@@ -61,10 +61,10 @@ class Layout:
             DatasetError: there is a span whose name comes after it.
         """
         taken = {*self.spans, *sealed}
-        if all(name.isdigit() for name in taken):
+        if all(name.isdecimal() for name in taken):
             return str(max(map(int, taken), default=0) + 1)
         name = f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%dT%H%M%S}"
-        if (last := max(name for name in taken if not name.isdigit())) >= name:
+        if (last := max(name for name in taken if not name.isdecimal())) >= name:
             raise DatasetError(
                 f"interactions: the newest span is {last!r}, which comes after {name}: the new span would be read as "
                 "an older one; name spans by numbers, or by times that have passed."
