@@ -30,7 +30,7 @@ _INTERACTIONS = {
     "impression_id": pa.string(),
     "position": pa.int32(),
 }
-_EXPOSURES = {
+EXPOSURES = {
     "impression_id": pa.string(),
     "user_id": pa.string(),
     "item_id": pa.string(),
@@ -87,7 +87,7 @@ def schemas(layout: Layout) -> dict[str, pa.Schema]:
         if name in OF_EVERY_SPAN or layout.columns is None or name in layout.columns
     } | dict.fromkeys(layout.dataset.interactions.features.keys() - _INTERACTIONS.keys(), pa.string())
     return {
-        "exposures": _renamed(layout.dataset, "exposures", _EXPOSURES),
+        "exposures": _renamed(layout.dataset, "exposures", EXPOSURES),
         FEEDBACK: pa.schema(list(_REST.items())),
         "interactions": _renamed(layout.dataset, "interactions", dict(sorted(interactions.items()))),
     }
@@ -129,7 +129,7 @@ def table_of(rows: Iterable[Row], schema: pa.Schema, names: Mapping[str, str]) -
         schema: of the file.
         names: our name → the file's.
     """
-    own = {names.get(name, name): name for name in {*_INTERACTIONS, *_EXPOSURES, *_REST, *names}}
+    own = {names.get(name, name): name for name in {*_INTERACTIONS, *EXPOSURES, *_REST, *names}}
     columns = [[row.get(own.get(field.name, field.name)) for row in rows] for field in schema]
     return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
 
