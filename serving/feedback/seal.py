@@ -144,10 +144,10 @@ def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout)
     written = {table: staging / f"{table}.parquet" for table in places if counts[table]}
     own = sealing.files_of(database, plan.span)
     for place in map(places.__getitem__, written):
-        if place.exists() and place.relative_to(layout.data).as_posix() not in own:
+        if place.exists() and os.path.relpath(place, layout.data) not in own:
             raise SealError(f"{place} is there, and is not of this live store: give it the name of another span")
     files = {
-        places[table].relative_to(layout.data).as_posix(): {
+        os.path.relpath(places[table], layout.data): {
             "table": table,
             "rows": counts[table],
             "digest": hashlib.sha256(path.read_bytes()).hexdigest(),

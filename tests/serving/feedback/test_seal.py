@@ -360,3 +360,11 @@ def test_values_that_the_data_do_not_admit_are_left_out(tmp_path: pathlib.Path) 
     seal(serving, data, shop.NOW)
     found = [(row["event_type"], row["value"], row["dwell"], row["device"]) for row in rows(data, "interactions")]
     assert found == [("click", None, None, None), ("click", 4.0, "3.5", "tv")]
+
+
+def test_a_table_may_lie_elsewhere(tmp_path: pathlib.Path) -> None:
+    dataset = shop.DATASET.replace("interactions/{SPAN}.*", f"'{tmp_path}/elsewhere/{{SPAN}}.*'")
+    serving, data = shop.make(tmp_path, dataset)
+    shop.busy(serving, 1)
+    done = seal(serving, data, shop.NOW)
+    assert "../elsewhere/1.parquet" in done.files and (tmp_path / "elsewhere" / "1.parquet").is_file()
