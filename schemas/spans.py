@@ -107,4 +107,4 @@ def _choose(spans: list[str], wanted: str) -> list[str]:
 
 def _order(name: str) -> tuple[int, int, str]:
     """Numbers by their size, before names by their letters (dates sort as they should)."""
-    return (0, int(name), "") if name.isdigit() else (1, 0, name)
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)

@@ -95,6 +95,9 @@ def explain(fault: Mapping[str, Any], model: type[pydantic.BaseModel]) -> str:
         return f"expected a mapping of fields, found {shown(fault['input'])}"
     if not place:
         return str(fault["msg"]).removeprefix("Value error, ")
+    if place[-1] == "[key]":  # So pydantic says that a mapping has no such name.
+        names = typing.get_args(given(at(model, place[:-2])))[0]
+        return f"`{'.'.join(map(str, place[:-2]))}`: expected {expected(names)}, found {shown(fault['input'])}"
     where = ".".join(map(str, place))
     if fault["type"] == "missing":
         return f"`{where}` is missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from typing import Annotated
 
 import typer
@@ -24,7 +25,9 @@ def seal(
     min_events: Annotated[int, typer.Option(min=1, help="Wait until so many events have come.")] = 1,
     keep_days: Annotated[
         float,
-        typer.Option(min=0, help="How long sealed events stay in the live store, and are known if sent again."),
+        typer.Option(
+            min=0, max=36_500, help="How long sealed events stay in the live store, and are known if sent again."
+        ),
     ] = 7,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +37,8 @@ def seal(
     moment = times.moment(at) if at else None
     if at and moment is None:
         raise typer.BadParameter(f"{at!r} is no time such as 2024-01-31T18:00")
-    done = seal(RunRoot(root).pushed(), data.resolve(), moment, min_events, keep_days * DAY_SECONDS)
+    ahead = max(0.0, moment - time.time()) if moment else 0.0  # What is kept is kept by the clock.
+    done = seal(RunRoot(root).pushed(), data.resolve(), moment, min_events, keep_days * DAY_SECONDS + ahead)
     if as_json:
         print_json(dataclasses.asdict(done))
         return

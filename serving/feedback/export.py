@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import itertools
 import pathlib
 from collections import defaultdict
@@ -22,9 +23,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homefeed.schemas import times
 from homefeed.schemas.dataset import Dataset, DatasetError, TableName, load_dataset
 from homefeed.schemas.scratch import replacing
 from homefeed.schemas.tables import find_files
+from homefeed.serving.feedback.rows import EXPOSURES
 
 Format = Literal["vw", "obp", "ubi", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -86,12 +89,12 @@ def export(data: pathlib.Path, out: pathlib.Path, to: Format) -> int:
     out.open("ab").close()  # Before anything is read, it is said that it cannot be written.
     try:
         pages = read_pages(data)
-    except DatasetError:
+        with replacing(out.absolute()) as staging:
+            return _WRITERS[to](pages, staging)
+    except BaseException:
         if is_new:
-            out.unlink()
+            out.unlink(missing_ok=True)
         raise
-    with replacing(out.absolute()) as staging:
-        return _WRITERS[to](pages, staging)
 
 
 def read_pages(data: pathlib.Path) -> Iterator[list[Shown]]:
@@ -101,7 +104,10 @@ def read_pages(data: pathlib.Path) -> Iterator[list[Shown]]:
         DatasetError: no feedback was sealed there.
     """
     dataset = load_dataset(data)
-    if dataset.exposures is None or not (files := _parquet(data, dataset, "exposures")):
+    files = _parquet(data, dataset, "exposures") if dataset.exposures else []
+    names = {dataset.table("exposures").columns.get(name, name) for name in EXPOSURES}
+    # Others deliver exposures as well.
+    if not (files := [file for file in files if names <= {*pq.read_schema(file).names}]):
         raise DatasetError(f"{data} has no exposures that were sealed: `homefeed feedback seal` writes them")
     acts = _acts(data, dataset)
     return _pages(files, dataset, acts)
@@ -152,6 +158,8 @@ def _rows(file: pathlib.Path, dataset: Dataset, name: TableName) -> Iterator[dic
 
 
 def _time(at: Any) -> str:
+    if not isinstance(at, datetime.datetime):  # As others write it.
+        at = datetime.datetime.fromtimestamp(times.moment(str(at)) or 0, datetime.UTC)
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 

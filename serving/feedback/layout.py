@@ -36,7 +36,7 @@ class Layout:
     Attributes:
         data: the folder.
         dataset: its declaration.
-        spans: of the interactions that are there, earlier ones first.
+        spans: of the interactions, exposures and feedback that are there; no two get the same name.
         columns: of these interactions, by our names; None: there are none yet, and any will do.
     """
 
@@ -61,10 +61,10 @@ class Layout:
             DatasetError: there is a span whose name comes after it.
         """
         taken = {*self.spans, *sealed}
-        if all(name.isdigit() for name in taken):
+        if all(name.isdecimal() for name in taken):
             return str(max(map(int, taken), default=0) + 1)
         name = f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%dT%H%M%S}"
-        if (last := max(name for name in taken if not name.isdigit())) >= name:
+        if (last := max(name for name in taken if not name.isdecimal())) >= name:
             raise DatasetError(
                 f"interactions: the newest span is {last!r}, which comes after {name}: the new span would be read as "
                 "an older one; name spans by numbers, or by times that have passed."
@@ -93,19 +93,26 @@ def read_layout(data: pathlib.Path) -> Layout:
         for name in ("items", "users")
         if (table := getattr(dataset, name)) and spans.SPAN in table.path
     ]
+    if not faults:
+        written = [data / FEEDBACK / "7.parquet", *(data / _target(dataset.table(name).path, "7") for name in SEALED)]
+        if len({*map(pathlib.Path.resolve, written)}) < len(written):
+            faults.append(f"interactions, exposures and {FEEDBACK}/ would be the same files; give each a folder")
     if not faults and "clicked" in _columns(data, dataset):
         faults.append(
             "exposures have a column `clicked`, and spans of feedback say it by `impression_id`; leave it out"
         )
     if faults:
         raise DatasetError(f"{data / FILE_NAME} takes no spans of feedback: {'; '.join(faults)}.")
+    taken = {path.stem for path in (data / FEEDBACK).glob("*.parquet")}
+    taken |= {*find_files(data, dataset.table("exposures"), "exposures").spans}
     try:
         there = find_files(data, dataset.interactions, "interactions").spans
     except UnreachableError:
         raise
     except DatasetError:
-        return Layout(data, dataset, (), None)
-    return Layout(data, dataset, there, frozenset(find_table(data, dataset, "interactions").features))
+        return Layout(data, dataset, tuple(taken), None)
+    columns = frozenset(find_table(data, dataset, "interactions").features)
+    return Layout(data, dataset, tuple(taken.union(there)), columns)
 
 
 def _columns(data: pathlib.Path, dataset: Dataset) -> Collection[str]:

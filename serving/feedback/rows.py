@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from homefeed.schemas.dataset import Dataset, TableName
+from homefeed.schemas.dataset import Dataset, Feature, TableName
 from homefeed.serving.feedback.attribution import Card, attribute, is_action, joined, served
 from homefeed.serving.feedback.layout import FEEDBACK, Layout
 from homefeed.serving.profiles.live import FEEDBACK as TAKEN_BACK
@@ -29,7 +30,7 @@ _INTERACTIONS = {
     "impression_id": pa.string(),
     "position": pa.int32(),
 }
-_EXPOSURES = {
+EXPOSURES = {
     "impression_id": pa.string(),
     "user_id": pa.string(),
     "item_id": pa.string(),
@@ -86,7 +87,7 @@ def schemas(layout: Layout) -> dict[str, pa.Schema]:
         if name in OF_EVERY_SPAN or layout.columns is None or name in layout.columns
     } | dict.fromkeys(layout.dataset.interactions.features.keys() - _INTERACTIONS.keys(), pa.string())
     return {
-        "exposures": _renamed(layout.dataset, "exposures", _EXPOSURES),
+        "exposures": _renamed(layout.dataset, "exposures", EXPOSURES),
         FEEDBACK: pa.schema(list(_REST.items())),
         "interactions": _renamed(layout.dataset, "interactions", dict(sorted(interactions.items()))),
     }
@@ -101,7 +102,7 @@ def rows_of(one: OfUser, layout: Layout) -> dict[str, list[Row]]:
     for event in mine:
         page = owed.get(event.event_id)
         if event.event_id not in taken_back and is_interaction(event, layout.event_types):
-            interactions.append(_interaction(event, page))
+            interactions.append(_interaction(event, page, layout.dataset.event_features))
         else:
             rest.append(_rest(event, page))
     pages = joined([served(page) for _, page in one.pages], one.events, owed)
@@ -128,7 +129,7 @@ def table_of(rows: Iterable[Row], schema: pa.Schema, names: Mapping[str, str]) -
         schema: of the file.
         names: our name → the file's.
     """
-    own = {names.get(name, name): name for name in {*_INTERACTIONS, *_EXPOSURES, *_REST, *names}}
+    own = {names.get(name, name): name for name in {*_INTERACTIONS, *EXPOSURES, *_REST, *names}}
     columns = [[row.get(own.get(field.name, field.name)) for row in rows] for field in schema]
     return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
 
@@ -150,8 +151,9 @@ def _taken_back(events: Iterable[LiveEvent]) -> set[str]:
     return gone
 
 
-def _interaction(event: LiveEvent, page: str | None) -> Row:
-    return {name: str(value) for name, value in event.features.items()} | {
+def _interaction(event: LiveEvent, page: str | None, declared: Mapping[str, Feature]) -> Row:
+    """Without values that the data do not admit: whoever sends them must not stop the training."""
+    row = {name: str(value) for name, value in event.features.items()} | {
         "user_id": event.user_id,
         "item_id": event.item_id,
         "timestamp": event.at,
@@ -162,6 +164,21 @@ def _interaction(event: LiveEvent, page: str | None) -> Row:
         "impression_id": page,
         "position": event.position,
     }
+    return {name: value for name, value in row.items() if name not in declared or _fits(value, declared[name])}
+
+
+def _fits(value: Any, feature: Feature) -> bool:
+    if feature.kind != "number" or value is None:
+        return feature.domain is None or value is None or value in feature.domain
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    is_low, is_high = (
+        feature.min is not None and number < feature.min,
+        feature.max is not None and number > feature.max,
+    )
+    return math.isfinite(number) and not is_low and not is_high
 
 
 def _rest(event: LiveEvent, page: str | None) -> Row:

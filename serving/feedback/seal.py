@@ -87,7 +87,7 @@ def seal(
     """
     layout = read_layout(data)
     now = time.time() if at is None else at
-    with _locked(serving_dir), contextlib.closing(_open(serving_dir)) as database:
+    with _locked(serving_dir, data), contextlib.closing(_open(serving_dir)) as database:
         plan = sealing.unfinished(database) or _new_plan(database, layout, now, min_events)
         files = _carry_out(database, plan, layout) if plan else {}
         unknown = _unknown_types(database, plan, layout) if plan else {}
@@ -142,8 +142,12 @@ def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout)
         "interactions": layout.file("interactions", plan.span),
     }
     written = {table: staging / f"{table}.parquet" for table in places if counts[table]}
+    own = sealing.files_of(database, plan.span)
+    for place in map(places.__getitem__, written):
+        if place.exists() and os.path.relpath(place, layout.data) not in own:
+            raise SealError(f"{place} is there, and is not of this live store: give it the name of another span")
     files = {
-        places[table].relative_to(layout.data).as_posix(): {
+        os.path.relpath(places[table], layout.data): {
             "table": table,
             "rows": counts[table],
             "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -250,15 +254,18 @@ def _writing(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(serving_dir: pathlib.Path) -> Iterator[None]:
-    """One at a time: two would write to the same places."""
+def _locked(serving_dir: pathlib.Path, data: pathlib.Path) -> Iterator[None]:
+    """One at a time, of a store and of a data folder, which stores may share: two would write to one place."""
     if not serving_dir.is_dir():
         raise SealError(f"there is no {serving_dir}: `homefeed run` pushes to it")
-    with (serving_dir / ".seal.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SealError(f"somebody else is sealing {serving_dir}: wait until they have finished") from error
+    with (serving_dir / ".seal.lock").open("w") as lock, contextlib.ExitStack() as stack:
+        folder = os.open(data, os.O_RDONLY)
+        stack.callback(os.close, folder)
+        for path, handle in ((serving_dir, lock.fileno()), (data, folder)):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SealError(f"somebody else is sealing {path}: wait until they have finished") from error
         yield
 
 

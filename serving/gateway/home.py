@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import pathlib
 import time
 import uuid
@@ -35,6 +36,7 @@ from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 
+_logger = logging.getLogger(__name__)
 NUM_CANDIDATES = 100
 USER_RATE = 100.0
 FOLLOW_SECONDS = 1.0
@@ -358,4 +360,9 @@ class Home:
 
 async def _repeat(look: Callable[[], Awaitable[float]]) -> None:
     while True:
-        await asyncio.sleep(await look())
+        try:
+            seconds = await look()
+        except Exception:  # Whatever it was: who never looks again serves yesterday's models for ever.
+            _logger.exception("what the gateway follows could not be read; it looks again")
+            seconds = FOLLOW_SECONDS
+        await asyncio.sleep(seconds)

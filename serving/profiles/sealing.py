@@ -126,6 +126,13 @@ def keep_files(database: sqlite3.Connection, span: str, files: dict[str, Any]) -
     database.execute("UPDATE sealed SET files = ? WHERE span = ?", (said, span))
 
 
+def files_of(database: sqlite3.Connection, span: str) -> dict[str, Any]:
+    """What `keep_files` stored of a span; nothing, if it was not that far."""
+    (said,) = database.execute("SELECT files FROM sealed WHERE span = ?", (span,)).fetchone()
+    files: dict[str, Any] = orjson.loads(said)
+    return files
+
+
 def finish(database: sqlite3.Connection, span: str) -> None:
     """The span is in its place."""
     database.execute("UPDATE sealed SET is_done = 1 WHERE span = ?", (span,))

@@ -96,8 +96,8 @@ class Transaction:
         if kind is None and self._erases:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def append(self, event: LiveEvent, moved: bool = False) -> Outcome:
-        """Stores an event, if there is none of its id; one that moved was there before, as somebody else's."""
+    def append(self, event: LiveEvent, moved: int = 0) -> Outcome:
+        """Stores an event, if there is none of its id; one that moved was there before, under this number."""
         accepted = self._database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
         if accepted:
             self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
@@ -107,10 +107,12 @@ class Transaction:
         """Moves a guest's events to a user, behind those that are there."""
         database = self._database
         events = [dataclasses.replace(event, user_id=user_id) for event in read_events(database, guest)]
+        numbers = "SELECT iif(moved, moved, seq) FROM events WHERE user_id = ? ORDER BY seq"
+        first = [number for (number,) in database.execute(numbers, (guest,)).fetchall()]
         spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         self._remove(guest, ("bases", "profiles", "events"))
-        count = len([self.append(event, moved=True) for event in events])
+        count = len([self.append(event, number) for event, number in zip(events, first, strict=True)])
         sealing.move(database, events, spans)
         sealing.rule_out(database, user_id, *left)
         return count
@@ -156,10 +158,13 @@ def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) ->
 def read_happened(
     database: sqlite3.Connection, after: int | None = None, limit: int = -1
 ) -> Iterator[tuple[int, str, str, int]]:
-    """Number, item, type and time of all events, or of those that arrived after one of this number."""
-    which = "TRUE" if after is None else "seq > ? AND NOT moved"
-    query = f"SELECT seq, item_id, type, at FROM events WHERE {which} ORDER BY seq LIMIT ?"
-    return database.execute(query, (limit,) if after is None else (after, limit))
+    """Number, item, type and time of all events, or of those that arrived after one of this number.
+
+    An event that moved arrived when it had its first number.
+    """
+    which = "TRUE" if after is None else "seq > ?1 AND iif(moved, moved, seq) > ?1"
+    query = f"SELECT seq, item_id, type, at FROM events WHERE {which} ORDER BY seq LIMIT ?2"
+    return database.execute(query, (after, limit))
 
 
 def _row(event: LiveEvent) -> tuple[Any, ...]:

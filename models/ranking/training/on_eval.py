@@ -126,7 +126,7 @@ def _calibrate(held_out: LabelledPoints, asked: _Asked, interest: Floats) -> lis
         weights = 1 / times[event]  # Each event counts once, however often it was retrieved before.
     else:
         logits, happened, users = asked.known, asked.happened, points.row[asked.points]
-        standardised = np.zeros(len(logits))
+        standardised, weights = np.zeros(len(logits)), np.ones(len(logits))
     return [
         fit_calibration(logits[:, at], happened[:, at], standardised, users, weights) for at in range(logits.shape[1])
     ]

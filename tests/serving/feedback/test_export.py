@@ -7,6 +7,7 @@ import json
 import pathlib
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -102,3 +103,22 @@ def test_without_sealed_spans_it_is_said(to: Format, tmp_path: pathlib.Path) -> 
     with pytest.raises(DatasetError, match="`homefeed feedback seal` writes them"):
         export(tmp_path, tmp_path / "out", to)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_others_delivered_beside_is_left_out(to: Format, tmp_path: pathlib.Path) -> None:
+    serving, data = shop.make(tmp_path)
+    for folder in ("interactions", "exposures"):
+        (data / folder).mkdir()
+        columns = {"user_id": ["u"], "item_id": ["i"], "timestamp": [shop.NOW - 99_999], "impression_id": ["theirs"]}
+        columns |= {"event_type": ["click"]} if folder == "interactions" else {}
+        pq.write_table(pa.table(columns), data / folder / "1.parquet")
+    with pytest.raises(DatasetError, match="no exposures that were sealed"):
+        export(data, tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
+    store = LiveStore(serving / LIVE_FILE_NAME)
+    store.record(shop.exposure("p", "u", shop.NOW - 7_200, "a", "b")).result()
+    store.append([shop.event("click", "u", "click", "b", page="p")]).result()
+    store.close()
+    seal(serving, data, shop.NOW)
+    assert export(data, tmp_path / "out", to) == 1

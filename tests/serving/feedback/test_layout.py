@@ -8,6 +8,7 @@ import pytest
 
 from homefeed.schemas.dataset import DatasetError
 from homefeed.serving.feedback.layout import read_layout
+from tests.serving.feedback import shop
 
 GOOD = "name: x\ninteractions: {path: 'log/{SPAN}.*'}\nexposures: {path: 'shown/{SPAN}/*.parquet'}\n"
 
@@ -69,3 +70,10 @@ def test_exposures_that_say_themselves_what_was_taken_are_not_mixed_with_others(
     (tmp_path / "shown" / "1.csv").write_text("impression_id,user_id,item_id,timestamp,clicked\np,u,a,1700000000,1\n")
     with pytest.raises(DatasetError, match="exposures have a column `clicked`"):
         read_layout(tmp_path)
+
+
+def test_what_is_called_by_no_number_is_called_by_the_time(tmp_path: pathlib.Path) -> None:
+    _, data = shop.make(tmp_path)
+    (data / "interactions").mkdir()
+    (data / "interactions" / "1².csv").write_text("user_id,item_id,timestamp,event_type\nu,i,1700000000,click\n")
+    assert read_layout(data).next_span(shop.NOW) == "2027-01-15T080000"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
+import fcntl
+import os
 import pathlib
 import random
 import shutil
@@ -12,6 +15,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -284,3 +288,83 @@ def test_fewer_events_than_asked_for_wait(made: tuple[pathlib.Path, pathlib.Path
         store.append([shop.event("seen", "u", "impression", "a")]).result()
     assert seal(serving, data, shop.NOW, min_events=4).span == ""
     assert seal(serving, data, shop.NOW, min_events=3).span == "1"
+
+
+def test_nothing_that_is_there_is_overwritten(
+    made: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    """Of another live store, of an earlier one, or delivered by others."""
+    serving, data = made
+    for table in ("exposures", "feedback"):
+        (data / table).mkdir()
+    names = ["impression_id", "user_id", "item_id", "timestamp"]
+    pq.write_table(pa.table([["p"], ["u"], ["i"], [shop.NOW]], names), data / "exposures" / "4.parquet")
+    (data / "feedback" / "6.parquet").write_bytes(b"of an earlier live store")
+    before = bytes_of(data)
+    shop.busy(serving, 1)
+    assert seal(serving, data, shop.NOW).span == "7"
+    assert bytes_of(data).items() >= before.items()
+
+
+def test_two_stores_of_one_folder_lose_nothing(
+    made: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first plans a span and dies; meanwhile the second takes the same name."""
+    serving, data = made
+    other, _ = shop.make(tmp_path / "other")
+    shop.busy(serving, 1)
+    shop.busy(other, 2)
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr("homefeed.serving.feedback.seal._carry_out", lambda *_: {}["died"])
+        seal(serving, data, shop.NOW)
+    assert seal(other, data, shop.NOW).span == "1"
+    before = bytes_of(data)
+    with pytest.raises(SealError, match="is not of this live store"):
+        seal(serving, data, shop.NOW)
+    assert bytes_of(data).items() >= before.items()
+    for folder in ("exposures", "feedback", "interactions"):
+        (data / folder / "1.parquet").rename(data / folder / "8.parquet")
+    assert seal(serving, data, shop.NOW).span == "1" and not list(data.glob(f"{STAGING}*"))
+
+
+def test_one_seals_into_a_folder_at_a_time(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    handle = os.open(data, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(SealError, match="somebody else is sealing"):
+            seal(serving, data, shop.NOW)
+    finally:
+        os.close(handle)
+
+
+@pytest.mark.parametrize("table", ["exposures", "interactions"])
+def test_tables_that_would_be_the_same_files_take_no_spans(tmp_path: pathlib.Path, table: str) -> None:
+    serving, data = shop.make(tmp_path, shop.DATASET.replace(f"{table}/{{SPAN}}", "feedback/{SPAN}"))
+    shop.busy(serving, 1)
+    with pytest.raises(DatasetError, match="would be the same files"):
+        seal(serving, data, shop.NOW)
+    assert sorted(bytes_of(data)) == ["dataset.yaml"]
+
+
+def test_values_that_the_data_do_not_admit_are_left_out(tmp_path: pathlib.Path) -> None:
+    """One visitor's rating of -5 would close the gate on a span for good."""
+    declared = "view]}\n    value: {kind: number, min: 1, max: 5}\n    dwell: {kind: number}\n"
+    declared += "    device: {kind: category, domain: [phone, tv]}"
+    serving, data = shop.make(tmp_path, shop.DATASET.replace("view]}", declared))
+    said = [(-5.0, {"dwell": "lots", "device": "fridge"}), (4.0, {"dwell": 3.5, "device": "tv"})]
+    with opened(serving) as store:
+        for number, (value, features) in enumerate(said):
+            one = shop.event(str(number), "u", "click", "i")
+            store.append([dataclasses.replace(one, value=value, features=features)]).result()
+    seal(serving, data, shop.NOW)
+    found = [(row["event_type"], row["value"], row["dwell"], row["device"]) for row in rows(data, "interactions")]
+    assert found == [("click", None, None, None), ("click", 4.0, "3.5", "tv")]
+
+
+def test_a_table_may_lie_elsewhere(tmp_path: pathlib.Path) -> None:
+    dataset = shop.DATASET.replace("interactions/{SPAN}.*", f"'{tmp_path}/elsewhere/{{SPAN}}.*'")
+    serving, data = shop.make(tmp_path, dataset)
+    shop.busy(serving, 1)
+    done = seal(serving, data, shop.NOW)
+    assert "../elsewhere/1.parquet" in done.files and (tmp_path / "elsewhere" / "1.parquet").is_file()

@@ -110,6 +110,25 @@ def test_each_event_counts_once_whoever_it_belongs_to_later(tmp_path: pathlib.Pa
     assert rebuilt == pytest.approx(followed)
 
 
+def test_who_logs_in_before_anybody_counted_is_counted(tmp_path: pathlib.Path) -> None:
+    """The gateway counts once a second: who clicks and logs in sooner counts, and once."""
+
+    async def counted() -> list[float]:
+        store = FileStore(tmp_path / "live.sqlite", lambda *_: None, 10)
+        hot = Hot(store)
+        await hot.take_over(catalogue("a", "b", "c"), ItemVectors(None), Blend())
+        await store.append([event("1", "a", user="guest")])
+        await hot.follow()
+        await store.append([event("2", "b", user="guest")])
+        await store.merge("guest", "u")
+        await hot.follow()
+        await hot.follow()
+        await store.close()
+        return count_of(hot)
+
+    assert asyncio.run(counted()) == pytest.approx([1, 1, 0], rel=1e-4)
+
+
 def test_an_item_that_comes_later_is_hot_as_soon_as_a_push_brings_it(tmp_path: pathlib.Path) -> None:
     async def lists() -> list[list[str]]:
         store = FileStore(tmp_path / "live.sqlite", lambda *_: None, 10)

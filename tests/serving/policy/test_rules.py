@@ -208,6 +208,8 @@ def test_surfaces_are_checked(tmp_path: pathlib.Path) -> None:
         ("landing: {row: [new]}", "`row` is unknown; did you mean 'rows'"),
         ("landing: {rows: [new, new]}", "a row is named twice"),
         ("landing: {rows: [new], mix: {for_you: {new: 1}}}", "for_you is none of its rows"),
+        ("landing: {rows: [new], mix: {new: {hott: 1}}}", "`mix.new`: expected one of model, .*, found 'hott'"),
+        ("landing: {rows: [new], mix: {nwe: {hot: 1}}}", "`mix`: expected one of for_you, .*, found 'nwe'"),
     ):
         path.write_text(text)
         with pytest.raises(PolicyError, match=complaint):

@@ -112,3 +112,9 @@ def test_predictions_in_numpy(ranker: Ranker) -> None:
     plain = ranker.scale.mean + ranker.scale.deviation * np.asarray(outputs["ratings"])[known]
     np.testing.assert_allclose(rating, np.clip(plain, 1, 5), rtol=1e-3, atol=1e-4)
     assert ((rating >= 1) & (rating <= 5)).all()
+
+
+def test_where_nothing_that_came_was_retrieved_it_is_fitted_to_what_was_chosen(ranker: Ranker) -> None:
+    nothing = dataclasses.replace(_held_out(), retrieved=np.zeros_like(_held_out().retrieved))
+    _, (calibration,), _ = on_eval.fit_on_eval(ranker, nothing, TINY)
+    assert calibration != Calibration()
