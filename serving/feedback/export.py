@@ -31,22 +31,8 @@ from homefeed.serving.feedback.rows import EXPOSURES
 
 Format = Literal["vw", "obp", "ubi", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-_SHOWN = {
-    "impression_id": pa.string(),
-    "user_id": pa.string(),
-    "item_id": pa.string(),
-    "timestamp": pa.timestamp("s", "UTC"),
-    "position": pa.int32(),
-    "propensity": pa.float64(),
-    "row": pa.string(),
-    "found_by": pa.string(),
-    "surface": pa.string(),
-    "served_by": pa.string(),
-    "model_version": pa.int64(),
-    "rules_version": pa.string(),
-    "acted": pa.list_(pa.string()),
-    "reward": pa.float64(),
-}
+_SHOWN = EXPOSURES | {"acted": pa.list_(pa.string()), "reward": pa.float64()}
+del _SHOWN["is_seen"]  # All of them are, or nobody told.
 CARDS_A_GROUP = 50_000
 
 
@@ -116,11 +102,12 @@ def read_pages(data: pathlib.Path) -> Iterator[list[Shown]]:
 def _pages(
     files: Iterable[pathlib.Path], dataset: Dataset, acts: Mapping[tuple[str, str], list[Act]]
 ) -> Iterator[list[Shown]]:
+    is_liked = _is_liked(dataset)
     for file in files:
         rows = _rows(file, dataset, "exposures")
         for _, cards in itertools.groupby(rows, key=lambda row: row["impression_id"]):
             shown = [(card, acts.get((card["impression_id"], card["item_id"]), [])) for card in cards]
-            yield [Shown(card, done, float(any(map(_is_liked(dataset), done)))) for card, done in shown]
+            yield [Shown(card, done, float(any(map(is_liked, done)))) for card, done in shown]
 
 
 def _is_liked(dataset: Dataset) -> Callable[[Act], bool]:

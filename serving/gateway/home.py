@@ -133,14 +133,14 @@ class Home:
         """
         self._impressions = Impressions(await self._live.secret())
         self._tokenize = read_tokenizer(self._config.serving_dir)
-        await self._hot.take_over(self._published.items, self._vectors, read_blend(self._config.serving_dir))
+        await self._rank_what_is_hot()
         looks = (self._look_at_pushes, self._look_at_models, self._look_at_what_happens)
         self._tasks = [asyncio.create_task(one) for one in (*map(_repeat, looks), self.pulse.beat())]
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
         await self._look_at_models()
-        await self._hot.take_over(self._published.items, self._vectors, read_blend(self._config.serving_dir))
+        await self._rank_what_is_hot()
         await self._hot.follow()
 
     async def stop(self) -> None:
@@ -353,9 +353,12 @@ class Home:
 
     async def _read_beside_models(self) -> None:
         """Takes over what lies beside the stable models."""
-        serving_dir = self._config.serving_dir
-        self._vectors = await asyncio.to_thread(read_vectors, serving_dir)
-        await self._hot.take_over(self._published.items, self._vectors, read_blend(serving_dir))
+        self._vectors = await asyncio.to_thread(read_vectors, self._config.serving_dir)
+        await self._rank_what_is_hot()
+
+    async def _rank_what_is_hot(self) -> None:
+        """Catalogue, vectors and weights as they are now."""
+        await self._hot.take_over(self._published.items, self._vectors, read_blend(self._config.serving_dir))
 
 
 async def _repeat(look: Callable[[], Awaitable[float]]) -> None:

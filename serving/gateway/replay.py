@@ -21,7 +21,7 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
-from homefeed.serving.profiles.live import IMPRESSION, apply, ruled_out
+from homefeed.serving.profiles.live import IMPRESSION, apply, excluded
 from homefeed.serving.profiles.sealing import read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import Exposure, read_events
@@ -127,7 +127,7 @@ def _draft(
     live = functools.reduce(apply, events, base.profile)
     now = exposure.at / 1000
     log = ((event.item_id, event.type) for event in events)
-    seen = set(itertools.chain(*ruled_out(log, base.seen, base.hidden)))
+    seen = excluded(log, base.seen, base.hidden)
     found = reader(published.stored(exposure.user_id), live, seen, now)
     shown = {*_shown_before(database, exposure.after), page["item_id"] or ""}
     places = list(zip(page["candidates"], page["scores"], itertools.repeat(None), strict=False))

@@ -189,6 +189,11 @@ def ruled_out(
     return list(were_seen), list(are_hidden)
 
 
+def excluded(log: Iterable[tuple[str, str]], seen: Iterable[str] = (), hidden: Iterable[str] = ()) -> set[str]:
+    """What is `ruled_out`, for whatever reason."""
+    return set().union(*ruled_out(log, seen, hidden))
+
+
 def counts(event_type: str, item_id: str) -> bool:
     """Whether an event says that somebody took an item."""
     return bool(item_id) and event_type not in NOT_SEEN

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, ruled_out
+from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, excluded
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
 from homefeed.serving.profiles.transaction import (
     TABLES,
@@ -168,7 +168,7 @@ class LiveStore:
         """Items that must not be shown to the user again."""
         query = "SELECT item_id, type FROM events WHERE user_id = ? ORDER BY seq"
         log = self._reader.execute(query, (user_id,))
-        return set(itertools.chain(*ruled_out(log, *read_ruled_out(self._reader, user_id))))
+        return excluded(log, *read_ruled_out(self._reader, user_id))
 
     def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
