@@ -71,8 +71,8 @@ _BLEND = pydantic.TypeAdapter(Blend)
 
 
 def log_of(*splits: Sequences) -> tuple[Rows, npt.NDArray[np.int64]]:
-    """Rows and times of all events of some splits."""
-    targets = [split.targets for split in splits]
+    """Rows and times of all events of some splits, but for those with an item that their user had before."""
+    targets = [split.targets[split.is_first[split.targets]] for split in splits]
     pairs = list(zip(splits, targets, strict=True))
     return (
         np.concatenate([split.item_index[at] for split, at in pairs]),

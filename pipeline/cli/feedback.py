@@ -51,6 +51,8 @@ def seal(
         console.print("nothing to seal: fewer events than --min-events have come since the last span")
     for kind, count in done.unknown.items():
         console.print(f"{count:,} events of type {kind!r} are not learnt from: no event type of dataset.yaml")
+    for column, count in done.left_out.items():
+        console.print(f"{count:,} values of {column!r} are left out: dataset.yaml does not admit them")
     if done.left:
         console.print(f"{done.left:,} events have left the live store")
 

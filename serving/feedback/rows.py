@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -93,8 +94,8 @@ def schemas(layout: Layout) -> dict[str, pa.Schema]:
     }
 
 
-def rows_of(one: OfUser, layout: Layout) -> dict[str, list[Row]]:
-    """Table → rows of a user, by our names."""
+def rows_of(one: OfUser, layout: Layout, left_out: collections.Counter[str]) -> dict[str, list[Row]]:
+    """Table → rows of a user, by our names; counts the values that the data do not admit by their columns."""
     owed = attribute(one.events)
     mine = [event for event in one.events if event.event_id in one.ids]
     taken_back = _taken_back(mine)
@@ -102,7 +103,11 @@ def rows_of(one: OfUser, layout: Layout) -> dict[str, list[Row]]:
     for event in mine:
         page = owed.get(event.event_id)
         if event.event_id not in taken_back and is_interaction(event, layout.event_types):
-            interactions.append(_interaction(event, page, layout.dataset.event_features))
+            row, declared = _interaction(event, page), layout.dataset.event_features
+            # Whoever sends what the data do not admit must not stop the training.
+            bad = [name for name, value in row.items() if name in declared and not _fits(value, declared[name])]
+            left_out.update(bad)
+            interactions.append({name: value for name, value in row.items() if name not in bad})
         else:
             rest.append(_rest(event, page))
     pages = joined([served(page) for _, page in one.pages], one.events, owed)
@@ -151,9 +156,8 @@ def _taken_back(events: Iterable[LiveEvent]) -> set[str]:
     return gone
 
 
-def _interaction(event: LiveEvent, page: str | None, declared: Mapping[str, Feature]) -> Row:
-    """Without values that the data do not admit: whoever sends them must not stop the training."""
-    row = {name: str(value) for name, value in event.features.items()} | {
+def _interaction(event: LiveEvent, page: str | None) -> Row:
+    return {name: str(value) for name, value in event.features.items()} | {
         "user_id": event.user_id,
         "item_id": event.item_id,
         "timestamp": event.at,
@@ -164,7 +168,6 @@ def _interaction(event: LiveEvent, page: str | None, declared: Mapping[str, Feat
         "impression_id": page,
         "position": event.position,
     }
-    return {name: value for name, value in row.items() if name not in declared or _fits(value, declared[name])}
 
 
 def _fits(value: Any, feature: Feature) -> bool:

@@ -7,6 +7,7 @@ died anywhere in between is followed by one who carries out the same plan, and s
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import fcntl
@@ -14,6 +15,7 @@ import hashlib
 import itertools
 import os
 import pathlib
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ from homefeed.serving.profiles.leaving import last_to_leave, leave
 from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore
 from homefeed.serving.profiles.store import BUSY_SECONDS, LIVE_FILE_NAME
-from homefeed.serving.profiles.transaction import TABLES, read_events
+from homefeed.serving.profiles.transaction import make_tables, read_events
 
 SETTLED_SECONDS = 1_800  # A page is sealed so long after it was served: by then it is known what was seen of it.
 ROWS_A_GROUP = 50_000
@@ -55,6 +57,7 @@ class Sealed:
         files: what was written, below the data folder.
         left: events that are no longer in the live store.
         unknown: type that `dataset.yaml` does not know → events, too few to stop for, which nobody learns from.
+        left_out: column of interactions → values that `dataset.yaml` does not admit, and that the span lacks.
     """
 
     span: str
@@ -62,6 +65,7 @@ class Sealed:
     files: list[str]
     left: int
     unknown: dict[str, int]
+    left_out: dict[str, int]
 
 
 def seal(
@@ -83,17 +87,20 @@ def seal(
 
     Raises:
         DatasetError: `dataset.yaml` has no place for the span, or does not know the types of many events.
-        SealError: there is no live store, its users have pseudonyms, or somebody else is sealing.
+        SealError: there is no live store that can be read and written, its users have pseudonyms, or somebody else is
+            sealing.
     """
     layout = read_layout(data)
     now = time.time() if at is None else at
-    with _locked(serving_dir, data), contextlib.closing(_open(serving_dir)) as database:
+    with _locked(serving_dir, data), _opened(serving_dir) as database:
         plan = sealing.unfinished(database) or _new_plan(database, layout, now, min_events)
-        files = _carry_out(database, plan, layout) if plan else {}
-        unknown = _unknown_types(database, plan, layout) if plan else {}
+        left_out = collections.Counter[str]()
+        files = _carry_out(database, plan, layout, left_out) if plan else {}
+        unknown = sealing.types_of(database, plan) if plan else {}
         left = _let_leave(database, int((now - keep_seconds) * 1000))
     rows = {file["table"]: file["rows"] for file in files.values()}
-    return Sealed(plan.span if plan else "", rows, sorted(files), left, unknown)
+    counts = {kind: count for kind, (count, _) in _unknown(unknown, layout).items()}
+    return Sealed(plan.span if plan else "", rows, sorted(files), left, counts, dict(sorted(left_out.items())))
 
 
 def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_events: int) -> sealing.Plan | None:
@@ -101,41 +108,44 @@ def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_even
     with _writing(database):
         name = layout.next_span(now, sealing.names(database))
         plan = sealing.next_plan(database, name, milliseconds, milliseconds - SETTLED_SECONDS * 1000)
-        num_events = sealing.count_events(database, plan)
-        if num_events < min_events:
+        if sealing.count_events(database, plan) < min_events:
             return None
-        _check_types(_unknown_types(database, plan, layout), num_events, layout)
+        _check_types(sealing.types_of(database, plan), sealing.count_users(database, plan), layout)
         sealing.keep_plan(database, plan)
     return plan
 
 
-def _unknown_types(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, int]:
-    """Type → how many of a span's actions the data do not know."""
+def _unknown(types: sealing.Types, layout: Layout) -> sealing.Types:
+    """Of a span's actions those of types that the data do not know."""
     known = (*(layout.event_types or ()), *HIDING)
     return {
-        kind: count
-        for kind, count in sealing.types_of(database, plan).items()
+        kind: counts
+        for kind, counts in types.items()
         if layout.event_types is not None and is_action_type(kind) and kind not in known
     }
 
 
-def _check_types(unknown: dict[str, int], num_events: int, layout: Layout) -> None:
-    share = sum(unknown.values()) / num_events
+def _check_types(types: sealing.Types, num_users: int, layout: Layout) -> None:
+    """A type that many use is missing in the data; what a few make up stops nobody."""
+    unknown = _unknown(types, layout)
+    share = max((users for _, users in unknown.values()), default=0) / max(num_users, 1)
     if share > layout.dataset.max_bad_fraction:
-        types, known = ", ".join(unknown), ", ".join(layout.event_types or ())
+        names, known = ", ".join(unknown), ", ".join(layout.event_types or ())
         raise DatasetError(
-            f"{layout.data / DATASET_FILE}: {share:.0%} of the events that came are of type {types}, and "
+            f"{layout.data / DATASET_FILE}: {share:.0%} of the users sent events of type {names}, and "
             f"`interactions.features.event_type.domain` has {known} only; add them to it."
         )
 
 
-def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout) -> dict[str, Any]:
+def _carry_out(
+    database: sqlite3.Connection, plan: sealing.Plan, layout: Layout, left_out: collections.Counter[str]
+) -> dict[str, Any]:
     """Path below the data folder → table, digest and rows of what is in its place now."""
     for path in layout.data.glob(f"{STAGING}*"):
         remove(path)
     staging = layout.data / f"{STAGING}{plan.span}"
     staging.mkdir()
-    counts = _write(database, plan, layout, staging)
+    counts = _write(database, plan, layout, staging, left_out)
     places = {
         "exposures": layout.file("exposures", plan.span),
         FEEDBACK: layout.feedback(plan.span),
@@ -157,16 +167,32 @@ def _carry_out(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout)
     with _writing(database):
         sealing.keep_files(database, plan.span, files)
     for table, path in written.items():
-        places[table].parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, places[table])
-        _sync(places[table].parent)
+        _move(path, places[table])
     with _writing(database):
         sealing.finish(database, plan.span)
     remove(staging)
     return files
 
 
-def _write(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout, staging: pathlib.Path) -> dict[str, int]:
+def _move(path: pathlib.Path, place: pathlib.Path) -> None:
+    """Renames a file into its place, which may be on another disk."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_dev != place.parent.stat().st_dev:
+        beside = place.parent / f"{STAGING}{place.name}"
+        shutil.copyfile(path, beside)
+        _sync(beside)
+        path = beside
+    os.replace(path, place)
+    _sync(place.parent)
+
+
+def _write(
+    database: sqlite3.Connection,
+    plan: sealing.Plan,
+    layout: Layout,
+    staging: pathlib.Path,
+    left_out: collections.Counter[str],
+) -> dict[str, int]:
     """Writes the tables of a span; gives their rows."""
     columns = schemas(layout)
     names = {table: layout.dataset.table(table).columns for table in ("exposures", "interactions")}
@@ -186,7 +212,7 @@ def _write(database: sqlite3.Connection, plan: sealing.Plan, layout: Layout, sta
             waiting[table].clear()
 
         for user in _users(database, plan):
-            for table, rows in rows_of(user, layout).items():
+            for table, rows in rows_of(user, layout, left_out).items():
                 waiting[table] += rows
                 flush(table, ROWS_A_GROUP)
         for table in columns:
@@ -226,6 +252,17 @@ def _let_leave(database: sqlite3.Connection, received_before: int) -> int:
     return count
 
 
+@contextlib.contextmanager
+def _opened(serving_dir: pathlib.Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with contextlib.closing(_open(serving_dir)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise SealError(
+            f"{serving_dir / LIVE_FILE_NAME}: {error}; mend the file or its disk and seal again: nothing is lost"
+        ) from error
+
+
 def _open(serving_dir: pathlib.Path) -> sqlite3.Connection:
     path = serving_dir / LIVE_FILE_NAME
     if not path.is_file():
@@ -238,7 +275,7 @@ def _open(serving_dir: pathlib.Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     for pragma in ("synchronous = FULL", "secure_delete = ON"):
         database.execute(f"PRAGMA {pragma}")
-    database.executescript(TABLES)
+    make_tables(database)
     return database
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import dataclasses
+import hashlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +20,10 @@ from homefeed.models.hot.counts import Rows
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.serving.gateway.items import Card, Items
 from homefeed.serving.profiles import Store
+from homefeed.serving.profiles.live import Happened
 
 NUM_HOT = 100  # Candidates of a page.
+NUM_REMEMBERED = 2**20  # Pairs of a person and an item: 8 MB.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Hot:
     def __init__(self, store: Store):
         self._store, self._mark = store, ""
         self._ids, self._rows = [""], {"": 0}
+        self._remembered = array.array("Q", bytes(8 * NUM_REMEMBERED))
         self._changing = asyncio.Lock()
         self._blend = Blend()
         self._board = Board(ItemFacts({}, np.array([NEVER]), np.zeros(1, np.bool_), _no_vectors))
@@ -74,6 +79,7 @@ class Hot:
         async with self._changing:
             if blend.half_lives != self._blend.half_lives:
                 self._board, self._mark = Board(self._board.facts, blend.half_lives), ""
+                self._remembered = array.array("Q", bytes(8 * NUM_REMEMBERED))
             facts = await asyncio.to_thread(self._facts, items, vectors, blend)
             self._board.take_over(facts)
             self._blend = blend
@@ -105,10 +111,23 @@ class Hot:
         self._look = self._board.look(time.time())
         self._trending = list(self._order(self._look, np.empty(0, np.int64)))
 
-    def _add(self, happened: Sequence[tuple[str, int]]) -> None:
-        rows = np.array([self._row(item_id) for item_id, _ in happened], np.int64)
-        at = np.array([at for _, at in happened], np.float64)
+    def _add(self, happened: Sequence[Happened]) -> None:
+        happened = [one for one in happened if not one.user_id or self._is_new(one)]
+        rows = np.array([self._row(one.item_id) for one in happened], np.int64)
+        at = np.array([one.at for one in happened], np.float64)
         self._board.add(rows, np.minimum(at, time.time()))  # A clock that is fast makes nothing hotter.
+
+    def _is_new(self, one: Happened) -> bool:
+        """Whether this person takes this item for the first time, as far as is remembered: an eager one counts once.
+
+        A pair is remembered until another one has its place.
+        """
+        pair = hashlib.blake2b(f"{one.user_id}\0{one.item_id}".encode(), digest_size=8).digest()
+        number = int.from_bytes(pair)
+        place = number % NUM_REMEMBERED
+        is_new = self._remembered[place] != number
+        self._remembered[place] = number
+        return is_new
 
     def _row(self, item_id: str) -> int:
         """A row for every item that anything happened with: it may be in the next catalogue."""

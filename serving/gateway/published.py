@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
+from homefeed.models.errors import ModelError
 from homefeed.models.hot.blend import Blend
 from homefeed.models.requests import Request
 from homefeed.models.shared.item_vectors import ItemVectors
@@ -23,6 +25,8 @@ MAX_PROFILES = 2_000  # That stay in memory.
 NOTHING = (0.0, 0)
 
 Mark = tuple[float, int]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +94,12 @@ def read_vectors(serving_dir: pathlib.Path) -> ItemVectors:
 
 
 def read_blend(serving_dir: pathlib.Path) -> Blend:
-    """The order of what is hot, of the stable retrieval model; the counts alone where it is not here."""
-    return Blend.read(_stable_retrieval(serving_dir))
+    """The order of what is hot, of the stable retrieval model; the counts alone where it cannot be read."""
+    try:
+        return Blend.read(_stable_retrieval(serving_dir))
+    except ModelError as error:
+        _logger.warning("what is hot is sorted by counts alone: %s", error)
+        return Blend()
 
 
 def _stable_retrieval(serving_dir: pathlib.Path) -> pathlib.Path | None:

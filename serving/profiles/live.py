@@ -32,8 +32,24 @@ COMMANDS = ("undo", "settings", "remove_tag")
 NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)
 """Types of events after which an item may still come."""
 
-Happened = tuple[str, int]
-"""An item that somebody did something with, and when, Unix seconds."""
+LATE_SECONDS = 86_400
+"""An event that comes later than that is history: a clock that is wrong would make an item look old."""
+
+
+class Happened(NamedTuple):
+    """An item that somebody took.
+
+    Attributes:
+        item_id: the item.
+        at: when, Unix seconds.
+        user_id: who, for one who counts people; "" where each was told once.
+    """
+
+    item_id: str
+    at: int
+    user_id: str = ""
+
+
 Setting = bool | str
 Packed = list[Any]
 """Item, type and time of an event, seconds after the profile's `as_of`; its value and tags where there are any."""
@@ -194,9 +210,15 @@ def excluded(log: Iterable[tuple[str, str]], seen: Iterable[str] = (), hidden: I
     return set().union(*ruled_out(log, seen, hidden))
 
 
-def counts(event_type: str, item_id: str) -> bool:
-    """Whether an event says that somebody took an item."""
-    return bool(item_id) and event_type not in NOT_SEEN
+def counts(event_type: str, item_id: str, at: int, received_at: int) -> bool:
+    """Whether an event says that somebody took an item just now.
+
+    Args:
+        event_type, item_id: of the event.
+        at: when it happened, Unix seconds.
+        received_at: when it arrived, Unix milliseconds.
+    """
+    return bool(item_id) and event_type not in NOT_SEEN and at * 1000 >= received_at - LATE_SECONDS * 1000
 
 
 def weight(event_type: str) -> float:

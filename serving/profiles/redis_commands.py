@@ -8,7 +8,7 @@ of what was done with items, by nobody in particular) and `secret`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import orjson
 
@@ -45,8 +45,22 @@ class Change:
     commands: list[Command]
 
 
-def folded(events: Sequence[LiveEvent], profile: LiveProfile, state: bytes, stored: set[str] | None = None) -> Change:
-    """What events of one user change; those that are stored are not counted again (None: they only move)."""
+def folded(
+    events: Sequence[LiveEvent],
+    profile: LiveProfile,
+    state: bytes,
+    stored: set[str] | None = None,
+    had: Collection[str] = (),
+) -> Change:
+    """What events of one user change.
+
+    Args:
+        events: of the user.
+        profile, state: of the user, and its bytes.
+        stored: ids of events that are there, which are not counted again; None: they only move.
+        had: items that the user took before: a person counts once for what is hot.
+    """
+    had = set(had)
     outcomes, commands, user = list[Outcome](), list[Command](), events[0].user_id if events else ""
     fresh, known_ids = list[str](), set(stored or ())
     for event in events:
@@ -56,7 +70,7 @@ def folded(events: Sequence[LiveEvent], profile: LiveProfile, state: bytes, stor
             commands += _commands(event)
             if stored is not None:
                 fresh.append(event.event_id)
-                commands += _told(event)
+                commands += _told(event, had)
             known_ids.add(event.event_id)
         outcomes.append(Outcome(accepted, profile.version))
     if not commands:
@@ -81,10 +95,11 @@ def _commands(event: LiveEvent) -> list[Command]:
     return commands
 
 
-def _told(event: LiveEvent) -> list[Command]:
+def _told(event: LiveEvent, had: set[str]) -> list[Command]:
     """What all gateways count; the oldest go."""
-    if not counts(event.type, event.item_id):
+    if event.item_id in had or not counts(event.type, event.item_id, event.at, event.received_at):
         return []
+    had.add(event.item_id)
     limit = ["MAXLEN", "~", str(MAX_HAPPENED)]
     return [["XADD", key("happened"), *limit, "*", "item", event.item_id, "at", str(event.at)]]
 

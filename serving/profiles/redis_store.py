@@ -186,7 +186,7 @@ class RedisStore:
             if not entries:
                 return
             mark = entries[-1][0].decode()
-            yield mark, [(values[b"item"].decode(), int(values[b"at"])) for _, values in entries]
+            yield mark, [Happened(values[b"item"].decode(), int(values[b"at"])) for _, values in entries]
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -203,11 +203,15 @@ class RedisStore:
                 for user, mine in events.items():
                     reads.hmget(key("profile", user), "version", "state")
                     reads.smismember(key("ids"), [event.event_id for event in mine])
+                    reads.smismember(key("seen", user), [event.item_id for event in mine])
                 found = await reads.execute()
         changes = {}
-        for (user, mine), (version, state), old in zip(events.items(), found[::2], found[1::2], strict=True):
-            stored = {event.event_id for event, is_old in zip(mine, old, strict=True) if is_old}
-            changes[user] = folded(mine, read_profile(version, state), state or b"", stored)
+        for (user, mine), (version, state), old, seen in zip(
+            events.items(), found[::3], found[1::3], found[2::3], strict=True
+        ):
+            stored = _there([event.event_id for event in mine], old)
+            had = _there([event.item_id for event in mine], seen)
+            changes[user] = folded(mine, read_profile(version, state), state or b"", stored, had)
         return changes
 
     async def _commit_all(self, changes: dict[str, Change]) -> list[bool]:
@@ -232,6 +236,10 @@ class RedisStore:
             yield
         except (RedisError, OSError) as error:
             raise StoreError(f"{self._name} did not store it: {error}; start it, or give it room") from error
+
+
+def _there(values: Sequence[str], flags: Sequence[int]) -> set[str]:
+    return {value for value, flag in zip(values, flags, strict=True) if flag}
 
 
 def _without_password(url: str) -> str:

@@ -34,6 +34,10 @@ _OF_SPAN = "((events.seq > ? AND events.seq <= ? AND moved.span IS NULL) OR move
 _WITH_MOVED = "FROM events LEFT JOIN moved USING (seq)"
 
 
+Types = dict[str, tuple[int, int]]
+"""Type of events → how many, and of how many users."""
+
+
 class Plan(NamedTuple):
     """What a span holds: the events and pages with these numbers, and the events that were moved out of them.
 
@@ -108,10 +112,20 @@ def count_events(database: sqlite3.Connection, plan: Plan) -> int:
     return int(count)
 
 
-def types_of(database: sqlite3.Connection, plan: Plan) -> dict[str, int]:
-    """Type → how many events with an item a span has."""
-    query = f"SELECT type, count(*) {_WITH_MOVED} WHERE {_OF_SPAN} AND item_id != '' GROUP BY type ORDER BY type"
-    return dict(database.execute(query, plan._events).fetchall())
+def types_of(database: sqlite3.Connection, plan: Plan) -> Types:
+    """Type → how many events with an item a span has, and of how many users."""
+    query = (
+        f"SELECT type, count(*), count(DISTINCT user_id) {_WITH_MOVED} WHERE {_OF_SPAN} AND item_id != ''"
+        " GROUP BY type ORDER BY type"
+    )
+    return {kind: (events, users) for kind, events, users in database.execute(query, plan._events)}
+
+
+def count_users(database: sqlite3.Connection, plan: Plan) -> int:
+    """How many users a span has events of."""
+    query = f"SELECT count(DISTINCT user_id) {_WITH_MOVED} WHERE {_OF_SPAN}"
+    (count,) = database.execute(query, plan._events).fetchone()
+    return int(count)
 
 
 def keep_plan(database: sqlite3.Connection, plan: Plan) -> None:

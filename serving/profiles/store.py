@@ -23,10 +23,10 @@ from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, excluded
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
 from homefeed.serving.profiles.transaction import (
-    TABLES,
     Exposure,
     Outcome,
     Transaction,
+    make_tables,
     read_events,
     read_happened,
     read_profile,
@@ -82,11 +82,7 @@ class LiveStore:
         self._closing = False
         self._recording: dict[str, Exposure] = {}
         self._database = self._connect()
-        self._database.executescript(TABLES)
-        known = {row[1] for row in self._database.execute("PRAGMA table_info(events)")}
-        for later in ("attributed", "moved"):
-            if later not in known:
-                self._database.execute(f"ALTER TABLE events ADD COLUMN {later} INTEGER NOT NULL DEFAULT 0")
+        make_tables(self._database)
         made = secrets.token_bytes(32)
         self._database.execute("INSERT OR IGNORE INTO secrets VALUES ('impressions', ?)", (made,))
         (self.secret,) = self._database.execute("SELECT value FROM secrets").fetchone()
@@ -244,5 +240,9 @@ class LiveStore:
         jobs[0].done.set_exception(StoreError(reason) if isinstance(error, sqlite3.Error) else error)
 
 
-def _taken(rows: Sequence[tuple[int, str, str, int]]) -> list[Happened]:
-    return [(item_id, at) for _, item_id, kind, at in rows if counts(kind, item_id)]
+def _taken(rows: Sequence[tuple[int, str, str, int, int, str]]) -> list[Happened]:
+    return [
+        Happened(item_id, at, user_id)
+        for _, item_id, kind, at, received_at, user_id in rows
+        if counts(kind, item_id, at, received_at)
+    ]

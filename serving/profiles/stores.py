@@ -47,6 +47,8 @@ class Store(Protocol):
     def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """What was done with items since a mark, by anybody, in the order of arrival; each event is told once.
 
+        What came a day late or later is not told: it is not of now.
+
         Args:
             mark: as it was told last; "": from the beginning of the log.
 

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS exposures (
 CREATE INDEX IF NOT EXISTS exposures_of_users ON exposures (user_id);
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
+_LATER = ("attributed", "moved")  # Columns of events that older files lack.
 KEPT_SECONDS = 30 * 86_400  # Pages that were served; then they are deleted.
 _JSON = ("tags", "settings", "features")
 _COLUMNS = tuple(field.name for field in dataclasses.fields(LiveEvent))
@@ -39,6 +40,15 @@ _INSERT = (
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? AND seq <= ? ORDER BY seq"
 _ALL = 2**63 - 1
+
+
+def make_tables(database: sqlite3.Connection) -> None:
+    """Makes the tables and columns that a live store has and this one lacks."""
+    database.executescript(TABLES)
+    known = {row[1] for row in database.execute("PRAGMA table_info(events)")}
+    for name in _LATER:
+        if name not in known:
+            database.execute(f"ALTER TABLE events ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
 
 class Outcome(NamedTuple):
@@ -157,13 +167,13 @@ def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) ->
 
 def read_happened(
     database: sqlite3.Connection, after: int | None = None, limit: int = -1
-) -> Iterator[tuple[int, str, str, int]]:
-    """Number, item, type and time of all events, or of those that arrived after one of this number.
+) -> Iterator[tuple[int, str, str, int, int, str]]:
+    """Number, item, type, time, arrival and user of all events, or of those that arrived after one of this number.
 
     An event that moved arrived when it had its first number.
     """
     which = "TRUE" if after is None else "seq > ?1 AND iif(moved, moved, seq) > ?1"
-    query = f"SELECT seq, item_id, type, at FROM events WHERE {which} ORDER BY seq LIMIT ?2"
+    query = f"SELECT seq, item_id, type, at, received_at, user_id FROM events WHERE {which} ORDER BY seq LIMIT ?2"
     return database.execute(query, (after, limit))
 
 

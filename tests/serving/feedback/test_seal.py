@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import pyarrow as pa
@@ -252,7 +253,7 @@ def test_types_that_the_data_do_not_know_are_said_before_anything_is_planned(
         store.append([shop.event("1", "u", "播放", "a")]).result()
     with pytest.raises(
         DatasetError,
-        match=r"100% of the events that came are of type 播放, and .*domain` has click, purchase",
+        match=r"100% of the users sent events of type 播放, and .*domain` has click, purchase",
     ):
         seal(serving, data, shop.NOW)
     (data / "dataset.yaml").write_text(shop.DATASET.replace("view]", "view, 播放]"), encoding="utf-8")
@@ -264,9 +265,58 @@ def test_a_few_events_of_unknown_types_stop_nothing_and_teach_nothing(
 ) -> None:
     serving, data = made
     with opened(serving) as store:
-        store.append([shop.event(str(n), "u", "click" if n else "odd", "a") for n in range(200)]).result()
+        store.append([shop.event(str(n), f"u{n}", "click", "a") for n in range(199)]).result()
+        store.append([shop.event(f"odd-{n}", "joker", "odd", "a") for n in range(500)]).result()
     done = seal(serving, data, shop.NOW)
-    assert (done.rows, done.unknown) == ({"feedback": 1, "interactions": 199}, {"odd": 1})
+    assert (done.rows, done.unknown) == ({"feedback": 500, "interactions": 199}, {"odd": 500})
+
+
+def test_values_that_the_data_do_not_admit_are_left_out_and_counted(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    text = shop.DATASET.replace("event_type:", "value: {kind: number, min: 0, max: 5}\n    event_type:")
+    (data / "dataset.yaml").write_text(text, encoding="utf-8")
+    with opened(serving) as store:
+        values = [None, 3.0, 1e308, -1.0]
+        plain = [shop.event(str(n), "u", "click", f"i{n}") for n in range(len(values))]
+        store.append([dataclasses.replace(one, value=v) for one, v in zip(plain, values, strict=True)]).result()
+    done = seal(serving, data, shop.NOW)
+    assert (done.rows, done.left_out) == ({"interactions": 4}, {"value": 2})
+    assert [row["value"] for row in rows(data, "interactions")] == [None, 3.0, None, None]
+
+
+def test_a_place_on_another_disk(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event("1", "u", "click", "a")]).result()
+    elsewhere = tempfile.mkdtemp(dir="/dev/shm")
+    try:
+        (data / "interactions").symlink_to(elsewhere)
+        if os.stat(elsewhere).st_dev == data.stat().st_dev:
+            pytest.skip("there is one disk only")
+        assert seal(serving, data, shop.NOW).rows == {"interactions": 1}
+        assert os.listdir(elsewhere) == ["1.parquet"]
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_a_store_of_an_older_version_is_sealed(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    with opened(serving) as store:
+        store.append([shop.event("1", "u", "click", "a")]).result()
+    with contextlib.closing(sqlite3.connect(serving / LIVE_FILE_NAME)) as database, database:
+        for column in ("attributed", "moved"):
+            database.execute(f"ALTER TABLE events DROP COLUMN {column}")
+    assert seal(serving, data, shop.NOW).rows == {"interactions": 1}
+
+
+def test_a_store_that_is_broken_is_said_in_one_line(made: tuple[pathlib.Path, pathlib.Path]) -> None:
+    serving, data = made
+    with opened(serving):
+        pass
+    with (serving / LIVE_FILE_NAME).open("r+b") as file:
+        file.write(b"no database" * 100)
+    with pytest.raises(SealError, match=r"live\.sqlite: .*; mend the file or its disk"):
+        seal(serving, data, shop.NOW)
 
 
 def test_one_at_a_time_of_users_with_their_own_ids_and_of_a_store(tmp_path: pathlib.Path) -> None:

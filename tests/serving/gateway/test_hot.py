@@ -11,10 +11,11 @@ import time
 import numpy as np
 import pytest
 
-from homefeed.models.hot.blend import Blend
+from homefeed.models.hot.blend import FILE, Blend
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.serving.gateway.hot import Hot
 from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.published import read_blend
 from homefeed.serving.profiles import FILE_NAME, LiveEvent, update_items
 from homefeed.serving.profiles.published import Item
 from homefeed.serving.profiles.stores import FileStore
@@ -45,6 +46,8 @@ def test_on_pages_a_moment_later_with_its_source_and_after_a_restart(tmp_path: p
         assert not row(gateway.page(user_id="reader"), "trending")
         for n, item in enumerate(["i07", "i08", "i07", "i09", "i07", "i08"]):
             gateway.did(str(n), f"u{n}", "view", item)
+        for n in range(9):
+            gateway.did(f"eager-{n}", "eager", "view", "i09")
         gateway.did("seen", "u1", "impression", "i09")
         gateway.did("hidden", "u2", "hide", "i20")
         eventually(lambda: row(gateway.page(user_id="reader"), "trending") == ["i07", "i08", "i09"])
@@ -94,7 +97,7 @@ def test_each_event_counts_once_whoever_it_belongs_to_later(tmp_path: pathlib.Pa
         items, nothing = catalogue("a", "b", "c"), ItemVectors(None)
         hot = Hot(store)
         await hot.take_over(items, nothing, Blend())
-        await store.append([event("1", "a", user="guest"), event("2", "b", user="guest"), event("3", "a")])
+        await store.append([event("1", "a", user="guest"), event("2", "b", user="guest"), event("3", "a", user="w")])
         await hot.follow()
         await store.merge("guest", "u")
         await store.append([event("1", "a", user="guest"), event("4", "c"), event("5", "b", "impression")])
@@ -108,6 +111,40 @@ def test_each_event_counts_once_whoever_it_belongs_to_later(tmp_path: pathlib.Pa
     followed, rebuilt = asyncio.run(counted())
     assert followed == pytest.approx([2, 1, 1], rel=1e-4)
     assert rebuilt == pytest.approx(followed)
+
+
+def test_a_person_counts_once_for_an_item_and_again_when_others_have_their_place(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def counted() -> list[float]:
+        store = FileStore(tmp_path / "live.sqlite", lambda *_: None, 10)
+        hot = Hot(store)
+        await hot.take_over(catalogue("a", "b", "c"), ItemVectors(None), Blend())
+        for batch in range(2):
+            names = [f"{batch}-{n}" for n in range(50)]
+            await store.append([event(f"a{name}", "a", user="eager") for name in names])
+            await store.append([event(f"b{name}", "b", user=name) for name in names])
+            await hot.follow()
+        await store.append([event("c", "c", user="eager"), event("back", "a", user="eager")])
+        await hot.follow()
+        await store.close()
+        return count_of(hot)
+
+    assert asyncio.run(counted()) == pytest.approx([1, 100, 1], rel=1e-4)
+    monkeypatch.setattr("homefeed.serving.gateway.hot.NUM_REMEMBERED", 1)
+    (tmp_path / "live.sqlite").unlink()
+    assert asyncio.run(counted()) == pytest.approx([3, 100, 1], rel=1e-4)
+
+
+def test_an_order_that_cannot_be_read_keeps_no_gateway_from_starting(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_blend(tmp_path / "serving") == Blend()
+    monkeypatch.setattr("homefeed.serving.gateway.published._stable_retrieval", lambda _: tmp_path)
+    Blend(weights={"hot_1800": 2.0}).write(tmp_path)
+    assert read_blend(tmp_path).weights == {"hot_1800": 2.0}
+    (tmp_path / FILE).write_text("{")
+    assert read_blend(tmp_path) == Blend()
 
 
 def test_who_logs_in_before_anybody_counted_is_counted(tmp_path: pathlib.Path) -> None:

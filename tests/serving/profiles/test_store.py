@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import pathlib
 import random
 import sqlite3
@@ -62,10 +63,17 @@ def test_of_many_events_each_is_told_once(store: LiveStore, monkeypatch: pytest.
     monkeypatch.setattr("homefeed.serving.profiles.store.HAPPENED_BATCH", 3)
     store.append([event(str(n), item=f"i{n}") for n in range(7)]).result()
     log = list(store.log())
-    assert [item for _, batch in log for item, _ in batch] == [f"i{n}" for n in range(7)]
+    assert [item for _, batch in log for item, *_ in batch] == [f"i{n}" for n in range(7)]
     assert [mark for mark, _ in log] == [3, 6, 7, 7]
-    assert store.happened(2) == (5, [(f"i{n}", T) for n in (2, 3, 4)])
+    assert store.happened(2) == (5, [(f"i{n}", T, "u1") for n in (2, 3, 4)])
     assert store.happened(7) == (7, [])
+
+
+def test_what_comes_a_day_late_is_not_of_now(store: LiveStore) -> None:
+    times = [T, T - 86_400, T - 86_401, 0]
+    events = [dataclasses.replace(event(str(n), item=f"i{n}"), at=at) for n, at in enumerate(times)]
+    store.append([dataclasses.replace(one, received_at=T * 1000) for one in events]).result()
+    assert [item for item, *_ in store.happened(0)[1]] == ["i0", "i1"]
 
 
 def test_a_profile_is_what_its_events_make(store: LiveStore) -> None:
