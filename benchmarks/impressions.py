@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import pathlib
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
+from benchmarks._truth import Truth, rows_of_users
 from benchmarks.ranking import Bench, bench_of, pretrain, train_retrieval
 from benchmarks.retrieval import split_dataset
 from homefeed.components import evaluator, fuser, ranking_trainer
@@ -35,6 +35,7 @@ from homefeed.components.evaluator.measured import RANKING_ROW, measure
 from homefeed.models.evaluation import metrics
 from homefeed.models.exposures import Exposures
 from homefeed.models.shared.prediction_points import locate
+from homefeed.pipeline.datasets.sample.simulation import TASTE
 from homefeed.serving.recommender import Recommender
 
 Floats = npt.NDArray[np.float64]
@@ -93,7 +94,7 @@ def measure_arm(bench: Bench, recommender: Recommender, tastes: Floats) -> dict[
     measured = measure(recommender, None, {}, bench.test, bench.catalogue, limits)
     found["ndcg@10"] = metrics.ndcg(measured.ranks[RANKING_ROW], 10)
     users = np.array([bench.test.user_ids[row] for row in measured.queries.rows], object)
-    gains = tastes[_rows(users)]
+    gains = tastes[rows_of_users(users)]
     for query, history in enumerate(measured.queries.histories):
         gains[query, history] = 0  # What they have had is on no page.
     found["true tastes.page"] = _ndcg(np.take_along_axis(gains, measured.shown.rows, 1), gains)
@@ -103,25 +104,12 @@ def measure_arm(bench: Bench, recommender: Recommender, tastes: Floats) -> dict[
 
 def true_tastes(folder: pathlib.Path, item_ids: npt.NDArray[np.object_]) -> Floats:
     """[num_users, num_rows] how much an item is to a user's taste, by the simulation; 0 for row 0."""
-    from homefeed.pipeline.datasets.sample.store import Items, Users, liking
-
-    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-    ids = truth["items"].pop("item_id")
-    truth["users"].pop("user_id")
-    items = Items(**{name: np.array(column) for name, column in truth["items"].items()})
-    users = Users(**{name: np.array(column) for name, column in truth["users"].items()})
-    who, what = np.arange(len(users.age))[:, None], np.arange(len(ids))[None]
-    shares = users.categories[who, items.category[what]] + 1e-4  # They are rounded to so much, down to nothing.
-    tastes = shares * np.exp(1.5 * liking(items, users, who, what))
-    place = {item_id.encode(): row for row, item_id in enumerate(ids)}
-    found = np.zeros((len(users.age), len(item_ids)))
-    found[:, 1:] = tastes[:, [place[item_id] for item_id in item_ids[1:]]]
-    return found
-
-
-def _rows(user_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
-    """Of the simulation: their ids count them."""
-    return np.array([int(user_id.decode().removeprefix("user-")) for user_id in user_ids], np.int64)
+    truth = Truth.read(folder, item_ids)
+    who = np.arange(len(truth.users.age))
+    shares = truth.users.categories[:, truth.items.category] + 1e-4  # Rounded to so much, down to nothing.
+    tastes = shares * np.exp(TASTE * truth.liking(who))
+    tastes[:, 0] = 0
+    return tastes
 
 
 def _ndcg(of_page: Floats, of_all: Floats) -> Floats:
@@ -139,7 +127,7 @@ def _ndcg_of_shown(bench: Bench, recommender: Recommender, exposures: Exposures,
     found, points = locate(exposures, bench.test)
     shown = exposures[found]
     scores = ordered_scores(recommender, shown, points, bench.test, bench.catalogue, 128)[RANKING_ROW]
-    gains = tastes[_rows(shown.user_ids)[shown.impression], shown.item_index]
+    gains = tastes[rows_of_users(shown.user_ids)[shown.impression], shown.item_index]
     lengths = np.diff(shown.row_splits)
     present = np.arange(lengths.max()) < lengths[:, None]
     padded, order = np.zeros(present.shape), np.full(present.shape, -np.inf)

@@ -2,9 +2,11 @@
 
     python -m benchmarks.objectives [--data movielens store] [--protocols p1 p2] [--seeds 0 1 2] [--keep FOLDER]
 
-Text model and retrieval are trained once a seed, and the ranker once an objective; `interactions` is the order
-without any. Everything is chosen on eval, and the figures are of the test split. With `--keep` the folder holds what
-was trained for another time. Writes `results.json` and `objectives_<data>_<protocol>.md`.
+The store is that of `benchmarks.text`: a small one has too few purchases to tell anything by. Text model and
+retrieval are trained once a seed, and the ranker once an objective; `interactions` is the order without any. How far
+who knows every taste of the simulation gets says what can be had at all. Everything is chosen on eval, and the
+figures are of the test split. With `--keep` the folder holds what was trained for another time. Writes `results.json`
+and `objectives_<data>_<protocol>.md`.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
+from benchmarks._truth import Truth, best_for_purchases, is_purchase
 from benchmarks.ranking import HERE, Bench, gain, percent, prepare, pretrain, train_retrieval
 from benchmarks.retrieval import MOVIELENS, PROTOCOLS
+from benchmarks.text import STORE
 from homefeed.components import evaluator, fuser, ranking_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, PretrainedBert
 from homefeed.components.evaluator import shown
 from homefeed.components.evaluator.measured import RANKING_ROW, Measured, measure
+from homefeed.components.evaluator.queries import make_queries
 from homefeed.models.evaluation import metrics
 from homefeed.schemas.dataset import INTERACTIONS, OBJECTIVES, Values
 
@@ -34,6 +39,7 @@ ASKED: dict[str, dict[str, Values]] = {
     "movielens": {"likes": OBJECTIVES["likes"]},
     "store": {"likes": OBJECTIVES["likes"], "purchases": OBJECTIVES["purchases"], "revenue": {"purchase": "price"}},
 }
+OF_SHOWN = ("predicted", "happened", "ece", "ece_by_chance")
 KINDS = ("all", "liked", "purchased")  # Of targets.
 
 Floats = npt.NDArray[np.float64]
@@ -64,10 +70,18 @@ def targets_of(bench: Bench, found: Measured) -> dict[str, npt.NDArray[np.bool_]
     """Kind of target → [num_queries] which are of it."""
     ends = found.queries.ends
     kinds = {"all": np.ones(len(ends), bool), "liked": bench.test.positive[ends]}
-    types = bench.test.event_vocabularies.get("event_type", ())
-    if "purchase" in types:
-        kinds["purchased"] = bench.test.event_categorical["event_type"][ends] == 2 + types.index("purchase")
+    if "purchase" in bench.test.event_vocabularies.get("event_type", ()):
+        kinds["purchased"] = is_purchase(bench.test)[ends]
     return kinds
+
+
+def bound(bench: Bench) -> dict[str, float]:
+    """`interactions` and `purchases` → purchases within the first ten of who knows every taste."""
+    truth = Truth.read(bench.folder / "data", bench.catalogue.item_ids)
+    queries = make_queries(bench.test, evaluator.Config().max_queries)
+    bought = is_purchase(bench.test)[queries.ends]
+    found = best_for_purchases(truth, bench.test, queries)
+    return {name: float((ndcg[bought] > 0).mean()) for name, ndcg in found.items()}
 
 
 def figures(bench: Bench, plain: Sequence[Measured], ours: Sequence[Measured]) -> dict[str, float]:
@@ -82,9 +96,7 @@ def figures(bench: Bench, plain: Sequence[Measured], ours: Sequence[Measured]) -
             kept |= {f"{name}.{kind}.{key}": value for key, value in gain(own, theirs).items()}
     kept["liked_on_page"] = float(np.mean([shown.mean_of_known(one.shown.probabilities) for one in ours]))
     of_shown = [shown.calibration(one, bench.test, bench.catalogue)["all"] for one in ours]
-    kept |= {
-        f"shown.{key}": float(np.mean([one[key] for one in of_shown])) for key in ("predicted", "happened", "ece")
-    }
+    kept |= {f"shown.{key}": float(np.mean([one[key] for one in of_shown])) for key in OF_SHOWN}
     tenths = [shown.value_by_part(one) for one in ours]
     for at in range(min(map(len, tenths))):
         for key in ("predicted", "happened"):
@@ -97,12 +109,13 @@ def report(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     kinds = [kind for kind in KINDS if f"ndcg@10.{kind}" in found[INTERACTIONS]]
     head = " | ".join(f"NDCG@10, {kind} | gain (95%)" for kind in kinds)
     lines = [
-        f"| sorted for | {head} | P(liked) on the page | predicted / liked of what was shown | mean gap |",
+        f"| sorted for | {head} | P(liked) on the page | predicted / liked of what was shown | mean gap, by chance |",
         f"|---|{'---:|---|' * len(kinds)}---:|---:|---:|",
     ]
     for name, one in found.items():
         cells = [f"{one[f'ndcg@10.{kind}']:.4f} | {percent(_under(one, f'ndcg@10.{kind}.'))}" for kind in kinds]
-        gaps = f"{one['shown.predicted']:.3f} / {one['shown.happened']:.3f} | {one['shown.ece']:.3f}"
+        predicted, happened, gap, by_chance = (one[f"shown.{key}"] for key in OF_SHOWN)
+        gaps = f"{predicted:.3f} / {happened:.3f} | {gap:.3f}, {by_chance:.3f}"
         lines.append(f"| {name} | {' | '.join(cells)} | {one['liked_on_page']:.3f} | {gaps} |")
     if "purchased" in kinds:
         lines += ["", "| sorted for | purchases within the first ten | gain (95%) |", "|---|---:|---|"]
@@ -118,6 +131,18 @@ def report(found: Mapping[str, Mapping[str, float]]) -> list[str]:
             ]
             lines += ["", f"Expected value of {name}, and what came, by tenths: {', '.join(pairs)}."]
     return lines
+
+
+def told(known: Mapping[str, float]) -> list[str]:
+    """What `bound` found, as a line."""
+    if not known:
+        return []
+    plain, best = known["interactions"], known["purchases"]
+    return [
+        f"Who knows every taste has {plain:.4f} of the purchases within the first ten by what comes next, and "
+        f"{best:.4f} ({best / plain - 1:+.1%}) by purchases.",
+        "",
+    ]
 
 
 def _under(one: Mapping[str, float], prefix: str) -> dict[str, float]:
@@ -158,13 +183,16 @@ def main() -> None:
     for data, protocol in [(data, protocol) for data in arguments.data for protocol in arguments.protocols]:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
             folder = (arguments.keep or pathlib.Path(name)) / f"{data}_{protocol}"
-            bench = prepare(data, arguments.source, PROTOCOLS[protocol], folder, quick=False)
+            bench = prepare(data, arguments.source, PROTOCOLS[protocol], folder, quick=False, store=STORE)
             found = measure_objectives(bench, data, arguments.seeds)
+            known = bound(bench) if data == "store" else {}
         title = f"{data}.{protocol}"
         head = f"Means of the seeds {arguments.seeds}, test split; gains over sorting for interactions."
-        text = "\n".join([f"# Objectives: {title.replace('.', ', ')}", "", head, "", *report(found), ""])
+        lines = [f"# Objectives: {title.replace('.', ', ')}", "", head, "", *report(found), "", *told(known)]
+        text = "\n".join(lines)
         print(text, flush=True)
         kept: dict[str, Any] = {f"{name}.{key}": round(x, 4) for name, one in found.items() for key, x in one.items()}
+        kept |= {f"bound.{name}": round(x, 4) for name, x in known.items()}
         results.merge(f"objectives.{title}", kept)
         (HERE / f"objectives_{title.replace('.', '_')}.md").write_text(text, encoding="utf-8")
 

@@ -83,16 +83,22 @@ class Ranked:
 
 
 def prepare(
-    data: str, source: str | None, split: str, folder: pathlib.Path, quick: bool, bert_preset: str = ""
+    data: str,
+    source: str | None,
+    split: str,
+    folder: pathlib.Path,
+    quick: bool,
+    bert_preset: str = "",
+    store: Mapping[str, int] | None = None,
 ) -> Bench:
-    """Runs ExampleGen and Transform."""
+    """Runs ExampleGen and Transform; `store` is how large the simulated one is."""
     from homefeed.pipeline.datasets import movielens, sample
 
     dataset = DatasetDir(folder / "data")
     if data == "movielens":
         movielens.write_movielens_100k(dataset.path, source)
     else:
-        sample.write_sample(dataset.path, **(QUICK_STORE if quick else {}))
+        sample.write_sample(dataset.path, **(QUICK_STORE if quick else store or {}))
     parts = split_dataset(dataset, split, folder, bert_preset)
     return bench_of(parts, folder, quick)
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.errors import ModelError
+from homefeed.models.evaluation.beyond_accuracy import surprise
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import DISLIKE, LIKE
+from homefeed.schemas.dataset import DISLIKE, LIKE, NOVELTY, Values
 from homefeed.schemas.words import near
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -28,7 +29,7 @@ class Objectives:
         names: of the objectives; the first is the default.
         types: event types whose probabilities the objectives ask for.
         worth: [num_objectives, num_rows or 1, num_outcomes + 1] float32, what each outcome of an interaction with an
-            item is worth, and last what any interaction is; one row where no item's column says so.
+            item is worth, and last what any interaction is; one row where that is the same for all items.
     """
 
     names: tuple[str, ...]
@@ -42,21 +43,24 @@ class Objectives:
         Raises:
             ModelError: an event type that no event of the training split has, or a column that the items lack.
         """
-        asked = [name for values in train.objectives.values() for name in values if name not in (LIKE, DISLIKE)]
-        types, known = tuple(dict.fromkeys(asked)), train.event_vocabularies.get("event_type", ())
+        asked = (name for values in train.objectives.values() for name in values)
+        types = tuple(dict.fromkeys(name for name in asked if name not in (LIKE, DISLIKE, NOVELTY)))
+        known = train.event_vocabularies.get("event_type", ())
         for name in types:
             if name not in known:
                 raise ModelError(f"objective: no event of the training split is of type {name!r}{near(name, known)}")
-        columns = any(isinstance(value, str) for values in train.objectives.values() for value in values.values())
-        worth = np.zeros((len(train.objectives), catalogue.num_rows if columns else 1, len(types) + 2), np.float32)
+        by_item = any(_is_by_item(values) for values in train.objectives.values())
+        worth = np.zeros((len(train.objectives), catalogue.num_rows if by_item else 1, len(types) + 2), np.float32)
         for at, values in zip(worth, train.objectives.values(), strict=True):
             for outcome, value in values.items():
                 number = _column(catalogue, value) if isinstance(value, str) else np.float32(value)
-                if outcome == DISLIKE:  # As much for every interaction, and as much less for one that is liked.
+                if outcome == NOVELTY:
+                    at[:, -1] += number * _bits(catalogue)
+                elif outcome == DISLIKE:  # As much for every interaction, and as much less for one that is liked.
                     at[:, -1] += number
-                at[:, 0 if outcome in (LIKE, DISLIKE) else 1 + types.index(outcome)] += (
-                    -number if outcome == DISLIKE else number
-                )
+                    at[:, 0] -= number
+                else:
+                    at[:, 0 if outcome == LIKE else 1 + types.index(outcome)] += number
         return cls(tuple(train.objectives), types, worth)
 
     def values(self, objective: int, rows: npt.NDArray[np.integer[Any]], outcomes: Floats) -> npt.NDArray[np.float64]:
@@ -82,7 +86,7 @@ class Objectives:
     @property
     def is_plain(self) -> npt.NDArray[np.bool_]:
         """[num_objectives] whether every interaction is worth the same, so that only what comes next counts."""
-        return (self.worth[..., :-1] == 0).all(axis=(1, 2))
+        return (self.worth[..., :-1] == 0).all(axis=(1, 2)) & (np.ptp(self.worth[..., -1], axis=1) == 0)
 
 
 def outcomes(sequences: Sequences, positions: npt.NDArray[np.int64], types: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -91,6 +95,17 @@ def outcomes(sequences: Sequences, positions: npt.NDArray[np.int64], types: Sequ
     found = [sequences.positive[positions]]
     found += [sequences.event_categorical["event_type"][positions] == known.index(name) for name in types]
     return np.stack(found, -1).astype(np.float32)
+
+
+def _is_by_item(values: Values) -> bool:
+    return NOVELTY in values or any(isinstance(value, str) for value in values.values())
+
+
+def _bits(catalogue: Catalogue) -> npt.NDArray[np.float32]:
+    """[num_rows] of surprise; row 0 stands for an item that is not in the catalogue, which nobody had."""
+    bits = surprise(catalogue.train_counts).astype(np.float32)
+    bits[0] = bits.max()
+    return bits
 
 
 def _column(catalogue: Catalogue, name: str) -> npt.NDArray[np.float32]:

@@ -182,10 +182,12 @@ class Positive(_Strict):
 Values = Mapping[str, float | str]
 """Outcome of an interaction → what it is worth: a number, or the numeric column of items that says so.
 
-An outcome is an event type, or `like` or `dislike` as `positive` tells them apart.
+An outcome is an event type, or `like` or `dislike` as `positive` tells them apart. `novelty` is what each bit of
+surprise of an item is worth, whatever comes of it.
 """
 
-LIKE, DISLIKE, INTERACTIONS, DECLARED = "like", "dislike", "interactions", "declared"
+LIKE, DISLIKE, NOVELTY = "like", "dislike", "novelty"
+INTERACTIONS, DECLARED = "interactions", "declared"
 OBJECTIVES: dict[str, Values] = {
     INTERACTIONS: {},
     "likes": {LIKE: 1.0},
@@ -327,6 +329,10 @@ def _objective_faults(dataset: Dataset) -> list[str]:
         if outcome in (LIKE, DISLIKE):
             if dataset.positive == Positive():
                 faults.append(f"objective: `{outcome}` needs `positive`, which says what is liked")
+        elif outcome == NOVELTY:
+            if isinstance(value, str):
+                faults.append(f"objective: `{NOVELTY}` is worth {value!r}; expected a number for each bit")
+                continue
         elif types is not None and outcome not in types:
             faults.append(f"objective: {outcome!r} is no event type{near(outcome, types)}")
         if isinstance(value, str) and value not in columns:

@@ -100,7 +100,8 @@ text alone. Fine-tuning changed {{ texts.tensors_changed }} of BERT's {{ texts.t
 {% for split, one in splits.items() if one.calibration_of_shown %}
 {% set all = one.calibration_of_shown["all"] %}
 - Of what {{ split }} would have shown and users chose later, {{ "%.3f"|format(all.happened) }} was liked, \
-{{ "%.3f"|format(all.predicted) }} predicted, {{ "%.3f"|format(all.ece) }} off on average.
+{{ "%.3f"|format(all.predicted) }} predicted, {{ "%.3f"|format(all.ece) }} off on average \
+({{ "%.3f"|format(all.ece_by_chance) }} by chance).
 {% endfor %}
 - Predicted and observed probability of liking differ by {{ "%.3f"|format(found.calibration.ece) }} on average \
 (Brier score {{ "%.3f"|format(found.calibration.brier) }}, {{ "{:,}".format(found.calibration.events) }} events).

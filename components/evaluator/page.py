@@ -99,10 +99,10 @@ def _shown(found: Mapping[str, Any]) -> str:
         parts.append(f"<h3>Other orders of the same items</h3>{_table(head, rows)}")
     if found["calibration_of_shown"]:
         rows = [
-            (html.escape(name), one["events"], one["predicted"], one["happened"], one["ece"])
+            (html.escape(name), one["events"], one["predicted"], one["happened"], one["ece"], one["ece_by_chance"])
             for name, one in found["calibration_of_shown"].items()
         ]
-        head = ("shown, and chosen later", "events", "P(liked)", "liked", "mean gap")
+        head = ("shown, and chosen later", "events", "P(liked)", "liked", "mean gap", "by chance")
         parts.append(f"<h3>P(liked) of what is shown</h3>{_table(head, rows)}")
     if found["value"]:
         rows = [(place, *one.values()) for place, one in enumerate(found["value"], start=1)]
@@ -151,7 +151,8 @@ def _drawings(found: Mapping[str, Any]) -> str:
     ]
     calibration = found["calibration"]
     points = [(bin_["predicted"], bin_["happened"], bin_["events"]) for bin_ in calibration["bins"]]
-    gap = f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f}, Brier {calibration['brier']:.3f}"
+    gap = f"{calibration['events']:,} events; mean gap {calibration['ece']:.3f} "
+    gap += f"(by chance {calibration['ece_by_chance']:.3f}), Brier {calibration['brier']:.3f}"
     return (
         html_page.figure("NDCG@10 of each method", svg.intervals(methods, "{:.4f}".format))
         + html_page.figure("NDCG@10 of our models in groups of questions", svg.intervals(groups, "{:.4f}".format))

@@ -53,17 +53,25 @@ def diversity(pages: Pages, categories: Ints) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def novelty(pages: Pages, train_counts: Ints) -> float:
-    """Mean surprise of what is shown, in bits: `-log2` of an item's share of the training events, with add-one
-    smoothing (Vargas and Castells 2011, Rank and Relevance in Novelty and Diversity Metrics).
+def surprise(train_counts: Ints) -> npt.NDArray[np.float64]:
+    """[num_rows] bits of each item: `-log2` of its share of the training events, with add-one smoothing; 0 of none
+    (Vargas and Castells 2011, Rank and Relevance in Novelty and Diversity Metrics).
 
-    >>> novelty(np.array([[1, 2]]), np.array([0, 1, 1]))  # Each has half of the events.
-    1.0
+    >>> surprise(np.array([0, 1, 1]))  # Each has half of the events.
+    array([0., 1., 1.])
     """
     counts = train_counts[1:] + 1.0
-    surprise = -np.log2(counts / counts.sum())
+    return np.concatenate([[0.0], -np.log2(counts / counts.sum())])
+
+
+def novelty(pages: Pages, train_counts: Ints) -> float:
+    """Mean `surprise` of what is shown, in bits; 0 of nothing.
+
+    >>> novelty(np.array([[1, 2]]), np.array([0, 1, 1]))
+    1.0
+    """
     shown = pages[pages > 0]
-    return float(surprise[shown - 1].mean()) if len(shown) else 0.0
+    return float(surprise(train_counts)[shown].mean()) if len(shown) else 0.0
 
 
 def popularity_lift(pages: Pages, histories: list[Ints], train_counts: Ints) -> float:
@@ -89,8 +97,9 @@ def reliability(probabilities: Floats, positive: npt.NDArray[np.bool_], num_bins
 
     Returns:
         `events`, `brier` (mean squared error), `ece` (expected calibration error: the mean gap between what was
-        predicted and what happened, weighted by the bins' sizes; Naeini et al. 2015) and `bins`, each with its
-        `events`, mean `predicted` and `happened`.
+        predicted and what happened, weighted by the bins' sizes; Naeini et al. 2015), `ece_by_chance` (about what it
+        would be if every probability were right, since few events are not the mean of many) and `bins`, each with
+        its `events`, mean `predicted` and `happened`.
 
     >>> found = reliability(np.array([0.25, 0.25]), np.array([True, False]))
     >>> found["brier"], found["ece"]  # (0.75² + 0.25²) / 2 and |0.25 − 0.5|.
@@ -99,7 +108,7 @@ def reliability(probabilities: Floats, positive: npt.NDArray[np.bool_], num_bins
     known = np.isfinite(probabilities)
     predicted, happened = probabilities[known].astype(np.float64), positive[known].astype(np.float64)
     if not len(predicted):
-        return {"events": 0, "brier": 0.0, "ece": 0.0, "bins": []}
+        return {"events": 0, "brier": 0.0, "ece": 0.0, "ece_by_chance": 0.0, "bins": []}
     place = np.minimum((predicted * num_bins).astype(np.int64), num_bins - 1)
     bins = [
         {
@@ -110,9 +119,13 @@ def reliability(probabilities: Floats, positive: npt.NDArray[np.bool_], num_bins
         for bin_ in np.unique(place)
     ]
     gaps = sum(bin_["events"] * abs(bin_["predicted"] - bin_["happened"]) for bin_ in bins)
+    # The mean of |x| where x is normal of deviation d is d × sqrt(2 / π).
+    variances = np.bincount(place, predicted * (1 - predicted))
+    by_chance = np.sqrt(2 / np.pi * variances).sum()
     return {
         "events": len(predicted),
         "brier": float(np.mean((predicted - happened) ** 2)),
         "ece": float(gaps / len(predicted)),
+        "ece_by_chance": float(by_chance / len(predicted)),
         "bins": bins,
     }

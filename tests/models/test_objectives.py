@@ -32,6 +32,18 @@ def test_an_expectation_is_linear_in_probabilities() -> None:
     assert found[0, 0] == pytest.approx(0.75 * 2 - 0.25 * 3 + 0.5 * CATALOGUE.numeric["price"][1, 0], rel=1e-6)
 
 
+def test_novelty_is_worth_its_bits_whatever_comes_of_it() -> None:
+    asked = {"declared": {"like": 1.0, "novelty": 0.5}, "rare": {"novelty": 1.0}, "interactions": {}}
+    objectives = Objectives.of(dataclasses.replace(TRAIN, objectives=asked), CATALOGUE)
+    assert (objectives.types, objectives.is_plain.tolist()) == ((), [False, False, True])
+    counts = CATALOGUE.train_counts[1:] + 1.0
+    bits = -np.log2(counts / counts.sum())
+    rows = np.arange(1, CATALOGUE.num_rows)
+    liked = np.full((len(rows), 1), 0.25)
+    np.testing.assert_allclose(objectives.values(0, rows, liked), 0.25 + 0.5 * bits, rtol=1e-6)
+    assert objectives.values(1, np.array([0]), np.array([[0.0]]))[0] == pytest.approx(bits.max(), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [({"purchase": 1.0}, "'purchase'; there are buy, view"), ({"buy": "prize"}, "'prize'; did you mean 'price'")],

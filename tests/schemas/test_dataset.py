@@ -71,6 +71,7 @@ def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathli
         ("name: t\n", "name: t\nobjective: {buy: nan}\n", r"'buy' is worth 'nan'; expected a number, or the name of"),
         ("name: t\n", "name: t\nobjective: {buy: prize}\n", r"'prize' is no column of items .* did you mean 'price'"),
         ("name: t\n", "name: t\nobjective: {buy: title}\n", r"'title' is no column of items of kind 'number'; there"),
+        ("name: t\n", "name: t\nobjective: {novelty: price}\n", r"`novelty` is worth .price.; expected a number"),
         ("name: t\n", "name: t\nobjective: likes\n", r"objective: `like` needs `positive`, which says what is liked"),
         ("a.csv", f"a.csv, {BUYS}}}\nobjective: {{purchase: 1", r"'purchase' is no event type; there are buy"),
         ("name: t\n", "name: t\nmax_bad_fraction: 2\n", r"expected a number from 0 and up to 1, found '2'"),

@@ -19,6 +19,8 @@ from homefeed.pipeline.datasets.sample.words import (
     STYLES,
 )
 
+MOOD = 0.5  # Deviation of the moment, beside how well an item suits.
+DEPTHS = (0.2, 1.2)  # Of both: a click from here, a purchase from there.
 MISSING_FRACTION = 0.05  # Of ages and descriptions.
 QUERY_FRACTION = 0.15
 SYNONYM_FRACTION = 0.25  # Of queries: what is looked for is called by words that no item's text holds.
@@ -91,8 +93,8 @@ def event_rows(rng: np.random.Generator, events: Events, items: Items, users: Us
     """[num_events] rows of EVENT_COLUMNS."""
     of_item, of_user = item_ids(items), user_ids(users)
     size = len(events.user)
-    mood = events.liking + rng.normal(size=size) * 0.5
-    depth = np.digitize(mood, (0.2, 1.2))  # 0 view, 1 click, 2 purchase.
+    mood = events.liking + rng.normal(size=size) * MOOD
+    depth = np.digitize(mood, DEPTHS)  # 0 view, 1 click, 2 purchase.
     rating = np.clip(np.round(3 + 1.2 * (mood + rng.normal(size=size) * 0.3 - 0.5)), 1, 5).astype(int)
     value = np.where((depth > 0) | (rng.random(size) < 0.3), rating.astype(str), "")
     second = (START.timestamp() + events.time * SPAN_SECONDS).astype(np.int64)

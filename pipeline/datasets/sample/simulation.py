@@ -13,6 +13,7 @@ from homefeed.pipeline.datasets.sample.words import CATEGORIES
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 SPAN_SECONDS = 90 * 24 * 3600
 NUM_CONSIDERED = 24  # Items that a shopper looks at before picking one.
+TASTE, SAME_STYLE = 1.5, 1.5  # What draws to an item, as a logit: how well it suits, and the last one's style.
 NUM_SHOWN = 10  # Places of a page, where the store shows pages.
 
 
@@ -87,7 +88,7 @@ class _Store:
         if self._pages:
             considered, propensity = self._show(considered, now)
         suits = self._liking(who, considered, now)
-        pull = suits * 1.5 + self._moment(considered, last_item, now)
+        pull = suits * TASTE + self._moment(considered, last_item, now)
         if self._drift:
             pull += self._drift.trend[considered] * (now[:, None] - 0.5)
         if self._pages:
@@ -150,7 +151,7 @@ class _Store:
         same_style = (style[considered] == style[last_item][:, None]) & (last_item >= 0)[:, None]
         since = now[:, None] - available_from
         new = (available_from > 0) & (since < 0.1)
-        return np.where(since < 0, -np.inf, 1.5 * same_style + 1.0 * new)
+        return np.where(since < 0, -np.inf, SAME_STYLE * same_style + 1.0 * new)
 
 
 def _between(first: Floats, last: Floats, now: Floats) -> Floats:

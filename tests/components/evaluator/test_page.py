@@ -15,6 +15,7 @@ SPLIT = {
     "calibration": {
         "events": 1200,
         "ece": 0.0125,
+        "ece_by_chance": 0.01,
         "brier": 0.21,
         "bins": [
             {"predicted": 0.1, "happened": 0.2, "events": 700},
@@ -27,7 +28,9 @@ SPLIT = {
         {"weight": 1.0, "ndcg@10": 0.11, "ndcg@10_objective": 0.12, "liked": 0.7, "value": 0.75},
         {"weight": None, "ndcg@10": 0.01, "ndcg@10_objective": 0.02, "liked": 0.9, "value": 0.95},
     ],
-    "calibration_of_shown": {"all": {"events": 321, "predicted": 0.625, "happened": 0.6875, "ece": 0.0625}},
+    "calibration_of_shown": {
+        "all": {"events": 321, "predicted": 0.625, "happened": 0.6875, "ece": 0.0625, "ece_by_chance": 0.03125}
+    },
     "value": [{"events": 40, "predicted": 0.15, "happened": 0.1625}],
     "coverage@10": 0.5,
     "gini@10": 0.75,
@@ -88,7 +91,7 @@ def test_every_split_has_a_table_of_its_methods() -> None:
     assert "<h2>On eval</h2>" in found and "<h2>On test</h2>" in found
     assert "<td>retrieval + ranking<td class=n>0.5<td class=n>0.375<td class=n>0.3125<td class=n>1,200</tr>" in found
     assert "<title>predicted 0.10, happened 0.20, 700 events</title>" in found
-    assert "1,200 events; mean gap 0.013, Brier 0.210" in found
+    assert "1,200 events; mean gap 0.013 (by chance 0.010), Brier 0.210" in found
     assert "category: &lt;b&gt; (60)" in found and "<b> (60)" not in found
 
 
@@ -124,7 +127,10 @@ def test_what_people_see_is_said_with_what_other_orders_would_be_worth() -> None
     assert "sorted for <b>likes</b>. On the first page P(liked) is 0.713 in the mean" in found
     assert "<tr><td>1<td class=n>0.11<td class=n>0.12<td class=n>0.7<td class=n>0.75</tr>" in found
     assert "<tr><td>the value alone<td class=n>0.01" in found
-    assert "<tr><td>all<td class=n>321<td class=n>0.625<td class=n>0.6875<td class=n>0.0625</tr>" in found
+    assert (
+        "<tr><td>all<td class=n>321<td class=n>0.625<td class=n>0.6875<td class=n>0.0625<td class=n>0.03125</tr>"
+        in found
+    )
     assert "<tr><td>1<td class=n>40<td class=n>0.15<td class=n>0.1625</tr>" in found
     assert "<h2>User u&lt;1&gt;</h2><p>History, newest first: Chair &amp; table</p>" in found
     assert "<td>Lamp &lt;1&gt;<td class=n>1.25<td class=n>0.75<td class=n>3.50<td>cold start</tr>" in found

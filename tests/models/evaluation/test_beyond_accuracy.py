@@ -69,3 +69,12 @@ def test_lift_is_the_mean_of_each_readers_ratio() -> None:
     histories = [np.array([2]), np.array([1, 0]), np.array([0])]
     # (8 + 2) / 2 over 2, 4 over 8; the third reader has no history of items.
     assert beyond_accuracy.popularity_lift(pages, histories, counts) == pytest.approx((2.5 + 0.5) / 2)
+
+
+def test_what_chance_alone_makes_of_the_mean_gap() -> None:
+    rng = np.random.default_rng(0)
+    for num_events in (100, 3_000):
+        chances = rng.beta(2, 1, num_events)
+        found = [beyond_accuracy.reliability(chances, rng.random(num_events) < chances) for _ in range(200)]
+        mean = np.mean([one["ece"] for one in found])
+        assert found[0]["ece_by_chance"] == pytest.approx(mean, rel=0.1)
