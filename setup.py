@@ -34,6 +34,7 @@ setup(
         "numpy>=1.26,<2",
         "optuna>=4,<6",
         "orjson>=3.10,<4",
+        "packaging>=23",
         "pandas>=1.5,<2",
         "prometheus-client>=0.20,<1",
         "protobuf>=4.25,<5",

@@ -34,6 +34,11 @@ class Verb(NamedTuple):
 
 VERBS = {
     "data": Verb("data:data_app", "Make a dataset: three tables and a dataset.yaml."),
+    "init": Verb("init:init", "Look at your files and write the dataset.yaml that they need."),
+    "doctor": Verb(
+        "doctor:doctor",
+        "Check this machine, your data and a root, and say what mends each fault. Exit 1 if there is one.",
+    ),
     "schema": Verb("schema:schema_app", "Keep a curated schema beside the data, under review."),
     "drift": Verb(
         "data:drift", "Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."

@@ -23,6 +23,8 @@ RIGHT = {
         for name in ("movielens", "mind", "amazon", "book-crossing")
     },
     "data page": "--data {data} --out {out_file}",
+    "init": "{in_dir} --out {new_dir}",
+    "doctor": "--data {data} --root {root}",
     "schema infer": "--data {data}",
     "schema diff": "--data {data}",
     "schema accept": "--data {data}",
