@@ -20,7 +20,7 @@ from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import eval_config
 from homefeed.models.ranking.training.uncertainty import Judged, Uncertainty, fit_uncertainty
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import first_targets, places_of_coming
+from homefeed.models.shared.prediction_points import PredictionPoints, first_targets, places_of_coming
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,7 +58,9 @@ def fit_on_eval(
             worth = objectives.happened(at, held_out.sequences, held_out.points.cut)
             weight = blends.fit_value_weight(interest, values, target, worth, present, config.value_price)
             found[name] = dataclasses.replace(blend, value=weight)
-    return blend, calibrations, found, fit_uncertainty(_judged(ranker, held_out, probabilities[0], config))
+    counts, longest = ranker.item_counts.numpy(), max(config.max_events, config.max_rated_events)
+    judged = judged_events(held_out.sequences, held_out.points, held_out.retrieved, probabilities[0], counts, longest)
+    return blend, calibrations, found, fit_uncertainty(judged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,26 +136,36 @@ def _calibrate(held_out: LabelledPoints, asked: _Asked, interest: Floats) -> lis
     ]
 
 
-def _judged(ranker: Ranker, held_out: LabelledPoints, probabilities: Floats, config: Hyperparameters) -> Judged:
-    """What was retrieved and chosen later in the split, each event once.
+def judged_events(
+    sequences: Sequences,
+    points: PredictionPoints,
+    retrieved: npt.NDArray[np.int32],
+    probabilities: Floats,
+    item_counts: npt.NDArray[np.floating[Any]],
+    longest: int,
+) -> Judged:
+    """What was retrieved and chosen later in a split, each event once.
 
     Args:
+        sequences: the split.
+        points: where was asked.
+        retrieved: [num_points, num_candidates] rows, 0 for none.
         probabilities: [num_points, num_candidates] of being liked.
+        item_counts: [num_rows] events of training.
+        longest: history that the model reads.
     """
-    sequences, points = held_out.sequences, held_out.points
-    coming = places_of_coming(sequences, points, held_out.retrieved)
+    coming = places_of_coming(sequences, points, retrieved)
     point, place = np.nonzero(coming >= 0)
     events, first = np.unique(coming[point, place], return_index=True)
     point, place = point[first], place[first]
-    items, users = held_out.retrieved[point, place], points.row[point]
-    known = points.cut[point] - sequences.row_splits[users]
+    items, users = retrieved[point, place], points.row[point]
     return Judged(
         probabilities[point, place],
         sequences.positive[events].astype(np.float64),
         users,
         items.astype(np.int64),
-        np.minimum(known, max(config.max_events, config.max_rated_events)).astype(np.float64),
-        ranker.item_counts.numpy()[items].astype(np.float64),
+        np.minimum(points.cut[point] - sequences.row_splits[users], longest).astype(np.float64),
+        item_counts[items].astype(np.float64),
     )
 
 
