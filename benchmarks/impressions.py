@@ -39,6 +39,9 @@ from homefeed.serving.recommender import Recommender
 
 Floats = npt.NDArray[np.float64]
 SAMPLED, WITHOUT_PLACES, DEFAULT = "sampled negatives", "exposures without places", "exposures"
+WEIGHTED = "exposures by inverse propensity"
+SETTINGS = {SAMPLED: {"exposure_weight": 0.0}, WEIGHTED: {"max_inverse_propensity": 20.0}}
+ARMS = (SAMPLED, WITHOUT_PLACES, WEIGHTED, DEFAULT)
 QUICK_STORE = {"num_users": 60, "num_items": 80, "num_events": 1200}
 OF_SHOWN = ("auc", "mrr", "ndcg@5", "ndcg@10")
 
@@ -61,8 +64,7 @@ def train(bench: Bench, name: str, seed: int, retrieval: Model, bert: Pretrained
     shown, of_eval = (transformed.load_exposures(bench.examples, split) for split in ("train", "eval"))
     if name == WITHOUT_PLACES:
         shown, of_eval = (_without_places(exposures) for exposures in (shown, of_eval))
-    weight = {"exposure_weight": 0.0} if name == SAMPLED else {}
-    config = ranking_trainer.Config(**{**bench.ranking, **weight}, seed=seed)
+    config = ranking_trainer.Config(**{**bench.ranking, **SETTINGS.get(name, {})}, seed=seed)
     data = TrainingData(bench.catalogue, bench.train, bench.evaluation, bench.vocabulary, shown, of_eval)
     trained = fit(data, bert, retrieval, config)
     print(seed, name, trained.blend, trained.epochs[-1], flush=True)
@@ -175,9 +177,10 @@ def main() -> None:
     """Measures and, unless it is quick, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    runs: dict[str, list[dict[str, Floats]]] = {SAMPLED: [], WITHOUT_PLACES: [], DEFAULT: []}
+    runs: dict[str, list[dict[str, Floats]]] = {arm: [] for arm in asked.arms}
     for seed in asked.seeds:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             bench = prepare(seed, pathlib.Path(folder), asked.quick)

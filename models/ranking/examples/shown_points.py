@@ -71,7 +71,25 @@ def make_shown_batch(
         "relevance": (is_known & clicked).astype(np.float32),
         "irrelevant": is_known & ~clicked,
     }
+    labels["log_weight"] = _log_weights(
+        exposures.propensity[places], labels["irrelevant"], config.max_inverse_propensity
+    )
     return inputs | labels
+
+
+def _log_weights(
+    propensity: npt.NDArray[np.float32], irrelevant: npt.NDArray[np.bool_], most: float
+) -> npt.NDArray[np.float32]:
+    """[batch, num] logarithms of inverse propensities, at most `most`, over the mean of a page's; 0 of what was taken.
+
+    A page shows often what its policy prefers, which would be what is left more often than its taste deserves. Added
+    to the logits they make the sum in a softmax that over all that could have been shown (as in Bengio and Senécal,
+    2008). An unknown propensity counts as 1.
+    """
+    known = np.where(np.isfinite(propensity) & (propensity > 0), propensity, 1.0)
+    weights = np.where(irrelevant, np.minimum(1 / known, most), 0.0)
+    mean = weights.sum(axis=1, keepdims=True) / np.maximum(irrelevant.sum(axis=1, keepdims=True), 1)
+    return np.log(np.where(irrelevant, weights / np.maximum(mean, 1.0), 1.0)).astype(np.float32)
 
 
 def _forget_context_of_others(inputs: Arrays, is_last: npt.NDArray[np.bool_]) -> None:

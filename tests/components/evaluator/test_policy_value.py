@@ -97,11 +97,12 @@ def drawn(num: int, of_best: float, share: float = 1.0, rate: float = 0.5) -> Sl
     taken = rng.random(num) < np.where(is_better, of_best, rate)
     mass = np.zeros((num, NUM_PARTS))
     mass[:, 0], mass[:, 3] = share, 1 - share
+    soft = np.zeros((num, NUM_PARTS))
+    soft[:, 0], soft[:, 1] = 0.7, 0.3
     users = np.array([b"u%d" % number for number in rng.integers(num // 5, size=num)], object)
     group = np.where(is_better, 0, 1)
-    return Slots(
-        users, np.arange(num), group, np.full(num, 0.5), taken.astype(float), {"best": (is_better * share, mass)}
-    )
+    policies = {"best": (is_better * share, mass), "soft": (np.where(is_better, 0.7, 0.3), soft)}
+    return Slots(users, np.arange(num), group, np.full(num, 0.5), taken.astype(float), policies)
 
 
 def test_the_value_is_found_and_lies_above_what_was_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +114,9 @@ def test_the_value_is_found_and_lies_above_what_was_served(monkeypatch: pytest.M
         value, low, high = best[figure]
         assert value == pytest.approx(truth, abs=0.02) and low < truth < high and high - low < 0.05, figure
     assert best["effective_sample_size"] == pytest.approx(10_000, rel=0.03)
+    soft = found["policies"]["soft"]  # 0.7 x 0.6 + 0.3 x 0.2.
+    for figure in ("snips", "doubly_robust"):
+        assert soft[figure][0] == pytest.approx(0.48, abs=0.02), figure
     assert (best["more_pages"], best["support"], best["clipped"]) == (0, "enough", 0)
     means = policy_value.means_of(found)
     assert means == {
