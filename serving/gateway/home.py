@@ -21,7 +21,7 @@ from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.limits import Rate, TooMuch
-from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded
+from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded, seed_of
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.policies import Policies, Policy
@@ -221,10 +221,11 @@ class Home:
         if seconds := self._rate.wait(ask.who(), 1, time.monotonic()):
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
-        question, listing, draft = await self._drafted(ask)
+        impression_id = uuid.uuid4().hex
+        question, listing, draft = await self._drafted(ask, impression_id)
         policy = self._policies.policy
         made = make(draft, self._published.items, self._vectors.of, policy.ruling)
-        return self._served(ask, question, listing, draft, made, policy)
+        return self._served(ask, impression_id, question, listing, draft, made, policy)
 
     async def preview(self, ask: Ask) -> Preview:
         """What a page would be, and how it comes about; nothing is recorded.
@@ -232,17 +233,18 @@ class Home:
         Raises:
             LookupError: see `page`.
         """
-        _, listing, draft = await self._drafted(ask)
+        _, listing, draft = await self._drafted(ask, uuid.uuid4().hex)
         policy = self._policies.policy
         made = make(draft, self._published.items, self._vectors.of, policy.ruling, explains=True)
         return Preview(ask.surface, listing.served_by, policy.version, made)
 
-    async def _drafted(self, ask: Ask) -> tuple[Question, Listing, Draft]:
-        """What a page is made of."""
+    async def _drafted(self, ask: Ask, impression_id: str) -> tuple[Question, Listing, Draft]:
+        """What a page is made of. Lists are kept for a while, and chance never is: each page draws its own cards."""
         surface = self._policies.policy.surfaces.get(ask.surface)
         if "similar" in surface.rows and not ask.item_id:
             raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
-        now, who, published = time.time(), ask.who(), self._published
+        now = time.time_ns() // 1_000_000 / 1000  # As it is recorded.
+        who, published = ask.who(), self._published
         k = ask.k or surface.length
         user, items = self._published.name(who), published.items
         shown = await self._shown(ask.after, user)
@@ -263,7 +265,9 @@ class Home:
             taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
             hottest = self._hot.lists(taken, reader.excluded, NUM_CANDIDATES)
         found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
-        return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
+        seed = seed_of(impression_id)
+        draft = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed)
+        return question, listing, draft
 
     async def _fatigue(self, user: str, surface: Surface, now: float) -> dict[str, float]:
         """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
@@ -294,10 +298,16 @@ class Home:
         return (about, await self._ladder.similar(about, k)) if about else None
 
     def _served(
-        self, ask: Ask, question: Question, listing: Listing, draft: Draft, made: Made, policy: Policy
+        self,
+        ask: Ask,
+        impression_id: str,
+        question: Question,
+        listing: Listing,
+        draft: Draft,
+        made: Made,
+        policy: Policy,
     ) -> dict[str, Any]:
         """The answer, which is recorded as well."""
-        impression_id = uuid.uuid4().hex
         facts = {
             "impression_id": impression_id,
             "surface": ask.surface,
@@ -309,8 +319,8 @@ class Home:
             "set_aside": made.set_aside,
             "unmet": made.unmet,
         }
-        page = recorded(draft, made, ask.item_id) | facts
-        exposure = Exposure(impression_id, question.user, ask.after, int(draft.now * 1000), orjson.dumps(page))
+        page = recorded(draft, made, ask.item_id) | facts | {"pushed_at": question.catalogue[0]}
+        exposure = Exposure(impression_id, question.user, ask.after, round(draft.now * 1000), orjson.dumps(page))
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
         self._recording.add(recording)
