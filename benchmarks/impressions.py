@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import pathlib
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import results
+from benchmarks._truth import read_truth
 from benchmarks.ranking import Bench, bench_of, pretrain, train_retrieval
 from benchmarks.retrieval import split_dataset
 from homefeed.components import evaluator, fuser, ranking_trainer
@@ -105,13 +105,9 @@ def measure_arm(bench: Bench, recommender: Recommender, tastes: Floats) -> dict[
 
 def true_tastes(folder: pathlib.Path, item_ids: npt.NDArray[np.object_]) -> Floats:
     """[num_users, num_rows] how much an item is to a user's taste, by the simulation; 0 for row 0."""
-    from homefeed.pipeline.datasets.sample.store import Items, Users, liking
+    from homefeed.pipeline.datasets.sample.store import liking
 
-    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-    ids = truth["items"].pop("item_id")
-    truth["users"].pop("user_id")
-    items = Items(**{name: np.array(column) for name, column in truth["items"].items()})
-    users = Users(**{name: np.array(column) for name, column in truth["users"].items()})
+    items, users, ids = read_truth(folder)
     who, what = np.arange(len(users.age))[:, None], np.arange(len(ids))[None]
     shares = users.categories[who, items.category[what]] + 1e-4  # They are rounded to so much, down to nothing.
     tastes = shares * np.exp(1.5 * liking(items, users, who, what))
