@@ -75,6 +75,10 @@ SETTINGS = (
     "ranking_trainer.epochs=3",
     "infra_validator.num_requests=5",
     "bulk_inferrer.max_users=50",
+    # A simulated week is a matter of seconds: too few to be split by time.
+    "example_gen.split=hash",
+    "example_gen.eval_fraction=0.1",
+    "example_gen.test_fraction=0.05",
     # Every week's models are taken, so that arms differ by what they learn from and not by when they may.
     "evaluator.base_margin=1.0",
     "evaluator.slice_margin=1.0",

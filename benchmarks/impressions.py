@@ -1,9 +1,10 @@
 """Learning from what was shown: a store with position bias, whose true tastes are known.
 
-    python -m benchmarks.impressions [--seeds 0 1 2] [--quick]
+    python -m benchmarks.impressions [--seeds 0 1 2] [--arms "sampled negatives" exposures …] [--quick]
 
-Each seed is a store of its own (`homefeed data sample --impressions`), split by time. On one retrieval model the
-ranker is trained three times: with sampled negatives alone, with exposures but without their places, and with both.
+Each seed is a store of its own (`homefeed data sample --impressions`), split by time, whose pages are drawn by
+popularity, with known propensities. On one retrieval model the ranker is trained several times: with sampled
+negatives alone, with exposures, without their places, and with what was left weighted by inverse propensity.
 On the test split: AUC and nDCG over what was shown (P5), NDCG@10 of the next event in the whole catalogue, and
 NDCG@10 against true tastes, of the page that is recommended and of the shown items put in order; a gain is how
 probable the item is to be picked if everything is looked at. Writes `results.json` and `impressions.md`; `--quick`
