@@ -22,6 +22,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ from homefeed.pipeline.datasets.sample.rows import user_ids
 from homefeed.pipeline.datasets.sample.store import liking
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving import process
+from homefeed.serving.releases import Releases
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,10 +122,11 @@ class Shoppers:
         self._place = {item_id: place for place, item_id in enumerate(self.item_ids)}
         self._sated = np.zeros((len(self.user_ids), items.category.max() + 1))
         self._had = np.zeros(pull.shape, bool)
-        with (data / "interactions" / "1.csv").open(encoding="utf-8", newline="") as file:
-            number = {user_id: place for place, user_id in enumerate(self.user_ids)}
-            for row in csv.DictReader(file):
-                self._had[number[row["user_id"]], self._place[row["item_id"]]] = True
+        number = {user_id: place for place, user_id in enumerate(self.user_ids)}
+        header, *rows = _read(data / "interactions" / "1.csv")
+        for row in rows:
+            of = dict(zip(header, row, strict=True))
+            self._had[number[of["user_id"]], self._place[of["item_id"]]] = True
 
     def chances(self, user: int) -> Floats:
         """[num_items] of being taken if looked at; 0 of what they have had."""
@@ -173,27 +176,42 @@ class Week:
     soon: dict[str, int]
 
 
+def first_models(folder: pathlib.Path, size: Size, settings: Sequence[str]) -> None:
+    """What all arms begin with: a store, its log without what comes later, and models of it."""
+    from homefeed.pipeline.datasets.sample import write_sample
+
+    of_store = {"num_users": size.num_users, "num_items": size.num_items, "num_events": size.num_events}
+    write_sample(folder / "store", **of_store, seed=size.seed, live=True)
+    shutil.copytree(folder / "store", folder / "data")
+    _Shelves(folder / "store", size).open(folder / "data")
+    _train(folder / "data", folder / "root", settings)
+
+
 def run_arm(
-    folder: pathlib.Path, surface: Mapping[str, Any], size: Size, settings: Sequence[str], serve: Serve
+    first: pathlib.Path,
+    folder: pathlib.Path,
+    surface: Mapping[str, Any],
+    size: Size,
+    settings: Sequence[str],
+    serve: Serve,
 ) -> list[Week]:
     """Weeks of one arm.
 
     Args:
-        folder: gets the store's data and the root of its models.
+        first: as `first_models` wrote it.
+        folder: gets the arm's data and the root of its models.
         surface: of ARMS.
         size: of the store.
         settings: of each training.
         serve: a model server.
     """
-    from homefeed.pipeline.datasets.sample import write_sample
-
     data, root = folder / "data", folder / "root"
-    of_store = {"num_users": size.num_users, "num_items": size.num_items, "num_events": size.num_events}
-    write_sample(data, **of_store, seed=size.seed, live=True)
-    shoppers = Shoppers(data, size.seed)
-    shelves = _Shelves(data, size)
+    for name in ("data", "root"):
+        shutil.copytree(first / name, folder / name)
+    Releases(RunRoot(root).serving).configure()  # The copy's folders, and not the first ones'.
+    shoppers, shelves = Shoppers(data, size.seed), _Shelves(first / "store", size)
     (folder / "surfaces.yaml").write_text(json.dumps({"home": _home(surface)}), encoding="utf-8")
-    version, weeks = _train(data, root, settings), list[Week]()
+    version, weeks = 1, list[Week]()
     options = ("--surfaces", str(folder / "surfaces.yaml"), "--budget-ms", "10000", "--user-rate", "0")
     with (
         serve(RunRoot(root).serving) as models,
@@ -205,7 +223,7 @@ def run_arm(
             _await(http, version)
             weeks.append(_live(http, shoppers, shelves, number, size, version))
             if number + 1 < size.num_weeks:
-                shelves.deliver(number + 1)
+                shelves.deliver(data, number + 1)
                 _seal(root, data)
                 version = _train(data, root, settings)
     return weeks
@@ -216,33 +234,40 @@ def _home(surface: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Shelves:
-    """The items table, to which items come every week."""
+    """The items table, to which items come every week.
 
-    def __init__(self, data: pathlib.Path, size: Size) -> None:
-        self._file = data / "items.csv"
-        with self._file.open(encoding="utf-8", newline="") as file:
-            self._header, *self._rows = csv.reader(file)
+    Args:
+        store: a store with all of its items.
+        size: of it.
+    """
+
+    def __init__(self, store: pathlib.Path, size: Size) -> None:
+        self._header, *self._rows = _read(store / "items.csv")
         rng = np.random.default_rng(size.seed)
         late = rng.permutation(len(self._rows))[: int(NEW_SHARE * len(self._rows))]
         self.week = np.zeros(len(self._rows), np.int64)  # In which each comes; those of week 0 are there.
         self.week[late] = 1 + np.arange(len(late)) % max(size.num_weeks - 1, 1)
-        self._forget(data / "interactions" / "1.csv")
-        self.deliver(0)
 
-    def deliver(self, week: int) -> None:
+    def open(self, data: pathlib.Path) -> None:
+        """The first items alone, and a log in which nobody has done anything with others."""
+        self.deliver(data, 0)
+        there = {row[0] for row, comes in zip(self._rows, self.week, strict=True) if not comes}
+        header, *rows = _read(data / "interactions" / "1.csv")
+        kept = (row for row in rows if row[header.index("item_id")] in there)
+        _write(data / "interactions" / "1.csv", [header, *kept])
+
+    def deliver(self, data: pathlib.Path, week: int) -> None:
         """Those of a week are there from now on."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         for place in np.flatnonzero(self.week == week):
             self._rows[place][self._header.index("available_from")] = now if week else ""
         there = [row for row, comes in zip(self._rows, self.week, strict=True) if comes <= week]
-        _write(self._file, [self._header, *there])
+        _write(data / "items.csv", [self._header, *there])
 
-    def _forget(self, log: pathlib.Path) -> None:
-        """What nobody can have done yet."""
-        there = {row[0] for row, comes in zip(self._rows, self.week, strict=True) if not comes}
-        with log.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        _write(log, [header, *(row for row in rows if row[header.index("item_id")] in there)])
+
+def _read(path: pathlib.Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
 
 
 def _write(path: pathlib.Path, rows: Sequence[Sequence[str]]) -> None:
@@ -412,10 +437,12 @@ def main() -> None:
     asked = parser.parse_args()
     size = Size(num_users=asked.users, num_events=30 * asked.users, num_visits=asked.visits, num_weeks=asked.weeks)
     arms: dict[str, list[Week]] = {}
-    for name in asked.arms:
-        with tempfile.TemporaryDirectory(prefix="homefeed-closed-loop-") as folder:
-            arms[name] = run_arm(pathlib.Path(folder), ARMS[name], size, SETTINGS, model_server)
-        print(name, json.dumps(summarize(arms[name])), flush=True)
+    with tempfile.TemporaryDirectory(prefix="homefeed-closed-loop-") as temporary:
+        first = pathlib.Path(temporary) / "first"
+        first_models(first, size, SETTINGS)
+        for name in asked.arms:
+            arms[name] = run_arm(first, pathlib.Path(temporary) / name, ARMS[name], size, SETTINGS, model_server)
+            print(name, json.dumps(summarize(arms[name])), flush=True)
     compared = compare(arms)
     text = to_markdown(arms, compared)
     print(text)

@@ -33,7 +33,10 @@ def test_what_shoppers_do_is_sealed_and_learnt_from_and_new_items_are_seen(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count_instead_of_training(monkeypatch)
-    first, second = closed_loop.run_arm(tmp_path, closed_loop.ARMS["epsilon-greedy"], SIZE, SETTINGS, serve)
+    closed_loop.first_models(tmp_path / "first", SIZE, SETTINGS)
+    arm = tmp_path / "arm"
+    surface = closed_loop.ARMS["epsilon-greedy"]
+    first, second = closed_loop.run_arm(tmp_path / "first", arm, surface, SIZE, SETTINGS, serve)
     assert (first.version, second.version) == (1, 2)
     visits = np.array([[(user + day) % DAYS < 2 for day in range(DAYS)] for user in range(40)])
     assert second.may_look == pytest.approx(visits.sum(axis=1) * LOOKS.sum())
@@ -41,13 +44,13 @@ def test_what_shoppers_do_is_sealed_and_learnt_from_and_new_items_are_seen(
         assert (week.expected <= week.best + 1e-9).all() and (week.taken <= week.looked).all()
     # 40% of 60 items come in the second week; with ε some of them are looked at soon.
     assert not first.soon and len(second.soon) == 24 and sum(second.soon.values()) > 0
-    shown = pq.read_table(tmp_path / "data" / "exposures" / "2.parquet").to_pandas()
+    shown = pq.read_table(arm / "data" / "exposures" / "2.parquet").to_pandas()
     shown = shown[shown["user_id"].str.startswith("user-")]  # Others asked which models are served.
     assert len(shown) == first.looked.sum() and shown["propensity"].between(0, 1, inclusive="right").all()
     explored = shown["propensity"][shown["propensity"] < 0.5].to_numpy()
     # Nothing is new yet: ε is for all of the pool, as far as it is left.
     assert len(explored) and np.isclose(explored[:, None], 0.1 / np.arange(1, 33)).any(axis=1).all()
-    interactions = pq.read_table(tmp_path / "data" / "interactions" / "2.parquet").to_pandas()
+    interactions = pq.read_table(arm / "data" / "interactions" / "2.parquet").to_pandas()
     assert len(interactions) == first.taken.sum() > 0
     figures = closed_loop.summarize([first, second])
     assert 0 < figures["regret"] < 1 and figures["a_a.low"] < figures["a_a.difference"] < figures["a_a.high"]
