@@ -79,10 +79,12 @@ def _show(found: Preview, titles: dict[str, str]) -> None:
             console.print(f"{name}: {', '.join(told)}")
     steps = {one.row: one for one in found.made.steps}
     for row in found.made.rows:
-        table = rich.table.Table("place", "item", "title", "from", "candidate", "ruled", "diversified", title=row.id)
+        names = ("place", "item", "title", "from", "candidate", "ruled", "diversified", "chance")
+        table = rich.table.Table(*names, title=row.id)
         for place, card in enumerate(row.cards, 1):
             item_id = card["item_id"]
-            table.add_row(str(place), item_id, titles[item_id], card["found_by"], *_places(steps[row.id], item_id))
+            places, chance = _places(steps[row.id], item_id), found.made.propensities.get(item_id, 1.0)
+            table.add_row(str(place), item_id, titles[item_id], card["found_by"], *places, f"{chance:.3f}")
         console.print(table)
         refused = list(steps[row.id].refused.items())
         if refused:

@@ -150,11 +150,8 @@ class Arrangement:
         return bool(how or fatigue or exploring or self._rules.boosts or self._tell)
 
     def _showable(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-        return (
-            candidate
-            for candidate in candidates
-            if candidate.item_id not in self._used and self._items.is_available(candidate.item_id, self._now)
-        )
+        used, is_available, now = self._used, self._items.is_available, self._now
+        return (one for one in candidates if one.item_id not in used and is_available(one.item_id, now))
 
     def _pinned(self, row: str, is_first: bool) -> Iterator[Candidate]:
         pinned = (Candidate(item_id, found_by=PIN) for item_id in self._rules.pins(row, is_first))

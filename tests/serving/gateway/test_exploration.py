@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -36,9 +35,14 @@ Served = tuple[pathlib.Path, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def shop(models: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A root and the pages that were served from it, with events between them."""
+def shop(models: str, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """A root and the pages that were served from it."""
     root = tmp_path_factory.mktemp("by_lot")
+    return root, serve(root, models, NUM_PAGES, 4)
+
+
+def serve(root: pathlib.Path, models: str, count: int, users: int) -> list[dict[str, Any]]:
+    """Pages, with events between them; then one that goes on, one without chance, and a search."""
     toy.publish(root / "serving", {})
     (root / "surfaces.yaml").write_text(SURFACES)
     (root / "rules.yaml").write_text(RULES)
@@ -46,16 +50,16 @@ def shop(models: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     pages = []
     with toy.gateway(root, *options, models=models) as gateway:
         eventually(lambda: gateway.http.get("/v1/ready").json()["models"])
-        for n in range(NUM_PAGES):
-            page = gateway.page(user_id=f"u{n % 4}", k=5)
+        for n in range(count):
+            page = gateway.page(user_id=f"u{n % users}", k=5)
             pages.append(page)
-            event = {"token": page["token"], "position": 0}
-            gateway.did(f"e{n}", f"u{n % 4}", ("view", "hide", "impression")[n % 3], items(page)[0], **event)
-        pages.append(gateway.page(user_id="u1", k=3, after=pages[-3]["impression_id"]))
+            kind = ("view", "hide", "impression")[n % 3]
+            gateway.did(f"e{n}", f"u{n % users}", kind, items(page)[0], token=page["token"], position=0)
+        pages.append(gateway.page(user_id=f"u{(count - 3) % users}", k=3, after=pages[-3]["impression_id"]))
         pages.append(gateway.page(user_id="u1", surface="plain", k=3))
         pages.append(gateway.page(user_id="u1", query="title", k=3))
         gateway.stop()
-    yield root, pages
+    return pages
 
 
 def recorded(root: pathlib.Path) -> dict[str, dict[str, Any]]:
@@ -93,6 +97,15 @@ def test_every_page_is_made_again_byte_for_byte(shop: Served) -> None:
     for page in pages:
         again = replay(root / "serving", published, policy, page["impression_id"])
         assert again.is_same, again
+
+
+@pytest.mark.slow
+def test_ten_thousand_pages_are_made_again_byte_for_byte(models: str, tmp_path: pathlib.Path) -> None:
+    pages = serve(tmp_path, models, 10_000, 700)
+    published = read_published(tmp_path / "serving", ())
+    policy = read_policy(tmp_path / "rules.yaml", tmp_path / "surfaces.yaml", published.items)
+    made = (replay(tmp_path / "serving", published, policy, page["impression_id"]) for page in pages)
+    assert sum(again.is_same for again in made) == len(pages) == 10_003
 
 
 def test_the_verb_says_so_or_why_not(shop: Served, tmp_path: pathlib.Path) -> None:

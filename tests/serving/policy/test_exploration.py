@@ -14,6 +14,11 @@ SCORES = np.array([1.2, 0.9, 0.4, 0.0, -0.5, -1.0])
 DEVIATIONS = np.array([0.3, 0.8, 0.5, 1.2, 0.2, 0.9])
 
 
+def test_draws_have_the_probabilities_that_are_given() -> None:
+    found = [draw(np.array([0.5, 0.0, 1.5]), chance) for chance in (0.0, 0.2, 0.25, 0.7, 0.999)]
+    assert found == [0, 0, 2, 2, 2]
+
+
 def lottery(method: str, new: tuple[int, ...] = (), known: bool = True, **more: float) -> Lottery:
     how = Exploration.model_validate({"method": method, "temperature": 1.0, "epsilon": 0.0, **more})
     return Lottery(how, 6, SCORES, DEVIATIONS if known else None, new, 4)
