@@ -43,7 +43,7 @@ def compile_retrain(
     check: Check = "",
     config: ConfigFile = None,
     settings: Settings = None,
-    task_settings: Annotated[
+    retrain_settings: Annotated[
         list[str] | None, typer.Option("--set-task", help="retrain.accelerator=NVIDIA_L4; may be repeated.")
     ] = None,
     as_json: Json = False,
@@ -56,7 +56,7 @@ def compile_retrain(
     defaults = {"pusher": {"serving_dir": serving_dir or f"{root.rstrip('/')}/serving"}}
     configs = load_config(dag, config, settings or (), defaults, elsewhere=True)
     options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
-    deployment = Deployment(load_task(tuple(task_settings or ())), image, name)
+    deployment = Deployment(load_task(tuple(retrain_settings or ())), image, name)
     write_package(compile_retraining(dag, configs, options, root, deployment, data or ""), out)
     found = {"out": str(out), "root": root, "image": image}
     print_json(found) if as_json else console.print(f"retraining of {root} to {out}")
