@@ -98,13 +98,7 @@ def slots_by_chance(
         group=place * NUM_PARTS + np.concatenate(part_of_shown)[chance],
         propensity=pages.propensity[chance].astype(np.float64),
         taken=pages.clicked[chance].astype(np.float64),
-        policies={
-            name: (
-                np.concatenate([of for of, _ in found])[chance],
-                np.concatenate([mass for _, mass in found])[chance],
-            )
-            for name, found in parts.items()
-        },
+        policies={name: _joined(found, chance) for name, found in parts.items()},
     )
 
 
@@ -172,7 +166,7 @@ def describe_value(found: Slots | None, margin: float) -> dict[str, Any] | None:
         robust = estimators.doubly_robust(*rows, predicted, (mass * of_place).sum(axis=1), max_weight=most)
         could, most_that_could = min(snips.mean_weight, 1.0), estimators.on_policy(rows[1], found.users).interval[1]
         more = estimators.more_needed(snips.value, snips.effective_sample_size, num_pages, margin)
-        support = _support(more)
+        support = _support(more) + (f"; {snips.clipped:.2%} of the weights were cut" if snips.clipped else "")
         if (could if more == 0 else most_that_could) < 1 - margin:
             more, support = None, f"too small: {1 - could:.0%} of what it shows could not have been served"
         figures = {"snips": snips, "doubly_robust": robust, "gain": robust.less(served)}

@@ -129,6 +129,19 @@ def test_the_value_is_found_and_lies_above_what_was_served(monkeypatch: pytest.M
     assert "<td>best<td>0.6" in page
 
 
+def test_weights_that_were_cut_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_value, "POLICIES", {"best": 0.0})
+    # One card in twenty thousand was served by a chance of 0.001: its weight of 1,000 is cut to the root of them.
+    rare = drawn(20_000, of_best=0.6, rate=0.2)
+    probability, _ = rare.policies["best"]
+    place = int(np.flatnonzero(probability)[0])
+    propensity = np.where(np.arange(20_000) == place, 0.001, rare.propensity)
+    found = describe_value(dataclasses.replace(rare, propensity=propensity), 0.1)["policies"]["best"]
+    assert found["clipped"] == 1 / 20_000 and found["support"] == "enough; 0.01% of the weights were cut"
+    uncut = (rare.taken @ (probability / propensity)) / (probability / propensity).sum()
+    assert found["snips"][0] != pytest.approx(uncut, abs=1e-4)
+
+
 def test_too_small_a_support_is_said_and_nothing_is_extrapolated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_value, "POLICIES", {"best": 0.0})
     few = describe_value(drawn(100, of_best=0.5), 0.1)["policies"]["best"]
