@@ -183,7 +183,7 @@ class Models:
         }
         nothing = [None] * len(columns["item_ids"])
         scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
-        found = zip(columns["item_ids"], *scored, _of_log_odds(columns) or nothing, strict=True)
+        found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
         places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
         source: Any = columns["source"]
         return Found(places, source.decode(), answer.model_version)
@@ -246,8 +246,12 @@ class Models:
             self._in_flight -= 1
 
 
-def _of_log_odds(columns: Mapping[str, Any]) -> list[float] | None:
-    """Deviations of probabilities as those of their log-odds, rounded so that a page can be made again."""
+def of_log_odds(columns: Mapping[str, Any]) -> list[float] | None:
+    """Deviations of a list's probabilities as those of their log-odds, rounded so that a page can be made again.
+
+    Args:
+        columns: `probabilities` and `probability_deviation`, [num_items] float32; None: the model gives none.
+    """
     if "probability_deviation" not in columns:
         return None
     chance = np.clip(columns["probabilities"], LEAST_CHANCE, 1 - LEAST_CHANCE).astype(np.float64)
