@@ -52,6 +52,11 @@ def test_what_shoppers_do_is_sealed_and_learnt_from_and_new_items_are_seen(
     assert len(explored) and np.isclose(explored[:, None], 0.1 / np.arange(1, 33)).any(axis=1).all()
     interactions = pq.read_table(arm / "data" / "interactions" / "2.parquet").to_pandas()
     assert len(interactions) == first.taken.sum() > 0
+    # The Evaluator of the second models knows what was drawn, and that it is too little.
+    report = arm / "root" / "serving" / "fused" / "2" / "assets.extra" / "evaluation.json"
+    value = json.loads(report.read_text(encoding="utf-8"))["policy_value"]["eval"]
+    assert value["slots"] > 20 and 0 < value["served"][0] < 0.5
+    assert value["policies"]["drawn by scores"]["support"].startswith("too small: ")
     figures = closed_loop.summarize([first, second])
     assert 0 < figures["regret"] < 1 and figures["a_a.low"] < figures["a_a.difference"] < figures["a_a.high"]
 
