@@ -80,10 +80,11 @@ def test_shoppers_take_by_taste_and_have_had_enough(tmp_path: pathlib.Path) -> N
     places = [shoppers.item_ids.index(item) for item in taken]
     after = shoppers.chances(3)
     assert (after[places] == 0).all()
-    sated = np.isin(category, category[places]) & (after > 0)
-    assert (after[sated] < before[sated]).all() and (
-        after[~sated & (after > 0)] == before[~sated & (after > 0)]
-    ).all()
+    of_taken, there = np.isin(category, category[places]), after > 0
+    assert (after < before)[of_taken & there].all() and (after == before)[~of_taken & there].all()
+    shoppers.visit(3, [], visit=2)
+    later = shoppers.chances(3)
+    assert (after < later)[of_taken & there].all() and (later < before)[of_taken & there].all()
 
 
 def weeks(rate: float, seed: int, num_users: int = 4000) -> Week:
