@@ -414,10 +414,13 @@ def compare(arms: Mapping[str, Sequence[Week]]) -> dict[str, float]:
 
 def to_markdown(arms: Mapping[str, Sequence[Week]], compared: Mapping[str, float]) -> str:
     """A line a week with the regret of each arm, and the figures that are kept."""
-    lines = ["# Simulated shoppers before the real gateway", "", f"| regret in week | {' | '.join(arms)} |"]
+    weeks = next(iter(arms.values()))
+    size = f"{len(weeks[0].looked):,} shoppers, {len(weeks)} weeks; see `benchmarks/closed_loop.py`."
+    lines = ["# Simulated shoppers before the real gateway", "", size, ""]
+    lines.append(f"| regret in week | {' | '.join(arms)} |")
     lines.append(f"|---|{'---:|' * len(arms)}")
-    for number, weeks in enumerate(zip(*arms.values(), strict=True), start=1):
-        lines.append(f"| {number} | {' | '.join(f'{_regret([week]):.3f}' for week in weeks)} |")
+    for number, of_arms in enumerate(zip(*arms.values(), strict=True), start=1):
+        lines.append(f"| {number} | {' | '.join(f'{_regret([week]):.3f}' for week in of_arms)} |")
     figures = {name: summarize(weeks) for name, weeks in arms.items()}
     lines += ["", f"| figure | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
     for figure in next(iter(figures.values())):
