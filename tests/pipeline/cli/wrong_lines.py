@@ -40,6 +40,7 @@ RIGHT = {
     "feedback seal": "--root {served} --data {data}",
     "feedback export": "--data {data} --out {out_file}",
     "page preview": "--root {served} --user u1",
+    "page replay": "p1 --root {served}",
     "page rules": "--root {served} --dry-run {in_file}",
     "models list": "--root {served}",
     "models promote": "7 --root {served}",
