@@ -72,6 +72,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.9",
             "types-PyYAML>=6",
+            "vowpalwabbit>=9.11,<10",
         ],
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.

@@ -17,6 +17,7 @@ from typer.main import get_command
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.config import load_config
+from homefeed.pipeline.deploy.kubeflow.retraining import load_task
 from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.tune import parse_range
@@ -147,6 +148,7 @@ def test_commands_in_text_exist(place: str, command: str) -> None:
 def check_settings(options: dict[str, Any]) -> None:
     load_config(DAG, settings=options.get("settings") or (), elsewhere=True)
     load_tasks(DAG, settings=tuple(options.get("task_settings") or ()))
+    load_task(tuple(options.get("retrain_settings") or ()))
     for searched in map(parse_range, options.get("ranges") or ()):
         load_config(
             DAG,
