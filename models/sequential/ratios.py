@@ -19,9 +19,9 @@ Floats = npt.NDArray[np.float64]
 COLUMNS = 4  # Numerator and denominator, and the same of before the experiment.
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Sums:
-    """What is known of an arm: sums over its users. One user's columns may be replaced while they go on.
+    """What is known of an arm: sums over its users.
 
     Attributes:
         count: users.
@@ -43,15 +43,6 @@ class Sums:
         rows = np.asarray(columns, np.float64)
         rows = np.pad(rows, ((0, 0), (0, COLUMNS - rows.shape[1])))
         return Sums(len(rows), rows.sum(axis=0), rows.T @ rows)
-
-    def replace(self, old: Floats | None, new: Floats) -> None:
-        """A user's columns are others now; None: they are new."""
-        self.count += old is None
-        self.total += new
-        self.product += np.outer(new, new)
-        if old is not None:
-            self.total -= old
-            self.product -= np.outer(old, old)
 
     @property
     def covariance(self) -> Floats:
