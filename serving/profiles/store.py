@@ -62,8 +62,8 @@ class _Job:
 class LiveStore:
     """Reads and writes live profiles.
 
-    `append`, `merge`, `forget`, `record` and `stop` give a future, which is done when the change is on disk, or fails with
-    StoreError, and then nothing of it is. The readers may be called from any one thread.
+    `append`, `merge`, `forget`, `record` and `stop` give a future, which is done when the change is on disk, or fails
+    with StoreError, and then nothing of it is. The readers may be called from any one thread.
 
     Args:
         path: of the file, made if missing.
