@@ -288,8 +288,10 @@ class Home:
             finding.similar(self._ladder, ask, surface, reader, items.titles, k * 3),
             asyncio.gather(*(self._ladder.find(question, reader, items, wanted) for question in questions)),
         )
-        listing, teams = together(listings)
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
+        listing, teams = together(
+            listings, lambda item_id: item_id not in reader.excluded and items.is_available(item_id, now)
+        )
         seen_often = await finding.seen_often(self._live, user, surface, now)
         hottest = NOTHING_HOT
         if surface.needs_hot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from homefeed.models.sequential.interleaving import team_draft
@@ -110,14 +110,18 @@ def recorded(
     return found
 
 
-def together(listings: Sequence[Listing]) -> tuple[Listing, dict[str, str]]:
+def together(listings: Sequence[Listing], may_show: Callable[[str], bool]) -> tuple[Listing, dict[str, str]]:
     """One list of one or of two that take turns, and item → label of the models that chose it.
 
     Lists of lower rungs do not take turns: nobody's order would be told by them.
+
+    Args:
+        listings: one or two.
+        may_show: whether an item can be on the page: a turn that chooses another one would be lost.
     """
     if len(listings) == 1 or any(listing.served_by != FUSED for listing in listings):
         return listings[0], {}
-    lists = [[place[0] for place in listing.places] for listing in listings]
+    lists = [list(filter(may_show, (place[0] for place in listing.places))) for listing in listings]
     labels = [listing.question.label for listing in listings]
     drafted = team_draft(lists, lambda: random.getrandbits(1), max(map(len, lists)))
     places = list(pages.places(item_id for item_id, _ in drafted))
