@@ -25,21 +25,25 @@ class Needed(NamedTuple):
 
 
 def needed(
-    variance: float, difference: float, shares: tuple[float, float], power: float = POWER, alpha: float = ALPHA
+    variances: tuple[float, float],
+    difference: float,
+    shares: tuple[float, float],
+    power: float = POWER,
+    alpha: float = ALPHA,
 ) -> Needed:
     """Users with whom a difference is found with a probability of at least `power`.
 
     Args:
-        variance: of one user's part of the ratio, as of `Sums.variances`.
+        variances: of one user's part of the ratio, as of `Sums.variances`, in the control and in the other arm.
         difference: that is to be found, in units of the ratio.
         shares: of users who come to the control, and to the other arm.
         power: probability of finding it.
         alpha: probability of finding one that is not there.
 
-    >>> needed(0.25, 0.05, (0.5, 0.5))
+    >>> needed((0.25, 0.25), 0.05, (0.5, 0.5))
     Needed(fixed=3140, sequential=6012)
     """
-    a_user = variance * (1 / shares[0] + 1 / shares[1])  # Variance of the difference, times all users.
+    a_user = variances[0] / shares[0] + variances[1] / shares[1]  # Variance of the difference, times all users.
     found = scipy.stats.norm.ppf(power)
     # At the planned size the width in standard errors is the same whatever that size is.
     looks = {"fixed": scipy.stats.norm.ppf(1 - alpha / 2), "sequential": half_width(1.0, 10**6, 10**6, alpha)}

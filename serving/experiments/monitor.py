@@ -21,7 +21,7 @@ class Crowd:
     """The users of an arm, and their tallies."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places: dict[object, int] = {}  # Of users, and of those who were forgotten.
         self._rows = np.zeros((64, len(TALLIES)))
 
     def row(self, user: str) -> Tallies | None:
@@ -36,6 +36,11 @@ class Crowd:
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
         found: Tallies = self._rows[place]
         return found
+
+    def forget(self, user: str) -> None:
+        """Who a user is; their tallies stay."""
+        if user in self._places:
+            self._places[object()] = self._places.pop(user)
 
     def sums(self, metric: MetricName) -> Sums:
         """What a metric is made of."""
@@ -76,8 +81,7 @@ class Monitor:
     def forget(self, user: str) -> None:
         """Who a user is; what they did stays counted, as somebody's."""
         for crowd in self._crowds.values():
-            if user in crowd._places:
-                crowd._places[f"forgotten {len(crowd._places)} {id(crowd)}"] = crowd._places.pop(user)
+            crowd.forget(user)
 
     def breaches(self, experiments: Experiments, stopped: Collection[str], now: float) -> Iterator[Stop]:
         """Experiments that have to stop, because an arm is surely worse than the control by more than it may be.

@@ -49,7 +49,8 @@ def power(experiment: Experiment, pages: Sequence[Page], lift: float) -> Power |
     if not sums.ratio or not variance:
         return None
     first, other = (experiment.shares * 2)[:2]
-    users = needed(variance, sums.ratio * lift, (first, other))
+    # What grows by a share has a deviation that grows by as much, at most.
+    users = needed((variance, variance * (1 + lift) ** 2), sums.ratio * lift, (first, other))
     days = max((about[-1].at - about[0].at) / DAY_SECONDS, 1.0)
     width = experiment.part[1] - experiment.part[0]
     a_day = sums.count / days * experiment.coverage * width

@@ -46,8 +46,8 @@ EXPOSURES = {
     "rules_version": pa.string(),
     "arms": pa.string(),
     "team": pa.string(),
-    "took_ms": pa.float32(),
-    "variety": pa.float32(),
+    "took_ms": pa.float64(),
+    "variety": pa.float64(),
 }
 OF_EXPERIMENTS = ("arms", "team", "took_ms", "variety")
 """Columns of exposures that spans of earlier versions have not."""

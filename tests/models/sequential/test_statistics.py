@@ -104,7 +104,7 @@ def test_the_past_saves_what_it_says() -> None:
 def test_as_many_users_as_are_needed_are_enough() -> None:
     """And a third fewer are not, for an interval that is looked at once, at the planned size."""
     variance, difference = Sums.of(CONTROL).variances()[0], 0.02
-    users_needed = needed(variance, difference, (0.3, 0.7)).sequential
+    users_needed = needed((variance, variance), difference, (0.3, 0.7)).sequential
     rng = np.random.default_rng(0)
 
     def power(num_users: int) -> float:
