@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import NamedTuple
-
-import scipy.stats
 
 from homefeed.models.sequential.confidence import ALPHA, half_width
 
@@ -44,8 +43,9 @@ def needed(
     Needed(fixed=3140, sequential=6012)
     """
     a_user = variances[0] / shares[0] + variances[1] / shares[1]  # Variance of the difference, times all users.
-    found = scipy.stats.norm.ppf(power)
+    normal = statistics.NormalDist()
+    found = normal.inv_cdf(power)
     # At the planned size the width in standard errors is the same whatever that size is.
-    looks = {"fixed": scipy.stats.norm.ppf(1 - alpha / 2), "sequential": half_width(1.0, 10**6, 10**6, alpha)}
+    looks = {"fixed": normal.inv_cdf(1 - alpha / 2), "sequential": half_width(1.0, 10**6, 10**6, alpha)}
     users = {name: math.ceil(a_user * ((width + found) / difference) ** 2) for name, width in looks.items()}
     return Needed(**users)

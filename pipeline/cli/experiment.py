@@ -6,21 +6,22 @@ import asyncio
 import dataclasses
 import pathlib
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import rich.table
 import typer
 
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.serving.experiments import conclusion, planning, reading, report
 from homefeed.serving.experiments.design import Experiment, Experiments, read_experiments
-from homefeed.serving.experiments.drawing import draw
 from homefeed.serving.experiments.metrics import METRICS
 from homefeed.serving.policy.rules import Rules, read_rules
 from homefeed.serving.policy.surfaces import Surfaces, read_surfaces
 from homefeed.serving.profiles import Stop, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
+
+if TYPE_CHECKING:
+    from homefeed.serving.experiments import planning, report
 
 experiment_app = typer.Typer(no_args_is_help=True, help="Check experiments, see what came of them, and stop them.")
 File = Annotated[pathlib.Path, typer.Argument(help="YAML of experiments.")]
@@ -41,6 +42,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Print what experiments do, how readers are split, and how many users and days a lift takes."""
+    from homefeed.serving.experiments import planning, reading  # pyarrow and SciPy come with them.
+
     described = _read(experiments, rules, surfaces)
     pages = reading.read(data, RunRoot(root).pushed() if root else None)
     plans = {name: planning.power(one, pages, lift) for name, one in described.by_name.items()}
@@ -108,8 +111,10 @@ def report_(
     as_json: Json = False,
 ) -> None:
     """Print what came of an experiment, from sealed spans and the live store; one may look at any time."""
-    described = read_experiments(experiments)
-    one, serving_dir = described.get(name), RunRoot(root).pushed() if root else None
+    from homefeed.serving.experiments import conclusion, drawing, reading, report
+
+    serving_dir, described = RunRoot(root).pushed() if root else None, read_experiments(experiments)
+    one = described.get(name)
     if data is None and serving_dir is None:
         raise typer.BadParameter("name --data, --root or both: that is where pages are")
     stopped = {stop.experiment: stop for stop in reading.stops(serving_dir)} if serving_dir else {}
@@ -118,7 +123,7 @@ def report_(
     found = report.report(name, one, reading.read(data, serving_dir), why)
     verdict = conclusion.conclude(found, one)
     if html:
-        html.write_text(draw(found, verdict), "utf-8")
+        html.write_text(drawing.draw(found, verdict), "utf-8")
     if as_json:
         preferred = found.preference._asdict() if found.preference else None
         print_json(dataclasses.asdict(found) | {"preference": preferred, "conclusion": verdict})
@@ -154,12 +159,11 @@ def stop(
     store: Annotated[str, typer.Option(help="redis://HOST:PORT of the gateways; empty: a file.")] = "",
 ) -> None:
     """Give everybody one arm of an experiment from now on; gateways follow within seconds."""
-    described = read_experiments(experiments)
+    serving_dir, described = RunRoot(root).pushed(), read_experiments(experiments)
     one = described.get(name)
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    serving_dir = RunRoot(root).pushed()
     asyncio.run(
         _stop(store, serving_dir / LIVE_FILE_NAME, Stop(described.key(name), chosen, reason, int(time.time())))
     )

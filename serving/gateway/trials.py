@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from homefeed.models.sequential.interleaving import team_draft
+from homefeed.models.sequential.drafting import team_draft
 from homefeed.serving.experiments.assignment import NOTHING, Assigned, Unit, assign
 from homefeed.serving.experiments.design import Experiments
 from homefeed.serving.experiments.metrics import of_page, variety

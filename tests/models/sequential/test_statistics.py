@@ -12,7 +12,8 @@ import pytest
 from benchmarks import experiments
 from homefeed.models.sequential import confidence, counts
 from homefeed.models.sequential.confidence import half_width, p_value
-from homefeed.models.sequential.interleaving import preference, team_draft
+from homefeed.models.sequential.drafting import team_draft
+from homefeed.models.sequential.interleaving import preference
 from homefeed.models.sequential.power import needed
 from homefeed.models.sequential.ratios import Sums, effect
 from tests.models.sequential import users

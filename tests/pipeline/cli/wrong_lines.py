@@ -247,7 +247,8 @@ def _mistyped() -> Iterator[Wrong]:
         right = RIGHT[verb]
         for option in command.params:
             if option.type_descriptor.annotation is pathlib.Path:
-                yield Wrong(f"{verb} {right} {option.opts[0]} gs://b/x", "of this machine")
+                given = f"{right} {option.opts[0]}" if option.opts[0].startswith("-") else ""
+                yield Wrong(f"{verb} {given} gs://b/x", "of this machine")
         yield Wrong(f"{verb} {right} --nope", "--nope")
         for option in command.params:
             name = option.opts[0]
