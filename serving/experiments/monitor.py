@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,14 +18,18 @@ MAX_USERS = 100_000  # Of an arm, 8 MB; later ones are not counted.
 
 
 class Crowd:
-    """The users of an arm, and their tallies."""
+    """Some users, and what was counted of each.
 
-    def __init__(self) -> None:
+    Args:
+        width: numbers of a user.
+    """
+
+    def __init__(self, width: int = len(TALLIES)) -> None:
         self._places: dict[object, int] = {}  # Of users, and of those who were forgotten.
-        self._rows = np.zeros((64, len(TALLIES)))
+        self._rows = np.zeros((64, width))
 
     def row(self, user: str) -> Tallies | None:
-        """[len(TALLIES)] a user's tallies, to be changed; None: there are too many users."""
+        """[width] a user's numbers, to be changed; None: there are too many users."""
         place = self._places.get(user)
         if place is None:
             place = len(self._places)
@@ -37,14 +41,20 @@ class Crowd:
         found: Tallies = self._rows[place]
         return found
 
+    @property
+    def rows(self) -> Tallies:
+        """[num_users, width] of all users."""
+        found: Tallies = self._rows[: len(self._places)]
+        return found
+
     def forget(self, user: str) -> None:
-        """Who a user is; their tallies stay."""
+        """Who a user is; their numbers stay."""
         if user in self._places:
             self._places[object()] = self._places.pop(user)
 
     def sums(self, metric: MetricName) -> Sums:
         """What a metric is made of."""
-        return Sums.of(METRICS[metric].columns(self._rows[: len(self._places)]))
+        return Sums.of(METRICS[metric].columns(self.rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +64,14 @@ class Party:
     Attributes:
         user: who was shown it.
         arms: experiment, as it is remembered → arm.
+        chances: item → probability that models told of it.
+        model_version: of the list.
     """
 
     user: str
     arms: Mapping[str, str]
+    chances: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    model_version: str = ""
 
 
 class Monitor:
@@ -72,11 +86,10 @@ class Monitor:
             row += tallies
             count(row, ())
 
-    def happened(self, party: Party, facts: Iterable[Fact]) -> None:
+    def happened(self, party: Party, item_id: str, facts: Sequence[Fact]) -> None:
         """Something became known of a card of theirs."""
-        told = list(facts)
         for row in self._rows_of(party):
-            count(row, told)
+            count(row, facts)
 
     def forget(self, user: str) -> None:
         """Who a user is; what they did stays counted, as somebody's."""

@@ -181,12 +181,13 @@ class Home:
             raise TooMuch("more pages are asked for than can be made", 1)
 
     def health(self) -> dict[str, Any]:
-        """Which rules and experiments are in force, and why those of the file are not."""
+        """Which rules and experiments are in force, why those of the file are not, and what models no longer say."""
         policies = self._policies
         told = {"status": "ok", "rules_version": policies.policy.version}
         if policies.policy.experiments.version:
             told["experiments_version"] = policies.policy.experiments.version
-        return told | ({"rules_fault": policies.fault} if policies.fault else {})
+        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self._trials.parted)}
+        return told | {name: fault for name, fault in faults.items() if fault}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
@@ -328,7 +329,7 @@ class Home:
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        party = self._trials.served(policy.experiments, assigned, question.user, page)
+        party = self._trials.served(policy.experiments, assigned, question.user, made, page)
         self._metrics.served(page, seconds, party)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)

@@ -12,6 +12,7 @@ from typing import Any
 import prometheus_client as prometheus
 
 from homefeed.serving.experiments.monitor import Party
+from homefeed.serving.gateway.calibration import Parted
 from homefeed.serving.gateway.quality import Quality
 from homefeed.serving.gateway.schema import EventAnswer
 
@@ -60,6 +61,18 @@ class Metrics:
         )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
+        self._calibration = prometheus.Gauge(
+            "homefeed_calibration",
+            "Observed by predicted actions, after a version's first readers.",
+            ["outcome", "model_version"],
+            registry=registry,
+        )
+        self._parted = prometheus.Gauge(
+            "homefeed_calibration_parted",
+            "1: observed actions are surely no longer what a version's first readers did.",
+            ["outcome", "model_version"],
+            registry=registry,
+        )
         self._arms = prometheus.Counter(
             "homefeed_arm_pages", "Pages by experiment and arm.", ["experiment", "arm"], registry=registry
         )
@@ -70,9 +83,15 @@ class Metrics:
         return bytes(prometheus.generate_latest(self.registry))
 
     def served(self, page: Mapping[str, Any], seconds: float, party: Party | None = None) -> None:
-        """A page was made, as it is recorded; it may be a part of experiments."""
+        """A page was made, as it is recorded; whose it is, listeners of `quality` are told."""
         self._pages.labels(page["served_by"]).observe(seconds)
         self.quality.served(page, party)
+
+    def calibrated(self, parted: Iterable[Parted]) -> None:
+        """Predicted and observed rates were compared."""
+        for one in parted:
+            self._calibration.labels(one.outcome, one.model_version).set(one.now)
+            self._parted.labels(one.outcome, one.model_version).set(one.is_parted)
 
     def arm_served(self, experiment: str, arm: str) -> None:
         """A page was a part of an experiment."""

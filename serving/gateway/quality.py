@@ -16,7 +16,7 @@ from homefeed.serving.profiles import LiveEvent, Outcome
 MAX_PAGES = 4_096  # That are remembered; what comes of a page of before, or of another gateway, is not counted here.
 SERVED = "served"
 
-Listener = Callable[[Party, Sequence[Fact]], None]
+Listener = Callable[[Party, str, Sequence[Fact]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Quality:
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
-        """Tells somebody what becomes of the cards of pages in experiments."""
+        """Tells somebody what becomes of the cards of whom."""
         self._listeners.append(listener)
 
     def served(self, page: Mapping[str, Any], party: Party | None = None) -> None:
-        """A page was made, as it is recorded; it may be a part of experiments."""
+        """A page was made, as it is recorded; where it is known whose it is, listeners are told."""
         rows = {item: row["id"] for row in page["rows"] for item in row["items"]}
         made = _Page(page["surface"], str(page["model_version"] or ""), rows, party)
         self._pages[page["impression_id"]] = made
@@ -70,4 +70,4 @@ class Quality:
                     self._cards.labels(fact, row, page.surface, page.model_version).inc()
                 if page.party:
                     for tell in self._listeners:
-                        tell(page.party, facts)
+                        tell(page.party, event.item_id, facts)

@@ -14,6 +14,7 @@ from homefeed.serving.experiments.design import Experiments
 from homefeed.serving.experiments.metrics import of_page, variety
 from homefeed.serving.experiments.monitor import Monitor, Party
 from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.calibration import Calibration
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.ladder import Listing
 from homefeed.serving.gateway.making import Made
@@ -27,18 +28,24 @@ DRAFTED_ROWS = ("for_you", "search", "more")
 
 
 class Trials:
-    """Assigns readers and watches over guardrails.
+    """Assigns readers, and watches over guardrails and over what models predict.
 
     Args:
         store: where arms and stops are kept.
         metrics: where pages are counted.
+
+    Attributes:
+        parted: where predicted and observed rates have parted, in words.
     """
 
     def __init__(self, store: Store, metrics: Metrics):
         self._store, self._metrics = store, metrics
         self._stopped: dict[str, str] = {}
         self._monitor = Monitor()
+        self._calibration = Calibration()
+        self.parted: list[str] = []
         metrics.quality.listen(self._monitor.happened)
+        metrics.quality.listen(self._calibration.happened)
 
     async def assigned(self, experiments: Experiments, ask: Ask, user: str, now: float) -> Assigned:
         """The arms of a page.
@@ -56,11 +63,14 @@ class Trials:
         return assign(experiments, unit, ask.surface, stored, self._stopped, now)
 
     async def follow(self, experiments: Experiments, now: float) -> None:
-        """Learns which experiments were stopped, and stops those that have to be.
+        """Looks at what models predict, learns which experiments were stopped, and stops those that have to be.
 
         Raises:
             StoreError: the store is out of reach.
         """
+        found = self._calibration.look()
+        self._metrics.calibrated(found)
+        self.parted = [str(one) for one in found if one.is_parted]
         if not experiments.by_name:
             return
         self._stopped = {stop.experiment: stop.arm for stop in await self._store.stops()}
@@ -70,13 +80,15 @@ class Trials:
             _logger.warning("experiment %s is stopped: %s", *stop[::2])
 
     def served(
-        self, experiments: Experiments, assigned: Assigned, user: str, page: Mapping[str, Any]
-    ) -> Party | None:
-        """Counts a page as it is recorded; gives whose it is, if it is a part of any experiment."""
-        if not assigned.arms:
-            return None
-        party = Party(user, {experiments.key(name): arm for name, arm in assigned.arms.items()})
-        self._monitor.served(party, of_page(page["served_by"], page["took_ms"], page["variety"]))
+        self, experiments: Experiments, assigned: Assigned, user: str, made: Made, page: Mapping[str, Any]
+    ) -> Party:
+        """Counts a page as it is recorded; gives whose it is."""
+        arms = {experiments.key(name): arm for name, arm in assigned.arms.items()}
+        cards = [card for row in made.rows for card in row.cards]
+        chances = {card["item_id"]: card["probability"] for card in cards if card.get("probability") is not None}
+        party = Party(user, arms, chances, str(page["model_version"] or ""))
+        if arms:
+            self._monitor.served(party, of_page(page["served_by"], page["took_ms"], page["variety"]))
         for name, arm in assigned.arms.items():
             self._metrics.arm_served(name, arm)
         return party
@@ -84,6 +96,7 @@ class Trials:
     def forget(self, user: str) -> None:
         """Drops who a user is."""
         self._monitor.forget(user)
+        self._calibration.forget(user)
 
 
 def recorded(

@@ -116,8 +116,8 @@ def test_a_monitor_says_what_a_report_says() -> None:
     for page in some:
         party = Party(page.user, {"x__0": page.arms["x"]})
         monitor.served(party, of_page(page.served_by, page.took_ms, page.variety))
-        for facts in page.cards.values():
-            monitor.happened(party, facts)
+        for item, facts in page.cards.items():
+            monitor.happened(party, item, sorted(facts))
     (stop,) = monitor.breaches(experiments, (), NOW + 10**6)
     assert (stop.experiment, stop.arm) == ("x__0", "control") and "click rate of new is worse" in stop.reason
     assert not list(monitor.breaches(experiments, {"x__0"}, NOW))
@@ -134,8 +134,8 @@ def test_an_a_a_experiment_is_hardly_ever_stopped() -> None:
         for number, page in enumerate(some):
             party = Party(page.user, {"x__0": page.arms["x"]})
             monitor.served(party, of_page(page.served_by, page.took_ms, page.variety))
-            for facts in page.cards.values():
-                monitor.happened(party, facts)
+            for item, facts in page.cards.items():
+                monitor.happened(party, item, sorted(facts))
             if number % (len(some) // 10) == 0 and list(monitor.breaches(Experiments({"x": TWO}), (), NOW)):
                 wrong += 1
                 break
