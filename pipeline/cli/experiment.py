@@ -157,6 +157,7 @@ def stop(
     arm: Annotated[str, typer.Option(help="That everybody gets; empty: the control.")] = "",
     reason: Annotated[str, typer.Option(help="Why, for the report.")] = "somebody stopped it",
     store: Annotated[str, typer.Option(help="redis://HOST:PORT of the gateways; empty: a file.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Give everybody one arm of an experiment from now on; gateways follow within seconds."""
     serving_dir, described = RunRoot(root).pushed(), read_experiments(experiments)
@@ -164,9 +165,11 @@ def stop(
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    asyncio.run(
-        _stop(store, serving_dir / LIVE_FILE_NAME, Stop(described.key(name), chosen, reason, int(time.time())))
-    )
+    told = Stop(described.key(name), chosen, reason, int(time.time()))
+    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, told))
+    if as_json:
+        print_json(told._asdict())
+        return
     console.print(f"{name} is stopped: everybody gets {chosen}; a higher `version` in the file starts it anew")
 
 
