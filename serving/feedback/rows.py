@@ -211,7 +211,7 @@ def _exposure(card: Card, user_id: str, at: int, page: Mapping[str, Any]) -> Row
         "item_id": card.item_id,
         "timestamp": at // 1000,
         "position": card.position,
-        "propensity": 1.0,  # Nothing of a page is left to chance yet.
+        "propensity": card.propensity,
         "is_seen": card.is_seen,
         "row": card.row,
         "found_by": card.found_by,

@@ -24,13 +24,13 @@ from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.limits import Rate, TooMuch
-from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded
+from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded, seed_of
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import Policies, Policy
 from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
-from homefeed.serving.gateway.trials import Trials, together
+from homefeed.serving.gateway.trials import Trials
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, StoreError, open_store
 from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
@@ -240,9 +240,10 @@ class Home:
         if seconds := self._rate.wait(ask.who(), 1, time.monotonic()):
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
-        drafted = await self._drafted(ask)
+        impression_id = uuid.uuid4().hex
+        drafted = await self._drafted(ask, impression_id)
         made = make(drafted.draft, self._published.items, self._vectors.of, drafted.policy.ruling)
-        return self._served(ask, drafted, made)
+        return self._served(ask, impression_id, drafted, made)
 
     async def preview(self, ask: Ask) -> Preview:
         """What a page would be, and how it comes about; nothing is recorded.
@@ -250,19 +251,20 @@ class Home:
         Raises:
             LookupError: see `page`.
         """
-        drafted = await self._drafted(ask)
+        drafted = await self._drafted(ask, uuid.uuid4().hex)
         made = make(drafted.draft, self._published.items, self._vectors.of, drafted.policy.ruling, explains=True)
         return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
 
-    async def _drafted(self, ask: Ask) -> _Drafted:
-        """What a page is made of."""
+    async def _drafted(self, ask: Ask, impression_id: str) -> _Drafted:
+        """What a page is made of. Lists are kept for a while, and chance never is: each page draws its own cards."""
         policy, user = self._policies.policy, self._published.name(ask.who())
         surface = policy.surfaces.get(ask.surface)
         assigned = await self._trials.assigned(policy.experiments, ask, user, time.time())
         surface = assigned.on(surface)
         if "similar" in surface.rows and not ask.item_id:
             raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
-        now, who, published = time.time(), ask.who(), self._published
+        now = time.time_ns() // 1_000_000 / 1000  # As it is recorded.
+        who, published = ask.who(), self._published
         k = ask.k or surface.length
         items = published.items
         shown = await finding.shown_before(self._live, ask.after, user)
@@ -270,19 +272,8 @@ class Home:
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
         reader = pages.reader(published.known(who), live, seen, now, tokens)
         reader = dataclasses.replace(reader, request=dataclasses.replace(reader.request, objective=surface.objective))
-        questions = [
-            Question(
-                user,
-                live.version,
-                published.mark,
-                self._models.of(label).version if self._models else None,
-                ask.query,
-                surface.objective,
-                label,
-                tuple(assigned.arms.items()),
-            )
-            for label in assigned.interleave or (assigned.label,)
-        ]
+        question = Question(user, live.version, published.mark, None, ask.query, surface.objective)
+        questions = trials.asked(question, assigned, self._models)
         # Models do not find what is in the history: only what else must not be shown costs places.
         wanted = max(NUM_CANDIDATES, k + len(shown) + len(live.hidden))
         similar, listings = await asyncio.gather(
@@ -290,7 +281,7 @@ class Home:
             asyncio.gather(*(self._ladder.find(question, reader, items, wanted) for question in questions)),
         )
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
-        listing, teams = together(
+        listing, teams = trials.together(
             listings, lambda item_id: item_id not in reader.excluded and items.is_available(item_id, now)
         )
         seen_often = await finding.seen_often(self._live, user, surface, now)
@@ -299,14 +290,14 @@ class Home:
             taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
             hottest = self._hot.lists(taken, reader.excluded, NUM_CANDIDATES)
         found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
-        draft = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
+        seed = seed_of(impression_id)
+        draft = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed)
         return _Drafted(policy, questions[0], listing, draft, assigned, teams)
 
-    def _served(self, ask: Ask, drafted: _Drafted, made: Made) -> dict[str, Any]:
+    def _served(self, ask: Ask, impression_id: str, drafted: _Drafted, made: Made) -> dict[str, Any]:
         """The answer, which is recorded as well."""
         policy, question, listing, draft, assigned, teams = drafted
         seconds = time.time() - draft.now
-        impression_id = uuid.uuid4().hex
         facts = {
             "impression_id": impression_id,
             "surface": ask.surface,
@@ -320,10 +311,9 @@ class Home:
             "arms": dict(assigned.arms),
         }
         of_trials = trials.recorded(assigned, made, teams, self._published.items, seconds)
-        page = recorded(draft, made, ask.item_id) | facts | of_trials
-        exposure = Exposure(
-            impression_id, question.user, ask.after, int(draft.now * 1000), orjson.dumps(page), assigned.fresh
-        )
+        page = recorded(draft, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
+        at = round(draft.now * 1000)
+        exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
         self._recording.add(recording)

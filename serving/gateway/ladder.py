@@ -161,5 +161,5 @@ def _without_models(question: Question, reader: pages.Reader, items: Items, want
     places = pages.popular(items, reader.taste) if items.has_popularity else pages.places(items.picks)
     if question.query:
         places = pages.places(items.search(question.query))
-    unseen = (place for place in places if place[0] not in reader.excluded)
+    unseen = (place for place in places if place.item_id not in reader.excluded)
     return Listing(list(itertools.islice(unseen, wanted)), rung, rung, None, question, time.time())

@@ -13,6 +13,8 @@ import homefeed_client
 import numpy as np
 
 from homefeed.models.requests import Request, TensorSpec, batch_inputs
+from homefeed.serving.gateway.page import Place
+from homefeed.serving.policy.arrangement import ODDS_DIGITS
 from homefeed.serving.predictors import tensor_specs
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 from homefeed.serving.releases.server_config import STABLE
@@ -29,7 +31,14 @@ CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
-USED = ("item_ids", "scores", "probabilities", "source")  # Of the outputs; the others need not travel.
+LEAST_CHANCE, MAX_DEVIATION = 1e-3, 10.0
+USED = (
+    "item_ids",
+    "scores",
+    "probabilities",
+    "probability_deviation",
+    "source",
+)  # Of the outputs; the others need not travel.
 
 
 class Unavailable(Exception):  # noqa: N818  No fault: the rung below answers.
@@ -40,12 +49,12 @@ class Found(NamedTuple):
     """A list from a model, best first.
 
     Attributes:
-        places: item id, score and probability (None: this model gives none).
+        places: what it found.
         source: what it was made from: `history`, `features`, `popular` or `query`, as signatures.md says.
         model_version: of the model.
     """
 
-    places: list[tuple[str, float, float | None]]
+    places: list[Place]
     source: str
     model_version: int
 
@@ -176,12 +185,10 @@ class Models:
         columns: dict[str, Any] = {
             name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()
         }
-        probabilities = columns.get("probabilities")
-        places = [
-            (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))
-            for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
-            if item_id
-        ]
+        nothing = [None] * len(columns["item_ids"])
+        scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
+        found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
+        places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
         source: Any = columns["source"]
         return Found(places, source.decode(), answer.model_version)
 
@@ -244,3 +251,16 @@ class Models:
             yield
         finally:
             self._in_flight -= 1
+
+
+def of_log_odds(columns: Mapping[str, Any]) -> list[float] | None:
+    """Deviations of a list's probabilities as those of their log-odds, rounded so that a page can be made again.
+
+    Args:
+        columns: `probabilities` and `probability_deviation`, [num_items] float32; None: the model gives none.
+    """
+    if "probability_deviation" not in columns:
+        return None
+    chance = np.clip(columns["probabilities"], LEAST_CHANCE, 1 - LEAST_CHANCE).astype(np.float64)
+    found = columns["probability_deviation"] / (chance * (1 - chance))
+    return [float(one) for one in found.clip(0, MAX_DEVIATION).round(ODDS_DIGITS)]

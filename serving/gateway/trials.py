@@ -16,7 +16,8 @@ from homefeed.serving.experiments.monitor import Monitor, Party
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.calibration import Calibration
 from homefeed.serving.gateway.items import Items
-from homefeed.serving.gateway.ladder import Listing
+from homefeed.serving.gateway.labels import Labels
+from homefeed.serving.gateway.ladder import Listing, Question
 from homefeed.serving.gateway.making import Made
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask
@@ -123,6 +124,23 @@ def recorded(
     return found
 
 
+def asked(question: Question, assigned: Assigned, models: Labels | None) -> list[Question]:
+    """The questions of a page, one or two, each to the models of one label.
+
+    Args:
+        question: without label and arms.
+        assigned: of the page.
+        models: of the server; None: there is none.
+    """
+    arms = tuple(assigned.arms.items())
+    return [
+        dataclasses.replace(
+            question, model_version=models.of(label).version if models else None, label=label, arms=arms
+        )
+        for label in assigned.interleave or (assigned.label,)
+    ]
+
+
 def together(listings: Sequence[Listing], may_show: Callable[[str], bool]) -> tuple[Listing, dict[str, str]]:
     """One list of one or of two that take turns, and item → label of the models that chose it.
 
@@ -134,7 +152,7 @@ def together(listings: Sequence[Listing], may_show: Callable[[str], bool]) -> tu
     """
     if len(listings) == 1 or any(listing.served_by != FUSED for listing in listings):
         return listings[0], {}
-    lists = [list(filter(may_show, (place[0] for place in listing.places))) for listing in listings]
+    lists = [list(filter(may_show, (place.item_id for place in listing.places))) for listing in listings]
     labels = [listing.question.label for listing in listings]
     drafted = team_draft(lists, lambda: random.getrandbits(1), max(map(len, lists)))
     places = list(pages.places(item_id for item_id, _ in drafted))

@@ -66,10 +66,16 @@ def save_models(folder: pathlib.Path, *, farthest: bool = False) -> dict[str, pa
         def similar(self, item_ids: Any, k: Any) -> Any:
             return nearest(item_ids[:, None], k)
 
+        @tf.function(input_signature=find.input_signature)
+        def recommend(self, history: Any, k: Any, timestamp: Any) -> Any:
+            found = nearest(history, k)
+            chance = tf.sigmoid(found["scores"] / 8.0)
+            return {**found, "probabilities": chance, "probability_deviation": chance * (1.0 - chance)}
+
     toy = Toy()
     for name, signatures in (
         ("retrieval", {"serving_default": toy.find, "retrieve": toy.find, "similar_items": toy.similar}),
-        ("fused", {"serving_default": toy.find, "recommend": toy.find}),
+        ("fused", {"serving_default": toy.recommend, "recommend": toy.recommend}),
     ):
         tf.saved_model.save(toy, str(folder / name), signatures=signatures)
     return {name: folder / name for name in ("retrieval", "fused")}
