@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 import pathlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +23,11 @@ from homefeed.serving.feedback.seal import SETTLED_SECONDS, seal
 from homefeed.serving.gateway import ladder
 from homefeed.serving.gateway.home import Config, Home
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.policies import read_policy
+from homefeed.serving.gateway.published import read_published
+from homefeed.serving.gateway.replay import replay
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.releases import Releases
 from tests.pipeline.command import homefeed
 from tests.serving.feedback import shop
@@ -246,25 +252,38 @@ def test_a_wrong_objective_costs_its_own_pages_only(two_models: Any, tmp_path: p
     assert asyncio.run(run()) == {"fused"}
 
 
-def test_what_is_recorded_of_a_page_is_enough_to_make_it_again(two_models: Any, tmp_path: pathlib.Path) -> None:
+def test_pages_of_all_arms_are_made_again_byte_for_byte(two_models: Any, tmp_path: pathlib.Path) -> None:
+    """What an arm changed is recorded with the page: of surfaces, and of what is left to chance."""
     path = tmp_path / "experiments.yaml"
     path.write_text(
-        "x: {arms: {a: {surface: {length: 3}}, b: {model: canary, surface: {diversity: {max_loss: 0.5}}}}}"
+        """
+short: {arms: {a: {surface: {length: 3}}, b: {}}, unit: user}
+chance:
+  arms: {a: {model: canary}, b: {model: canary, surface: {exploration: {temperature: 2}}}}
+  layer: lists
+  part: [0, 0.6]
+turns: {interleave: [stable, canary], layer: lists, part: [0.6, 1]}
+"""
     )
+    root, _ = two_models
 
-    async def run() -> list[Any]:
+    async def run() -> list[dict[str, Any]]:
         gateway = home(two_models, path)
         await ready(gateway)
         try:
-            pages = [await gateway.page(Ask(user_id=f"r{n}")) for n in range(6)]
-            await asyncio.sleep(0.05)  # Pages are recorded behind the answer.
-            kept = [await gateway._live.scrolled(page["impression_id"], f"r{n}") for n, page in enumerate(pages)]
-            return [orjson.loads(page) for page, *_ in kept]
+            return [await gateway.page(Ask(user_id=f"r{n}")) for n in range(40)]
         finally:
             await gateway.stop()
 
-    for page in asyncio.run(run()):
-        assert page["changes"] == ({"length": 3} if page["arms"]["x"] == "a" else {
-            "diversity": {"max_loss": 0.5, "method": "mmr", "pool": 100}
-        })  # fmt: skip
-        assert page["took_ms"] > 0 and 0 < page["variety"] <= 1
+    pages = asyncio.run(run())
+    arms = collections.Counter(arm for page in pages for arm in page["arms"].items())
+    assert {("short", "a"), ("chance", "a"), ("chance", "b"), ("turns", "interleaved")} <= arms.keys()
+    published = read_published(root / "serving", ())
+    policy = read_policy(None, None, published.items)
+    with contextlib.closing(sqlite3.connect(root / "serving" / LIVE_FILE_NAME)) as database:
+        kept = [orjson.loads(page) for (page,) in database.execute("SELECT page FROM exposures")]
+    assert len(kept) == len(pages) and all(page["took_ms"] > 0 and 0 < page["variety"] <= 1 for page in kept)
+    assert {page["changes"].get("length") for page in kept if "changes" in page} == {3, None}
+    assert any(page["seed"] for page in kept) and any("teams" in page for page in kept)
+    again = [replay(root / "serving", published, policy, page["impression_id"]) for page in pages]
+    assert [one.rows for one in again if not one.is_same] == []
