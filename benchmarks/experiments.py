@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from benchmarks import results
 from homefeed.models.sequential import counts
-from homefeed.models.sequential.confidence import ALPHA, MIN_USERS, half_width
+from homefeed.models.sequential.confidence import ALPHA, half_width
 from homefeed.models.sequential.ratios import Sums, effect
 
 LOOKS = 100
@@ -75,7 +75,7 @@ def _at(
     rows = np.stack([clicks, pages], axis=1)
     control, treatment = (Sums.of(rows[here & (arm == which)]) for which in (0, 1))
     seen = effect(control, treatment)
-    if seen.num_users < MIN_USERS:
+    if not seen.variance:
         return False, False, False
     distance = abs(seen.difference)
     rate = clicks.sum() / pages.sum()
