@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
 import time
@@ -281,9 +282,11 @@ class Home:
             asyncio.gather(*(self._ladder.find(question, reader, items, wanted) for question in questions)),
         )
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
-        listing, teams = trials.together(
-            listings, lambda item_id: item_id not in reader.excluded and items.is_available(item_id, now)
-        )
+        listing, teams = listings[0], dict[str, str]()
+        if assigned.interleave:
+            rules = policy.ruling.counting(reader.request.features, now, surface.rules)
+            may_show = functools.partial(trials.may_show, reader.excluded, items, rules, now)
+            listing, teams = trials.together(listings, may_show)
         seen_often = await finding.seen_often(self._live, user, surface, now)
         hottest = NOTHING_HOT
         if surface.needs_hot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from homefeed.models.sequential.drafting import team_draft
@@ -21,6 +21,7 @@ from homefeed.serving.gateway.ladder import Listing, Question
 from homefeed.serving.gateway.making import Made
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.policy.ruling import InForce
 from homefeed.serving.profiles import Store
 from homefeed.serving.recommender import FUSED
 
@@ -141,16 +142,21 @@ def asked(question: Question, assigned: Assigned, models: Labels | None) -> list
     ]
 
 
+def may_show(excluded: Container[str], items: Items, rules: InForce, now: float, item_id: str) -> bool:
+    """Whether an item can be on a page."""
+    return item_id not in excluded and items.is_available(item_id, now) and rules.admits(item_id)
+
+
 def together(listings: Sequence[Listing], may_show: Callable[[str], bool]) -> tuple[Listing, dict[str, str]]:
-    """One list of one or of two that take turns, and item → label of the models that chose it.
+    """One list of two that take turns, and item → label of the models that chose it.
 
     Lists of lower rungs do not take turns: nobody's order would be told by them.
 
     Args:
-        listings: one or two.
+        listings: two.
         may_show: whether an item can be on the page: a turn that chooses another one would be lost.
     """
-    if len(listings) == 1 or any(listing.served_by != FUSED for listing in listings):
+    if any(listing.served_by != FUSED for listing in listings):
         return listings[0], {}
     lists = [list(filter(may_show, (place.item_id for place in listing.places))) for listing in listings]
     labels = [listing.question.label for listing in listings]
