@@ -116,7 +116,8 @@ def drawn(
     close([*limited])
     while filling.room:
         kept = filling.kept
-        fitting = left & np.array([bool(tally.bits(one.item_id) & kept) for one in candidates]) if kept else left
+        wanted = [bool(tally.bits(one.item_id) & kept) for one in candidates] if kept else True
+        fitting = left & np.array(wanted, bool)
         if not fitting.any():
             return
         probabilities = lottery.probabilities(fitting)

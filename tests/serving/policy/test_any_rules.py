@@ -229,6 +229,18 @@ def test_pages_come_as_often_as_they_tell(method: str, tmp_path: pathlib.Path) -
     assert p_value > 0.001 and pages > 15
 
 
+def test_where_rules_leave_nothing_to_draw_from_the_row_is_filled_as_ever(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"dear": {"quota": {"price": {"at_least": 5}}, "at_least": 4}}))
+    asked = by_lot("thompson")
+    nothing = dataclasses.replace(asked, found=dataclasses.replace(asked.found, places=[]))
+    undated = Items(
+        Item(item, item, {**card, "available_from": 0}, n) for n, (item, card) in enumerate(CARDS.items())
+    )
+    made = make(nothing, undated, vectors, Ruling(read_rules(path), undated.cards, undated.popular))
+    assert len(made.rows[0].cards) == 4 and not made.propensities
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "draws"), [("thompson", 1_000_000), ("plackett_luce", 200_000)])
 def test_a_million_pages_come_as_often_as_they_tell(method: str, draws: int, tmp_path: pathlib.Path) -> None:
