@@ -97,23 +97,24 @@ class Breaker:
 
 
 class Models:
-    """Asks the stable models of a server.
+    """Asks the models of a server under one label.
 
     Args:
         target: `host:port` of its gRPC port.
         max_in_flight: model → calls of it that may be under way while another begins. The server's queue stays
             short, so that a call that is made is answered in time; who finds no room gets the rung below.
+        label: of the models; a server without labels has stable ones only.
     """
 
-    def __init__(self, target: str, max_in_flight: Mapping[str, int]):
-        self._target = target
+    def __init__(self, target: str, max_in_flight: Mapping[str, int], label: str = STABLE):
+        self._target, self._wanted = target, label
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._breaker = Breaker()
         self._specs: dict[str, dict[str, TensorSpec]] = {}
         self._outputs: dict[str, list[str]] = {}
         self._similar: dict[tuple[str, int], list[str]] = {}
-        self._label: str | None = STABLE
+        self._label: str | None = label
         self._warm: dict[str, int] = {}  # Model → the version that has answered a call.
         self.version: int | None = None  # Of the fused model, as far as is known.
 
@@ -124,7 +125,7 @@ class Models:
         return homefeed_client.AsyncPredictionClient(self._target, options=CHANNEL)
 
     async def refresh(self) -> None:
-        """Learns which version is stable now and what it takes; who answers this is asked again.
+        """Learns which version has the label now and what it takes; who answers this is asked again.
 
         Raises:
             Unavailable: the server does not say.
@@ -133,7 +134,10 @@ class Models:
             await self._learn()
             self._breaker.tell(True, time.monotonic())
         except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
-            self._label = None if self._label else STABLE  # A server may have no labels, or get them.
+            if self._wanted == STABLE:
+                self._label = None if self._label else STABLE  # A server may have no labels, or get them.
+            else:
+                self._specs.clear()  # As after a promotion.
             raise Unavailable("no such model, or no such label") from None
         except (homefeed_client.PredictionError, ValueError) as error:  # Inputs that nothing here can make.
             self._warm.clear()  # Who was away begins anew.
@@ -222,6 +226,9 @@ class Models:
                         label=self._label,
                         timeout_seconds=seconds,
                     )
+            except homefeed_client.InvalidRequestError as error:  # As of an objective that this model has not.
+                self._breaker.tell(True, time.monotonic())
+                raise Unavailable(str(error)) from error
             except (homefeed_client.PredictionError, TimeoutError) as error:
                 self._breaker.tell(False, time.monotonic())
                 raise Unavailable(str(error) or f"no answer within {seconds:g} s") from error

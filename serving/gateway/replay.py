@@ -111,7 +111,7 @@ def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impr
         drafted = _draft(database, published, exposure, page)
     if drafted is None:
         raise ReplayError(f"events of before the page {impression_id!r} have left the store: it cannot be made again")
-    draft = _on(drafted[0], policy.surfaces.get(page["surface"]), drafted[1])
+    draft = _on(drafted[0], _surface(policy, page), drafted[1])
     made = make(draft, published.items, read_vectors(serving_dir).of, policy.ruling)
     again = page | recorded(draft, made, page["item_id"])
     again |= {"arms": page["arms"], "set_aside": made.set_aside, "unmet": made.unmet}
@@ -157,7 +157,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             pages += 1
             old, new = (
                 make(
-                    _on(draft, policy.surfaces.get(page["surface"]), impressions),
+                    _on(draft, _surface(policy, page), impressions),
                     published.items,
                     vectors,
                     policy.ruling,
@@ -215,6 +215,13 @@ def _draft(
         seed=seed_of(exposure.impression_id),
     )
     return draft, seen_at
+
+
+def _surface(policy: Policy, page: Mapping[str, Any]) -> Surface:
+    """The surface of a page as it was for its reader, with what experiments changed."""
+    surface = policy.surfaces.get(page["surface"])
+    changes = page.get("changes")
+    return Surface.model_validate(surface.model_dump() | changes) if changes else surface
 
 
 def _on(draft: Draft, surface: Surface, seen_at: Sequence[tuple[str, float]]) -> Draft:

@@ -22,6 +22,7 @@ from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.tune import parse_range
 from homefeed.schemas.dataset import Dataset
+from homefeed.serving.experiments.design import read_experiments
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.policy.surfaces import read_surfaces
@@ -221,6 +222,8 @@ def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Pa
     if block.page.name in ("page_policy.md", "hot.md"):
         is_rules = not any("rows" in fields for fields in values.values())
         read_rules(tmp_path / "block.yaml") if is_rules else read_surfaces(tmp_path / "block.yaml")
+    elif block.page.name == "experiments.md":
+        read_experiments(tmp_path / "block.yaml")
     elif "interactions" in values:
         Dataset.model_validate(values)
     elif values.keys() <= {"items", "users", "exposures", "positive", "objective"}:

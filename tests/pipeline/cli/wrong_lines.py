@@ -44,6 +44,9 @@ RIGHT = {
     "page preview": "--root {served} --user u1",
     "page replay": "p1 --root {served}",
     "page rules": "--root {served} --dry-run {in_file}",
+    "experiment check": "{in_file}",
+    "experiment report": "none --experiments {in_file} --root {served}",
+    "experiment stop": "none --experiments {in_file} --root {served}",
     "models list": "--root {served}",
     "models promote": "7 --root {served}",
     "models rollback": "--root {served}",
@@ -249,7 +252,8 @@ def _mistyped() -> Iterator[Wrong]:
         right = RIGHT[verb]
         for option in command.params:
             if option.type_descriptor.annotation is pathlib.Path:
-                yield Wrong(f"{verb} {right} {option.opts[0]} gs://b/x", "of this machine")
+                given = f"{right} {option.opts[0]}" if option.opts[0].startswith("-") else ""
+                yield Wrong(f"{verb} {given} gs://b/x", "of this machine")
         yield Wrong(f"{verb} {right} --nope", "--nope")
         for option in command.params:
             name = option.opts[0]

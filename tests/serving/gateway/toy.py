@@ -26,8 +26,8 @@ IDS = [f"i{n:02}" for n in range(1, NUM_ITEMS + 1)]
 COMMAND = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway"]
 
 
-def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Model name → SavedModel. All find what is nearest to the newest item of the history that is not in it."""
+def save_models(folder: pathlib.Path, *, farthest: bool = False) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel. All find what is nearest to the newest item of the history, or farthest from it."""
     import tensorflow as tf
 
     ids = tf.constant(["", *IDS])
@@ -39,7 +39,7 @@ def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         place = tf.reduce_max(tf.where(known, tf.range(tf.shape(history)[1]), -1), axis=1)
         newest = tf.gather(history, tf.maximum(place, 0), batch_dims=1)
         at = tf.reduce_sum(tf.where(newest[:, None] == ids, numbers, 0.0), axis=1)
-        scores = -tf.abs(numbers[None, 1:] - at[:, None])
+        scores = (1.0 if farthest else -1.0) * tf.abs(numbers[None, 1:] - at[:, None])
         scores = tf.where(tf.reduce_any(present, axis=1), tf.float32.min, scores)
         best, rows = tf.math.top_k(scores, tf.minimum(tf.reduce_max(k), NUM_ITEMS))
         found = tf.where(best > tf.float32.min, tf.gather(ids[1:], rows), "")
