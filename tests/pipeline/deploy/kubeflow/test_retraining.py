@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import json
 import pathlib
+import re
 import shlex
 import shutil
 import sys
@@ -140,22 +142,50 @@ def run_in_this_process(full_command: list[str]) -> int:
     return 0
 
 
-@pytest.mark.parametrize("num_good", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_kfp_retrains_on_good_spans_from_the_models_in_service_and_stops_at_a_bad_one(
-    num_good: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def local_pipeline(data: pathlib.Path, root: pathlib.Path, options: Options) -> Any:
+    """What kfp runs here, of models that are as small as they can be."""
+    dag = recommender(DatasetDir(data))
+    configs = load_config(dag, settings=(*SMALL, *LAX), defaults={"pusher": {"serving_dir": str(root / "serving")}})
+    deployment = Deployment(load_task(), LOCAL_IMAGE, "homefeed-retrain")
+    return compile_retraining(dag, configs, options, str(root), deployment, local=True)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     count_instead_of_training(monkeypatch)
     monkeypatch.setattr("kfp.local.subprocess_task_handler.run_local_subprocess", run_in_this_process)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_kfp_retrains_against_the_models_in_service_and_stops_at_bad_data(
+    sample_data: pathlib.Path, counted_root: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, root = tmp_path / "data", tmp_path / "root"
+    shutil.copytree(sample_data, data)
+    shutil.copytree(counted_root, root)
+    pipeline = local_pipeline(data, root, Options())
+    run_here(pipeline, tmp_path / "kfp", {"dataset": str(data)})
+    (run,) = json.loads((root / "retraining.json").read_text(encoding="utf-8"))["runs"]
+    assert run["outcome"] == "pushed" and Releases(root / "serving").stable() == 2
+    assert summarize(trace(RunRoot(root), "2"))["parents"] == [1]
+    log = data / "interactions.csv"
+    log.write_text(re.sub(",(view|click|purchase),", r",EVT_\1,", log.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(RuntimeError, match="retrain"):
+        run_here(pipeline, tmp_path / "kfp", {"dataset": str(data)})
+    assert "event_type is not one of" in capfd.readouterr().err
+    assert Releases(root / "serving").stable() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+def test_kfp_retrains_on_good_spans_from_the_models_in_service_and_stops_at_a_bad_one(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     store, data, root = (tmp_path / name for name in ("store", "data", "root"))
-    bad = {num_good + 1: "schema"}
-    spans = write_weeks(store, num_weeks=num_good + 1, num_users=40, num_items=60, num_events=3_000, poisoned=bad)
+    spans = write_weeks(store, num_weeks=3, num_users=60, num_items=60, num_events=3_000, poisoned={3: "schema"})
     data.mkdir()
     shutil.copy(store / "dataset.yaml", data)
-    dag = recommender(DatasetDir(data))
-    defaults = {"pusher": {"serving_dir": str(root / "serving")}}
-    configs = load_config(dag, settings=(*SMALL, *LAX), defaults=defaults)
-    deployment = Deployment(load_task(), LOCAL_IMAGE, "homefeed-retrain")
-    pipeline = compile_retraining(dag, configs, Options(window=1), str(root), deployment, local=True)
+    pipeline = local_pipeline(data, root, Options(window=1))
 
     def deliver_and_run(week: int) -> None:
         for table in ("interactions", "items", "users"):
@@ -163,12 +193,12 @@ def test_kfp_retrains_on_good_spans_from_the_models_in_service_and_stops_at_a_ba
             shutil.copy(store / table / f"{spans[week]}.csv", data / table)
         run_here(pipeline, tmp_path / "kfp", {"dataset": str(data)})
 
-    for week in range(num_good):
-        deliver_and_run(week)
-    found = summarize(trace(RunRoot(root), str(num_good)))
+    deliver_and_run(0)
+    deliver_and_run(1)
+    found = summarize(trace(RunRoot(root), "2"))
     # The newest span alone, against the models of the run before.
-    assert found["parents"] == list(range(1, num_good)) and found["spans"] == [spans[num_good - 1]]
+    assert found["parents"] == [1] and found["spans"] == [spans[1]]
     with pytest.raises(RuntimeError, match="retrain"):
-        deliver_and_run(num_good)
-    assert f"span {spans[num_good]}" in capfd.readouterr().err
-    assert Releases(root / "serving").stable() == num_good
+        deliver_and_run(2)
+    assert f"span {spans[2]}" in capfd.readouterr().err
+    assert Releases(root / "serving").stable() == 2
