@@ -41,6 +41,7 @@ RIGHT = {
     "feedback export": "--data {data} --out {out_file}",
     "page preview": "--root {served} --user u1",
     "page rules": "--root {served} --dry-run {in_file}",
+    "page replay": "none --root {served}",
     "experiment check": "{in_file}",
     "experiment report": "none --experiments {in_file} --root {served}",
     "experiment stop": "none --experiments {in_file} --root {served}",
