@@ -73,9 +73,9 @@ def test_arms_without_anything_say_nothing() -> None:
 
 def test_whoever_looks_a_hundred_times_is_wrong_in_one_run_of_twenty_at_most() -> None:
     """A small version of `benchmarks.experiments`, which makes 2,000 runs."""
-    found = experiments.rates(150, num_users=1_500)
+    found = experiments.rates(100, num_users=1_200)
     assert found["sequence_any_look"] <= 0.06
-    assert found["users_any_look"] > 0.15 and found["pages_any_look"] > found["users_any_look"]
+    assert found["users_any_look"] > 0.2 and found["pages_any_look"] > found["users_any_look"]
 
 
 def test_a_lift_is_found() -> None:

@@ -129,7 +129,7 @@ def test_a_monitor_says_what_a_report_says() -> None:
 def test_an_a_a_experiment_is_hardly_ever_stopped() -> None:
     """With four guardrails, looked at after every tenth of the users."""
     wrong = 0
-    for seed in range(20):
+    for seed in range(8):
         monitor, some = Monitor(), pages(600, seed=seed)
         for number, page in enumerate(some):
             party = Party(page.user, {"x__0": page.arms["x"]})
@@ -139,7 +139,7 @@ def test_an_a_a_experiment_is_hardly_ever_stopped() -> None:
             if number % (len(some) // 10) == 0 and list(monitor.breaches(Experiments({"x": TWO}), (), NOW)):
                 wrong += 1
                 break
-    assert wrong <= 2
+    assert wrong <= 1
 
 
 def test_a_crowd_grows() -> None:

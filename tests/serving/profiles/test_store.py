@@ -235,8 +235,8 @@ def test_arms_are_kept_go_over_to_the_user_and_are_forgotten(store: LiveStore) -
     assert store.assigned("u1") == {"a__0": "z"}
     store.merge("guest:s", "u1").result()
     assert store.assigned("u1") == {"a__0": "z", "b__0": "y"} and store.assigned("guest:s") == {}
-    store.forget("u1").result()
-    assert store.assigned("u1") == {}
+    store.append([event("1"), event("2")]).result()
+    assert store.forget("u1").result() == 2 and store.assigned("u1") == {}
 
 
 def test_the_last_stop_counts(store: LiveStore) -> None:
