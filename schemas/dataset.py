@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import pathlib
+import re
 import zoneinfo
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
@@ -17,6 +18,8 @@ from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.words import explain, near
 
 FILE_NAME = "dataset.yaml"
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # What TensorFlow takes as the name of an input.
 
 TableName = Literal["interactions", "items", "users", "exposures"]
 TABLES: tuple[TableName, ...] = ("interactions", "items", "users")
@@ -361,6 +364,11 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
             )
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+        if not _NAME.fullmatch(name):
+            faults.append(
+                f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "
+                f"`columns: {{feature: {name}}}`, `features: {{feature: …}}`"
+            )
     known_names = [*standard, *described.features, *others]
     for name in sorted(described.columns.keys() - set(known_names)):
         like = difflib.get_close_matches(name, known_names, 1) or known_names

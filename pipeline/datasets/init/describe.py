@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,22 +111,25 @@ def _table(roles: Roles, table: TableName, kinds: Mapping[str, str]) -> dict[str
     said = {name: value for name, value in one.table.model_dump(exclude_unset=True).items() if value is not None}
     names = {our: name for our, name in roles.columns.get(table, {}).items() if our != name}
     # A declared column goes by a name that is plain, where the file's is a path or in the way of another.
-    for name in kinds:
-        if _plain(name) != name:
-            names[_plain(name)] = name
+    plain = {name: _plain(name, place) for place, name in enumerate(one.columns, start=1) if name in kinds}
+    names |= {own: name for name, own in plain.items() if own != name}
     if "header" in said:
         said["header"] = list(said["header"])
     if names:
         said["columns"] = names
     if kinds:
-        said["features"] = {_plain(name): {"kind": kind} for name, kind in kinds.items()}
+        said["features"] = {plain[name]: {"kind": kind} for name, kind in kinds.items()}
     return said
 
 
-def _plain(name: str) -> str:
-    """A name that inputs of models can have."""
-    kept = "".join(letter if letter.isalnum() else "_" for letter in name).strip("_")
-    return kept if kept and not kept[0].isdigit() else f"c_{kept}"
+def _plain(name: str, place: int) -> str:
+    """A name that a model's inputs can have; `place` is the column's, from 1.
+
+    >>> _plain("user.country", 2), _plain("设备", 5)
+    ('user_country', 'column_5')
+    """
+    kept = re.sub(r"[^A-Za-z0-9]+", "_", name.partition(":")[0]).strip("_")
+    return kept if kept[:1].isalpha() and len(kept) * 2 > len(name.partition(":")[0]) else f"column_{place}"
 
 
 def _liked(roles: Roles, answers: list[str]) -> dict[str, Any]:

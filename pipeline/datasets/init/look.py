@@ -253,7 +253,7 @@ def _fields(name: str, cell: object) -> list[tuple[str, Kind]]:
     if isinstance(cell, list):
         if cell and all(isinstance(part, dict) for part in cell):
             return [(f"{name}.{key}", "categories") for key, inner in cell[0].items() if isinstance(inner, str)]
-        return [(name, "categories")] if not cell or isinstance(cell[0], str | int | float) else []
+        return [(name, "categories")]
     return [(name, "text")]
 
 

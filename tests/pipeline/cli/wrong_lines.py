@@ -44,7 +44,6 @@ RIGHT = {
     "page preview": "--root {served} --user u1",
     "page replay": "p1 --root {served}",
     "page rules": "--root {served} --dry-run {in_file}",
-    "page replay": "none --root {served}",
     "experiment check": "{in_file}",
     "experiment report": "none --experiments {in_file} --root {served}",
     "experiment stop": "none --experiments {in_file} --root {served}",

@@ -53,7 +53,12 @@ def reviews(folder: pathlib.Path, draw: random.Random, events: Log) -> None:
                 "title": f"{draw.choice(['Red', 'Big'])} train number {i}",
                 "price": i * 0.75,
             }
-            row |= {"imUrl": f"http://x/{i}.jpg", "brand": draw.choice(["Lego", "Hasbro"]), "related": {"bought": []}}
+            row |= {
+                "imUrl": f"http://x/{i}.jpg",
+                "brand": draw.choice(["Lego", "Hasbro"]),
+                "related": {"bought": []},
+                "categories": [["Toys", "Trains"], ["Gifts"]],
+            }
             file.write(json.dumps(row) + "\n")
 
 

@@ -24,7 +24,7 @@ WANTED = {
             "timestamp": "unixReviewTime",
             "value": "overall",
         },
-        "items": {"item_id": "asin", "title": "title"},
+        "items": {"item_id": "asin", "title": "title", "categories": "categories"},
     },
     "without names": {
         "interactions": {"user_id": "column_1", "item_id": "column_2", "timestamp": "column_4", "value": "column_3"},
