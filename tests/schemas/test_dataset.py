@@ -50,6 +50,7 @@ def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathli
         ("path: a.csv", "paht: a.csv", r"`interactions.path` is missing; `.*paht` is unknown; did you mean 'path'\?"),
         ("name: t\n", "", r"`name` is missing\."),
         ("name: t\n", "name: my shop\n", r"`name`: .*found 'my shop'"),
+        ("price: {kind: number}", "价格: {kind: number}", r"items.features.价格: .* need names of letters a to z"),
         ("kind: number", "kind: float", r"`items.features.price.kind`: expected one of id, .*, found 'float'"),
         ("kind: number", "kind: number, mni: 1", r"`items.features.price.mni` is unknown; did you mean 'min'\?"),
         ("kind: number", "kind: embedding", r"`items.features.price`: `size` belongs to kind `embedding`"),

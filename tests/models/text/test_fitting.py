@@ -76,6 +76,19 @@ def test_without_a_text_nothing_is_learnt_whatever_people_search_for() -> None:
     assert not fit.arms and not fit.kept and not fit.model.items.any()
 
 
+def test_texts_without_a_word_in_common_teach_nothing() -> None:
+    """Items that are called by their ids alone."""
+    catalogue, train = make_world()
+    ids = np.arange(len(catalogue.token_ids), dtype=np.int32)[:, None] + len(VOCABULARY)
+    ids[0] = 0
+    called = dataclasses.replace(catalogue, token_ids=ids)
+    train = dataclasses.replace(train, query_token_ids=np.zeros_like(train.query_token_ids))
+    vocabulary = [*VOCABULARY, *(f"id-{row}" for row in range(len(ids)))]
+    bert = berts.new_bert(len(vocabulary), layers=1, width=16, length=16, dropout=0.0)
+    fit = fitting.fit(called, train, train, vocabulary, bert, None, SETTINGS)
+    assert not fit.arms and not fit.kept and not fit.model.items.any()
+
+
 def test_fine_tuning_changes_bert_through_candidates_texts_alone() -> None:
     catalogue, train = make_world()
     tasks = Tasks.of(catalogue, train, train, SETTINGS)
