@@ -124,4 +124,6 @@ class Fused(tf.Module):
 
 
 def _inputs(signature: Any) -> dict[str, tf.TensorSpec]:
-    return dict(signature.structured_input_signature[1])
+    """Input name → spec of that name; the one that TensorFlow loads is called `history_paid` for `history_Paid`."""
+    specs = signature.structured_input_signature[1]
+    return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()}

@@ -69,12 +69,12 @@ class _Ranking(tf.Module):
     """Orders by the sum of the tokens of a candidate's text."""
 
     def rank(
-        self, candidates: tf.Tensor, retrieval_scores: tf.Tensor, candidate_token_ids: tf.Tensor, user_age: tf.Tensor
+        self, candidates: tf.Tensor, retrieval_scores: tf.Tensor, candidate_token_ids: tf.Tensor, user_Age: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         words = tf.cast(tf.reduce_sum(candidate_token_ids, axis=2), tf.float32)
         scores = words + tf.zeros_like(retrieval_scores) + 0.1 * retrieval_scores
-        objective = tf.where(user_age > 35, "likes", "interactions")
-        return {"scores": scores, "ages": tf.zeros_like(scores) + user_age[:, None], "objective": objective}
+        objective = tf.where(user_Age > 35, "likes", "interactions")
+        return {"scores": scores, "ages": tf.zeros_like(scores) + user_Age[:, None], "objective": objective}
 
 
 def _save(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -85,7 +85,7 @@ def _save(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
         candidates=text("candidates"),
         retrieval_scores=tf.TensorSpec([None, None], tf.float32, "retrieval_scores"),
         candidate_token_ids=tf.TensorSpec([None, None, None], tf.int32, "candidate_token_ids"),
-        user_age=tf.TensorSpec([None], tf.float32, "user_age"),
+        user_Age=tf.TensorSpec([None], tf.float32, "user_Age"),
     )
     tf.saved_model.save(retrieval, str(folder / "retrieval"), signatures={"retrieve": retrieve})
     tf.saved_model.save(ranking, str(folder / "ranking"), signatures={"rank": rank})
@@ -98,9 +98,9 @@ def test_new_items_are_ranked_by_their_texts_and_nothing_is_lost(tmp_path: pathl
     model = tf.saved_model.load(str(tmp_path / "fused"))
     assert set(model.signatures) == {"recommend", "serving_default"}
     inputs = model.signatures["recommend"].structured_input_signature[1]
-    assert set(inputs) == {"history", "k", "user_age"}, "what the candidates are is for the model to say"
+    assert set(inputs) == {"history", "k", "user_Age"}, "what the candidates are is for the model to say"
     found = model.signatures["recommend"](
-        history=tf.constant([["x"], [""]]), k=tf.constant([2, 1]), user_age=tf.constant([30.0, 40.0])
+        history=tf.constant([["x"], [""]]), k=tf.constant([2, 1]), user_Age=tf.constant([30.0, 40.0])
     )
     assert found["item_ids"].numpy().tolist() == [[b"new", b"i1"]] * 2
     np.testing.assert_allclose(found["scores"], [[14.3, 0.2]] * 2, rtol=1e-5)
@@ -112,7 +112,7 @@ def test_new_items_are_ranked_by_their_texts_and_nothing_is_lost(tmp_path: pathl
 
 def test_without_new_items_their_texts_are_nothing(tmp_path: pathlib.Path) -> None:
     fused = Fused(*_save(tmp_path), num_candidates=3)
-    found = fused.recommend(history=tf.constant([["x"]]), k=tf.constant([3]), user_age=tf.constant([1.0]))
+    found = fused.recommend(history=tf.constant([["x"]]), k=tf.constant([3]), user_Age=tf.constant([1.0]))
     np.testing.assert_allclose(found["scores"], [[0.3, 0.2, 0.1]], rtol=1e-5)
 
 
