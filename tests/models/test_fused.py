@@ -69,7 +69,11 @@ class _Ranking(tf.Module):
     """Orders by the sum of the tokens of a candidate's text."""
 
     def rank(
-        self, candidates: tf.Tensor, retrieval_scores: tf.Tensor, candidate_token_ids: tf.Tensor, user_Age: tf.Tensor
+        self,
+        candidates: tf.Tensor,
+        retrieval_scores: tf.Tensor,
+        candidate_token_ids: tf.Tensor,
+        user_Age: tf.Tensor,  # noqa: N803  Features are called what teams call them.
     ) -> dict[str, tf.Tensor]:
         words = tf.cast(tf.reduce_sum(candidate_token_ids, axis=2), tf.float32)
         scores = words + tf.zeros_like(retrieval_scores) + 0.1 * retrieval_scores
