@@ -62,6 +62,7 @@ VERBS = {
     "gateway": Verb("gateway:gateway", "Serve the live home page: events come in, and the next page knows them."),
     "feedback": Verb("feedback:feedback_app", "Make training data of what came to the home page."),
     "page": Verb("page:page_app", "See what a page would be, and what other rules would change."),
+    "why": Verb("why:why", "Tell why a card was on a page: reasons that were measured or recorded."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(
         "retrain:retrain",
@@ -75,7 +76,7 @@ VERBS = {
 }
 
 
-PAGES = ("gateway", "page")
+PAGES = ("gateway", "page", "why")
 """Verbs whose products of matrices are so small that waking BLAS's threads for one costs more than the product."""
 
 

@@ -28,6 +28,7 @@ from homefeed.serving.gateway.policies import Policies, Policy
 from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.gateway.whys import Whys
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, StoreError, open_store
@@ -39,6 +40,7 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 _logger = logging.getLogger(__name__)
 NUM_CANDIDATES = 100
 USER_RATE = 100.0
+WHY_PAGES = 5  # So many pages cost as much as a card's reasons.
 FOLLOW_SECONDS = 1.0
 AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
@@ -122,6 +124,7 @@ class Home:
         self._models = Models(config.models, limits) if config.models else None
         self.pulse = Pulse()
         self._ladder = Ladder(self._models, config.budget_seconds, self.pulse, metrics)
+        self._whys = Whys(self._live, self._models, self.pulse)
         self._tokenize: Tokenize | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -236,6 +239,27 @@ class Home:
         policy = self._policies.policy
         made = make(draft, self._published.items, self._vectors.of, policy.ruling, explains=True)
         return Preview(ask.surface, listing.served_by, policy.version, made)
+
+    async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
+        """Why a card was on a page, as docs/why.md has it.
+
+        Args:
+            impression_id: of the page.
+            item_id: of the card.
+            user: who had the page, as they call themselves; None: whoever it was, for one who has the files.
+
+        Raises:
+            LookupError: the page is not theirs, has no such card, or what it was made of is no longer there.
+            TooMuch: there is no room beside the pages, or this user asks too often.
+        """
+        exposure = await self._live.exposure(impression_id)
+        if exposure is None or (user is not None and exposure.user_id != self._published.name(user)):
+            raise LookupError("impression_id: this user had no such page, or it is no longer kept")
+        if seconds := self._rate.wait(exposure.user_id, WHY_PAGES, time.monotonic()):
+            raise TooMuch("too many reasons are asked for", seconds)
+        return await self._whys.why(
+            exposure, item_id, self._published, self._vectors.of, self._policies.policy, self._tokenize
+        )
 
     async def _drafted(self, ask: Ask) -> tuple[Question, Listing, Draft]:
         """What a page is made of."""

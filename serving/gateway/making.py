@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from homefeed.models.requests import Request
 from homefeed.serving.gateway.hot import NOTHING_HOT, Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Place, Reader, Row, strongest
@@ -203,6 +207,7 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
         "query": draft.query,
         "k": draft.k,
         "item_id": item_id,
+        "asked": asked(draft.reader.request),
         "arms": {},  # Of experiments and exploration, once there are some.
         "seed": None,
         "source": draft.found.source,
@@ -219,3 +224,9 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
             for row in made.rows
         ],
     }
+
+
+def asked(request: Request) -> str:
+    """Tells what a model was told of a user from anything else: a digest of history and features."""
+    told = [[event.item_id, event.value, event.event_type, event.timestamp] for event in request.history]
+    return hashlib.blake2b(orjson.dumps([told, dict(request.features)]), digest_size=8).hexdigest()

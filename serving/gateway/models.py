@@ -161,25 +161,26 @@ class Models:
         Raises:
             Unavailable: not within `seconds`.
         """
+        return (await self.find_all(model, [request], k, seconds))[0]
+
+    async def find_all(self, model: str, requests: Sequence[Request], k: int, seconds: float) -> list[Found]:
+        """The lists for some requests, in one call.
+
+        Raises:
+            Unavailable: not within `seconds`.
+        """
         if model not in self._specs:
             raise Unavailable(f"nothing is known of {model} yet")
         try:
-            inputs = batch_inputs([request], self._specs[model])
+            inputs = batch_inputs(requests, self._specs[model])
         except ValueError as error:  # Profiles of one push, a model of another.
             raise Unavailable(str(error)) from error
-        inputs["k"] = np.array([k], np.int32)
+        inputs["k"] = np.full(len(requests), k, np.int32)
         answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
-        columns: dict[str, Any] = {
-            name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()
-        }
-        probabilities = columns.get("probabilities")
-        places = [
-            (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))
-            for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
-            if item_id
+        return [
+            _found({name: column[row] for name, column in answer.outputs.items()}, k, answer.model_version)
+            for row in range(len(requests))
         ]
-        source: Any = columns["source"]
-        return Found(places, source.decode(), answer.model_version)
 
     async def similar(self, item_id: str, k: int, seconds: float) -> list[str]:
         """Items that are like one, best first; kept as long as the model is the same.
@@ -237,3 +238,15 @@ class Models:
             yield
         finally:
             self._in_flight -= 1
+
+
+def _found(row: Mapping[str, Any], k: int, model_version: int) -> Found:
+    """The list of one request."""
+    columns = {name: column[:k] if np.ndim(column) else column for name, column in row.items()}
+    probabilities = columns.get("probabilities")
+    places = [
+        (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))
+        for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
+        if item_id
+    ]
+    return Found(places, columns["source"].decode(), model_version)

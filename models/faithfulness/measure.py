@@ -1,0 +1,161 @@
+"""Faithfulness as a number: whether what is named as a reason is what the list depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from homefeed.models.faithfulness import shapley as values
+from homefeed.models.faithfulness.removal import Ask, Part, Scores, drops, events_of, lead, without
+from homefeed.models.requests import Request
+
+NUM_EVENTS = 20  # The newest items of a history that may be named.
+SIZES = (1, 2, 3, 5, 8)  # Events of the curves.
+ROW = 20  # Places of the list that the first card is held against.
+FEWEST_EVENTS = 3  # With fewer, a random event is the named one too often.
+REQUESTS_IN_A_CALL = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What became of the first card of one list.
+
+    Attributes:
+        named: lead lost without the event that is named for it.
+        random: the same without an event that was drawn by lot from the others.
+        displaced, displaced_randomly: whether another item stands first then.
+        deletion, deletion_randomly: [SIZES] lead lost without so many events, most telling first, or drawn by lot.
+        sufficiency, sufficiency_randomly: [SIZES] lead kept with so many events alone, less that without any.
+        support: lead lost without all events.
+        agrees: whether the named event is the first by Shapley value among the newest; None: not looked at.
+    """
+
+    named: float
+    random: float
+    displaced: bool
+    displaced_randomly: bool
+    deletion: Sequence[float]
+    deletion_randomly: Sequence[float]
+    sufficiency: Sequence[float]
+    sufficiency_randomly: Sequence[float]
+    support: float
+    agrees: bool | None = None
+
+
+def measure(
+    ask: Ask, requests: Sequence[Request], num_users: int = 200, num_shapley: int = 50, seed: int = 0
+) -> list[Measured]:
+    """Takes events from histories and looks at the lists.
+
+    Args:
+        ask: the model.
+        requests: of users; those with fewer than FEWEST_EVENTS items in their history are left out.
+        num_users: that are looked at, drawn from them.
+        num_shapley: of these, by how many Shapley values are found as well, of MAX_PARTS events each.
+        seed: of all draws.
+    """
+    rng = np.random.default_rng(seed)
+    fit = [request for request in requests if len(events_of(request)) >= FEWEST_EVENTS]
+    chosen = [fit[place] for place in rng.permutation(len(fit))[:num_users].tolist()]
+    found = [_measured(ask, request, rng) for request in chosen]
+    seen = [one for one in found if one is not None]
+    agreements = (agrees_with_shapley(ask, request) for request in chosen[:num_shapley])
+    return [
+        dataclasses.replace(one, agrees=agrees)
+        for one, agrees in itertools.zip_longest(seen, itertools.islice(agreements, len(seen)))
+    ]
+
+
+def _measured(ask: Ask, request: Request, rng: np.random.Generator) -> Measured | None:
+    events = events_of(request, NUM_EVENTS)
+    full, nothing, *less = _asked(
+        ask, [request, _with_only(request, ()), *(without(request, [one]) for one in events)]
+    )
+    row = list(full)[:ROW]
+    if len(row) < 2:
+        return None
+    card = row[0]
+    effects = drops(full, less, card, row)
+    order = np.argsort(-np.array(effects), kind="stable").tolist()
+    lot = rng.permutation(len(events)).tolist()
+    other = next(place for place in lot if place != order[0])
+    sizes = [min(size, len(events)) for size in SIZES]
+    tried = [[events[place] for place in way[:size]] for way in (order, lot) for size in sizes]
+    lists = _asked(ask, [without(request, some) for some in tried] + [_with_only(request, some) for some in tried])
+    lost = drops(full, lists, card, row)
+    support = lead(full, card, row) - lead(nothing, card, row)
+    deleted, kept = lost[: len(tried)], [support - one for one in lost[len(tried) :]]
+    return Measured(
+        effects[order[0]],
+        effects[other],
+        _first(less[order[0]]) != card,
+        _first(less[other]) != card,
+        deleted[: len(sizes)],
+        deleted[len(sizes) :],
+        kept[: len(sizes)],
+        kept[len(sizes) :],
+        support,
+    )
+
+
+def agrees_with_shapley(ask: Ask, request: Request) -> bool | None:
+    """Whether the newest events, each left out alone, have the same one first as by Shapley values; None: no list."""
+    events = events_of(request, values.MAX_PARTS)
+    sets = values.coalitions(len(events))
+    lists = _asked(ask, [without(request, [e for n, e in enumerate(events) if n not in some]) for some in sets])
+    full = dict(zip(sets, lists, strict=True))[frozenset(range(len(events)))]
+    row = list(full)[:ROW]
+    if len(row) < 2:
+        return None
+    leads = {some: lead(scores, row[0], row) for some, scores in zip(sets, lists, strict=True)}
+    everything = frozenset(range(len(events)))
+    alone = [leads[everything] - leads[everything - {n}] for n in range(len(events))]
+    return int(np.argmax(alone)) == int(np.argmax(values.shapley(leads, len(events))))
+
+
+def summary(found: Sequence[Measured]) -> dict[str, Any]:
+    """The figures of some users; empty: of none.
+
+    Returns:
+        `users`; `named`, `random`: mean lead lost, in units of the score; `more_than_random`: share of users who lose
+        more by the named one; `displaced`, `displaced_randomly`: shares; `sizes` and, of each, the mean `deletion`,
+        `deletion_randomly`, `sufficiency` and `sufficiency_randomly`; `support`: mean lead lost without any event;
+        `shapley_users` and the share of them, `shapley_agreement` (None: of none).
+    """
+    if not found:
+        return {}
+    curves = ("deletion", "deletion_randomly", "sufficiency", "sufficiency_randomly")
+    means = ("named", "random", "displaced", "displaced_randomly", "support")
+    known = [one.agrees for one in found if one.agrees is not None]
+    return {
+        "users": len(found),
+        **{name: float(np.mean([getattr(one, name) for one in found])) for name in means},
+        "more_than_random": float(np.mean([one.named > one.random for one in found])),
+        "sizes": list(SIZES),
+        **{name: np.mean([getattr(one, name) for one in found], axis=0).tolist() for name in curves},
+        "shapley_users": len(known),
+        "shapley_agreement": float(np.mean(known)) if known else None,
+    }
+
+
+def _with_only(request: Request, events: Sequence[Part]) -> Request:
+    kept = set(events)
+    everything = events_of(request, len(request.history))
+    return without(request, [one for one in everything if one not in kept])
+
+
+def _first(scores: Scores) -> str:
+    return next(iter(scores), "")
+
+
+def _asked(ask: Ask, requests: Sequence[Request]) -> list[Scores]:
+    return list(itertools.chain.from_iterable(map(ask, _batches(requests))))
+
+
+def _batches(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    for start in range(0, len(requests), REQUESTS_IN_A_CALL):
+        yield requests[start : start + REQUESTS_IN_A_CALL]
