@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 
+from homefeed.components.evaluator import reasons
 from homefeed.components.evaluator.impressions import to_markdown
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -78,7 +79,7 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-{{ of_impressions(impressions) }}
+{{ of_impressions(impressions) }}{{ of_reasons(faithfulness) }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -116,7 +117,7 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    return MODEL_CARD.render(report, span=_span, of_impressions=to_markdown) + "\n"
+    return MODEL_CARD.render(report, span=_span, of_impressions=to_markdown, of_reasons=reasons.to_markdown) + "\n"
 
 
 def _span(bounds: list[float] | None) -> str:

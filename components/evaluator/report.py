@@ -38,6 +38,7 @@ def write(
     texts: Mapping[str, Any],
     ease_regularization: float | None,
     impressions: Mapping[str, Any],
+    faithfulness: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -54,6 +55,7 @@ def write(
         texts: arms of the text model.
         ease_regularization: chosen on `eval`; None: there is no EASE.
         impressions: split → as from `impressions.describe_shown`.
+        faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
     """
     report = {
         "blessed": not reasons,
@@ -68,6 +70,7 @@ def write(
         "texts": texts,
         "ease_regularization": ease_regularization,
         "impressions": impressions,
+        "faithfulness": faithfulness,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -15,7 +15,6 @@ from homefeed.models.requests import Request
 
 NUM_EVENTS = 20  # The newest items of a history that may be named.
 SIZES = (1, 2, 3, 5, 8)  # Events of the curves.
-ROW = 20  # Places of the list that the first card is held against.
 FEWEST_EVENTS = 3  # With fewer, a random event is the named one too often.
 REQUESTS_IN_A_CALL = 128
 
@@ -31,7 +30,7 @@ class Measured:
         deletion, deletion_randomly: [SIZES] lead lost without so many events, most telling first, or drawn by lot.
         sufficiency, sufficiency_randomly: [SIZES] lead kept with so many events alone, less that without any.
         support: lead lost without all events.
-        agrees: whether the named event is the first by Shapley value among the newest; None: not looked at.
+        agrees: whether the named event is the first by Shapley values, too; None: not looked at.
     """
 
     named: float
@@ -55,27 +54,22 @@ def measure(
         ask: the model.
         requests: of users; those with fewer than FEWEST_EVENTS items in their history are left out.
         num_users: that are looked at, drawn from them.
-        num_shapley: of these, by how many Shapley values are found as well, of MAX_PARTS events each.
+        num_shapley: of these, for how many Shapley values are found as well.
         seed: of all draws.
     """
     rng = np.random.default_rng(seed)
     fit = [request for request in requests if len(events_of(request)) >= FEWEST_EVENTS]
     chosen = [fit[place] for place in rng.permutation(len(fit))[:num_users].tolist()]
-    found = [_measured(ask, request, rng) for request in chosen]
-    seen = [one for one in found if one is not None]
-    agreements = (agrees_with_shapley(ask, request) for request in chosen[:num_shapley])
-    return [
-        dataclasses.replace(one, agrees=agrees)
-        for one, agrees in itertools.zip_longest(seen, itertools.islice(agreements, len(seen)))
-    ]
+    found = (_measured(ask, request, rng, place < num_shapley) for place, request in enumerate(chosen))
+    return [one for one in found if one is not None]
 
 
-def _measured(ask: Ask, request: Request, rng: np.random.Generator) -> Measured | None:
+def _measured(ask: Ask, request: Request, rng: np.random.Generator, with_shapley: bool) -> Measured | None:
     events = events_of(request, NUM_EVENTS)
     full, nothing, *less = _asked(
         ask, [request, _with_only(request, ()), *(without(request, [one]) for one in events)]
     )
-    row = list(full)[:ROW]
+    row = list(full)
     if len(row) < 2:
         return None
     card = row[0]
@@ -99,22 +93,26 @@ def _measured(ask: Ask, request: Request, rng: np.random.Generator) -> Measured 
         kept[: len(sizes)],
         kept[len(sizes) :],
         support,
+        agrees_with_shapley(ask, request, [events[place] for place in order]) if with_shapley else None,
     )
 
 
-def agrees_with_shapley(ask: Ask, request: Request) -> bool | None:
-    """Whether the newest events, each left out alone, have the same one first as by Shapley values; None: no list."""
-    events = events_of(request, values.MAX_PARTS)
-    sets = values.coalitions(len(events))
-    lists = _asked(ask, [without(request, [e for n, e in enumerate(events) if n not in some]) for some in sets])
-    full = dict(zip(sets, lists, strict=True))[frozenset(range(len(events)))]
-    row = list(full)[:ROW]
-    if len(row) < 2:
-        return None
-    leads = {some: lead(scores, row[0], row) for some, scores in zip(sets, lists, strict=True)}
-    everything = frozenset(range(len(events)))
-    alone = [leads[everything] - leads[everything - {n}] for n in range(len(events))]
-    return int(np.argmax(alone)) == int(np.argmax(values.shapley(leads, len(events))))
+def agrees_with_shapley(ask: Ask, request: Request, events: Sequence[Part]) -> bool:
+    """Whether of some events the first is the first by Shapley values as well, held against the next MAX_PARTS - 1.
+
+    Args:
+        ask: the model.
+        request: with a list.
+        events: of its history, the most telling first; all others stay in it.
+    """
+    players = events[: values.MAX_PARTS]
+    sets = values.coalitions(len(players))
+    gone = [[one for place, one in enumerate(players) if place not in some] for some in sets]
+    lists = _asked(ask, [without(request, some) for some in gone])
+    full = lists[-1]  # The last coalition has all.
+    card = _first(full)
+    leads = {some: lead(scores, card, full) for some, scores in zip(sets, lists, strict=True)}
+    return int(np.argmax(values.shapley(leads, len(players)))) == 0
 
 
 def summary(found: Sequence[Measured]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from homefeed.models.faithfulness import measure as faithfulness
 from homefeed.models.faithfulness.measure import FEWEST_EVENTS, SIZES, agrees_with_shapley, measure, summary
+from homefeed.models.faithfulness.removal import Part
 from homefeed.models.faithfulness.shapley import MAX_PARTS, coalitions, shapley
 from homefeed.models.requests import Event, Request
 
@@ -97,5 +98,10 @@ def test_agreement_is_lost_where_one_event_hides_behind_another() -> None:
         seen = [{event.item_id for event in request.history} for request in requests]
         return [{"x": 5.0 * bool(s & {"a", "b"}) + 1.0 * ("c" in s), "y": -1.0} for s in seen]
 
-    assert agrees_with_shapley(ask, Request("u", [Event(item) for item in "abc"])) is False
-    assert agrees_with_shapley(ask, Request("u", [Event(item) for item in "acd"])) is True
+    def agrees(history: str, order: str) -> bool:
+        request = Request("u", [Event(item) for item in history])
+        return agrees_with_shapley(ask, request, [Part("event", item) for item in order])
+
+    assert agrees("abc", "abc") and not agrees("abc", "cab")
+    assert agrees("acd", "acd") and not agrees("acd", "cad")
+    assert agrees("abc", "cb")  # Without the other of the two in play, the third is all that can be lost.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import pathlib
+import re
 import subprocess
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from homefeed_client import HomePageClient
@@ -84,6 +87,22 @@ def test_who_does_not_say_who_they_are_is_told_nothing(home: Gateway) -> None:
     with HomePageClient(f"http://127.0.0.1:{home.port}") as client:
         told = client.why(page["impression_id"], row(page, "for_you")[0], session_id="why-4")
     assert told["title"].startswith("Title of ") and told["reasons"] == []  # Of a stranger nothing is known.
+
+
+def test_the_page_at_the_root_tells_its_own_visitor(home: Gateway) -> None:
+    base = f"http://127.0.0.1:{home.port}"
+    with httpx.Client(base_url=base) as browser, httpx.Client(base_url=base) as stranger:
+        page = browser.get("/", params={"lang": "en"}).text
+        form = dict(re.findall(r'name="(token|impression)" value="([^"]+)"', page))
+        page = browser.post("/act", data=form | {"act": "view:i30", "lang": "en"}).text
+        asked = {html.unescape(link) for link in re.findall(r'class="ask" href="([^"]+)"', page)}
+        link = next(link for link in asked if link.endswith("item=i29"))
+        told, untold = browser.get(link), stranger.get(link)
+    assert "Because you had “Title of i30”" in told.text and "you would have seen" in told.text
+    assert told.status_code == untold.status_code == 200 and told.headers["cache-control"] == "no-store"
+    assert "i30" not in untold.text and "Nothing single stands out." in untold.text
+    chinese = home.http.get(link.replace("lang=en", "lang=zh")).text
+    assert "没有突出的单一原因。" in chinese and 'lang="zh"' in chinese
 
 
 def test_where_no_model_answers_what_is_recorded_is_told(tmp_path: pathlib.Path) -> None:
