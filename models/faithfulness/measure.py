@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from homefeed.models.faithfulness import shapley as values
-from homefeed.models.faithfulness.removal import Ask, Part, Scores, drops, events_of, lead, without
+from homefeed.models.faithfulness.removal import (
+    Ask,
+    Part,
+    Scores,
+    drops,
+    events_of,
+    lead,
+    rivals_of,
+    strengths,
+    trials_of,
+    without,
+)
 from homefeed.models.requests import Request
 
 NUM_EVENTS = 20  # The newest items of a history that may be named.
@@ -73,12 +84,13 @@ def _measured(ask: Ask, request: Request, rng: np.random.Generator, with_shapley
     if len(row) < 2:
         return None
     card = row[0]
-    effects = drops(full, less, card, row)
-    order = np.argsort(-np.array(effects), kind="stable").tolist()
-    lot = rng.permutation(len(events)).tolist()
-    other = next(place for place in lot if place != order[0])
+    effects = dict(zip(events, drops(full, less, card, row), strict=True))
+    order = _ordered(ask, request, effects, card, row)
+    lot = [events[place] for place in rng.permutation(len(events)).tolist()]
+    other = next(one for one in lot if one != order[0])
+    firsts = {one: _first(scores) for one, scores in zip(events, less, strict=True)}
     sizes = [min(size, len(events)) for size in SIZES]
-    tried = [[events[place] for place in way[:size]] for way in (order, lot) for size in sizes]
+    tried = [way[:size] for way in (order, lot) for size in sizes]
     lists = _asked(ask, [without(request, some) for some in tried] + [_with_only(request, some) for some in tried])
     lost = drops(full, lists, card, row)
     support = lead(full, card, row) - lead(nothing, card, row)
@@ -86,15 +98,25 @@ def _measured(ask: Ask, request: Request, rng: np.random.Generator, with_shapley
     return Measured(
         effects[order[0]],
         effects[other],
-        _first(less[order[0]]) != card,
-        _first(less[other]) != card,
+        firsts[order[0]] != card,
+        firsts[other] != card,
         deleted[: len(sizes)],
         deleted[len(sizes) :],
         kept[: len(sizes)],
         kept[len(sizes) :],
         support,
-        agrees_with_shapley(ask, request, [events[place] for place in order]) if with_shapley else None,
+        agrees_with_shapley(ask, request, order) if with_shapley else None,
     )
+
+
+def _ordered(ask: Ask, request: Request, effects: Mapping[Part, float], card: str, row: Sequence[str]) -> list[Part]:
+    """The events, the one that would be named at the head."""
+    rivals = rivals_of(effects)
+    leads = [
+        lead(scores, card, row) for scores in _asked(ask, [without(request, some) for some in trials_of(rivals)])
+    ]
+    ranked = strengths(effects, rivals, leads)
+    return sorted(effects, key=lambda one: (one not in ranked, -ranked.get(one, 0.0), -effects[one]))
 
 
 def agrees_with_shapley(ask: Ask, request: Request, events: Sequence[Part]) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from homefeed.models.requests import Request
 
 MAX_EVENTS = 50  # The newest items of a history that are looked at one by one.
+MAX_RIVALS = 8  # Of them, those that may be named first.
 
 Kind = Literal["event", "history", "feature", "context", "query"]
 Scores = Mapping[str, float]
@@ -81,3 +82,33 @@ def drops(full: Scores, less: Sequence[Scores], item: str, others: Sequence[str]
     """How much of an item's lead is lost in each of some lists; negative: it gains."""
     before = lead(full, item, others)
     return [before - lead(scores, item, others) for scores in less]
+
+
+def rivals_of(effects: Mapping[Part, float]) -> list[Part]:
+    """The events that an item loses most without, the most telling first.
+
+    Args:
+        effects: part → lead that is lost without it.
+    """
+    helping = [part for part, effect in effects.items() if part.kind == "event" and effect > 0]
+    return sorted(helping, key=lambda part: -effects[part])[:MAX_RIVALS]
+
+
+def trials_of(rivals: Sequence[Part]) -> list[list[Part]]:
+    """What is to be taken away to learn what each rival does alone: all of them, and all but each."""
+    return [[*rivals], *([other for other in rivals if other != one] for one in rivals)]
+
+
+def strengths(effects: Mapping[Part, float], rivals: Sequence[Part], leads: Sequence[float]) -> dict[Part, float]:
+    """What each rival does: the mean of what is lost when it goes first, and of what it gains when it comes first.
+
+    An event that others make up for loses little by itself. These two are the ends of what Shapley values are the
+    mean of, and name the same event first much more often than the loss alone.
+
+    Args:
+        effects: part → lead that is lost without it.
+        rivals: that are compared.
+        leads: of the item in each of the `trials_of` them.
+    """
+    nothing, *alone = leads
+    return {one: (effects[one] + only - nothing) / 2 for one, only in zip(rivals, alone, strict=True)}

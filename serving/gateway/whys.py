@@ -10,7 +10,17 @@ from typing import Any
 
 import orjson
 
-from homefeed.models.faithfulness.removal import Part, Scores, drops, parts_of, without
+from homefeed.models.faithfulness.removal import (
+    Part,
+    Scores,
+    drops,
+    lead,
+    parts_of,
+    rivals_of,
+    strengths,
+    trials_of,
+    without,
+)
 from homefeed.serving.gateway.items import Items, searched
 from homefeed.serving.gateway.ladder import MAX_LAG_SECONDS, MAX_RANKED
 from homefeed.serving.gateway.limits import TooMuch
@@ -28,7 +38,6 @@ from homefeed.serving.why.words import counterfactual, sentence
 
 MAX_SECONDS = 1.0  # For all calls of a model.
 MAX_AT_ONCE = 2  # The models are there for pages first.
-MAX_SET = 8  # Events that are taken away together.
 NUM_POPULAR = 100  # Further down, nobody would call an item popular.
 FEWEST_PLACES = 100
 
@@ -66,17 +75,19 @@ class Card:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tried:
+class Tried:
     """What models said of a card.
 
     Attributes:
         effects: part of the request → lead that is lost without it.
+        strengths: event → what it does, as `removal.strengths` has it.
         items: events without which the card would not be in its row; none were found: empty.
         instead: the first card of the row then that is not there now.
         model_version: that answered.
     """
 
     effects: Mapping[Part, float]
+    strengths: Mapping[Part, float] = dataclasses.field(default_factory=dict)
     items: Sequence[str] = ()
     instead: str = ""
     model_version: int | None = None
@@ -126,7 +137,7 @@ class Whys:
             tried = await self._try(card, published.items, vectors, policy)
         finally:
             self._under_way -= 1
-        evidence = evidence_of(card, published.items, policy, tried.effects if tried else {})
+        evidence = evidence_of(card, published.items, policy, tried)
         return _told(card, tried, evidence, published.items)
 
     async def _card(
@@ -148,7 +159,7 @@ class Whys:
         reader = dataclasses.replace(draft.reader, request=request)
         return Card(page, rows[0], rows[0]["items"].index(item_id), dataclasses.replace(draft, reader=reader))
 
-    async def _try(self, card: Card, items: Items, vectors: Vectors, policy: Policy) -> _Tried | None:
+    async def _try(self, card: Card, items: Items, vectors: Vectors, policy: Policy) -> Tried | None:
         """Lists without parts of the request; None: no model made this card, or none answers."""
         if self._models is None or card.found_by not in SIGNATURES or not card.is_as_recorded:
             return None
@@ -166,9 +177,9 @@ class _Trial:
         self._models, self._card, self._items = models, card, items
         self._vectors, self._policy = vectors, policy
         self._until = time.monotonic() + MAX_SECONDS
-        self.found: _Tried | None = None  # So far.
+        self.found: Tried | None = None  # So far.
 
-    async def run(self) -> _Tried | None:
+    async def run(self) -> Tried | None:
         """All that is to be found.
 
         Raises:
@@ -180,15 +191,19 @@ class _Trial:
         scores = [_scores(one) for one in (full, *less)]
         if card.item_id not in scores[0]:
             return None  # The models in service do not find it.
-        lost = drops(scores[0], scores[1:], card.item_id, list(scores[0]))
+        field = list(scores[0])
+        lost = drops(scores[0], scores[1:], card.item_id, field)
         effects = dict(zip(parts, lost, strict=True))
-        self.found = _Tried(effects, model_version=full.model_version)
+        self.found = Tried(effects, model_version=full.model_version)
+        rivals = rivals_of(effects)
+        if not rivals:
+            return self.found
+        leads = [lead(_scores(one), card.item_id, field) for one in await self._lists(trials_of(rivals))]
+        self.found = dataclasses.replace(self.found, strengths=strengths(effects, rivals, leads))
         before = self._page(full)
         if card.item_id not in before.get(card.row["id"], ()):
             return self.found
-        helping = [part for part in parts if part.kind == "event" and effects[part] > 0]
-        order = sorted(helping, key=lambda part: -effects[part])[:MAX_SET]
-        if order and (displacing := await self._smallest(order)):
+        if displacing := await self._smallest(rivals):
             shown = {item for row in before.values() for item in row}
             fresh = [item for item in displacing[1] if item not in shown]
             if fresh:
@@ -233,7 +248,7 @@ class _Trial:
         return {row.id: [card["item_id"] for card in row.cards] for row in made.rows}
 
 
-def evidence_of(card: Card, items: Items, policy: Policy, effects: Mapping[Part, float]) -> Evidence:
+def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -> Evidence:
     """What is known of a card.
 
     Rules are told only where those in force are those that the page was made under.
@@ -255,7 +270,8 @@ def evidence_of(card: Card, items: Items, policy: Policy, effects: Mapping[Part,
         item_id,
         card.found_by,
         [event.item_id for event in request.history],
-        effects,
+        tried.effects if tried else {},
+        tried.strengths if tried else {},
         (page["similar"][0], page["similar"][1]) if page["similar"] else None,
         page["query"],
         sorted(searched(page["query"]) & searched(items.titles.get(item_id, ""))),
@@ -269,7 +285,7 @@ def evidence_of(card: Card, items: Items, policy: Policy, effects: Mapping[Part,
     )
 
 
-def _told(card: Card, tried: _Tried | None, evidence: Evidence, items: Items) -> dict[str, Any]:
+def _told(card: Card, tried: Tried | None, evidence: Evidence, items: Items) -> dict[str, Any]:
     def title(item_id: str) -> str:
         return items.titles.get(item_id, item_id)
 

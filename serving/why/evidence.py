@@ -43,6 +43,7 @@ class Evidence:
         found_by: where it comes from, as the page records it.
         history: items of what the models were told.
         effects: part of the request → lead that the card loses without it; empty: nothing was measured.
+        strengths: event → what it does, by which reasons are ordered; empty: `effects` order them.
         similar: the item that a list of likes was made for, and the list; None: there is none.
         query: what was searched for.
         words: those of the query that are in the card's title.
@@ -59,6 +60,7 @@ class Evidence:
     found_by: str = ""
     history: Sequence[str] = ()
     effects: Mapping[Part, float] = dataclasses.field(default_factory=dict)
+    strengths: Mapping[Part, float] = dataclasses.field(default_factory=dict)
     similar: tuple[str, Sequence[str]] | None = None
     query: str = ""
     words: Sequence[str] = ()
@@ -104,7 +106,8 @@ def _of_lists(evidence: Evidence) -> Iterator[Reason]:
 
 def _measured(evidence: Evidence) -> Iterator[Reason]:
     """The parts of the request that count most, the whole history last: it is the least that can be said."""
-    ordered = sorted(evidence.effects.items(), key=lambda effect: (effect[0] == HISTORY, -effect[1]))
+    strengths = evidence.strengths
+    ordered = sorted(evidence.effects.items(), key=lambda one: (one[0] == HISTORY, -strengths.get(one[0], one[1])))
     reasons = [Reason(part.kind, part.name, effect) for part, effect in ordered]
     named = [reason for reason in reasons if holds(reason, evidence)]
     yield from named[:MAX_NAMED]

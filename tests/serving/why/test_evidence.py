@@ -37,6 +37,7 @@ def random_evidence(rng: np.random.Generator) -> Evidence:
         str(rng.choice(["fused", "similar", "near_taste", "new", "pin", *lists])),
         history,
         effects if rng.random() < 0.8 else {},
+        {part: float(rng.normal()) for part in effects if rng.random() < 0.5},
         (str(rng.choice(ITEMS)), some(ITEMS, 25)) if rng.random() < 0.7 else None,
         str(rng.choice(["", "red shoes"])),
         some(["red", "shoes"], 2),
