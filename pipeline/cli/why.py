@@ -49,7 +49,7 @@ def why(
         console.print(f"  {reason['text'][language]}", markup=False, soft_wrap=True)
     if found["instead"]:
         console.print(f"  {found['instead']['text'][language]}", markup=False, soft_wrap=True)
-    for note in _notes(found):
+    for note in notes(found):
         errors.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
@@ -62,13 +62,13 @@ async def _why(config: Config, impression: str, item: str) -> dict[str, Any]:
         await home.stop()
 
 
-def _notes(found: dict[str, Any]) -> list[str]:
-    """What stands between this answer and the page."""
-    notes = []
+def notes(found: dict[str, Any]) -> list[str]:
+    """What stands between an answer and the page that it is about; nothing: they are of the same inputs and model."""
+    told = []
     if not found["is_as_recorded"]:
-        notes.append("what is known of the reader is no longer what it was then: nothing was measured")
+        told.append("what is known of the reader is no longer what it was then: nothing was measured")
     elif not found["is_measured"]:
-        notes.append("no model found this card then, or none that does answers now: these reasons are recorded ones")
+        told.append("no model found this card then, or none that does answers now: these reasons are recorded ones")
     elif found["answered_by"] != found["model_version"]:
-        notes.append(f"version {found['answered_by']} answers; the page was made by {found['model_version']}")
-    return notes
+        told.append(f"version {found['answered_by']} answers; the page was made by {found['model_version']}")
+    return told

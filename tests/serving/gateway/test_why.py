@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import html
 import pathlib
 import re
-import subprocess
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from homefeed_client import HomePageClient
+from typer.testing import CliRunner, Result
 
+from homefeed.models.requests import Event, Request
+from homefeed.pipeline.cli.main import app
+from homefeed.pipeline.cli.why import WhyError, notes
+from homefeed.serving.profiles import FILE_NAME, write_profiles
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import Gateway, row
 
@@ -105,6 +110,36 @@ def test_the_page_at_the_root_tells_its_own_visitor(home: Gateway) -> None:
     assert "没有突出的单一原因。" in chinese and 'lang="zh"' in chinese
 
 
+def test_pages_come_first_where_many_ask_at_once(home: Gateway) -> None:
+    home.did("many-whys", "why-6", "view", "i30")
+    page = home.page(user_id="why-6", k=2)
+
+    def ask(_: int) -> httpx.Response:
+        return httpx.get(f"{home.http.base_url}/v1/why/{page['impression_id']}/i29", params={"user_id": "why-6"})
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(48)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and {answer.status_code for answer in answers} == {200, 429}
+    assert all("beside the pages" in one.text and one.headers["retry-after"] for one in refused)
+
+
+def test_a_user_who_asks_on_and_on_is_told_to_wait(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path, "--user-rate", "1") as gateway:
+        page = gateway.page(user_id="fan", k=2)
+        path = f"/v1/why/{page['impression_id']}/{row(page, 'for_you')[0]}"
+        codes = [gateway.http.get(path, params={"user_id": "fan"}).status_code for _ in range(6)]
+    assert codes[:4] == [200] * 4 and codes[5] == 429  # A burst is 20 pages; a card's reasons cost as 5.
+
+
+def test_what_stands_between_an_answer_and_the_page_is_noted() -> None:
+    plain = {"is_as_recorded": True, "is_measured": True, "answered_by": 3, "model_version": 3}
+    assert notes(plain) == []
+    assert notes(plain | {"model_version": 2}) == ["version 3 answers; the page was made by 2"]
+    assert "these reasons are recorded ones" in notes(plain | {"is_measured": False})[0]
+
+
 def test_where_no_model_answers_what_is_recorded_is_told(tmp_path: pathlib.Path) -> None:
     toy.publish(tmp_path / "serving", {})
     rules = tmp_path / "rules.yaml"
@@ -115,10 +150,17 @@ def test_where_no_model_answers_what_is_recorded_is_told(tmp_path: pathlib.Path)
         pinned, popular = (why(gateway, page, item, user_id="fan") for item in ("i36", "i12"))
     assert [(one["code"], one["subject"]) for one in pinned["reasons"]] == [("pin", "opening")]
     assert not popular["is_measured"] and popular["instead"] is None
-    command = [*toy.COMMAND[:-1], "why", page["impression_id"], "i36", "--root", str(tmp_path)]
-    line = subprocess.run([*command, "--language", "zh", "--rules", str(rules)], capture_output=True, text=True)
-    assert line.returncode == 0 and "规则“opening”把它放在这里。" in line.stdout
-    other = subprocess.run([*command, "--json"], capture_output=True, text=True)  # Without these rules in force.
-    assert orjson.loads(other.stdout)["reasons"] == []
-    missing = subprocess.run([*toy.COMMAND[:-1], "why", "nope", "i36", "--root", str(tmp_path)], capture_output=True)
-    assert missing.returncode == 2 and b"'nope'" in missing.stderr
+    line = tell(tmp_path, page, "--language", "zh", "--rules", str(rules))
+    assert line.exit_code == 0 and "规则“opening”把它放在这里。" in line.output
+    assert orjson.loads(tell(tmp_path, page, "--json").stdout)["reasons"] == []  # Without these rules in force.
+    changed = Request("fan", [Event("i11", 4.0, "view", 1_600_000_000)])
+    write_profiles(tmp_path / "serving" / FILE_NAME, [changed], {"i36": "Title"}, "", {"i36": {}})
+    told = orjson.loads(tell(tmp_path, page, "--json").stdout)
+    assert pinned["is_as_recorded"] and not told["is_as_recorded"] and "no longer what it was" in notes(told)[0]
+    missing = tell(tmp_path, page | {"impression_id": "nope"})
+    assert isinstance(missing.exception, WhyError) and missing.exception.exit_code == 2
+    assert str(missing.exception).startswith("page 'nope': impression_id: ")
+
+
+def tell(root: pathlib.Path, page: dict[str, Any], *options: str) -> Result:
+    return CliRunner().invoke(app, ["why", page["impression_id"], "i36", "--root", str(root), *options])
