@@ -47,7 +47,7 @@ def main() -> None:
         by_user |= {request.user_id: request for request in one_a_user(queries, sequences, catalogue)}
     users, shapley = (5, 1) if asked.quick else (asked.users, asked.shapley)
     found = summary(measure(asking(recommender), list(by_user.values()), users, shapley))
-    text = f"# Reasons on {asked.name}\n{to_markdown(found).partition('## Reasons')[2]}"
+    text = f"# Reasons on {asked.name}\n\n{to_markdown(found).partition('## Reasons')[2].strip()}\n"
     print(text, found, f"{time.perf_counter() - began:.0f} s", sep="\n")
     if not asked.quick:
         (FOLDER / f"faithfulness_{asked.name}.md").write_text(text, encoding="utf-8")

@@ -61,7 +61,7 @@ def test_a_ranking_option_reruns_ranking_and_what_follows(
 
 def test_reasons_of_the_trained_models_are_what_their_lists_depend_on(sample_root: pathlib.Path) -> None:
     told = json.loads((_only(sample_root, "Evaluator/*/evaluation") / "evaluation.json").read_text())["faithfulness"]
-    assert told["users"] >= 10 and told["more_than_random"] >= 0.8
+    assert told["users"] >= 8 and told["more_than_random"] >= 0.8
     assert told["named"] > 0 and told["named"] >= 5 * told["random"]
     assert all(np.array(told["deletion"])[:3] > np.array(told["deletion_randomly"])[:3])
     assert told["shapley_agreement"] >= 0.7

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from homefeed.models.faithfulness.removal import HISTORY, QUERY, Part, drops, events_of, lead, parts_of, without
+from homefeed.models.faithfulness.removal import (
+    HISTORY,
+    QUERY,
+    Part,
+    drops,
+    events_of,
+    lead,
+    parts_of,
+    rivals_of,
+    strengths,
+    trials_of,
+    without,
+)
 from homefeed.models.requests import Event, Request
 
 ASKED = Request(
@@ -39,3 +51,20 @@ def test_what_lifts_a_whole_list_is_no_loss_and_what_is_not_listed_counts_as_the
     lifted = {name: score + 10 for name, score in full.items()}
     assert drops(full, [lifted, {"y": 2.0, "z": 1.0}], "x", list(full)) == pytest.approx([0.0, 2.0])
     assert lead({}, "x", ["y"]) == 0.0 and lead({"x": 2.0}, "x", ["x"]) == 2.0
+
+
+def test_rivals_are_the_events_that_are_missed_most() -> None:
+    effects = {Part("event", f"e{n}"): float(n - 3) for n in range(14)} | {
+        HISTORY: 99.0,
+        Part("feature", "age"): 50.0,
+    }
+    assert [part.name for part in rivals_of(effects)] == [f"e{n}" for n in range(13, 5, -1)]
+    assert rivals_of({Part("event", "a"): 0.0, Part("event", "b"): -1.0}) == []
+
+
+def test_what_one_makes_up_for_another_counts_where_it_stands_alone() -> None:
+    a, b, c = (Part("event", name) for name in "abc")
+    assert trials_of([a, b, c]) == [[a, b, c], [b, c], [a, c], [a, b]]
+    # Either of a and b is worth 4, both together 5, and c 2.
+    found = strengths({a: 1.0, b: 1.0, c: 2.0}, [a, b, c], [0.0, 4.0, 4.0, 2.0])
+    assert found == {a: 2.5, b: 2.5, c: 2.0}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import html
 import pathlib
 import re
+import shutil
+import sqlite3
 from typing import Any
 
 import httpx
@@ -152,7 +155,8 @@ def test_where_no_model_answers_what_is_recorded_is_told(tmp_path: pathlib.Path)
     assert not popular["is_measured"] and popular["instead"] is None
     line = tell(tmp_path, page, "--language", "zh", "--rules", str(rules))
     assert line.exit_code == 0 and "规则“opening”把它放在这里。" in line.output
-    assert orjson.loads(tell(tmp_path, page, "--json").stdout)["reasons"] == []  # Without these rules in force.
+    rules.write_text("gala: {pin: [i36]}\n")  # It was not there when the page was made.
+    assert orjson.loads(tell(tmp_path, page, "--json", "--rules", str(rules)).stdout)["reasons"] == []
     changed = Request("fan", [Event("i11", 4.0, "view", 1_600_000_000)])
     write_profiles(tmp_path / "serving" / FILE_NAME, [changed], {"i36": "Title"}, "", {"i36": {}})
     told = orjson.loads(tell(tmp_path, page, "--json").stdout)
@@ -162,5 +166,25 @@ def test_where_no_model_answers_what_is_recorded_is_told(tmp_path: pathlib.Path)
     assert str(missing.exception).startswith("page 'nope': impression_id: ")
 
 
-def tell(root: pathlib.Path, page: dict[str, Any], *options: str) -> Result:
-    return CliRunner().invoke(app, ["why", page["impression_id"], "i36", "--root", str(root), *options])
+def test_of_what_models_would_not_be_told_again_nothing_is_measured(home: Gateway, tmp_path: pathlib.Path) -> None:
+    page = home.page(user_id="fan", k=2)
+    item = row(page, "for_you")[0]
+    why(home, page, item, user_id="fan")
+    arguments = list(map(str, home.process.args))
+    place, models = (arguments[arguments.index(name) + 1] for name in ("--root", "--models"))
+    shutil.copytree(pathlib.Path(place) / "serving", tmp_path / "serving", ignore=shutil.ignore_patterns("live.*"))
+    with (
+        contextlib.closing(sqlite3.connect(pathlib.Path(place) / "serving" / "live.sqlite")) as live,
+        contextlib.closing(sqlite3.connect(tmp_path / "serving" / "live.sqlite")) as copy,
+    ):
+        live.backup(copy)
+    told = orjson.loads(tell(tmp_path, page, "--json", "--models", models, item=item).stdout)
+    assert told["is_measured"] and told["reasons"][0]["subject"] == "i10" and notes(told) == []
+    changed = Request("fan", [Event("i11", 4.0, "view", 1_600_000_000)])
+    write_profiles(tmp_path / "serving" / FILE_NAME, [changed], {item: "Title"}, "", toy.cards())
+    told = orjson.loads(tell(tmp_path, page, "--json", "--models", models, item=item).stdout)
+    assert not told["is_as_recorded"] and not told["is_measured"] and told["reasons"] == []
+
+
+def tell(root: pathlib.Path, page: dict[str, Any], *options: str, item: str = "i36") -> Result:
+    return CliRunner().invoke(app, ["why", page["impression_id"], item, "--root", str(root), *options])
