@@ -93,7 +93,8 @@ def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
         if what < 0.4:
             after = f"p{chance.randrange(number + 1)}"
             await store.record(Exposure(f"p{number}", chance.choice(USERS), after, number, b'{"a": 1}'))
-            return await store.scrolled(f"p{chance.randrange(number + 1)}", chance.choice(USERS))
+            pages = await store.scrolled(f"p{chance.randrange(number + 1)}", chance.choice(USERS))
+            return pages, await store.exposure(f"p{chance.randrange(number + 1)}"), await store.base("u")
         draws = [[chance.randrange(400), *map(chance.choice, (USERS, KINDS, "abcdefghi"))] for _ in range(7)]
         return await store.append([event(str(name), *rest, number) for name, *rest in draws])
 
