@@ -41,6 +41,9 @@ MAX_AT_ONCE = 2  # The models are there for pages first.
 NUM_POPULAR = 100  # Further down, nobody would call an item popular.
 FEWEST_PLACES = 100
 
+Displacing = tuple[Sequence[Part], Sequence[str]]
+"""Events without which a card is not in its row, and the items of the row then."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Card:
@@ -198,12 +201,14 @@ class _Trial:
         rivals = rivals_of(effects)
         if not rivals:
             return self.found
-        leads = [lead(_scores(one), card.item_id, field) for one in await self._lists(trials_of(rivals))]
+        trials, prefixes = trials_of(rivals), [rivals[:count] for count in range(1, len(rivals) + 1)]
+        lists = await self._lists([*trials, *prefixes])
+        leads = [lead(_scores(one), card.item_id, field) for one in lists[: len(trials)]]
         self.found = dataclasses.replace(self.found, strengths=strengths(effects, rivals, leads))
         before = self._page(full)
         if card.item_id not in before.get(card.row["id"], ()):
             return self.found
-        if displacing := await self._smallest(rivals):
+        if displacing := await self._smallest(prefixes, lists[len(trials) :]):
             shown = {item for row in before.values() for item in row}
             fresh = [item for item in displacing[1] if item not in shown]
             if fresh:
@@ -211,20 +216,20 @@ class _Trial:
                 self.found = dataclasses.replace(self.found, items=items, instead=fresh[0])
         return self.found
 
-    async def _smallest(self, order: Sequence[Part]) -> tuple[Sequence[Part], Sequence[str]] | None:
+    async def _smallest(self, prefixes: Sequence[Sequence[Part]], lists: Sequence[Found]) -> Displacing | None:
         """Events without which the card leaves its row, and the row then: as few as are found by taking the strongest
         together, and then leaving out those that were not needed."""
-        best = await self._displacing([order[:count] for count in range(1, len(order) + 1)])
+        best = await self._displacing(prefixes, lists)
         while best and len(best[0]) > 1:
             fewer = [[part for part in best[0] if part != spared] for spared in best[0]]
-            if (found := await self._displacing(fewer)) is None:
+            if (found := await self._displacing(fewer, await self._lists(fewer))) is None:
                 break
             best = found
         return best
 
-    async def _displacing(self, sets: Sequence[Sequence[Part]]) -> tuple[Sequence[Part], Sequence[str]] | None:
+    async def _displacing(self, sets: Sequence[Sequence[Part]], lists: Sequence[Found]) -> Displacing | None:
         """The first set of events without which the page, made again, has no such card in the row."""
-        for some, found in zip(sets, await self._lists(sets), strict=True):
+        for some, found in zip(sets, lists, strict=True):
             row = self._page(found).get(self._card.row["id"], ())
             if self._card.item_id not in row:
                 return some, row
