@@ -34,6 +34,7 @@ setup(
         "numpy>=1.26,<2",
         "optuna>=4,<6",
         "orjson>=3.10,<4",
+        "packaging>=23",
         "pandas>=1.5,<2",
         "prometheus-client>=0.20,<1",
         "protobuf>=4.25,<5",
@@ -71,6 +72,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.9",
             "types-PyYAML>=6",
+            "vowpalwabbit>=9.11,<10",
         ],
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.

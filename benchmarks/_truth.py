@@ -43,13 +43,11 @@ class Truth:
             folder: with `truth.json`.
             item_ids: [num_rows] of the Catalogue, as bytes.
         """
-        truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-        place = {item_id.encode(): row for row, item_id in enumerate(truth["items"].pop("item_id"))}
+        items, users, ids, transitions = read_truth(folder)
+        place = {item_id.encode(): row for row, item_id in enumerate(ids)}
         rows = [0, *(place[item_id] for item_id in item_ids[1:])]
-        truth["users"].pop("user_id")
-        items = Items(**{name: np.array(column)[rows] for name, column in truth["items"].items()})
-        users = Users(**{name: np.array(column) for name, column in truth["users"].items()})
-        return cls(items, users, np.array(truth["transitions"]))
+        columns = {field.name: getattr(items, field.name)[rows] for field in dataclasses.fields(Items)}
+        return cls(Items(**columns), users, transitions)
 
     def liking(self, who: npt.NDArray[np.int64]) -> Floats:
         """[num_asked, num_rows] how well items suit shoppers, in about standard deviations."""
@@ -77,6 +75,16 @@ class Truth:
     def purchase(self, who: npt.NDArray[np.int64]) -> Floats:
         """[num_asked, num_rows] the probability that a pick is a purchase."""
         return scipy.stats.norm.sf((DEPTHS[-1] - self.liking(who)) / MOOD)
+
+
+def read_truth(folder: pathlib.Path) -> tuple[Items, Users, list[str], Floats]:
+    """Items, shoppers, whose ids count them, the items' ids, and [num_categories, num_categories] transitions."""
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    ids: list[str] = truth["items"].pop("item_id")
+    truth["users"].pop("user_id")
+    items = Items(**{name: np.array(column) for name, column in truth["items"].items()})
+    users = Users(**{name: np.array(column) for name, column in truth["users"].items()})
+    return items, users, ids, np.array(truth["transitions"])
 
 
 def rows_of_users(user_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:

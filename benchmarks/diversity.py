@@ -21,8 +21,9 @@ from benchmarks import results
 from homefeed.models.requests import Request
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.making import Draft, Found, make
-from homefeed.serving.gateway.page import Reader
+from homefeed.serving.gateway.page import Place, Reader
 from homefeed.serving.policy.diversity import Diversity, diversify, intra_list_distance
+from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import Rule, Rules
 from homefeed.serving.policy.ruling import Ruling
 from homefeed.serving.policy.surfaces import Surface
@@ -102,8 +103,8 @@ def measure(lists: Lists, how: Diversity | None) -> dict[str, float]:
     return figures | {"ndcg@10": gained / len(lists.rows), "cpu_us": seconds / len(lists.rows) * 1e6}
 
 
-def cost_of_a_page() -> float:
-    """CPU milliseconds of a page's policy: 200 candidates, ten rules, DPP, three rows."""
+def cost_of_a_page(exploration: Exploration | None = None) -> float:
+    """CPU milliseconds of a page's policy: 200 candidates, ten rules, DPP, three rows, and perhaps chance."""
     cards = {
         f"i{n}": {"categories": [f"c{n % 7}"], "author": f"a{n % 40}", "price": float(n % 50)} for n in range(600)
     }
@@ -122,9 +123,14 @@ def cost_of_a_page() -> float:
     table = np.random.default_rng(0).normal(size=(600, 64))
     table = (table / np.linalg.norm(table, axis=1, keepdims=True)).astype(np.float32)
     ruling = Ruling(rules, items.cards, items.popular)
-    surface = Surface(rows=("for_you", "because", "popular"), diversity=Diversity(method="dpp"))
+    surface = Surface(
+        rows=("for_you", "because", "popular"), diversity=Diversity(method="dpp"), exploration=exploration
+    )
     found = Found(
-        [(f"i{n}", -n / 20, None) for n in range(200)], "history", "fused", ("i1", [f"i{n}" for n in range(300, 336)])
+        [Place(f"i{n}", -n / 20, 0.1, 0.3 + n % 7 / 10) for n in range(200)],
+        "history",
+        "fused",
+        ("i1", [f"i{n}" for n in range(300, 336)]),
     )
     draft = Draft(surface, Reader(Request("u"), {}, frozenset()), found, 12, 1_800_000_000.0)
 
@@ -157,6 +163,8 @@ def main() -> None:
         }
         figures[f"{arm}.cpu_us"] = found["cpu_us"]
     figures["page_cpu_ms"] = cost_of_a_page()
+    for method in ("plackett_luce", "thompson"):
+        figures[f"page_{method}_cpu_ms"] = cost_of_a_page(Exploration.model_validate({"method": method}))
     results.tell(f"diversity.{asked.name}", figures, keep=asked.keep)
 
 

@@ -1,9 +1,10 @@
 """Learning from what was shown: a store with position bias, whose true tastes are known.
 
-    python -m benchmarks.impressions [--seeds 0 1 2] [--quick]
+    python -m benchmarks.impressions [--seeds 0 1 2] [--arms "sampled negatives" exposures …] [--quick]
 
-Each seed is a store of its own (`homefeed data sample --impressions`), split by time. On one retrieval model the
-ranker is trained three times: with sampled negatives alone, with exposures but without their places, and with both.
+Each seed is a store of its own (`homefeed data sample --impressions`), split by time, whose pages are drawn by
+popularity, with known propensities. On one retrieval model the ranker is trained several times: with sampled
+negatives alone, with exposures, without their places, and with what was left weighted by inverse propensity.
 On the test split: AUC and nDCG over what was shown (P5), NDCG@10 of the next event in the whole catalogue, and
 NDCG@10 against true tastes, of the page that is recommended and of the shown items put in order; a gain is how
 probable the item is to be picked if everything is looked at. Writes `results.json` and `impressions.md`; `--quick`
@@ -40,6 +41,9 @@ from homefeed.serving.recommender import Recommender
 
 Floats = npt.NDArray[np.float64]
 SAMPLED, WITHOUT_PLACES, DEFAULT = "sampled negatives", "exposures without places", "exposures"
+WEIGHTED = "exposures by inverse propensity"
+SETTINGS = {SAMPLED: {"exposure_weight": 0.0}, WEIGHTED: {"max_inverse_propensity": 20.0}}
+ARMS = (SAMPLED, WITHOUT_PLACES, WEIGHTED, DEFAULT)
 QUICK_STORE = {"num_users": 60, "num_items": 80, "num_events": 1200}
 OF_SHOWN = ("auc", "mrr", "ndcg@5", "ndcg@10")
 
@@ -62,8 +66,7 @@ def train(bench: Bench, name: str, seed: int, retrieval: Model, bert: Pretrained
     shown, of_eval = (transformed.load_exposures(bench.examples, split) for split in ("train", "eval"))
     if name == WITHOUT_PLACES:
         shown, of_eval = (_without_places(exposures) for exposures in (shown, of_eval))
-    weight = {"exposure_weight": 0.0} if name == SAMPLED else {}
-    config = ranking_trainer.Config(**{**bench.ranking, **weight}, seed=seed)
+    config = ranking_trainer.Config(**{**bench.ranking, **SETTINGS.get(name, {})}, seed=seed)
     data = TrainingData(bench.catalogue, bench.train, bench.evaluation, bench.vocabulary, shown, of_eval)
     trained = fit(data, bert, retrieval, config)
     print(seed, name, trained.blend, trained.epochs[-1], flush=True)
@@ -163,9 +166,10 @@ def main() -> None:
     """Measures and, unless it is quick, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    runs: dict[str, list[dict[str, Floats]]] = {SAMPLED: [], WITHOUT_PLACES: [], DEFAULT: []}
+    runs: dict[str, list[dict[str, Floats]]] = {arm: [] for arm in asked.arms}
     for seed in asked.seeds:
         with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
             bench = prepare(seed, pathlib.Path(folder), asked.quick)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 import pathlib
+import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -17,6 +18,8 @@ from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.words import explain, near
 
 FILE_NAME = "dataset.yaml"
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # What TensorFlow takes as the name of an input.
 
 TableName = Literal["interactions", "items", "users", "exposures"]
 TABLES: tuple[TableName, ...] = ("interactions", "items", "users")
@@ -240,8 +243,13 @@ class Dataset(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Dataset:
+        # A title of items that have no table of their own is a column of the interactions, whatever it is called.
+        others = {"interactions": [c for c in DERIVED["items"] if self.is_derived("items")]}
         faults = [
-            f for name in self.tables if not self.is_derived(name) for f in _without_effect(name, self.table(name))
+            f
+            for name in self.tables
+            if not self.is_derived(name)
+            for f in _without_effect(name, self.table(name), others.get(name, ()))
         ]
         faults += self._faults_of_exposures()
         if self.time_zone is not None:
@@ -340,7 +348,7 @@ def _objective_faults(dataset: Dataset) -> list[str]:
     return faults
 
 
-def _without_effect(table: TableName, described: Table) -> list[str]:
+def _without_effect(table: TableName, described: Table, others: Collection[str] = ()) -> list[str]:
     """Declarations without an effect, or with another one than the models count on, each with the reason."""
     faults = []
     standard = STANDARD_COLUMNS[table]
@@ -356,7 +364,12 @@ def _without_effect(table: TableName, described: Table) -> list[str]:
             )
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
-    known_names = [*standard, *described.features]
+        if not _NAME.fullmatch(name):
+            faults.append(
+                f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "
+                f"`columns: {{feature: {name}}}`, `features: {{feature: …}}`"
+            )
+    known_names = [*standard, *described.features, *others]
     for name in sorted(described.columns.keys() - set(known_names)):
         like = difflib.get_close_matches(name, known_names, 1) or known_names
         faults.append(f"{table}.columns.{name}: no column has this name on our side; did you mean {', '.join(like)}?")

@@ -31,6 +31,7 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 Margin = Annotated[float, Field(le=1, allow_inf_nan=False)]
 """A relative loss that is borne; a negative one asks for a gain."""
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AtLeastOne = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -106,19 +106,33 @@ def count_units(text: pa.Array) -> Counter[Unit]:
     return times.count_units(_none_if_missing(text, "timestamp"))
 
 
+def flat(parts: Any) -> Iterator[Any]:
+    """The parts of a list, and of the lists in it: several paths of categories are as good as one.
+
+    Written without recursion: a file may nest them deeper than Python goes.
+    """
+    waiting = [parts]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += reversed(part)
+        else:
+            yield part
+
+
 def split(text: str) -> list[str] | None:
     """The parts of a list that is written as one string: `a|b`, or as JSON and Python write lists.
 
     None: it is a list of something else than text and numbers.
 
-    >>> split("Action|Comedy"), split("['Action', 'Comedy']"), split("[{'id': 1}]")
+    >>> split("Action|Comedy"), split("[['Action'], 'Comedy']"), split("[{'id': 1}]")
     (['Action', 'Comedy'], ['Action', 'Comedy'], None)
     """
     parts: Any = text.split(LIST_SEPARATOR)
     if text.startswith("[") and text.endswith("]"):
         for parse in (json.loads, ast.literal_eval):
             with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                parts = parse(text)
+                parts = [*flat(parse(text))]
                 break
     if not all(isinstance(part, str | int | float) for part in parts):
         return None

@@ -62,6 +62,7 @@ class Candidates:
             more.
         expected_values: [batch_size, num_candidates] float32; 0 of a model that has no objective.
         objective: [batch_size] object (bytes), as in `Recommendation`.
+        probability_deviation: [batch_size, num_candidates] float32; NaN of a model that does not say.
     """
 
     item_ids: npt.NDArray[np.object_]
@@ -73,6 +74,7 @@ class Candidates:
     interests: npt.NDArray[np.float32]
     expected_values: npt.NDArray[np.float32]
     objective: npt.NDArray[np.object_]
+    probability_deviation: npt.NDArray[np.float32]
 
 
 class Recommender:
@@ -218,6 +220,7 @@ def _completed(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[A
     nothing = {
         "interests": found["scores"],
         "expected_values": np.zeros_like(found["scores"]),
+        "probability_deviation": np.full_like(found["scores"], np.nan),
         "objective": np.full(len(found["scores"]), b"", object),
     }
     return nothing | dict(found)

@@ -1,8 +1,9 @@
 """Evaluator: full-ranking quality of the exported models beside baselines and models in service, and a verdict.
 
 What it writes: `metrics.json` and `metrics.md` (the means), `evaluation.json` (everything: intervals, slices,
-calibration, the comparison with the models in service, earlier models, the verdict), `report.html` for people, and
-the model card that goes with the models when they are pushed.
+calibration, the comparison with the models in service, the value of the policy where cards were drawn by chance,
+earlier models, the verdict), `report.html` for people, and the model card that goes with the models when they are
+pushed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.evaluator.queries import Limits
-from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Margin, Seconds
+from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Fraction, Margin, Seconds
 from homefeed.serving.recommender import FUSED, Recommender
 
 
@@ -62,6 +63,9 @@ class Config:
     # content and the text model alone too.
     slice_margin: Margin = 0.1
     min_slice_queries: Count = 50  # Fewer queries make no slice.
+    # Of what the new models would be worth in slots that were left to chance, the relative error with which it is
+    # still told; and the share of what they would show that may not have been among what could be drawn.
+    value_error: Fraction = 0.1
 
     @property
     def limits(self) -> Limits:
@@ -77,7 +81,7 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import examples, impressions, measured, reasons, report, verdict
+    from homefeed.components.evaluator import examples, impressions, measured, policy_value, reasons, report, verdict
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -94,7 +98,17 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         split: measured.measure(recommender, in_service, rivals, sequences, catalogue, config.limits)
         for split, sequences in zip(SPLITS[1:], others, strict=True)
     }
+    sequences = dict(zip(SPLITS[1:], others, strict=True))
+    exposures = {split: transformed.load_exposures(inputs.examples, split) for split in sequences}
+    sizes = config.max_queries, config.batch_size
+    of_shown, values = {}, {}
+    for split, of_split in sequences.items():
+        asked = recommender, exposures[split], of_split, catalogue, *sizes
+        of_shown[split] = impressions.describe_shown(impressions.measure_shown(*asked))
+        values[split] = policy_value.describe_value(policy_value.slots_by_chance(*asked), config.value_error)
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
+    for split, described in values.items():
+        means[split][measured.RANKING_ROW] |= policy_value.means_of(described)
     outputs.evaluation.write_json("metrics.json", means)
     (outputs.evaluation.path / "metrics.md").write_text(report.to_markdown(means), encoding="utf-8")
     margins = verdict.Margins(
@@ -103,19 +117,6 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     against = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
-    sequences = dict(zip(SPLITS[1:], others, strict=True))
-    of_shown = {
-        split: impressions.measure_shown(
-            recommender,
-            transformed.load_exposures(inputs.examples, split),
-            of_split,
-            catalogue,
-            config.max_queries,
-            config.batch_size,
-        )
-        for split, of_split in sequences.items()
-    }
-    described = {split: impressions.describe_shown(measures) for split, measures in of_shown.items()}
     objectives = list(train.objectives) if recommender.knows_objectives else [""]
     shown = examples.lists(recommender, found["eval"].queries, others[0], catalogue, objectives)
     report.write(
@@ -130,7 +131,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         base,
         texts,
         chosen,
-        described,
+        of_shown,
+        values,
         reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue),
     )
     outputs.blessing.write_reasons(against)

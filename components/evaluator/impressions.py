@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.within_impressions import METRICS, within_impressions
 from homefeed.models.exposures import Exposures
-from homefeed.models.requests import requests_from_sequences
+from homefeed.models.requests import Request, requests_from_sequences
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.prediction_points import PredictionPoints, locate
 from homefeed.serving.recommender import Recommender
@@ -73,13 +73,9 @@ def ordered_scores(
     batch_size: int,
 ) -> dict[str, npt.NDArray[np.floating[Any]]]:
     """Method → [num_shown] float32 scores of what was shown at some points: retrieval alone, and both models."""
-    plain = requests_from_sequences(sequences, catalogue, points.row, points.cut)
-    requests = [
-        dataclasses.replace(request, timestamp=int(second))
-        for request, second in zip(plain, shown.timestamp, strict=True)
-    ]
+    requests = requests_at(shown, points, sequences, catalogue)
     parts: dict[str, list[npt.NDArray[np.float32]]] = {RETRIEVAL_ROW: [], RANKING_ROW: []}
-    for which in _batches(len(shown), batch_size):
+    for which in batches(len(shown), batch_size):
         batch = shown[which]
         lengths = np.diff(batch.row_splits)
         present = np.arange(lengths.max()) < lengths[:, None]
@@ -91,7 +87,19 @@ def ordered_scores(
     return {name: np.concatenate(scores) for name, scores in parts.items()}
 
 
-def _batches(size: int, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
+def requests_at(
+    shown: Exposures, points: PredictionPoints, sequences: Sequences, catalogue: Catalogue
+) -> list[Request]:
+    """What users would have asked when impressions were made."""
+    plain = requests_from_sequences(sequences, catalogue, points.row, points.cut)
+    return [
+        dataclasses.replace(request, timestamp=int(second))
+        for request, second in zip(plain, shown.timestamp, strict=True)
+    ]
+
+
+def batches(size: int, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions, so many at a time."""
     return (np.arange(start, min(start + batch_size, size)) for start in range(0, size, batch_size))
 
 
@@ -124,6 +132,7 @@ def rows(shown: Mapping[str, Any]) -> Iterator[list[str]]:
             yield [split, name, *cells, f"{less}"]
 
 
+TITLE = "What was shown"
 HEADER = ("split", "method", *METRICS, "AUC of ours less this")
 EXPLAINED = (
     "How well what was shown is ordered, in impressions of which something was taken and something left: AUC is how "
@@ -134,15 +143,25 @@ EXPLAINED = (
 
 def to_html(shown: Mapping[str, Any]) -> str:
     """A part of the report; nothing where nothing was shown."""
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}' for cell in row)}</tr>" for row in rows(shown))
-    head = "".join(f"<th>{name}" for name in HEADER)
-    return f"<h2>What was shown</h2><p>{EXPLAINED}</p><table><tr>{head}</tr>{body}</table>" if body else ""
+    return html_table(TITLE, EXPLAINED, HEADER, rows(shown))
 
 
 def to_markdown(shown: Mapping[str, Any]) -> str:
     """A part of the model card; nothing where nothing was shown."""
-    body = [f"| {' | '.join(row)} |" for row in rows(shown)]
+    return markdown_table(TITLE, EXPLAINED, HEADER, rows(shown))
+
+
+def html_table(title: str, explained: str, header: Iterable[str], cells: Iterable[list[str]]) -> str:
+    """A table under a title; nothing without rows."""
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}' for cell in row)}</tr>" for row in cells)
+    head = "".join(f"<th>{name}" for name in header)
+    return f"<h2>{title}</h2><p>{explained}</p><table><tr>{head}</tr>{body}</table>" if body else ""
+
+
+def markdown_table(title: str, explained: str, header: Sequence[str], cells: Iterable[list[str]]) -> str:
+    """A table under a title; nothing without rows."""
+    body = [f"| {' | '.join(row)} |" for row in cells]
     if not body:
         return ""
-    head = [f"| {' | '.join(HEADER)} |", f"|{'---|' * len(HEADER)}"]
-    return "\n".join(["", "## What was shown", "", EXPLAINED, "", *head, *body, ""])
+    head = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    return "\n".join(["", f"## {title}", "", explained, "", *head, *body, ""])

@@ -7,8 +7,7 @@ from typing import Any
 
 import jinja2
 
-from homefeed.components.evaluator import reasons
-from homefeed.components.evaluator.impressions import to_markdown
+from homefeed.components.evaluator import impressions, policy_value, reasons
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
@@ -79,7 +78,8 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-{{ of_impressions(impressions) }}{{ of_reasons(faithfulness) }}
+{{ of_impressions(impressions) }}
+{{ of_value(policy_value) }}{{ of_reasons(faithfulness) }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -117,7 +117,12 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    return MODEL_CARD.render(report, span=_span, of_impressions=to_markdown, of_reasons=reasons.to_markdown) + "\n"
+    tables = {
+        "of_impressions": impressions.to_markdown,
+        "of_value": policy_value.to_markdown,
+        "of_reasons": reasons.to_markdown,
+    }
+    return MODEL_CARD.render(report, span=_span, **tables) + "\n"
 
 
 def _span(bounds: list[float] | None) -> str:

@@ -38,6 +38,7 @@ def write(
     texts: Mapping[str, Any],
     ease_regularization: float | None,
     impressions: Mapping[str, Any],
+    policy_value: Mapping[str, Any],
     faithfulness: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
@@ -55,6 +56,7 @@ def write(
         texts: arms of the text model.
         ease_regularization: chosen on `eval`; None: there is no EASE.
         impressions: split → as from `impressions.describe_shown`.
+        policy_value: split → as from `policy_value.describe_value`.
         faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
     """
     report = {
@@ -70,6 +72,7 @@ def write(
         "texts": texts,
         "ease_regularization": ease_regularization,
         "impressions": impressions,
+        "policy_value": policy_value,
         "faithfulness": faithfulness,
     }
     evaluation.write_json(REPORT_FILE, report)

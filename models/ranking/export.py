@@ -68,9 +68,9 @@ class RankingModule(tf.Module):
 
         Returns:
             `scores`, to sort by: the sum of `interests`, how likely each comes next, and weighted `expected_values`
-            to the objective; `probabilities` of being liked, and where the data has values `ratings`, all
-            [batch, num_candidates] float32; padding has the lowest float32 in `scores`, else 0. And `objective`
-            [batch] string, what the list is sorted for.
+            to the objective; `probabilities` of being liked and their `probability_deviation`, and where the data has
+            values `ratings`, all [batch, num_candidates] float32; padding has the lowest float32 in `scores`, else 0.
+            And `objective` [batch] string, what the list is sorted for.
         """
         request = self._reader.in_seconds(request)
         tf.debugging.assert_less_equal(
@@ -103,11 +103,16 @@ class RankingModule(tf.Module):
         weights = tf.gather(self._blends, objective)
         interests = tf.linalg.matvec(parts, weights[:, :3])
         scores = interests + weights[:, 3:] * values
+        liked = probabilities[..., 0]
+        num_events = tf.reduce_sum(tf.cast(inputs["recent_items"] > 0, tf.float32), axis=1, keepdims=True)
+        of_items = tf.gather(ranker.item_counts, inputs["candidates"])
+        deviation = self._trained.uncertainty.deviation(liked, num_events, of_items)
         results = {
             "scores": tf.where(present, scores, _LOWEST),
             "interests": tf.where(present, interests, 0.0),
             "expected_values": tf.where(present, values, 0.0),
-            "probabilities": tf.where(present, probabilities[..., 0], 0.0),
+            "probabilities": tf.where(present, liked, 0.0),
+            "probability_deviation": tf.where(present, deviation, 0.0),
             "objective": tf.gather(self._objective_names, objective),
         }
         if ranker.has_ratings:

@@ -6,7 +6,17 @@ import dataclasses
 from typing import Literal
 
 from homefeed.models.shared.training_run import TrainingRun
-from homefeed.schemas.settings import Count, CountOrNone, Fraction, LearningRate, Share, Weight, at_most, divisible
+from homefeed.schemas.settings import (
+    AtLeastOne,
+    Count,
+    CountOrNone,
+    Fraction,
+    LearningRate,
+    Share,
+    Weight,
+    at_most,
+    divisible,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Hyperparameters(TrainingRun):
     weight_decay: Weight = 0.01  # Decoupled (AdamW).
     list_weight: Weight = 1.0  # Weight of the listwise softmax loss beside the others; 0: no order is learnt.
     exposure_weight: Weight = 0.3  # Weight of the same loss within what was shown; 0: exposures are not learnt from.
+    # Within a page, what was left counts by inverse propensity, cut to this, over their mean; 1: all alike.
+    max_inverse_propensity: AtLeastOne = 1.0
     objective_share: Share = 0.0  # Of that loss, what counts each event by its worth to the objective.
     value_price: Share = 0.02  # Share of the lists' worth on eval given up at most for more value on the page.
 

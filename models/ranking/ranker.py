@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from homefeed.models.catalogue import Catalogue
@@ -55,6 +56,9 @@ class Ranker(keras.Model):
         self.config = config
         self.scale = RatingScale.of(train)
         self.objectives = Objectives.of(train, catalogue)
+        counts = np.bincount(train.item_index, minlength=catalogue.num_rows).astype(np.float32)
+        counts[0] = 0  # Of what the catalogue lacks, nothing is known.
+        self.item_counts = tf.Variable(counts, trainable=False)
         width = config.width
         self.items = ItemEncoder(catalogue, text.width, width, config.id_dropout, name="items")
         self.items.build()
@@ -156,7 +160,7 @@ class Ranker(keras.Model):
     @property
     def constants(self) -> list[tf.Variable]:
         """Variables that Keras does not know of, for whoever saves the model."""
-        return [*self.text.variables, *(self._taste.constants if self.has_ratings else [])]
+        return [self.item_counts, *self.text.variables, *(self._taste.constants if self.has_ratings else [])]
 
     def freeze(self) -> None:
         """Encodes the catalogue for good, and drops what only training needs: the model is about to be exported."""

@@ -147,7 +147,8 @@ def fit(
     read, beside = tokens.read(reading.Reader(bert)), None
     if preset is not None:
         beside = Tokens.of(catalogue, tasks.queries, ends[1]).read(reading.Reader(preset))
-    if not len(tasks.fitted) or not len(tasks.judged):
+    has_words = preset is not None or bool((tokens.items > 0).any())
+    if not len(tasks.fitted) or not len(tasks.judged) or not has_words:
         # With nothing to learn from, or to choose by, texts are read and say nothing.
         read = read if beside is None else read.beside(beside)
         heads = TextHeads(read.width, settings.head_size)

@@ -259,7 +259,7 @@ def fine_tune(
             texts = tokens.read(reader)
         batch = batches()
         given = tokens.items[batch["candidates"]]
-        given = given[:, : -(-int((given > 0).sum(axis=1).max()) // 8) * 8]
+        given = given[:, : max(1, -(-int((given > 0).sum(axis=1).max()) // 8) * 8)]
         history, queries, _ = _gathered(texts, batch)
         batch |= {
             "candidate_token_ids": masked(given, settings.mask_rate, mask, rng),

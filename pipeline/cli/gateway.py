@@ -40,6 +40,9 @@ def gateway(
     surfaces: Annotated[
         pathlib.Path | None, typer.Option(help="YAML of the kinds of pages; followed while running.")
     ] = None,
+    experiments: Annotated[
+        pathlib.Path | None, typer.Option(help="YAML of experiments on the pages; followed while running.")
+    ] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
     user_rate: Annotated[
@@ -63,6 +66,7 @@ def gateway(
         user_rate=user_rate,
         rules=rules,
         surfaces=surfaces,
+        experiments=experiments,
     )
 
     def listening() -> None:

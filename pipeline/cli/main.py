@@ -34,6 +34,11 @@ class Verb(NamedTuple):
 
 VERBS = {
     "data": Verb("data:data_app", "Make a dataset: three tables and a dataset.yaml."),
+    "init": Verb("init:init", "Look at your files and write the dataset.yaml that they need."),
+    "doctor": Verb(
+        "doctor:doctor",
+        "Check this machine, your data and a root, and say what mends each fault. Exit 1 if there is one.",
+    ),
     "schema": Verb("schema:schema_app", "Keep a curated schema beside the data, under review."),
     "drift": Verb(
         "data:drift", "Compare two datasets: every distance with its threshold, quiet or not. Exit 1 on drift."
@@ -63,6 +68,7 @@ VERBS = {
     "feedback": Verb("feedback:feedback_app", "Make training data of what came to the home page."),
     "page": Verb("page:page_app", "See what a page would be, and what other rules would change."),
     "why": Verb("why:why", "Tell why a card was on a page: reasons that were measured or recorded."),
+    "experiment": Verb("experiment:experiment_app", "Check experiments, see what came of them, and stop them."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(
         "retrain:retrain",
@@ -76,7 +82,7 @@ VERBS = {
 }
 
 
-PAGES = ("gateway", "page", "why")
+PAGES = ("gateway", "page", "why", "experiment")
 """Verbs whose products of matrices are so small that waking BLAS's threads for one costs more than the product."""
 
 

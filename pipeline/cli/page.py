@@ -1,4 +1,4 @@
-"""`homefeed page`: what a page would be, step by step, and what other rules would change."""
+"""`homefeed page`: what a page would be, step by step, what it was, and what other rules would change."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.gateway.replay import Difference, compare
+from homefeed.serving.gateway.replay import replay as again
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.policy.arrangement import Steps
 from homefeed.serving.policy.surfaces import HOME
@@ -25,6 +26,7 @@ from homefeed.serving.web.preview import draw
 page_app = typer.Typer(no_args_is_help=True, help="See what a page would be, and what other rules would change.")
 Rules = Annotated[pathlib.Path | None, typer.Option(help="YAML of rules that are in force; empty: none.")]
 Surfaces = Annotated[pathlib.Path | None, typer.Option(help="YAML of surfaces; empty: the usual ones.")]
+Picks = Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")]
 MAX_LISTED = 10
 
 
@@ -37,15 +39,16 @@ def preview(
     query: Annotated[str, typer.Option(help="What is searched for.")] = "",
     k: Annotated[int | None, typer.Option("-k", min=1, max=50, help="Cards of a row.")] = None,
     models: Annotated[str, typer.Option(help="HOST:PORT of a model server's gRPC port; empty: none.")] = "",
-    picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
+    picks: Picks = None,
     rules: Rules = None,
     surfaces: Surfaces = None,
     html: Annotated[pathlib.Path | None, typer.Option(help="File to draw it in.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show a page as it would be now, with what each step did to its rows; nothing is recorded."""
-    chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
-    config = Config(RunRoot(root).pushed(), models, chosen, budget_seconds=5.0, rules=rules, surfaces=surfaces)
+    config = Config(
+        RunRoot(root).pushed(), models, _chosen(picks), budget_seconds=5.0, rules=rules, surfaces=surfaces
+    )
     ask = Ask(user_id=user, surface=surface, item_id=item, query=query, k=k)
     found, titles = asyncio.run(_preview(config, ask))
     if html:
@@ -76,10 +79,12 @@ def _show(found: Preview, titles: dict[str, str]) -> None:
             console.print(f"{name}: {', '.join(told)}")
     steps = {one.row: one for one in found.made.steps}
     for row in found.made.rows:
-        table = rich.table.Table("place", "item", "title", "from", "candidate", "ruled", "diversified", title=row.id)
+        names = ("place", "item", "title", "from", "candidate", "ruled", "diversified", "chance")
+        table = rich.table.Table(*names, title=row.id)
         for place, card in enumerate(row.cards, 1):
             item_id = card["item_id"]
-            table.add_row(str(place), item_id, titles[item_id], card["found_by"], *_places(steps[row.id], item_id))
+            places, chance = _places(steps[row.id], item_id), found.made.propensities.get(item_id, 1.0)
+            table.add_row(str(place), item_id, titles[item_id], card["found_by"], *places, f"{chance:.3f}")
         console.print(table)
         refused = list(steps[row.id].refused.items())
         if refused:
@@ -99,14 +104,13 @@ def rules(
     dry_run: Annotated[pathlib.Path, typer.Option(help="YAML of rules that are to be tried.")],
     rules: Rules = None,
     surfaces: Surfaces = None,
-    picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
+    picks: Picks = None,
     last: Annotated[int, typer.Option(min=1, help="Pages that are made again.")] = 1_000,
     as_json: Json = False,
 ) -> None:
     """Print what other rules would change on the pages that were served last."""
     serving_dir = RunRoot(root).pushed()
-    chosen = tuple(filter(None, map(str.strip, picks.read_text(encoding="utf-8").splitlines()))) if picks else ()
-    published = read_published(serving_dir, chosen)
+    published = read_published(serving_dir, _chosen(picks))
     before, after = (read_policy(path, surfaces, published.items) for path in (rules, dry_run))
     found = compare(serving_dir, published, before, after, last)
     if as_json:
@@ -119,6 +123,37 @@ def rules(
     for verb, items in (("gone", found.gone), ("come", found.come)):
         for item_id, count in items.most_common(MAX_LISTED):
             console.print(f"{verb}  {count:6,}  {item_id}  {published.items.titles.get(item_id, '')}")
+
+
+@page_app.command()
+def replay(
+    impression: Annotated[str, typer.Argument(help="The page's impression_id.")],
+    root: Root,
+    rules: Rules = None,
+    surfaces: Surfaces = None,
+    picks: Picks = None,
+    as_json: Json = False,
+) -> None:
+    """Make a page again as it was served, by the same lots, and print whether it is the same, or why not."""
+    serving_dir = RunRoot(root).pushed()
+    published = read_published(serving_dir, _chosen(picks))
+    found = again(serving_dir, published, read_policy(rules, surfaces, published.items), impression)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    elif found.is_same:
+        console.print(f"{impression} is the same page again, byte for byte")
+    else:
+        console.print(f"{impression} is another page now; changed since: {'; '.join(found.reasons)}")
+        for row, (was, now) in found.rows.items():
+            console.print(f"{row}  was {' '.join(was.get('items', ()))}")
+            console.print(f"{row}  is  {' '.join(now.get('items', ()))}")
+    if not found.is_same:
+        raise typer.Exit(1)
+
+
+def _chosen(picks: pathlib.Path | None) -> tuple[str, ...]:
+    lines = picks.read_text(encoding="utf-8").splitlines() if picks else ()
+    return tuple(filter(None, map(str.strip, lines)))
 
 
 def _json(found: Difference) -> dict[str, Any]:

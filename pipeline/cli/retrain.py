@@ -22,23 +22,31 @@ from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.runner.reports import publishing
 from homefeed.pipeline.runner.root import RunRoot
 
+Window = Annotated[int, typer.Option(min=0, help="Learn from the newest good spans; 0: from all.")]
+Replay = Annotated[int, typer.Option(min=0, help="And from as many older ones, against forgetting.")]
+DriftMargin = Annotated[
+    float, typer.Option(min=0, max=1, help="How far over its limit a distance (0 to 1) must be to reject a span.")
+]
+IfOlderThan = Annotated[float | None, typer.Option(min=0, help="Days: only if the last one is older.")]
+MinNewEvents = Annotated[int | None, typer.Option(min=1, help="Only if so many events came since.")]
+OnDrift = Annotated[bool, typer.Option("--on-drift", help="Only if a new span drifted.")]
+Refit = Annotated[
+    bool, typer.Option("--refit", help="Train from scratch, instead of going on from the models in service.")
+]
+Check = Annotated[str, typer.Option(help="A command that tries what was pushed; if it fails, roll back.")]
+
 
 def retrain(
     data: Data,
     root: Root,
-    window: Annotated[int, typer.Option(min=0, help="Learn from the newest good spans; 0: from all.")] = 0,
-    replay: Annotated[int, typer.Option(min=0, help="And from as many older ones, against forgetting.")] = 0,
-    drift_margin: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="How far over its limit a distance (0 to 1) must be to reject a span."),
-    ] = 0.15,
-    if_older_than: Annotated[float | None, typer.Option(min=0, help="Days: only if the last one is older.")] = None,
-    min_new_events: Annotated[int | None, typer.Option(min=1, help="Only if so many events came since.")] = None,
-    on_drift: Annotated[bool, typer.Option("--on-drift", help="Only if a new span drifted.")] = False,
-    refit: Annotated[
-        bool, typer.Option("--refit", help="Train from scratch, instead of going on from the models in service.")
-    ] = False,
-    check: Annotated[str, typer.Option(help="A command that tries what was pushed; if it fails, roll back.")] = "",
+    window: Window = 0,
+    replay: Replay = 0,
+    drift_margin: DriftMargin = 0.15,
+    if_older_than: IfOlderThan = None,
+    min_new_events: MinNewEvents = None,
+    on_drift: OnDrift = False,
+    refit: Refit = False,
+    check: Check = "",
     config: ConfigFile = None,
     settings: Settings = None,
     metadata: Metadata = None,

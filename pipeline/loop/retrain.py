@@ -25,6 +25,15 @@ from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
 from homefeed.serving.releases import ReleaseError, Releases
 
+DECIDED = {
+    "example_gen": ("spans",),
+    "example_validator": ("baseline_spans",),
+    "evaluator": ("base_models",),
+    "retrieval_trainer": ("base_model",),
+    "ranking_trainer": ("base_model",),
+}
+"""Component → fields that a retraining decides itself."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HEAD_ROWS = 1000  # Whose keys are listed as the file's columns.
 ABSENT = object()
-OBJECTS = "holds objects or lists of lists; a field of theirs is a column with a dot in its name: `genre.name`"
+OBJECTS = "holds objects; a field of theirs is a column with a dot in its name: `genre.name`"
 
 
 def column_names(stream: BinaryIO, file: File, candidates: Collection[str]) -> list[str]:
@@ -173,7 +173,8 @@ def _text(cell: Any, feature: Feature) -> str | list[str] | None:
     if isinstance(cell, list):
         if feature.kind not in ("categories", "embedding"):
             raise ValueError("is a list, expected one value")
-        parts = [text for text in map(_scalar, cell) if text is not None]
+        given = values.flat(cell) if feature.kind == "categories" else cell
+        parts = [text for text in map(_scalar, given) if text is not None]
         return parts if feature.kind == "categories" else " ".join(parts)
     text = _scalar(cell)
     if text is None or feature.kind != "categories":

@@ -30,6 +30,7 @@ class Card:
         position: its place on the page, from 0.
         row: id of its row.
         found_by: the source that found it.
+        propensity: probability of the card at its place, given those above it.
         is_seen: whether it was seen, or acted on; None: nobody told of any card of the page.
         acted: types of the actions that are owed to it, in alphabetical order.
     """
@@ -39,6 +40,7 @@ class Card:
     position: int
     row: str
     found_by: str
+    propensity: float = 1.0
     is_seen: bool | None = None
     acted: tuple[str, ...] = ()
 
@@ -81,11 +83,17 @@ def is_action_type(kind: str) -> bool:
 def served(page: Mapping[str, Any]) -> list[Card]:
     """The cards of a page as it was recorded, from its top."""
     cards = [
-        (item, row["id"], found_by)
+        (item, row["id"], found_by, propensity)
         for row in page["rows"]
-        for item, found_by in zip(row["items"], row["found_by"], strict=True)
+        for item, found_by, propensity in zip(row["items"], row["found_by"], _propensities(row), strict=True)
     ]
-    return [Card(page["impression_id"], item, place, row, by) for place, (item, row, by) in enumerate(cards)]
+    return [Card(page["impression_id"], card[0], place, *card[1:]) for place, card in enumerate(cards)]
+
+
+def _propensities(row: Mapping[str, Any]) -> Sequence[float]:
+    """Of the cards of a row; it has none where nothing was left to chance."""
+    found: Sequence[float] = row.get("propensities") or [1.0] * len(row["items"])
+    return found
 
 
 def joined(pages: Iterable[Sequence[Card]], events: Iterable[LiveEvent], owed: Mapping[str, str]) -> list[list[Card]]:

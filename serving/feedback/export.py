@@ -27,7 +27,7 @@ from homefeed.schemas import times
 from homefeed.schemas.dataset import Dataset, DatasetError, TableName, load_dataset
 from homefeed.schemas.scratch import replacing
 from homefeed.schemas.tables import find_files
-from homefeed.serving.feedback.rows import EXPOSURES
+from homefeed.serving.feedback.rows import EXPOSURES, OF_EXPERIMENTS
 
 Format = Literal["vw", "obp", "ubi", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -91,7 +91,8 @@ def read_pages(data: pathlib.Path) -> Iterator[list[Shown]]:
     """
     dataset = load_dataset(data)
     files = _parquet(data, dataset, "exposures") if dataset.exposures else []
-    names = {dataset.table("exposures").columns.get(name, name) for name in EXPOSURES}
+    columns = dataset.table("exposures").columns
+    names = {columns.get(name, name) for name in EXPOSURES if name not in OF_EXPERIMENTS}
     # Others deliver exposures as well.
     if not (files := [file for file in files if names <= {*pq.read_schema(file).names}]):
         raise DatasetError(f"{data} has no exposures that were sealed: `homefeed feedback seal` writes them")

@@ -45,7 +45,13 @@ EXPOSURES = {
     "served_by": pa.string(),
     "model_version": pa.int64(),
     "rules_version": pa.string(),
+    "arms": pa.string(),
+    "team": pa.string(),
+    "took_ms": pa.float64(),
+    "variety": pa.float64(),
 }
+OF_EXPERIMENTS = ("arms", "team", "took_ms", "variety")
+"""Columns of exposures that spans of earlier versions have not."""
 _REST = {
     "event_id": pa.string(),
     "user_id": pa.string(),
@@ -197,16 +203,21 @@ def _json(values: Mapping[str, Any]) -> str | None:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode() if values else None
 
 
+_OF_PAGES = ("surface", "served_by", "model_version", "rules_version", "took_ms", "variety")
+
+
 def _exposure(card: Card, user_id: str, at: int, page: Mapping[str, Any]) -> Row:
-    facts = {name: page.get(name) for name in ("surface", "served_by", "model_version", "rules_version")}
+    facts = {name: page.get(name) for name in _OF_PAGES}
     return facts | {
         "impression_id": card.impression_id,
         "user_id": user_id,
         "item_id": card.item_id,
         "timestamp": at // 1000,
         "position": card.position,
-        "propensity": 1.0,  # Nothing of a page is left to chance yet.
+        "propensity": card.propensity,
         "is_seen": card.is_seen,
         "row": card.row,
         "found_by": card.found_by,
+        "arms": _json(page.get("arms") or {}),
+        "team": page.get("teams", {}).get(card.item_id),
     }

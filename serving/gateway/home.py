@@ -5,34 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.experiments.assignment import Assigned
+from homefeed.serving.gateway import finding, trials
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.hot import NOTHING_HOT, Hot
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
+from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.ladder import Ladder, Listing, Question
 from homefeed.serving.gateway.limits import Rate, TooMuch
-from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded
+from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded, seed_of
 from homefeed.serving.gateway.metrics import Metrics
-from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.policies import Policies, Policy
 from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
-from homefeed.serving.gateway.whys import Whys
-from homefeed.serving.policy.arrangement import fatigue
-from homefeed.serving.policy.surfaces import Surface
+from homefeed.serving.gateway.trials import Trials
+from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, StoreError, open_store
-from homefeed.serving.profiles.live import HIDING, IMPRESSION
+from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.recommender import FUSED, RETRIEVAL
@@ -40,10 +42,8 @@ from homefeed.serving.recommender import FUSED, RETRIEVAL
 _logger = logging.getLogger(__name__)
 NUM_CANDIDATES = 100
 USER_RATE = 100.0
-WHY_PAGES = 5  # So many pages cost as much as a card's reasons.
 FOLLOW_SECONDS = 1.0
 AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
-PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Config:
         user_rate: events and pages of one user a second, with bursts; 0: no limit.
         rules: file of what must and must not be on a page; None: there is none.
         surfaces: file of the kinds of pages; None: the usual ones.
+        experiments: file of experiments on them; None: there are none.
     """
 
     serving_dir: pathlib.Path
@@ -73,6 +74,7 @@ class Config:
     user_rate: float = USER_RATE
     rules: pathlib.Path | None = None
     surfaces: pathlib.Path | None = None
+    experiments: pathlib.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,17 @@ class Preview:
     made: Made
 
 
+class _Drafted(NamedTuple):
+    """What a page is made of."""
+
+    policy: Policy
+    question: Question
+    listing: Listing
+    draft: Draft
+    assigned: Assigned
+    teams: Mapping[str, str]  # Item → label that chose it, of an interleaved list.
+
+
 class Home:
     """Takes events and makes pages, inside one event loop.
 
@@ -104,14 +117,14 @@ class Home:
 
     Raises:
         DatasetError: the profiles cannot be read.
-        PolicyError: the rules or the surfaces cannot be used.
+        PolicyError: rules, surfaces or experiments cannot be used.
     """
 
     def __init__(self, config: Config, metrics: Metrics):
         self._config, self._metrics = config, metrics
         self._published = read_published(config.serving_dir, config.picks)
         self._vectors = read_vectors(config.serving_dir)
-        self._policies = Policies(config.rules, config.surfaces, self._published.items)
+        self._policies = Policies(config.rules, config.surfaces, self._published.items, config.experiments)
         self._live = open_store(
             config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
         )
@@ -121,10 +134,11 @@ class Home:
         self._intake = Intake(self._live, self._rate, metrics)
         self._recording = set[asyncio.Task[None]]()
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
-        self._models = Models(config.models, limits) if config.models else None
+        self._models = Labels(config.models, limits) if config.models else None
+        self._trials = Trials(self._live, metrics)
         self.pulse = Pulse()
         self._ladder = Ladder(self._models, config.budget_seconds, self.pulse, metrics)
-        self._whys = Whys(self._live, self._models, self.pulse)
+        self._whys = Whys(self._live, self._models.stable if self._models else None, self.pulse)
         self._tokenize: Tokenize | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -137,12 +151,13 @@ class Home:
         self._impressions = Impressions(await self._live.secret())
         self._tokenize = read_tokenizer(self._config.serving_dir)
         await self._rank_what_is_hot()
-        looks = (self._look_at_pushes, self._look_at_models, self._look_at_what_happens)
+        looks = (self._look_at_pushes, self._look_at_models, self._look_at_what_happens, self._look_at_experiments)
         self._tasks = [asyncio.create_task(one) for one in (*map(_repeat, looks), self.pulse.beat())]
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
         await self._look_at_models()
+        await self._look_at_experiments()
         await self._rank_what_is_hot()
         await self._hot.follow()
 
@@ -169,14 +184,17 @@ class Home:
             raise TooMuch("more pages are asked for than can be made", 1)
 
     def health(self) -> dict[str, Any]:
-        """Which rules are in force, and why those of the file are not."""
+        """Which rules and experiments are in force, why those of the file are not, and what models no longer say."""
         policies = self._policies
         told = {"status": "ok", "rules_version": policies.policy.version}
-        return told | ({"rules_fault": policies.fault} if policies.fault else {})
+        if policies.policy.experiments.version:
+            told["experiments_version"] = policies.policy.experiments.version
+        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self._trials.parted)}
+        return told | {name: fault for name, fault in faults.items() if fault}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
-        answering = self._models is not None and self._models.is_answering
+        answering = self._models is not None and self._models.stable.is_answering
         return {"items": len(self._published.items.cards), "models": answering}
 
     # --- What users do ---
@@ -208,6 +226,7 @@ class Home:
     async def forget(self, user: str) -> int:
         """Removes what is known live of a user or guest; gives the number of events."""
         self._ladder.forget(self._published.name(user))
+        self._trials.forget(self._published.name(user))
         return await self._live.forget(self._published.name(user))
 
     # --- What they are shown ---
@@ -224,10 +243,10 @@ class Home:
         if seconds := self._rate.wait(ask.who(), 1, time.monotonic()):
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
-        question, listing, draft = await self._drafted(ask)
-        policy = self._policies.policy
-        made = make(draft, self._published.items, self._vectors.of, policy.ruling)
-        return self._served(ask, question, listing, draft, made, policy)
+        impression_id = uuid.uuid4().hex
+        drafted = await self._drafted(ask, impression_id)
+        made = make(drafted.draft, self._published.items, self._vectors.of, drafted.policy.ruling)
+        return self._served(ask, impression_id, drafted, made)
 
     async def preview(self, ask: Ask) -> Preview:
         """What a page would be, and how it comes about; nothing is recorded.
@@ -235,93 +254,70 @@ class Home:
         Raises:
             LookupError: see `page`.
         """
-        _, listing, draft = await self._drafted(ask)
-        policy = self._policies.policy
-        made = make(draft, self._published.items, self._vectors.of, policy.ruling, explains=True)
-        return Preview(ask.surface, listing.served_by, policy.version, made)
+        drafted = await self._drafted(ask, uuid.uuid4().hex)
+        made = make(drafted.draft, self._published.items, self._vectors.of, drafted.policy.ruling, explains=True)
+        return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
 
     async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
-        """Why a card was on a page, as docs/why.md has it.
-
-        Args:
-            impression_id: of the page.
-            item_id: of the card.
-            user: who had the page, as they call themselves; None: whoever it was, for one who has the files.
+        """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
 
         Raises:
-            LookupError: the page is not theirs, has no such card, or what it was made of is no longer there.
-            TooMuch: there is no room beside the pages, or this user asks too often.
+            LookupError: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
         """
         exposure = await self._live.exposure(impression_id)
         if exposure is None or (user is not None and exposure.user_id != self._published.name(user)):
             raise LookupError("impression_id: this user had no such page, or it is no longer kept")
-        if seconds := self._rate.wait(exposure.user_id, WHY_PAGES, time.monotonic()):
+        if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
             raise TooMuch("too many reasons are asked for", seconds)
         return await self._whys.why(
             exposure, item_id, self._published, self._vectors.of, self._policies.policy, self._tokenize
         )
 
-    async def _drafted(self, ask: Ask) -> tuple[Question, Listing, Draft]:
-        """What a page is made of."""
-        surface = self._policies.policy.surfaces.get(ask.surface)
+    async def _drafted(self, ask: Ask, impression_id: str) -> _Drafted:
+        """What a page is made of. Lists are kept for a while, and chance never is: each page draws its own cards."""
+        policy, user = self._policies.policy, self._published.name(ask.who())
+        surface = policy.surfaces.get(ask.surface)
+        assigned = await self._trials.assigned(policy.experiments, ask, user, time.time())
+        surface = assigned.on(surface)
         if "similar" in surface.rows and not ask.item_id:
             raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
-        now, who, published = time.time(), ask.who(), self._published
+        now = time.time_ns() // 1_000_000 / 1000  # As it is recorded.
+        who, published = ask.who(), self._published
         k = ask.k or surface.length
-        user, items = self._published.name(who), published.items
-        shown = await self._shown(ask.after, user)
+        items = published.items
+        shown = await finding.shown_before(self._live, ask.after, user)
         live, seen = await self._live.read(user)
         tokens = self._tokenize(ask.query) if self._tokenize and ask.query else ()
         reader = pages.reader(published.known(who), live, seen, now, tokens)
-        version = self._models.version if self._models else None
-        question = Question(user, live.version, published.mark, version, ask.query)
+        reader = dataclasses.replace(reader, request=dataclasses.replace(reader.request, objective=surface.objective))
+        question = Question(user, live.version, published.mark, None, ask.query, surface.objective)
+        questions = trials.asked(question, assigned, self._models)
         # Models do not find what is in the history: only what else must not be shown costs places.
         wanted = max(NUM_CANDIDATES, k + len(shown) + len(live.hidden))
-        listing, similar = await asyncio.gather(
-            self._ladder.find(question, reader, items, wanted), self._similar(ask, surface, reader, k * 3)
+        similar, listings = await asyncio.gather(
+            finding.similar(self._ladder, ask, surface, reader, items.titles, k * 3),
+            asyncio.gather(*(self._ladder.find(question, reader, items, wanted) for question in questions)),
         )
         reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})
-        seen_often = await self._fatigue(user, surface, now)
+        listing, teams = listings[0], dict[str, str]()
+        if assigned.interleave:
+            rules = policy.ruling.counting(reader.request.features, now, surface.rules)
+            may_show = functools.partial(trials.may_show, reader.excluded, items, rules, now)
+            listing, teams = trials.together(listings, may_show)
+        seen_often = await finding.seen_often(self._live, user, surface, now)
         hottest = NOTHING_HOT
         if surface.needs_hot:
             taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
             hottest = self._hot.lists(taken, reader.excluded, NUM_CANDIDATES)
         found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
-        return question, listing, Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often)
+        seed = seed_of(impression_id)
+        draft = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed)
+        return _Drafted(policy, questions[0], listing, draft, assigned, teams)
 
-    async def _fatigue(self, user: str, surface: Surface, now: float) -> dict[str, float]:
-        """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
-        if surface.rotation is None:
-            return {}
-        seen = [(event.item_id, event.at) for event in await self._live.events(user) if event.type == IMPRESSION]
-        return fatigue(seen, now, surface.rotation)
-
-    async def _shown(self, after: str, user: str) -> frozenset[str]:
-        """What was shown on a page and on those before it, which another gateway may be writing just now."""
-        for pause in PAUSES_SECONDS if after else ():
-            await asyncio.sleep(pause)
-            if before := await self._live.scrolled(after, user):
-                return frozenset(
-                    item for page in before for row in orjson.loads(page)["rows"] for item in row["items"]
-                )
-        if after:
-            raise LookupError("after: no page of this user has this impression_id; ask without `after`")
-        return frozenset()
-
-    async def _similar(
-        self, ask: Ask, surface: Surface, reader: pages.Reader, k: int
-    ) -> tuple[str, Sequence[str]] | None:
-        """The item that is asked about, or else the reader's newest, and what is like it; None: there is none."""
-        if ask.after or not surface.needs_similar:
-            return None
-        about = ask.item_id or pages.anchor(reader.request.history, self._published.items.titles.__contains__)
-        return (about, await self._ladder.similar(about, k)) if about else None
-
-    def _served(
-        self, ask: Ask, question: Question, listing: Listing, draft: Draft, made: Made, policy: Policy
-    ) -> dict[str, Any]:
+    def _served(self, ask: Ask, impression_id: str, drafted: _Drafted, made: Made) -> dict[str, Any]:
         """The answer, which is recorded as well."""
-        impression_id = uuid.uuid4().hex
+        policy, question, listing, draft, assigned, teams = drafted
+        seconds = time.time() - draft.now
         facts = {
             "impression_id": impression_id,
             "surface": ask.surface,
@@ -332,15 +328,19 @@ class Home:
             "rules_version": policy.version,
             "set_aside": made.set_aside,
             "unmet": made.unmet,
+            "arms": dict(assigned.arms),
         }
-        page = recorded(draft, made, ask.item_id) | facts
-        exposure = Exposure(impression_id, question.user, ask.after, int(draft.now * 1000), orjson.dumps(page))
+        of_trials = trials.recorded(assigned, made, teams, self._published.items, seconds)
+        page = recorded(draft, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
+        at = round(draft.now * 1000)
+        exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        self._metrics.served(page, time.time() - draft.now)
+        party = self._trials.served(policy.experiments, assigned, question.user, made, page)
+        self._metrics.served(page, seconds, party)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
         return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in made.rows]}
@@ -360,19 +360,24 @@ class Home:
 
     async def _look_at_models(self) -> float:
         """Learns what the model server has, and the vocabulary of a new version; as above."""
-        version = self._models.version if self._models else None
+        version = self._models.stable.version if self._models else None
         if self._models:
-            with contextlib.suppress(Unavailable):
-                await self._models.refresh()
-        if self._tokenize is None or (self._models and self._models.version != version):
+            await self._models.refresh(self._policies.policy.experiments.labels)
+        if self._tokenize is None or (self._models and self._models.stable.version != version):
             self._tokenize = read_tokenizer(self._config.serving_dir)
             await self._read_beside_models()
-        return AWAY_SECONDS if self._models and not self._models.is_answering else FOLLOW_SECONDS
+        return AWAY_SECONDS if self._models and not self._models.stable.is_answering else FOLLOW_SECONDS
 
     async def _look_at_what_happens(self) -> float:
         """Counts what all users did; what a store out of reach does not tell is counted later."""
         with contextlib.suppress(StoreError):
             await self._hot.follow()
+        return FOLLOW_SECONDS
+
+    async def _look_at_experiments(self) -> float:
+        """Learns of stops, and looks at the guardrails."""
+        with contextlib.suppress(StoreError):
+            await self._trials.follow(self._policies.policy.experiments, time.time())
         return FOLLOW_SECONDS
 
     async def _read_beside_models(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ class Items:
         known = list(items)
         self.titles = {item.item_id: item.title for item in known}
         self.cards: dict[str, Card] = {item.item_id: _card(item) for item in known if item.card is not None}
+        self._available_from = {item_id: card.get("available_from", 0) for item_id, card in self.cards.items()}
         popularity = {item.item_id: item.popularity for item in known}
         self.popular = sorted(self.cards, key=lambda item_id: (-popularity[item_id], item_id))
         self.has_popularity = any(popularity[item_id] for item_id in self.cards)
@@ -71,8 +73,7 @@ class Items:
 
     def is_available(self, item_id: str, now: float) -> bool:
         """Whether there is a card, and its `available_from` is not in the future."""
-        card = self.cards.get(item_id)
-        return card is not None and card.get("available_from", 0) <= now
+        return self._available_from.get(item_id, math.inf) <= now
 
     def near(self, taste: Mapping[str, float]) -> Iterator[str]:
         """Popular items of the categories and languages that somebody likes most, one of each in turn."""

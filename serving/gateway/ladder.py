@@ -12,17 +12,19 @@ from typing import Any
 
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.items import Items
+from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.metrics import Metrics
-from homefeed.serving.gateway.models import Models, Unavailable
+from homefeed.serving.gateway.models import Unavailable
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.recommender import FUSED, RETRIEVAL
+from homefeed.serving.releases.server_config import STABLE
 
 LAST_PAGE, POPULAR, EDITORS = "last_page", "popular", "editors"
 RUNGS = (FUSED, RETRIEVAL, LAST_PAGE, POPULAR, EDITORS)
 
 MAX_RANKED = 300  # Longer lists come from retrieval alone.
 MAX_FOUND = 1_000  # The longest list that a model is asked for; who scrolls further gets what is popular.
-MAX_KEPT = 5_000  # Users whose last list is remembered.
+MAX_KEPT = 5_000  # Last lists of users that are remembered.
 FRESH_SECONDS = 10.0  # So long the same question gets the same list.
 KEPT_SECONDS = 3_600.0  # Longer ago, what is popular near a taste now is better.
 MAX_LAG_SECONDS = 0.1  # Of the event loop: later, pages are made without models, which costs a third.
@@ -37,8 +39,11 @@ class Question:
         user: what the user or guest is called inside.
         profile_version: of the live profile, so that no list outlives an event.
         catalogue: which push the profiles and items are of.
-        model_version: of the stable models, as far as is known.
+        model_version: of the models that are asked, as far as is known.
         query: what is searched for.
+        objective: what it is sorted for; "": the model's own.
+        label: of the models.
+        arms: of experiments.
     """
 
     user: str
@@ -46,6 +51,9 @@ class Question:
     catalogue: tuple[Any, ...]
     model_version: int | None
     query: str
+    objective: str = ""
+    label: str = STABLE
+    arms: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,20 +81,20 @@ class Ladder:
     """Finds lists on the highest rung that can answer in time.
 
     Args:
-        models: the model server; None: there is none.
+        models: of the model server; None: there is none.
         budget_seconds: how long models may take for a list, all tries together.
         pulse: how late the event loop is.
         metrics: where calls are counted.
     """
 
-    def __init__(self, models: Models | None, budget_seconds: float, pulse: Pulse, metrics: Metrics):
+    def __init__(self, models: Labels | None, budget_seconds: float, pulse: Pulse, metrics: Metrics):
         self._models, self._budget_seconds = models, budget_seconds
         self._pulse, self._metrics = pulse, metrics
-        self._kept: collections.OrderedDict[str, Listing] = collections.OrderedDict()
+        self._kept: collections.OrderedDict[tuple[str, str], Listing] = collections.OrderedDict()
 
     async def find(self, question: Question, reader: pages.Reader, items: Items, wanted: int) -> Listing:
         """A list of about `wanted` places; the rungs below the models may give more or fewer."""
-        last = self._kept.get(question.user)
+        last = self._kept.get((question.user, question.label))
         if last and _is_fresh(last, question, wanted):
             return last
         if question.query and not reader.request.query_token_ids:  # Models read no text without their vocabulary.
@@ -103,13 +111,14 @@ class Ladder:
         if self._models is None or self._pulse.lag_seconds > MAX_LAG_SECONDS:
             return []
         try:
-            return await self._models.similar(item_id, k, self._budget_seconds * (1 - FUSED_SHARE))
+            return await self._models.stable.similar(item_id, k, self._budget_seconds * (1 - FUSED_SHARE))
         except Unavailable:
             return []
 
     def forget(self, user: str) -> None:
         """Drops what is remembered of a user."""
-        self._kept.pop(user, None)
+        for key in [key for key in self._kept if key[0] == user]:
+            del self._kept[key]
 
     def _model_rungs(self, wanted: int) -> tuple[str, ...]:
         if self._models is None or wanted > MAX_FOUND or self._pulse.lag_seconds > MAX_LAG_SECONDS:
@@ -120,12 +129,14 @@ class Ladder:
         assert self._models is not None
         share = FUSED_SHARE if model == FUSED else 1 - FUSED_SHARE
         with self._metrics.asking(model):
-            found = await self._models.find(model, reader.request, wanted, self._budget_seconds * share)
+            models = self._models.of(question.label)
+            found = await models.find(model, reader.request, wanted, self._budget_seconds * share)
         return Listing(found.places, found.source, model, found.model_version, question, time.time())
 
     def _keep(self, listing: Listing) -> Listing:
-        self._kept[listing.question.user] = listing
-        self._kept.move_to_end(listing.question.user)
+        key = (listing.question.user, listing.question.label)
+        self._kept[key] = listing
+        self._kept.move_to_end(key)
         if len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return listing
@@ -150,5 +161,5 @@ def _without_models(question: Question, reader: pages.Reader, items: Items, want
     places = pages.popular(items, reader.taste) if items.has_popularity else pages.places(items.picks)
     if question.query:
         places = pages.places(items.search(question.query))
-    unseen = (place for place in places if place[0] not in reader.excluded)
+    unseen = (place for place in places if place.item_id not in reader.excluded)
     return Listing(list(itertools.islice(unseen, wanted)), rung, rung, None, question, time.time())

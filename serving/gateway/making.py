@@ -1,4 +1,4 @@
-"""A page from its draft: rows of candidates, then rules, diversity and cards."""
+"""A page from its draft: rows of candidates, then rules, diversity, chance and cards."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from homefeed.models.requests import Request
 from homefeed.serving.gateway.hot import NOTHING_HOT, Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Place, Reader, Row, strongest
-from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Candidate, Steps, merged, odds
+from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Exploring, Steps, merged, odds
 from homefeed.serving.policy.diversity import Vectors as Matrix
+from homefeed.serving.policy.exploration import Exploration
+from homefeed.serving.policy.filling import Candidate
 from homefeed.serving.policy.ruling import InForce, Ruling
 from homefeed.serving.policy.surfaces import RowName, Source, Surface
+from homefeed.serving.recommender import FUSED
 
 Vectors = Callable[[Sequence[str]], Matrix]
 
@@ -54,6 +57,7 @@ class Draft:
         query: what they search for.
         goes_on: whether somebody scrolls on from an earlier page, to a row that has no name of its own.
         fatigue: item → how often it was seen and not acted on.
+        seed: of what is left to chance.
     """
 
     surface: Surface
@@ -64,6 +68,13 @@ class Draft:
     query: str = ""
     goes_on: bool = False
     fatigue: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def exploration(self) -> Exploration | None:
+        """What is left to chance: nothing of a search, of scrolling on, and where less than all models answer."""
+        plain = self.query or self.goes_on or self.found.served_by != FUSED
+        return None if plain else self.surface.exploration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +85,14 @@ class Made:
         rows: those that have cards.
         set_aside: rules that were set aside, because they would have left nothing.
         unmet: rules of whose cards there were too few.
+        propensities: item → probability of each card that was drawn, given the cards above; the others were certain.
         steps: of each row, if they are to be told.
     """
 
     rows: Sequence[Row]
     set_aside: Sequence[str] = ()
     unmet: Sequence[str] = ()
+    propensities: Mapping[str, float] = dataclasses.field(default_factory=dict)
     steps: Sequence[Steps] = ()
 
 
@@ -101,7 +114,7 @@ def make(draft: Draft, items: Items, vectors: Vectors, ruling: Ruling, explains:
             items, draft.reader.excluded, draft.k, draft.now, rules, vectors, steps.append if explains else None
         )
         rows = [row for row in _rows(draft, items, arrangement, rules) if row.cards]
-        return Made(rows, without, arrangement.unmet(), steps)
+        return Made(rows, without, arrangement.unmet(), arrangement.propensities, steps)
 
     made = attempt(())
     if made.rows or draft.goes_on or not ruling.rules.by_name:
@@ -131,7 +144,9 @@ def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) 
         found = candidates(name, named)
         fill = _fill(name, draft, items, wherever)
         if place == 0 and not draft.query:
-            cards = arrangement.take(name, found, fill, draft.surface.diversity, draft.fatigue)
+            how = draft.exploration
+            exploring = Exploring(how, draft.seed, unscored(items.newest, "new")) if how else None
+            cards = arrangement.take(name, found, fill, draft.surface.diversity, draft.fatigue, exploring)
         else:
             cards = arrangement.take(name, found, fill)
         yield Row(name, reason, cards)
@@ -199,20 +214,26 @@ def unscored(item_ids: Iterable[str], found_by: str = "") -> Iterator[Candidate]
     return (Candidate(item_id, found_by=found_by) for item_id in item_ids)
 
 
+def seed_of(impression_id: str) -> int:
+    """The seed of a page, which no two pages have in common: 52 bits, so that every reader of JSON can hold it."""
+    return int(impression_id[:13], 16)
+
+
 def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
     """What is kept of a page, so that it can be made again under other rules."""
     places = draft.found.places[:MAX_POOL]
-    scores = odds([place[1] for place in places])
+    scores = odds([place.score for place in places])
     return {
         "query": draft.query,
         "k": draft.k,
         "item_id": item_id,
         "asked": asked(draft.reader.request),
-        "arms": {},  # Of experiments and exploration, once there are some.
-        "seed": None,
+        "arms": {},  # Of experiments, once there are some.
+        "seed": draft.seed if draft.exploration else None,
         "source": draft.found.source,
-        "candidates": [place[0] for place in places],
+        "candidates": [place.item_id for place in places],
         "scores": [None] * len(places) if scores is None else scores.tolist(),
+        "deviations": [place.deviation for place in places] if draft.exploration else [None] * len(places),
         "similar": draft.found.similar,
         "hottest": vars(draft.found.hottest),
         "rows": [
@@ -220,10 +241,17 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
                 "id": row.id,
                 "items": [card["item_id"] for card in row.cards],
                 "found_by": [card["found_by"] for card in row.cards],
+                **_by_chance(row, made.propensities),
             }
             for row in made.rows
         ],
     }
+
+
+def _by_chance(row: Row, propensities: Mapping[str, float]) -> dict[str, list[float]]:
+    """The probability of each card of a row, given those above; nothing where all are certain."""
+    found = [propensities.get(card["item_id"]) for card in row.cards]
+    return {"propensities": [1.0 if one is None else one for one in found]} if any(found) else {}
 
 
 def asked(request: Request) -> str:

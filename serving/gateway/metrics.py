@@ -11,6 +11,8 @@ from typing import Any
 
 import prometheus_client as prometheus
 
+from homefeed.serving.experiments.monitor import Party
+from homefeed.serving.gateway.calibration import Parted
 from homefeed.serving.gateway.quality import Quality
 from homefeed.serving.gateway.schema import EventAnswer
 
@@ -53,20 +55,47 @@ class Metrics:
             "homefeed_rules", "Pages on which rules were set aside or unmet.", ["outcome"], registry=registry
         )
         self._refused_policy = prometheus.Gauge(
-            "homefeed_policy_refused", "1: a file of rules or surfaces is wrong, and not in force.", registry=registry
+            "homefeed_policy_refused",
+            "1: a file of rules, surfaces or experiments is wrong, and not in force.",
+            registry=registry,
         )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
+        self._calibration = prometheus.Gauge(
+            "homefeed_calibration",
+            "Observed by predicted actions, after a version's first readers.",
+            ["outcome", "model_version"],
+            registry=registry,
+        )
+        self._parted = prometheus.Gauge(
+            "homefeed_calibration_parted",
+            "1: observed actions are surely no longer what a version's first readers did.",
+            ["outcome", "model_version"],
+            registry=registry,
+        )
+        self._arms = prometheus.Counter(
+            "homefeed_arm_pages", "Pages by experiment and arm.", ["experiment", "arm"], registry=registry
+        )
         self.quality = Quality(registry)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
         return bytes(prometheus.generate_latest(self.registry))
 
-    def served(self, page: Mapping[str, Any], seconds: float) -> None:
-        """A page was made, as it is recorded."""
+    def served(self, page: Mapping[str, Any], seconds: float, party: Party | None = None) -> None:
+        """A page was made, as it is recorded; whose it is, listeners of `quality` are told."""
         self._pages.labels(page["served_by"]).observe(seconds)
-        self.quality.served(page)
+        self.quality.served(page, party)
+
+    def calibrated(self, parted: Iterable[Parted]) -> None:
+        """Predicted and observed rates were compared."""
+        for one in parted:
+            self._calibration.labels(one.outcome, one.model_version).set(one.now)
+            self._parted.labels(one.outcome, one.model_version).set(one.is_parted)
+
+    def arm_served(self, experiment: str, arm: str) -> None:
+        """A page was a part of an experiment."""
+        self._arms.labels(experiment, arm).inc()
 
     def ruled(self, set_aside: Sequence[str], unmet: Sequence[str]) -> None:
         """Rules were not kept on a page."""

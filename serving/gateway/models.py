@@ -13,6 +13,8 @@ import homefeed_client
 import numpy as np
 
 from homefeed.models.requests import Request, TensorSpec, batch_inputs
+from homefeed.serving.gateway.page import Place
+from homefeed.serving.policy.arrangement import ODDS_DIGITS
 from homefeed.serving.predictors import tensor_specs
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 from homefeed.serving.releases.server_config import STABLE
@@ -29,7 +31,14 @@ CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
-USED = ("item_ids", "scores", "probabilities", "source")  # Of the outputs; the others need not travel.
+LEAST_CHANCE, MAX_DEVIATION = 1e-3, 10.0
+USED = (
+    "item_ids",
+    "scores",
+    "probabilities",
+    "probability_deviation",
+    "source",
+)  # Of the outputs; the others need not travel.
 
 
 class Unavailable(Exception):  # noqa: N818  No fault: the rung below answers.
@@ -40,12 +49,12 @@ class Found(NamedTuple):
     """A list from a model, best first.
 
     Attributes:
-        places: item id, score and probability (None: this model gives none).
+        places: what it found.
         source: what it was made from: `history`, `features`, `popular` or `query`, as signatures.md says.
         model_version: of the model.
     """
 
-    places: list[tuple[str, float, float | None]]
+    places: list[Place]
     source: str
     model_version: int
 
@@ -88,23 +97,24 @@ class Breaker:
 
 
 class Models:
-    """Asks the stable models of a server.
+    """Asks the models of a server under one label.
 
     Args:
         target: `host:port` of its gRPC port.
         max_in_flight: model → calls of it that may be under way while another begins. The server's queue stays
             short, so that a call that is made is answered in time; who finds no room gets the rung below.
+        label: of the models; a server without labels has stable ones only.
     """
 
-    def __init__(self, target: str, max_in_flight: Mapping[str, int]):
-        self._target = target
+    def __init__(self, target: str, max_in_flight: Mapping[str, int], label: str = STABLE):
+        self._target, self._wanted = target, label
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._breaker = Breaker()
         self._specs: dict[str, dict[str, TensorSpec]] = {}
         self._outputs: dict[str, list[str]] = {}
         self._similar: dict[tuple[str, int], list[str]] = {}
-        self._label: str | None = STABLE
+        self._label: str | None = label
         self._warm: dict[str, int] = {}  # Model → the version that has answered a call.
         self.version: int | None = None  # Of the fused model, as far as is known.
 
@@ -115,7 +125,7 @@ class Models:
         return homefeed_client.AsyncPredictionClient(self._target, options=CHANNEL)
 
     async def refresh(self) -> None:
-        """Learns which version is stable now and what it takes; who answers this is asked again.
+        """Learns which version has the label now and what it takes; who answers this is asked again.
 
         Raises:
             Unavailable: the server does not say.
@@ -124,7 +134,10 @@ class Models:
             await self._learn()
             self._breaker.tell(True, time.monotonic())
         except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
-            self._label = None if self._label else STABLE  # A server may have no labels, or get them.
+            if self._wanted == STABLE:
+                self._label = None if self._label else STABLE  # A server may have no labels, or get them.
+            else:
+                self._specs.clear()  # As after a promotion.
             raise Unavailable("no such model, or no such label") from None
         except (homefeed_client.PredictionError, ValueError) as error:  # Inputs that nothing here can make.
             self._warm.clear()  # Who was away begins anew.
@@ -216,6 +229,9 @@ class Models:
                         label=self._label,
                         timeout_seconds=seconds,
                     )
+            except homefeed_client.InvalidRequestError as error:  # As of an objective that this model has not.
+                self._breaker.tell(True, time.monotonic())
+                raise Unavailable(str(error)) from error
             except (homefeed_client.PredictionError, TimeoutError) as error:
                 self._breaker.tell(False, time.monotonic())
                 raise Unavailable(str(error) or f"no answer within {seconds:g} s") from error
@@ -242,11 +258,23 @@ class Models:
 
 def _found(row: Mapping[str, Any], k: int, model_version: int) -> Found:
     """The list of one request."""
-    columns = {name: column[:k] if np.ndim(column) else column for name, column in row.items()}
-    probabilities = columns.get("probabilities")
-    places = [
-        (item_id.decode(), float(score), None if probabilities is None else float(probabilities[place]))
-        for place, (item_id, score) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True))
-        if item_id
-    ]
-    return Found(places, columns["source"].decode(), model_version)
+    columns: dict[str, Any] = {name: column[:k] if np.ndim(column) else column for name, column in row.items()}
+    nothing = [None] * len(columns["item_ids"])
+    scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
+    found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
+    places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
+    source: Any = columns["source"]
+    return Found(places, source.decode(), model_version)
+
+
+def of_log_odds(columns: Mapping[str, Any]) -> list[float] | None:
+    """Deviations of a list's probabilities as those of their log-odds, rounded so that a page can be made again.
+
+    Args:
+        columns: `probabilities` and `probability_deviation`, [num_items] float32; None: the model gives none.
+    """
+    if "probability_deviation" not in columns:
+        return None
+    chance = np.clip(columns["probabilities"], LEAST_CHANCE, 1 - LEAST_CHANCE).astype(np.float64)
+    found = columns["probability_deviation"] / (chance * (1 - chance))
+    return [float(one) for one in found.clip(0, MAX_DEVIATION).round(ODDS_DIGITS)]

@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from homefeed.models.requests import Event, Request
 from homefeed.serving.gateway.items import Card, Items
@@ -15,7 +15,19 @@ from homefeed.serving.profiles.live import HIDING, LiveProfile, decay, weight
 MAX_HISTORY = 200  # Newest events that a model is told.
 NUM_TASTE_EVENTS = 30  # Newest events of the data that a taste is made of, beside the live ones.
 
-Place = tuple[str, float | None, float | None]  # Item id, score, probability; None where nothing scored it.
+
+class Place(NamedTuple):
+    """An item of the main list.
+
+    Attributes:
+        score, probability: of the model; None: nothing scored it.
+        deviation: of the probability's log-odds; None: nothing says how sure it is.
+    """
+
+    item_id: str
+    score: float | None = None
+    probability: float | None = None
+    deviation: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +132,7 @@ def popular(items: Items, taste: Mapping[str, float]) -> Iterator[Place]:
 
 def places(item_ids: Iterable[str]) -> Iterator[Place]:
     """Places of a list that nothing scored."""
-    return ((item_id, None, None) for item_id in item_ids)
+    return map(Place, item_ids)
 
 
 def _distinct(item_ids: Iterable[str]) -> Iterator[str]:

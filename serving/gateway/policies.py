@@ -1,4 +1,4 @@
-"""The files of rules and surfaces: read when they change, checked, and only then in force."""
+"""The files of rules, surfaces and experiments: read when they change, checked, and only then in force."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import pathlib
 
+from homefeed.serving.experiments.design import Experiments, read_experiments
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.policy.rules import PolicyError, Rules, read_rules
 from homefeed.serving.policy.ruling import Ruling
@@ -22,10 +23,12 @@ class Policy:
     Attributes:
         surfaces: by name.
         ruling: rules, as they stand to the catalogue.
+        experiments: that change what of these counts for some.
     """
 
     surfaces: Surfaces
     ruling: Ruling
+    experiments: Experiments = dataclasses.field(default_factory=Experiments)
 
     @property
     def version(self) -> str:
@@ -34,10 +37,10 @@ class Policy:
 
 
 class Policies:
-    """Follows two files.
+    """Follows three files.
 
     Args:
-        rules, surfaces: the files; None: there is none.
+        rules, surfaces, experiments: the files; None: there is none.
         items: the catalogue.
 
     Attributes:
@@ -48,10 +51,16 @@ class Policies:
         PolicyError: a file cannot be used.
     """
 
-    def __init__(self, rules: pathlib.Path | None, surfaces: pathlib.Path | None, items: Items):
-        self._rules, self._surfaces = rules, surfaces
+    def __init__(
+        self,
+        rules: pathlib.Path | None,
+        surfaces: pathlib.Path | None,
+        items: Items,
+        experiments: pathlib.Path | None = None,
+    ):
+        self._files = rules, surfaces, experiments
         self._mark, self.fault = self._look(), ""
-        self.policy = read_policy(rules, surfaces, items)
+        self.policy = read_policy(rules, surfaces, items, experiments)
 
     def follow(self, items: Items) -> None:
         """Takes over what a file says now, if it is right, and a new catalogue; else all stays as it was."""
@@ -59,7 +68,8 @@ class Policies:
         if mark != self._mark:
             self._mark = mark
             try:
-                self.policy, self.fault = read_policy(self._rules, self._surfaces, items), ""
+                rules, surfaces, experiments = self._files
+                self.policy, self.fault = read_policy(rules, surfaces, items, experiments), ""
                 _logger.info("policy %s is in force", self.policy.version)
             except PolicyError as error:
                 self.fault = str(error)
@@ -70,11 +80,16 @@ class Policies:
             )
 
     def _look(self) -> Mark:
-        return tuple(map(_mark, (self._rules, self._surfaces)))
+        return tuple(map(_mark, self._files))
 
 
-def read_policy(rules: pathlib.Path | None, surfaces: pathlib.Path | None, items: Items) -> Policy:
-    """Rules and surfaces that fit each other and the catalogue.
+def read_policy(
+    rules: pathlib.Path | None,
+    surfaces: pathlib.Path | None,
+    items: Items,
+    experiments: pathlib.Path | None = None,
+) -> Policy:
+    """Rules, surfaces and experiments that fit each other and the catalogue.
 
     Raises:
         PolicyError: they do not, or a file is wrong.
@@ -90,7 +105,12 @@ def read_policy(rules: pathlib.Path | None, surfaces: pathlib.Path | None, items
         kinds.require_rules(said.by_name)
     except PolicyError as error:
         raise PolicyError(f"{surfaces}: {error}") from error
-    return Policy(kinds, Ruling(said, items.cards, items.popular))
+    trials = read_experiments(experiments) if experiments else Experiments()
+    try:
+        trials.require_surfaces(kinds, said.by_name)
+    except PolicyError as error:
+        raise PolicyError(f"{experiments}: {error}") from error
+    return Policy(kinds, Ruling(said, items.cards, items.popular), trials)
 
 
 def _mark(path: pathlib.Path | None) -> tuple[int, int, int] | None:

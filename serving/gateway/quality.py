@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import prometheus_client as prometheus
 
-from homefeed.serving.feedback.attribution import is_action
+from homefeed.serving.experiments.metrics import Fact, facts_of
+from homefeed.serving.experiments.monitor import Party
 from homefeed.serving.profiles import LiveEvent, Outcome
-from homefeed.serving.profiles.live import HIDING, IMPRESSION
 
 MAX_PAGES = 4_096  # That are remembered; what comes of a page of before, or of another gateway, is not counted here.
-SERVED, SEEN, ACTED, LIKED, HIDDEN = "served", "seen", "acted", "liked", "hidden"
+SERVED = "served"
+
+Listener = Callable[[Party, str, Sequence[Fact]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,7 @@ class _Page:
     surface: str
     model_version: str
     rows: Mapping[str, str]  # Item → row.
+    party: Party | None
     told: set[tuple[str, str]] = dataclasses.field(default_factory=set)  # Item and fact: each counts once.
 
 
@@ -40,11 +43,16 @@ class Quality:
             registry=registry,
         )
         self._pages: OrderedDict[str, _Page] = OrderedDict()
+        self._listeners: list[Listener] = []
 
-    def served(self, page: Mapping[str, Any]) -> None:
-        """A page was made, as it is recorded."""
+    def listen(self, listener: Listener) -> None:
+        """Tells somebody what becomes of the cards of whom."""
+        self._listeners.append(listener)
+
+    def served(self, page: Mapping[str, Any], party: Party | None = None) -> None:
+        """A page was made, as it is recorded; where it is known whose it is, listeners are told."""
         rows = {item: row["id"] for row in page["rows"] for item in row["items"]}
-        made = _Page(page["surface"], str(page["model_version"] or ""), rows)
+        made = _Page(page["surface"], str(page["model_version"] or ""), rows, party)
         self._pages[page["impression_id"]] = made
         if len(self._pages) > MAX_PAGES:
             self._pages.popitem(last=False)
@@ -56,19 +64,10 @@ class Quality:
         for event, outcome in zip(events, outcomes, strict=True):
             page = self._pages.get(event.impression_id) if event.attributed and outcome.accepted else None
             if page and (row := page.rows.get(event.item_id)):
-                for fact in _facts(event):
-                    if (event.item_id, fact) not in page.told:
-                        page.told.add((event.item_id, fact))
-                        self._cards.labels(fact, row, page.surface, page.model_version).inc()
-
-
-def _facts(event: LiveEvent) -> Iterator[str]:
-    """What an event says of its card; what was acted on was seen, and to send it away is no click."""
-    if event.type == IMPRESSION or is_action(event):
-        yield SEEN
-    if event.type in HIDING:
-        yield HIDDEN
-    elif is_action(event):
-        yield ACTED
-    if event.type == "like":
-        yield LIKED
+                facts = [fact for fact in facts_of(event.type) if (event.item_id, fact) not in page.told]
+                for fact in facts:
+                    page.told.add((event.item_id, fact))
+                    self._cards.labels(fact, row, page.surface, page.model_version).inc()
+                if page.party:
+                    for tell in self._listeners:
+                        tell(page.party, event.item_id, facts)

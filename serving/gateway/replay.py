@@ -1,4 +1,4 @@
-"""Pages that were served, made again: what they would be under other rules."""
+"""Pages that were served, made again: whether they are the same, and what they would be under other rules."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
+from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.hot import Hottest
-from homefeed.serving.gateway.making import Draft, Found, Made, make
-from homefeed.serving.gateway.page import reader
+from homefeed.serving.gateway.making import Draft, Found, Made, make, recorded, seed_of
+from homefeed.serving.gateway.page import Place, reader
 from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
@@ -25,6 +26,12 @@ from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, exclude
 from homefeed.serving.profiles.sealing import Base, read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import Exposure, read_events
+
+
+class ReplayError(HomefeedError, LookupError):
+    """A page cannot be made again."""
+
+    exit_code = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,70 @@ class Difference:
     come: collections.Counter[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """A page that was served, made again.
+
+    Attributes:
+        is_same: whether what is recorded of it is the same again, byte for byte.
+        rows: row → what was recorded and what it is now, of the rows that differ.
+        reasons: what it is made of that is no longer what it was.
+    """
+
+    is_same: bool
+    rows: dict[str, tuple[dict[str, Any], dict[str, Any]]]
+    reasons: list[str]
+
+
+def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impression_id: str) -> Again:
+    """Makes a page again from what was recorded of it: reader, lists, rules and lots.
+
+    Args:
+        serving_dir: where the live store is.
+        published: profiles and catalogue.
+        policy: rules and surfaces.
+        impression_id: of the page.
+
+    Raises:
+        ReplayError: it is not in the store, or what it was made of is not.
+    """
+    with contextlib.closing(_open(serving_dir / LIVE_FILE_NAME)) as database:
+        query = "SELECT impression_id, user_id, after, at, page FROM exposures WHERE impression_id = ?"
+        found = database.execute(query, (impression_id,)).fetchone()
+        if found is None:
+            raise ReplayError(
+                f"{serving_dir / LIVE_FILE_NAME} has no page {impression_id!r}: expected one of its last"
+            )
+        exposure = Exposure(*found)
+        page = orjson.loads(exposure.page)
+        if page["surface"] not in policy.surfaces.by_name:
+            raise ReplayError(
+                f"the page is of the surface {page['surface']!r}, which is not there; name its file by --surfaces"
+            )
+        drafted = _draft(database, published, exposure, page)
+    if drafted is None:
+        raise ReplayError(f"events of before the page {impression_id!r} have left the store: it cannot be made again")
+    draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
+    made = make(draft, published.items, read_vectors(serving_dir).of, policy.ruling)
+    again = page | recorded(draft, made, page["item_id"])
+    again |= {"arms": page["arms"], "set_aside": made.set_aside, "unmet": made.unmet}
+    is_same = orjson.dumps(again) == exposure.page
+    was, now = ({row["id"]: row for row in one["rows"]} for one in (page, again))
+    rows = {name: (was.get(name, {}), now.get(name, {})) for name in [*was, *now] if was.get(name) != now.get(name)}
+    return Again(is_same, rows, [] if is_same else _reasons(page, published, policy))
+
+
+def _reasons(page: Mapping[str, Any], published: Published, policy: Policy) -> list[str]:
+    """What of a page's sources has changed since it was served."""
+    found = []
+    if page["rules_version"] != policy.version:
+        was, now = (version or "none" for version in (page["rules_version"], policy.version))
+        found.append(f"rules and surfaces were {was}, and are {now}")
+    if page.get("pushed_at") != published.mark[0]:
+        found.append("profiles, catalogue and vectors were those of another push")
+    return found or ["the reader's events, the editors' choice, or homefeed itself"]
+
+
 def compare(serving_dir: pathlib.Path, published: Published, before: Policy, after: Policy, last: int) -> Difference:
     """Makes the newest pages again, under both.
 
@@ -86,7 +157,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             pages += 1
             old, new = (
                 make(
-                    on_surface(draft, policy.surfaces.get(page["surface"]), impressions),
+                    on_surface(draft, surface_of(policy, page), impressions),
                     published.items,
                     vectors,
                     policy.ruling,
@@ -151,7 +222,9 @@ def draft_of(
     seen = excluded(log, base.seen, base.hidden)
     found = reader(published.stored(exposure.user_id), live, seen, now)
     shown = {*shown_before, page["item_id"] or ""}
-    places = list(zip(page["candidates"], page["scores"], itertools.repeat(None), strict=False))
+    deviations = page.get("deviations") or itertools.repeat(None)
+    columns = zip(page["candidates"], page["scores"], deviations, strict=False)
+    places = [Place(item_id, score, None, deviation) for item_id, score, deviation in columns]
     draft = Draft(
         DEFAULTS[HOME],
         dataclasses.replace(found, excluded=found.excluded | shown),
@@ -160,8 +233,16 @@ def draft_of(
         now,
         page["query"],
         bool(exposure.after),
+        seed=seed_of(exposure.impression_id),
     )
     return draft, seen_at
+
+
+def surface_of(policy: Policy, page: Mapping[str, Any]) -> Surface:
+    """The surface of a page as it was for its reader, with what experiments changed."""
+    surface = policy.surfaces.get(page["surface"])
+    changes = page.get("changes")
+    return Surface.model_validate(surface.model_dump() | changes) if changes else surface
 
 
 def on_surface(draft: Draft, surface: Surface, seen_at: Sequence[tuple[str, float]]) -> Draft:

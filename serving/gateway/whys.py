@@ -29,7 +29,7 @@ from homefeed.serving.gateway.models import SIGNATURES, Found, Models, Unavailab
 from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.pulse import Pulse
-from homefeed.serving.gateway.replay import draft_of, on_surface
+from homefeed.serving.gateway.replay import draft_of, on_surface, surface_of
 from homefeed.serving.profiles import Exposure, Store
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.web.texts import LANGUAGES
@@ -37,6 +37,7 @@ from homefeed.serving.why.evidence import Evidence, reasons_of
 from homefeed.serving.why.words import counterfactual, sentence
 
 MAX_SECONDS = 1.0  # For all calls of a model.
+PAGES_OF_A_WHY = 5  # So many pages cost as much as a card's reasons.
 MAX_AT_ONCE = 2  # The models are there for pages first.
 NUM_POPULAR = 100  # Further down, nobody would call an item popular.
 FEWEST_PLACES = 100
@@ -156,7 +157,7 @@ class Whys:
         drafted = draft_of(published, exposure, page, events, base, shown)
         if drafted is None or page["surface"] not in surfaces.by_name:
             raise LookupError("impression_id: what this page was made of is no longer kept")
-        draft = on_surface(drafted[0], surfaces.get(page["surface"]), drafted[1])
+        draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
         tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
         request = dataclasses.replace(draft.reader.request, query_token_ids=tokens)
         reader = dataclasses.replace(draft.reader, request=request)
@@ -320,4 +321,4 @@ def _told(card: Card, tried: Tried | None, evidence: Evidence, items: Items) -> 
 
 
 def _scores(found: Found) -> Scores:
-    return {place[0]: place[1] for place in found.places}
+    return {place.item_id: place.score or 0.0 for place in found.places}

@@ -1,4 +1,4 @@
-"""From candidates to cards: the rules of a page, then the variety of its first row, then what still fits."""
+"""From candidates to cards: rules, then the variety of the first row, then chance, then what still fits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.serving.policy.diversity import Diversity, Vectors, diversify
+from homefeed.serving.policy.exploration import Exploration, Lottery
+from homefeed.serving.policy.filling import Candidate, Filling, drawn
 from homefeed.serving.policy.rules import Card
 from homefeed.serving.policy.ruling import InForce
 
@@ -20,19 +22,21 @@ MAX_POOL = 200  # Candidates that boosts and variety choose from.
 PIN = "pin"
 ODDS_DIGITS = 3
 
+Floats = npt.NDArray[np.float64]
 
-class Candidate(NamedTuple):
-    """An item that may stand in a row.
+
+class Exploring(NamedTuple):
+    """What is left to chance in a row.
 
     Attributes:
-        score, probability: of the model; None: nothing scored it.
-        found_by: where it comes from: a rung, a row's own list, or `pin`.
+        how: and how much.
+        seed: of the draws: with the same one they are the same.
+        new: items that are new, newest first.
     """
 
-    item_id: str
-    score: float | None = None
-    probability: float | None = None
-    found_by: str = ""
+    how: Exploration
+    seed: int
+    new: Iterable[Candidate]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Steps:
         refused: item → the rule that keeps it off.
         ruled: after rules and boosts.
         diversified: after diversity; as far as cards are seen.
-        shown: the cards.
+        shown: the cards, some of them by chance.
     """
 
     row: str
@@ -78,6 +82,9 @@ class Arrangement:
         rules: that count.
         vectors: item ids → [num_items, width] of length 1, or 0 where nothing is known.
         tell: is told what became of each row; None: nobody asks.
+
+    Attributes:
+        propensities: item → probability of a card that was drawn, given the cards above.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Arrangement:
         self._used = set(excluded)
         self._rules, self._tally, self._tell = rules, rules.tally(), tell
         self._is_first = True
+        self.propensities: dict[str, float] = {}
 
     def take(
         self,
@@ -102,6 +110,7 @@ class Arrangement:
         fill: Iterable[Candidate] = (),
         how: Diversity | None = None,
         fatigue: Mapping[str, float] = types.MappingProxyType({}),
+        exploring: Exploring | None = None,
     ) -> list[Card]:
         """The cards of the next row.
 
@@ -111,17 +120,23 @@ class Arrangement:
             fill: what stands below them where they are too few.
             how: diversity of the row; None: as they come.
             fatigue: item → how often it was seen and not acted on, faded; it stands so many times lower.
+            exploring: what is left to chance; None: nothing.
         """
         is_first, self._is_first = self._is_first, False
         looked_at = itertools.islice(self._showable(candidates), MAX_LOOKED_AT)
-        found = list(itertools.islice(looked_at, MAX_POOL)) if self._chooses(how, fatigue) else []
+        found = list(itertools.islice(looked_at, MAX_POOL)) if self._chooses(how, fatigue, exploring) else []
         pool = [candidate for candidate in found if self._rules.admits(candidate.item_id)]
         pool, scores = self._boosted(pool, fatigue)
         ruled = [candidate.item_id for candidate in pool]
         pool = self._diversified(pool, scores, how)
         rest = (candidate for candidate in looked_at if self._rules.admits(candidate.item_id))
         filling = (candidate for candidate in self._showable(fill) if self._rules.admits(candidate.item_id))
-        shown = self._fit(row, is_first, itertools.chain(self._pinned(row, is_first), pool, rest, filling))
+        filled = Filling(self._k, self._tally.lacking(row, is_first), self._tally, self._used, bool(exploring))
+        filled.offer(self._pinned(row, is_first))
+        if exploring:
+            filled.offer(self._drawn(pool, scores, exploring, filled))
+        filled.offer(itertools.chain(pool, rest, filling))
+        shown = filled.cards()
         if self._tell:
             self._tell(self._steps(row, found, ruled, pool, shown))
         return [self._card(candidate) for candidate in shown]
@@ -130,24 +145,19 @@ class Arrangement:
         """Rules of whose cards the page has too few."""
         return self._tally.unmet()
 
-    def _chooses(self, how: Diversity | None, fatigue: Mapping[str, float]) -> bool:
+    def _chooses(self, how: Diversity | None, fatigue: Mapping[str, float], exploring: Exploring | None) -> bool:
         """Whether the order of candidates is not simply theirs."""
-        return bool(how or fatigue or self._rules.boosts or self._tell)
+        return bool(how or fatigue or exploring or self._rules.boosts or self._tell)
 
     def _showable(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-        return (
-            candidate
-            for candidate in candidates
-            if candidate.item_id not in self._used and self._items.is_available(candidate.item_id, self._now)
-        )
+        used, is_available, now = self._used, self._items.is_available, self._now
+        return (one for one in candidates if one.item_id not in used and is_available(one.item_id, now))
 
     def _pinned(self, row: str, is_first: bool) -> Iterator[Candidate]:
         pinned = (Candidate(item_id, found_by=PIN) for item_id in self._rules.pins(row, is_first))
         return (one for one in self._showable(pinned) if self._rules.admits(one.item_id))
 
-    def _boosted(
-        self, pool: list[Candidate], fatigue: Mapping[str, float]
-    ) -> tuple[list[Candidate], npt.NDArray[np.float64] | None]:
+    def _boosted(self, pool: list[Candidate], fatigue: Mapping[str, float]) -> tuple[list[Candidate], Floats | None]:
         """In the order of odds, or of places where nothing scored them, after boosts and what was seen too often."""
         scores = odds([one.score for one in pool])
         if not fatigue and not self._rules.boosts:
@@ -163,9 +173,7 @@ class Arrangement:
         order = np.argsort(keys, kind="stable")
         return [pool[place] for place in order.tolist()], None if scores is None else scores[order]
 
-    def _diversified(
-        self, pool: list[Candidate], scores: npt.NDArray[np.float64] | None, how: Diversity | None
-    ) -> list[Candidate]:
+    def _diversified(self, pool: list[Candidate], scores: Floats | None, how: Diversity | None) -> list[Candidate]:
         if how is None or len(pool) < 3:
             return pool
         vectors = self._vectors([one.item_id for one in pool[: how.pool]])
@@ -174,36 +182,29 @@ class Arrangement:
         order = diversify(vectors, scores, self._k, how)
         return [*(pool[place] for place in order), *pool[how.pool :]]
 
-    def _fit(self, row: str, is_first: bool, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """The first that fit: within all limits, and with places kept for what a quota wants."""
-        lacking = self._tally.lacking(row, is_first)
-        shown, spared = dict[int, Candidate](), dict[int, Candidate]()
-        for place, candidate in enumerate(candidates):
-            if len(shown) >= self._k:
-                break
-            bits = self._tally.bits(candidate.item_id) if lacking else 0
-            wanted = [bit for bit in lacking if bits & bit]
-            if not wanted and self._k - len(shown) <= sum(lacking.values()):
-                spared[place] = candidate
-            elif self._places(candidate):
-                shown[place] = candidate
-                lacking = {bit: n - (bit in wanted) for bit, n in lacking.items() if n > (bit in wanted)}
-        for place, candidate in spared.items():  # There is less of what a quota wants than it wants.
-            if len(shown) < self._k and self._places(candidate):
-                shown[place] = candidate
-        return [candidate for _, candidate in sorted(shown.items())]
-
-    def _places(self, candidate: Candidate) -> bool:
-        """Puts a card on the page, if it is within all limits."""
-        if candidate.item_id in self._used or self._tally.full(candidate.item_id):
-            return False
-        self._used.add(candidate.item_id)
-        self._tally.add(candidate.item_id)
-        return True
+    def _drawn(
+        self, pool: Sequence[Candidate], scores: Floats | None, exploring: Exploring, filling: Filling
+    ) -> Iterator[Candidate]:
+        """Cards by chance. What stands at a place of the list has the score of that place, whoever it is."""
+        how = exploring.how
+        listed = pool[: how.pool]
+        of_list = {one.item_id for one in listed}
+        showable = (one for one in self._showable(exploring.new) if self._rules.admits(one.item_id))
+        new = {one.item_id: one for one in itertools.islice(showable, how.fresh)}
+        candidates = [*listed, *(one for one in new.values() if one.item_id not in of_list)]
+        means = None if scores is None else scores[: len(listed)]
+        deviations = [one.deviation for one in listed if one.deviation is not None]
+        known = deviations if len(deviations) == len(listed) else None
+        are_new = [place for place, one in enumerate(candidates) if one.item_id in new]
+        lottery = Lottery(how, len(listed), means, known, are_new, self._k)
+        return drawn(candidates, lottery, filling, exploring.seed, self.propensities)
 
     def _card(self, candidate: Candidate) -> Card:
         scored = {name: getattr(candidate, name) for name in ("score", "probability")}
         told = {name: value for name, value in scored.items() if value is not None}
+        if candidate.probability is not None and candidate.deviation is not None:
+            slope = candidate.probability * (1 - candidate.probability)
+            told["probability_deviation"] = round(candidate.deviation * slope, 6)
         return {**self._items.cards[candidate.item_id], **told, "found_by": candidate.found_by}
 
     def _steps(
@@ -230,7 +231,7 @@ class Arrangement:
         )
 
 
-def odds(scores: Sequence[float | None]) -> npt.NDArray[np.float64] | None:
+def odds(scores: Sequence[float | None]) -> Floats | None:
     """Scores as order depends on them, rounded so that a page can be made again; None: some are not there."""
     if not scores or None in scores:
         return None

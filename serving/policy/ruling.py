@@ -23,6 +23,14 @@ class Counting(NamedTuple):
     bit: int
 
 
+class Limit(NamedTuple):
+    """Of so many cards with a value, a page has at most so many: of a `cap`, or of a `quota` ("")."""
+
+    rule: str
+    value: str
+    at_most: int
+
+
 class Ruling:
     """Rules of a file, and which of them are about which item: that is found out once.
 
@@ -161,22 +169,32 @@ class Tally:
 
     def __init__(self, ruling: Ruling, most: Sequence[Counting], least: Sequence[Counting], now: float):
         self._ruling, self._now, self._most, self._least = ruling, now, most, least
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[Limit, int] = {}
+        self._limits: dict[str, list[Limit]] = {}
         self._had = dict.fromkeys((one.name for one in least), 0)
+
+    def limits(self, item_id: str) -> list[Limit]:
+        """What a card counts for."""
+        if item_id not in self._limits:
+            self._limits[item_id] = [
+                Limit(name, value, rule.at_most or 0)
+                for name, rule, bit in self._most
+                for value in self._counted(item_id, rule, bit)
+            ]
+        return self._limits[item_id]
+
+    def is_reached(self, limit: Limit) -> bool:
+        """Whether the page has no room for another such card."""
+        return self._counts.get(limit, 0) >= limit.at_most
 
     def full(self, item_id: str) -> str:
         """The rule whose limit another such card would exceed; "": none."""
-        for name, rule, bit in self._most:
-            for value in self._counted(item_id, rule, bit):
-                if self._counts.get((name, value), 0) >= (rule.at_most or 0):
-                    return name
-        return ""
+        return next((limit.rule for limit in self.limits(item_id) if self.is_reached(limit)), "")
 
     def add(self, item_id: str) -> None:
         """A card stands on the page."""
-        for name, rule, bit in self._most:
-            for value in self._counted(item_id, rule, bit):
-                self._counts[name, value] = self._counts.get((name, value), 0) + 1
+        for limit in self.limits(item_id):
+            self._counts[limit] = self._counts.get(limit, 0) + 1
         for name, _, bit in self._least:
             self._had[name] += bool(self._ruling.bits(item_id, self._now) & bit)
 

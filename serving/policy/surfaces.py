@@ -12,6 +12,7 @@ from pydantic import Field
 
 from homefeed.schemas.words import near
 from homefeed.serving.policy.diversity import Diversity
+from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import PolicyError, read_models, read_yaml
 
 RowName = Literal["for_you", "similar", "search", "because", "trending", "new", "near_taste", "popular", "editors"]
@@ -29,6 +30,7 @@ class Surface(pydantic.BaseModel):
         rules: names of the rules that count on it; None: all.
         mix: row → source → how many cards of each so many in turn; a row that is not here has its own source alone.
         diversity: of the first row; None: as the lists come.
+        exploration: what of the first row is left to chance, on pages of the best models; None: nothing.
         rotation: hours after which half of what was seen and not acted on is forgotten, until when it stands lower
             in the first row; None: it stands where it stood.
         objective: what the lists of this surface are for.
@@ -41,6 +43,7 @@ class Surface(pydantic.BaseModel):
     rules: tuple[str, ...] | None = None
     mix: dict[RowName, dict[Source, Annotated[int, Field(ge=1, le=100)]]] = {}
     diversity: Diversity | None = None
+    exploration: Exploration | None = None
     rotation: Annotated[float, Field(gt=0, le=24 * 365)] | None = None
     objective: str = ""
 

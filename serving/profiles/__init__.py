@@ -4,7 +4,7 @@ from homefeed.serving.profiles.live import LiveEvent, LiveProfile
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore, update_items, write_profiles
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
 from homefeed.serving.profiles.stores import Store, open_store
-from homefeed.serving.profiles.transaction import Exposure, Outcome
+from homefeed.serving.profiles.transaction import Exposure, Outcome, Stop
 
 __all__ = [
     "FILE_NAME",
@@ -14,6 +14,7 @@ __all__ = [
     "LiveStore",
     "Outcome",
     "ProfileStore",
+    "Stop",
     "Store",
     "StoreBusy",
     "StoreError",

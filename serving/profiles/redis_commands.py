@@ -1,8 +1,9 @@
 """What events of a user change, as Redis' commands.
 
 Keys, after `homefeed:`, are `profile:USER` (version, state), `events:USER`, `seen:USER`, `hidden:USER`, `pages:USER`
-(what was shown to the user), `page:IMPRESSION`, `pages` (oldest first), `ids` (of all events), `happened` (a stream
-of what was done with items, by nobody in particular) and `secret`.
+(what was shown to the user), `assigned:USER` (arms of experiments), `page:IMPRESSION`, `pages` (oldest first), `ids`
+(of all events), `happened` (a stream of what was done with items, by nobody in particular), `stops` (experiments) and
+`secret`.
 """
 
 from __future__ import annotations

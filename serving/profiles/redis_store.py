@@ -27,7 +27,7 @@ from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
 from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import HAPPENED_BATCH, MAX_EXPOSURES, StoreBusy, StoreError
-from homefeed.serving.profiles.transaction import KEPT_SECONDS, Exposure, Outcome
+from homefeed.serving.profiles.transaction import KEPT_SECONDS, Exposure, Outcome, Stop
 
 TIMEOUT_SECONDS = 5.0
 MAX_CONNECTIONS = 32
@@ -35,7 +35,7 @@ MAX_TRIES = 100  # Before somebody is told to come back, where many change one u
 PAUSE_SECONDS = 0.002
 COMPACT_SECONDS = 60.0
 _WRITING = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
-_OF_USERS = ("profile", "events", "seen", "hidden", "pages")
+_OF_USERS = ("profile", "events", "seen", "hidden", "pages", "assigned")
 
 
 class RedisStore:
@@ -98,12 +98,14 @@ class RedisStore:
             moved = [dataclasses.replace(event, user_id=user_id) for event in await self.events(guest)]
             with self._reaching():
                 pages = [page.decode() for page in await self._redis.smembers(key("pages", guest))]
+                given = await self._assigned(guest)
                 profile, state = await self._profile(user_id)
             change = folded(moved, profile, state)
             known = [*change.known, (["LLEN", key("events", guest)], str(len(moved)))]
             commands = [["DEL", *(key(kind, guest) for kind in _OF_USERS)], *change.commands]
             commands += [["HSET", key("page", page), "user", user_id] for page in pages]
             commands += [["SADD", key("pages", user_id), page] for page in pages]
+            commands += [["HSETNX", key("assigned", user_id), *one] for one in given.items()]
             if (await self._commit_all({user_id: Change([], known, commands)}))[0]:
                 break
         return len(moved)
@@ -144,6 +146,8 @@ class RedisStore:
             async with self._redis.pipeline() as changes:
                 changes.hset(page, mapping=values).expire(page, KEPT_SECONDS)
                 changes.sadd(of_user, exposure.impression_id).expire(of_user, KEPT_SECONDS)
+                if exposure.assigned:
+                    changes.hset(key("assigned", exposure.user_id), mapping=dict(exposure.assigned))
                 changes.rpush(key("pages"), exposure.impression_id)
                 *_, count = await changes.execute()
             if count > self._max_exposures:
@@ -152,6 +156,22 @@ class RedisStore:
                     await self._redis.delete(key("page", old.decode()))
                     if user:
                         await self._redis.srem(key("pages", user.decode()), old)
+
+    async def assigned(self, user_id: str) -> dict[str, str]:
+        """See `Store.assigned`."""
+        with self._reaching():
+            return await self._assigned(user_id)
+
+    async def stop(self, stop: Stop) -> None:
+        """See `Store.stop`."""
+        with self._reaching():
+            await self._redis.hset(key("stops"), stop.experiment, orjson.dumps(stop[1:]))
+
+    async def stops(self) -> list[Stop]:
+        """See `Store.stops`."""
+        with self._reaching():
+            found = await self._redis.hgetall(key("stops"))
+        return [Stop(name.decode(), *orjson.loads(said)) for name, said in found.items()]
 
     async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
         """See `Store.read`."""
@@ -202,6 +222,10 @@ class RedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self._redis.aclose(close_connection_pool=True)
+
+    async def _assigned(self, user_id: str) -> dict[str, str]:
+        found = await self._redis.hgetall(key("assigned", user_id))
+        return {name.decode(): arm.decode() for name, arm in found.items()}
 
     async def _profile(self, user_id: str) -> tuple[LiveProfile, bytes]:
         version, state = await self._redis.hmget(key("profile", user_id), "version", "state")

@@ -25,11 +25,14 @@ from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
 from homefeed.serving.profiles.transaction import (
     Exposure,
     Outcome,
+    Stop,
     Transaction,
     make_tables,
+    read_assigned,
     read_events,
     read_happened,
     read_profile,
+    read_stops,
 )
 
 LIVE_FILE_NAME = "live.sqlite"
@@ -59,8 +62,8 @@ class _Job:
 class LiveStore:
     """Reads and writes live profiles.
 
-    `append`, `merge`, `forget` and `record` give a future, which is done when the change is on disk, or fails with
-    StoreError, and then nothing of it is. The readers may be called from any one thread.
+    `append`, `merge`, `forget`, `record` and `stop` give a future, which is done when the change is on disk, or fails
+    with StoreError, and then nothing of it is. The readers may be called from any one thread.
 
     Args:
         path: of the file, made if missing.
@@ -118,6 +121,19 @@ class LiveStore:
         done = self._ask(lambda transaction: transaction.record(exposure))
         done.add_done_callback(lambda _: self._recording.pop(exposure.impression_id, None))
         return done
+
+    def stop(self, stop: Stop) -> Future[None]:
+        """Records that an experiment was stopped."""
+        return self._ask(lambda transaction: transaction.stop(stop))
+
+    def stops(self) -> list[Stop]:
+        """The experiments that were stopped."""
+        with self._reading():
+            return read_stops(self._reader)
+
+    def assigned(self, user_id: str) -> dict[str, str]:
+        """Experiment → arm that a user keeps."""
+        return read_assigned(self._reader, user_id)
 
     def profile(self, user_id: str) -> LiveProfile:
         """The user's live profile; of an unknown user, an empty one."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import LiveStore
-from homefeed.serving.profiles.transaction import Exposure, Outcome
+from homefeed.serving.profiles.transaction import Exposure, Outcome, Stop
 
 Observe = Callable[[int, float], None]
 
@@ -35,6 +35,15 @@ class Store(Protocol):
 
     async def record(self, exposure: Exposure) -> None:
         """Stores a page that was served."""
+
+    async def assigned(self, user_id: str) -> dict[str, str]:
+        """Experiment → arm, of those that the user's recorded pages were the first to give them."""
+
+    async def stop(self, stop: Stop) -> None:
+        """Records that an experiment was stopped."""
+
+    async def stops(self) -> list[Stop]:
+        """The experiments that were stopped."""
 
     async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
         """The user's profile, and the items that must not be shown to them again, as long as the log is kept."""
@@ -92,6 +101,18 @@ class FileStore:
     async def record(self, exposure: Exposure) -> None:
         """See `Store.record`."""
         await asyncio.wrap_future(self._live.record(exposure))
+
+    async def assigned(self, user_id: str) -> dict[str, str]:
+        """See `Store.assigned`."""
+        return self._live.assigned(user_id)
+
+    async def stop(self, stop: Stop) -> None:
+        """See `Store.stop`."""
+        await asyncio.wrap_future(self._live.stop(stop))
+
+    async def stops(self) -> list[Stop]:
+        """See `Store.stops`."""
+        return self._live.stops()
 
     async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
         """See `Store.read`."""

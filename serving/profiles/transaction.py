@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -27,6 +27,12 @@ CREATE TABLE IF NOT EXISTS exposures (
     after TEXT NOT NULL, at INTEGER NOT NULL, page TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS exposures_of_users ON exposures (user_id);
+CREATE TABLE IF NOT EXISTS assignments (
+    user_id TEXT NOT NULL, experiment TEXT NOT NULL, arm TEXT NOT NULL, PRIMARY KEY (user_id, experiment)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stops (
+    experiment TEXT PRIMARY KEY, arm TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 _LATER = ("attributed", "moved")  # Columns of events that older files lack.
@@ -67,6 +73,7 @@ class Exposure(NamedTuple):
         after: the page before it, when somebody scrolls on; "": none.
         at: Unix milliseconds.
         page: rungs, versions, arms, seed, candidates and the items of the rows, as JSON.
+        assigned: experiment → arm, of those that the user did not have before and keeps.
     """
 
     impression_id: str
@@ -74,6 +81,23 @@ class Exposure(NamedTuple):
     after: str
     at: int
     page: bytes
+    assigned: Mapping[str, str] = {}
+
+
+class Stop(NamedTuple):
+    """An experiment that was stopped.
+
+    Attributes:
+        experiment: its name, and the version of its buckets.
+        arm: that everybody gets.
+        reason: why.
+        at: Unix seconds.
+    """
+
+    experiment: str
+    arm: str
+    reason: str
+    at: int
 
 
 class Transaction:
@@ -121,7 +145,9 @@ class Transaction:
         first = [number for (number,) in database.execute(numbers, (guest,)).fetchall()]
         spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
-        self._remove(guest, ("bases", "profiles", "events"))
+        given = "INSERT OR IGNORE INTO assignments SELECT ?, experiment, arm FROM assignments WHERE user_id = ?"
+        database.execute(given, (user_id, guest))
+        self._remove(guest, ("assignments", "bases", "profiles", "events"))
         count = len([self.append(event, number) for event, number in zip(events, first, strict=True)])
         sealing.move(database, events, spans)
         sealing.rule_out(database, user_id, *left)
@@ -130,18 +156,24 @@ class Transaction:
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
         self._erases = True
-        return self._remove(user_id, ("exposures", "bases", "profiles", "events"))
+        return self._remove(user_id, ("exposures", "assignments", "bases", "profiles", "events"))
 
     def record(self, exposure: Exposure) -> None:
         """Stores a page that was served; of those that are too old or too many, two for each that comes."""
         query = "INSERT INTO exposures (impression_id, user_id, after, at, page) VALUES (?, ?, ?, ?, ?)"
-        newest = self._database.execute(query, exposure).lastrowid or 0
+        newest = self._database.execute(query, exposure[:5]).lastrowid or 0
+        given = [(exposure.user_id, *one) for one in exposure.assigned.items()]
+        self._database.executemany("INSERT OR REPLACE INTO assignments VALUES (?, ?, ?)", given)
         # Only the two oldest are looked at: a commit never waits for a great deletion.
         query = (
             "DELETE FROM exposures WHERE seq IN (SELECT seq FROM exposures ORDER BY seq LIMIT 2)"
             " AND (seq <= ? OR at < ?)"
         )
         self._database.execute(query, (newest - self._max_exposures, exposure.at - KEPT_SECONDS * 1000))
+
+    def stop(self, stop: Stop) -> None:
+        """Records that an experiment was stopped; a later stop counts instead of an earlier one."""
+        self._database.execute("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", stop)
 
     def _profile(self, user_id: str) -> LiveProfile:
         return self._profiles.get(user_id) or read_profile(self._database, user_id)
@@ -158,6 +190,16 @@ def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
     """The stored profile; of an unknown user, an empty one."""
     row = database.execute("SELECT version, state FROM profiles WHERE user_id = ?", (user_id,)).fetchone()
     return LiveProfile.decode(*row) if row else LiveProfile()
+
+
+def read_assigned(database: sqlite3.Connection, user_id: str) -> dict[str, str]:
+    """Experiment → arm that a user keeps."""
+    return dict(database.execute("SELECT experiment, arm FROM assignments WHERE user_id = ?", (user_id,)).fetchall())
+
+
+def read_stops(database: sqlite3.Connection) -> list[Stop]:
+    """The experiments that were stopped."""
+    return [Stop(*row) for row in database.execute("SELECT experiment, arm, reason, at FROM stops")]
 
 
 def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) -> Iterator[LiveEvent]:

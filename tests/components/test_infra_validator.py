@@ -19,7 +19,8 @@ from homefeed.serving.predictors import GrpcPredictor
 from homefeed.serving.recommender import Candidates, Recommendation
 from tests.toy_data import toy_catalogue, toy_sequences
 
-NO_OBJECTIVE = np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32), np.array([b""], object)
+ZEROS = np.zeros((1, 3), np.float32)
+NO_OBJECTIVE = ZEROS, ZEROS, np.array([b""], object), ZEROS
 
 
 def answer(item_ids: list[bytes], score: float = 1.0) -> Candidates:

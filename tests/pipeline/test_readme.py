@@ -17,10 +17,12 @@ from typer.main import get_command
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.cli.main import app
 from homefeed.pipeline.config import load_config
+from homefeed.pipeline.deploy.kubeflow.retraining import load_task
 from homefeed.pipeline.deploy.kubeflow.tasks import load_tasks
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.tune import parse_range
 from homefeed.schemas.dataset import Dataset
+from homefeed.serving.experiments.design import read_experiments
 from homefeed.serving.model_server.flags import Flags
 from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.policy.surfaces import read_surfaces
@@ -147,6 +149,7 @@ def test_commands_in_text_exist(place: str, command: str) -> None:
 def check_settings(options: dict[str, Any]) -> None:
     load_config(DAG, settings=options.get("settings") or (), elsewhere=True)
     load_tasks(DAG, settings=tuple(options.get("task_settings") or ()))
+    load_task(tuple(options.get("retrain_settings") or ()))
     for searched in map(parse_range, options.get("ranges") or ()):
         load_config(
             DAG,
@@ -219,6 +222,8 @@ def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Pa
     if block.page.name in ("page_policy.md", "hot.md"):
         is_rules = not any("rows" in fields for fields in values.values())
         read_rules(tmp_path / "block.yaml") if is_rules else read_surfaces(tmp_path / "block.yaml")
+    elif block.page.name == "experiments.md":
+        read_experiments(tmp_path / "block.yaml")
     elif "interactions" in values:
         Dataset.model_validate(values)
     elif values.keys() <= {"items", "users", "exposures", "positive", "objective"}:

@@ -66,7 +66,7 @@ MEANINGS: dict[str, list[tuple[Feature, str, Any]]] = {
 FAULTS: list[tuple[Feature, str, str]] = [
     (COLOUR, "RED", "is not one of red, Red"),
     (COLOURS, "red|green", "is not all of red, blue"),
-    (TAGS, '[["a"], "b"]', values.OBJECTS),
+    (TAGS, '[{"a": 1}, "b"]', values.OBJECTS),
     (TAGS, '[{"a": 1}]', values.OBJECTS),
     (AGE, "121", "is outside [0, 120]"),
     (AGE, "-0.5", "is outside [0, 120]"),

@@ -65,13 +65,30 @@ def make_shown_batch(
     places = _draw(exposures, min(longest, config.num_targets + config.num_negatives), config.num_targets, rng)
     is_known = (places >= 0) & (exposures.item_index[places] > 0)
     clicked = exposures.clicked[places]
+    irrelevant = is_known & ~clicked
     labels = {
         "candidates": np.where(is_known, exposures.item_index[places], 0).astype(np.int32),
         "position": np.where(is_known, exposures.position[places], 0).astype(np.int32),
         "relevance": (is_known & clicked).astype(np.float32),
-        "irrelevant": is_known & ~clicked,
+        "irrelevant": irrelevant,
+        "log_weight": _log_weights(exposures.propensity[places], irrelevant, config.max_inverse_propensity),
     }
     return inputs | labels
+
+
+def _log_weights(
+    propensity: npt.NDArray[np.float32], irrelevant: npt.NDArray[np.bool_], most: float
+) -> npt.NDArray[np.float32]:
+    """[batch, num] logarithms of inverse propensities, cut to `most`, over their mean in a page; 0 of what was taken.
+
+    A page shows often what its policy prefers, which would be what is left more often than its taste deserves. Added
+    to the logits they make the sum in a softmax that over all that could have been shown (as in Bengio and Senécal,
+    2008). An unknown propensity counts as 1.
+    """
+    known = np.where(np.isfinite(propensity) & (propensity > 0), propensity, 1.0)
+    weights = np.where(irrelevant, np.minimum(1 / known, most), 0.0)
+    mean = weights.sum(axis=1, keepdims=True) / np.maximum(irrelevant.sum(axis=1, keepdims=True), 1)
+    return np.log(np.where(irrelevant, weights / np.maximum(mean, 1.0), 1.0)).astype(np.float32)
 
 
 def _forget_context_of_others(inputs: Arrays, is_last: npt.NDArray[np.bool_]) -> None:

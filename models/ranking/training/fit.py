@@ -69,8 +69,8 @@ def fit(
         for exposures, sequences in ((shown, train), (shown_in_evaluation, evaluation))
     )
     epochs = trainer.run(source, held_out, rng, log, *impressions)
-    blend, (liked_calibration, *of_types), objective_blends = fit_on_eval(ranker, held_out, config)
-    return Trained(ranker, blend, liked_calibration, tuple(epochs), tuple(of_types), objective_blends)
+    blend, (liked_calibration, *of_types), objective_blends, sure = fit_on_eval(ranker, held_out, config)
+    return Trained(ranker, blend, liked_calibration, tuple(epochs), tuple(of_types), objective_blends, sure)
 
 
 def _source(

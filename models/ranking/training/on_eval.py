@@ -18,16 +18,18 @@ from homefeed.models.ranking.training.blend import Blend
 from homefeed.models.ranking.training.calibration import Calibration, fit_calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.ranking.training.trainer import eval_config
+from homefeed.models.ranking.training.uncertainty import Judged, Uncertainty, fit_uncertainty
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared.prediction_points import first_targets, places_of_coming
+from homefeed.models.shared.prediction_points import PredictionPoints, first_targets, places_of_coming
 
 Floats = npt.NDArray[np.float64]
 
 
 def fit_on_eval(
     ranker: Ranker, held_out: LabelledPoints, config: Hyperparameters
-) -> tuple[Blend, list[Calibration], dict[str, Blend]]:
-    """The blend of what comes next, calibrations of the outcomes, and the blend of each objective that asks for more.
+) -> tuple[Blend, list[Calibration], dict[str, Blend], Uncertainty]:
+    """The blend of what comes next, calibrations of the outcomes, the blend of each objective that asks for more, and
+    how sure P(liked) is.
 
     None says anything where there is nothing to judge by.
 
@@ -37,7 +39,7 @@ def fit_on_eval(
         config: what it was trained with.
     """
     if not len(held_out):
-        return Blend(), [Calibration() for _ in range(1 + len(held_out.types))], {}
+        return Blend(), [Calibration() for _ in range(1 + len(held_out.types))], {}, Uncertainty()
     asked = _ask(ranker, held_out, config)
     present = held_out.retrieved > 0
     place = (held_out.retrieved == asked.targets[:, None]) & present
@@ -56,7 +58,9 @@ def fit_on_eval(
             worth = objectives.happened(at, held_out.sequences, held_out.points.cut)
             weight = blends.fit_value_weight(interest, values, target, worth, present, config.value_price)
             found[name] = dataclasses.replace(blend, value=weight)
-    return blend, calibrations, found
+    counts, longest = ranker.item_counts.numpy(), max(config.max_events, config.max_rated_events)
+    judged = judged_events(held_out.sequences, held_out.points, held_out.retrieved, probabilities[0], counts, longest)
+    return blend, calibrations, found, fit_uncertainty(judged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +134,39 @@ def _calibrate(held_out: LabelledPoints, asked: _Asked, interest: Floats) -> lis
     return [
         fit_calibration(logits[:, at], happened[:, at], standardised, users, weights) for at in range(logits.shape[1])
     ]
+
+
+def judged_events(
+    sequences: Sequences,
+    points: PredictionPoints,
+    retrieved: npt.NDArray[np.int32],
+    probabilities: Floats,
+    item_counts: npt.NDArray[np.floating[Any]],
+    longest: int,
+) -> Judged:
+    """What was retrieved and chosen later in a split, each event once.
+
+    Args:
+        sequences: the split.
+        points: where was asked.
+        retrieved: [num_points, num_candidates] rows, 0 for none.
+        probabilities: [num_points, num_candidates] of being liked.
+        item_counts: [num_rows] events of training.
+        longest: history that the model reads.
+    """
+    coming = places_of_coming(sequences, points, retrieved)
+    point, place = np.nonzero(coming >= 0)
+    events, first = np.unique(coming[point, place], return_index=True)
+    point, place = point[first], place[first]
+    items, users = retrieved[point, place], points.row[point]
+    return Judged(
+        probabilities[point, place],
+        sequences.positive[events].astype(np.float64),
+        users,
+        items.astype(np.int64),
+        np.minimum(points.cut[point] - sequences.row_splits[users], longest).astype(np.float64),
+        item_counts[items].astype(np.float64),
+    )
 
 
 def predict(trained: Trained, sequences: Sequences) -> tuple[Floats, Floats, Floats, Floats]:

@@ -9,6 +9,7 @@ from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.blend import Blend
 from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trainer import Epoch
+from homefeed.models.ranking.training.uncertainty import Uncertainty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Trained:
         epochs: passes of training.
         types: calibration of P(type) of each of the objectives' event types.
         objectives: objective → blend of its lists; `blend` where there is none.
+        uncertainty: of P(liked).
     """
 
     ranker: Ranker
@@ -30,3 +32,4 @@ class Trained:
     epochs: tuple[Epoch, ...]
     types: tuple[Calibration, ...] = ()
     objectives: Mapping[str, Blend] = dataclasses.field(default_factory=dict)
+    uncertainty: Uncertainty = dataclasses.field(default_factory=Uncertainty)

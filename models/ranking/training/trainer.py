@@ -156,7 +156,7 @@ class Trainer:
         al., 2022, "Revisiting two-tower models for unbiased learning to rank"; what is exported knows no places.
         """
         logits = self._ranker(batch, training=training)["list_logits"]
-        logits += tf.gather(self._position_bias.value, batch["position"])
+        logits += tf.gather(self._position_bias.value, batch["position"]) + batch["log_weight"]
         return losses.listwise_softmax(logits, batch["relevance"], batch["irrelevant"])
 
     def _with_shown(

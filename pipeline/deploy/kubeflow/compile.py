@@ -18,6 +18,7 @@ from homefeed.components.artifacts.types import Artifact
 from homefeed.pipeline.dag import Channel, Dag
 from homefeed.pipeline.deploy.errors import DeployUsageError
 from homefeed.pipeline.deploy.kubeflow.containers import (
+    PYTHON_TYPES,
     artifact_class,
     as_container,
     gate_names,
@@ -56,7 +57,7 @@ def compile_pipeline(
     """
     from kfp import dsl
 
-    parameters = {**_source_parameters(dag, sources or {}), **_config_parameters(dag, configs)}
+    parameters = {**_source_parameters(dag, sources or {}), **config_parameters(dag, configs)}
 
     def pipeline(*values: Any) -> None:
         given = dict(zip(parameters, values, strict=True))
@@ -70,7 +71,7 @@ def compile_pipeline(
         for name, (type_, default) in parameters.items()
     ]
     # kfp reads the parameters from the signature. Required ones need not come first: nobody calls this in Python.
-    pipeline.__signature__ = _Signature(signature)  # type: ignore[attr-defined]
+    pipeline.__signature__ = Signature(signature)  # type: ignore[attr-defined]
     title = f"{len(dag.nodes)} components: {', '.join(node.component.title for node in dag.nodes)}."
     return dsl.pipeline(name=deployment.name, description=title)(pipeline)
 
@@ -125,7 +126,7 @@ def source_names(dag: Dag) -> dict[str, Artifact]:
     return found
 
 
-class _Signature(inspect.Signature):
+class Signature(inspect.Signature):
     """A signature whose parameters stand in any order."""
 
     def __init__(self, parameters: list[inspect.Parameter]) -> None:
@@ -136,10 +137,10 @@ def _source_parameters(dag: Dag, sources: Mapping[str, str]) -> dict[str, tuple[
     return {name: (str, sources.get(name, inspect.Parameter.empty)) for name in source_names(dag)}
 
 
-def _config_parameters(dag: Dag, configs: Mapping[str, Any]) -> dict[str, tuple[type[Any], Any]]:
-    python_types = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict}
+def config_parameters(dag: Dag, configs: Mapping[str, Any]) -> dict[str, tuple[type[Any], Any]]:
+    """The pipeline's parameter for each Config field → its type and default."""
     return {
-        parameter_name(node.name, field): (python_types[type_], plain(getattr(configs[node.name], field)))
+        parameter_name(node.name, field): (PYTHON_TYPES[type_], plain(getattr(configs[node.name], field)))
         for node in dag.nodes
         for field, type_ in config_types(node.component).items()
     }
@@ -167,7 +168,7 @@ def _add_tasks(
         }
         values = {field: given[parameter_name(node.name, field)] for field in config_types(node.component)}
         tasks[node.name] = task = as_container(node, deployment.image, local)(**sources, **values)
-        equip(task, node, deployment.tasks[node.name], local)
+        equip(task, node.component.title, deployment.tasks[node.name], local)
         for gate in [] if local else gate_names(node.component):
             is_open = task.outputs[verdict_name(gate)] == OPEN
             scopes.enter_context(dsl.If(is_open, name=f"{node.name}-{gate}-open"))

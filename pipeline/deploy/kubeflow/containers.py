@@ -40,6 +40,16 @@ PARAMETER_TYPES = {
 }
 
 
+PYTHON_TYPES: dict[str, type] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
 def as_container(node: Node, image: str, local: bool) -> Any:
     """The component as kfp sees it: a container that calls our one entry point."""
     from kfp.dsl import container_component_class, structures
@@ -53,14 +63,14 @@ def as_container(node: Node, image: str, local: bool) -> Any:
         name=component.name,
         description=(component.module.__doc__ or "").strip().partition("\n")[0],
         inputs={
-            **{name: structures.InputSpec(**_described(type_)) for name, type_ in given.items()},
+            **{name: structures.InputSpec(**described(type_)) for name, type_ in given.items()},
             **{name: structures.InputSpec(type=PARAMETER_TYPES[type_]) for name, type_ in config.items()},
         },
         outputs={
-            **{name: structures.OutputSpec(**_described(type_)) for name, type_ in component.output_types.items()},
+            **{name: structures.OutputSpec(**described(type_)) for name, type_ in component.output_types.items()},
             **{verdict_name(gate): structures.OutputSpec(type="String") for gate in gates},
         },
-        implementation=_container(image, command, _arguments(given, component.output_types, config, gates, local)),
+        implementation=container(image, command, _arguments(given, component.output_types, config, gates, local)),
     )
     return container_component_class.ContainerComponent(spec, component.run)
 
@@ -70,10 +80,10 @@ def _arguments(
 ) -> list[str]:
     """The command line of `homefeed component NAME`, in kfp's placeholders."""
     return [
-        *_flags("input", {name: f"{{{{$.inputs.artifacts['{name}'].path}}}}" for name in inputs}),
-        *_flags("output", {name: f"{{{{$.outputs.artifacts['{name}'].path}}}}" for name in outputs}),
-        *_flags("config", {name: f"{{{{$.inputs.parameters['{name}']}}}}" for name in config}),
-        *_flags("verdict", {g: f"{{{{$.outputs.parameters['{verdict_name(g)}'].output_file}}}}" for g in gates}),
+        *flags("input", {name: f"{{{{$.inputs.artifacts['{name}'].path}}}}" for name in inputs}),
+        *flags("output", {name: f"{{{{$.outputs.artifacts['{name}'].path}}}}" for name in outputs}),
+        *flags("config", {name: f"{{{{$.inputs.parameters['{name}']}}}}" for name in config}),
+        *flags("verdict", {g: f"{{{{$.outputs.parameters['{verdict_name(g)}'].output_file}}}}" for g in gates}),
         "--overwrite",  # What a failed attempt left behind.
         # A real launcher finds the outputs by itself; kfp.local believes in nothing but this file.
         *(["--executor-output", "{{$.outputs.output_file}}"] if local else []),
@@ -86,19 +96,21 @@ def report(image: str) -> Any:
 
     status = structures.InputSpec(type="PipelineTaskFinalStatus", optional=True)
     arguments = ["--status", "{{$.inputs.parameters['status']}}"]
-    implementation = _container(image, [*COMMAND, "deploy", "report"], arguments)
+    implementation = container(image, [*COMMAND, "deploy", "report"], arguments)
     spec = structures.ComponentSpec(name="report", inputs={"status": status}, implementation=implementation)
     return container_component_class.ContainerComponent(spec, report)
 
 
-def _container(image: str, command: list[str], arguments: list[str]) -> Any:
+def container(image: str, command: list[str], arguments: list[str]) -> Any:
+    """What a component of kfp runs."""
     from kfp.dsl import structures
 
-    container = structures.ContainerSpecImplementation(image=image, command=command, args=arguments)
-    return structures.Implementation(container=container)
+    spec = structures.ContainerSpecImplementation(image=image, command=command, args=arguments)
+    return structures.Implementation(container=spec)
 
 
-def _flags(flag: str, values: Mapping[str, str]) -> list[str]:
+def flags(flag: str, values: Mapping[str, str]) -> list[str]:
+    """`--flag name=value` for each."""
     return [part for name, value in values.items() for part in (f"--{flag}", f"{name}={value}")]
 
 
@@ -112,7 +124,8 @@ def verdict_name(gate: str) -> str:
     return f"{gate}_verdict"
 
 
-def _described(type_: type[Artifact]) -> dict[str, str]:
+def described(type_: type[Artifact]) -> dict[str, str]:
+    """Type and description of an input or output that is an artifact."""
     documentation = (type_.__doc__ or "").strip().partition("\n")[0]
     system_type = artifact_class(type_)
     return {

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from homefeed.components.artifacts.types import ModelRun, PushedModel
 from homefeed.components.contract import Component
 from homefeed.pipeline.config import load_fields
-from homefeed.pipeline.dag import Dag, Node
+from homefeed.pipeline.dag import Dag
 from homefeed.schemas.settings import Count, CountOrNone, Form
 
 Cores = Annotated[str, Form("cores such as 4 or 500m", re.compile(r"\d+(\.\d+)?m?").fullmatch)]
@@ -47,9 +47,9 @@ def _task_defaults(component: Component) -> dict[str, Any]:
     return trains | ({"cache": False} if PushedModel in made else {})
 
 
-def equip(task: Any, node: Node, wanted: Task, local: bool) -> None:
+def equip(task: Any, title: str, wanted: Task, local: bool) -> None:
     """Gives a task of kfp what it may use; `local`: only what `kfp.local` knows."""
-    task.set_display_name(node.component.title).set_caching_options(wanted.cache)
+    task.set_display_name(title).set_caching_options(wanted.cache)
     if local:
         return
     task.set_cpu_request(wanted.cpu).set_cpu_limit(wanted.cpu)

@@ -187,7 +187,8 @@ def _told_page(page: Any) -> dict[str, Any]:
         }
         for row in page.rows
     ]
-    return {**_UNSAID, **fields, "rows": rows, "set_aside": list(page.set_aside), "unmet": list(page.unmet)}
+    several = {"set_aside": list(page.set_aside), "unmet": list(page.unmet), "arms": dict(page.arms)}
+    return {**_UNSAID, **fields, "rows": rows, **several}
 
 
 def _told_events(answer: Any) -> list[dict[str, Any]]:

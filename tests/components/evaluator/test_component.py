@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 
 from homefeed.components import evaluator
@@ -108,6 +110,25 @@ def test_the_models_in_service_are_an_input(tmp_path: pathlib.Path) -> None:
     assert evaluator.config_inputs(evaluator.Config()) == {}
     named = evaluator.config_inputs(evaluator.Config(base_models=str(tmp_path)))
     assert named == {"base_models": PushedModel(tmp_path)}
+
+
+def test_what_slots_left_to_chance_tell_is_written(inputs: evaluator.Inputs, tmp_path: pathlib.Path) -> None:
+    examples = Examples(tmp_path / "examples")
+    shutil.copytree(inputs.examples.path, examples.path)
+    drawn = dataclasses.replace(SHOWN, propensity=np.full(9, 0.5, np.float32))
+    transformed.save_exposures(examples, "test", drawn)
+    outputs, _ = run(dataclasses.replace(inputs, examples=examples), tmp_path)
+    found = outputs.evaluation.read_json("evaluation.json")["policy_value"]
+    # The pages of two users, 3 and 2 cards; of a third nothing is known in this split, and one is nobody's.
+    assert found["eval"] is None and (found["test"]["pages"], found["test"]["slots"]) == (2, 5)
+    assert found["test"]["served"][0] == pytest.approx(2 / 5)
+    means = outputs.evaluation.read_json("metrics.json")
+    best = found["test"]["policies"]["the best first"]
+    assert means["test"]["retrieval + ranking"]["effective_sample_size"] == best["effective_sample_size"]
+    assert "snips" not in means["test"]["retrieval + ranking"] and best["support"].startswith("too small: ")
+    for name in ("model_card.md", "report.html"):
+        written = (outputs.evaluation.path / name).read_text(encoding="utf-8")
+        assert "Value of the policy" in written and best["support"] in written
 
 
 def test_what_is_left_out_for_its_cost_is_said(inputs: evaluator.Inputs, tmp_path: pathlib.Path) -> None:

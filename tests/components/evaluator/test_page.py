@@ -49,6 +49,7 @@ REPORT: dict[str, Any] = {
     "texts": {"tensors": 23, "tensors_changed": 21, "arms": {"fine-tuned": ARM}},
     "ease_regularization": None,
     "impressions": {"eval": None, "test": None},
+    "policy_value": {"eval": None, "test": None},
     "faithfulness": {
         "users": 200,
         "named": 0.4375,

@@ -63,7 +63,9 @@ class _Fixed:
         interests = np.array([[3.0, 2.0, 1.0, 0.0]] * size, np.float32)
         values = np.array([[0.0, 1.0, 4.0, 0.0]] * size, np.float32)
         scores = np.where(ids == b"", np.finfo(np.float32).min, interests + 0.5 * values).astype(np.float32)
-        return Candidates(ids, ids, interests, scores, values / 8, ids[:, 0], interests, values, ids[:, 0])
+        return Candidates(
+            ids, ids, interests, scores, values / 8, ids[:, 0], interests, values, ids[:, 0], values / 80
+        )
 
 
 def test_other_weights_of_the_value_make_other_orders() -> None:

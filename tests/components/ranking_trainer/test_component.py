@@ -82,7 +82,8 @@ def _rank(model: Any, candidates: list[list[str]], history: list[list[str]], **c
 def test_scores_probabilities_and_ratings(model: Any) -> None:
     result = _rank(model, [["i1", "i2", ""], ["i3", "nobody", "i7"]], [["i4", "i5"], ["", "i1"]])
     assert result.pop("objective").tolist() == [b"interactions", b"interactions"]
-    assert set(result) == {"scores", "interests", "expected_values", "probabilities", "ratings"}
+    liked = {"probabilities", "probability_deviation"}
+    assert set(result) == {"scores", "interests", "expected_values", "ratings"} | liked
     np.testing.assert_array_equal(result["interests"][:, :2], result["scores"][:, :2])
     assert not result["expected_values"].any()
     assert all(value.shape == (2, 3) and value.dtype == np.float32 for value in result.values())
@@ -199,7 +200,8 @@ def test_without_optional_data(tmp_path: pathlib.Path, toy_models: dict[str, pat
     inputs = set(rank.structured_input_signature[1])
     of_candidates = {"candidates", "retrieval_scores", "candidate_token_ids", "objective"}
     assert inputs == of_candidates | {"history", "history_timestamp", "timestamp"}
-    assert set(rank.structured_outputs) == {"scores", "interests", "expected_values", "probabilities", "objective"}
+    liked = {"probabilities", "probability_deviation"}
+    assert set(rank.structured_outputs) == {"scores", "interests", "expected_values", "objective"} | liked
 
 
 def test_nothing_was_liked(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> None:

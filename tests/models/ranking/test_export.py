@@ -13,6 +13,7 @@ from homefeed.models.ranking.training import blend as blends
 from homefeed.models.ranking.training.blend import Blend
 from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
+from homefeed.models.ranking.training.uncertainty import Uncertainty, Unknown
 from homefeed.models.shared.prediction_points import PredictionPoints
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
@@ -92,6 +93,26 @@ def test_probabilities_are_calibrated(served: Any, trained_outputs: Any) -> None
     assert np.abs(expected - plain)[[0, 1, 2, 4]].max() > 0.02
     np.testing.assert_allclose(served["probabilities"][[0, 1, 2, 4]], expected[[0, 1, 2, 4]], rtol=1e-3)
     assert served["probabilities"][3] == 0
+
+
+def test_deviations_are_larger_for_new_users_and_new_items(ranker: Ranker) -> None:
+    sure = Uncertainty(Unknown(1.0, 0.5), Unknown(2.0, 0.1))
+    module = RankingModule(dataclasses.replace(_trained(ranker), uncertainty=sure), CATALOGUE, TRAIN)
+    events = {"history": [["i1", "i2", "i4"]], "history_timestamp": [[1, 2, 3]]}
+    events |= {"history_value": [[4.0, 4.0, 4.0]], "history_event_type": [["", "", ""]]}
+    counts = np.bincount(TRAIN.item_index)
+    rows = [CATALOGUE.item_ids.tolist().index(item.encode()) for item in CANDIDATES if item]
+    new, known = (
+        _ask(module, **{name: [column[0][:length]] for name, column in events.items()}) for length in (0, 3)
+    )
+    for found, num_events in ((new, 0), (known, 3)):
+        deviation = np.delete(found["probability_deviation"], 3)
+        expected = sure.deviation(np.delete(found["probabilities"], 3), num_events, counts[rows])
+        np.testing.assert_allclose(deviation, expected, rtol=1e-4)
+        assert found["probability_deviation"][3] == 0
+    unknown = _ask(module, candidates=[["i1", "who", "i3", "", "i7"]])
+    expected = sure.deviation(unknown["probabilities"][1], min(4, max(TINY.max_events, TINY.max_rated_events)), 0)
+    assert unknown["probability_deviation"][1] == pytest.approx(expected, rel=1e-4)
 
 
 def test_ratings_are_in_the_datas_unit_and_range(served: Any, trained_outputs: Any, ranker: Ranker) -> None:

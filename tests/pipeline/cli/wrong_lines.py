@@ -23,6 +23,8 @@ RIGHT = {
         for name in ("movielens", "mind", "amazon", "book-crossing")
     },
     "data page": "--data {data} --out {out_file}",
+    "init": "{in_dir} --out {new_dir}",
+    "doctor": "--data {data} --root {root}",
     "schema infer": "--data {data}",
     "schema diff": "--data {data}",
     "schema accept": "--data {data}",
@@ -40,8 +42,12 @@ RIGHT = {
     "feedback seal": "--root {served} --data {data}",
     "feedback export": "--data {data} --out {out_file}",
     "page preview": "--root {served} --user u1",
+    "page replay": "p1 --root {served}",
     "page rules": "--root {served} --dry-run {in_file}",
     "why": "a-page i1 --root {served}",
+    "experiment check": "{in_file}",
+    "experiment report": "none --experiments {in_file} --root {served}",
+    "experiment stop": "none --experiments {in_file} --root {served}",
     "models list": "--root {served}",
     "models promote": "7 --root {served}",
     "models rollback": "--root {served}",
@@ -49,6 +55,7 @@ RIGHT = {
     "index refresh": "--data {new_dir} --root {root}",
     "forget": "u1 --data {data}",
     "deploy compile": "--out {out_file} --config {config} --tasks {config}",
+    "deploy compile-retrain": "--out {out_file} --root /mnt/root --config {config}",
     "deploy vertex": "--package {in_file} --bucket gs://b/x --project p --region r --dry-run",
     "deploy vertex-model": "--models gs://b/m --version 1 --image i --project p --region r --dry-run",
     "deploy vertex-traffic": "--split 1=100 --project p --region r --dry-run",
@@ -129,6 +136,7 @@ MORE = (
     ("forget u1", "--data"),
     ("forget u1 --data {tmp}/absent", "{tmp}/absent"),
     ("deploy compile --out {out_file} --set-task nope.cpu=1", "nope"),
+    ("deploy compile-retrain --out {out_file} --root /mnt/root --set-task nope.cpu=1", "nope"),
     ("deploy vertex-model --models gs://b/m --version 1 --image i --keep 1 --project p --region r --dry-run", "1"),
     ("deploy vertex-traffic --split 1=x --project p --region r --dry-run", "1=x"),
     ("deploy report --status nope", "nope"),
@@ -247,7 +255,8 @@ def _mistyped() -> Iterator[Wrong]:
         right = RIGHT[verb]
         for option in command.params:
             if option.type_descriptor.annotation is pathlib.Path:
-                yield Wrong(f"{verb} {right} {option.opts[0]} gs://b/x", "of this machine")
+                given = f"{right} {option.opts[0]}" if option.opts[0].startswith("-") else ""
+                yield Wrong(f"{verb} {given} gs://b/x", "of this machine")
         yield Wrong(f"{verb} {right} --nope", "--nope")
         for option in command.params:
             name = option.opts[0]

@@ -79,3 +79,16 @@ def test_repeated_deliveries_in_any_order_change_nothing() -> None:
         often.append(dataclasses.replace(events[0], event_id="again"))
         assert joined([served(PAGE)], often, attribute(often)) == once[1]
         assert once[0].items() <= attribute(often).items()
+
+
+def test_cards_have_the_probability_that_was_recorded() -> None:
+    rows = [
+        {"id": "for_you", "items": ["a", "b"], "found_by": ["fused", "new"], "propensities": [0.25, 0.5]},
+        {"id": "new", "items": ["c"], "found_by": ["new"]},
+    ]
+    cards = served({"impression_id": "p", "rows": rows})
+    assert [(card.item_id, card.position, card.propensity) for card in cards] == [
+        ("a", 0, 0.25),
+        ("b", 1, 0.5),
+        ("c", 2, 1.0),
+    ]

@@ -16,10 +16,10 @@ from tests.serving.servers import eventually
 
 @pytest.fixture
 def full(tmp_path: pathlib.Path) -> Iterator[toy.Gateway]:
-    """A gateway whose files may not grow beyond 200 kB."""
+    """A gateway whose files may not grow beyond 260 kB."""
     toy.publish(tmp_path / "serving", {})
     with toy.gateway(tmp_path, "--user-rate", "0") as gateway:
-        limit(gateway, 200_000)
+        limit(gateway, 260_000)
         yield gateway
 
 

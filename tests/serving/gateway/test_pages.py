@@ -28,6 +28,8 @@ def test_a_page_has_its_rows_in_order_and_no_item_twice(home: Gateway) -> None:
 
 def test_cards_are_complete(home: Gateway) -> None:
     card = home.page(user_id="fan", k=1)["rows"][0]["cards"][0]
+    told = {name: card.pop(name) for name in ("probability", "probability_deviation")}
+    assert told == pytest.approx({"probability": 0.468791, "probability_deviation": 0.249026}, abs=1e-6)
     assert card == {
         "item_id": "i09",
         "title": "Title of i09",

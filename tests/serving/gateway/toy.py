@@ -26,8 +26,8 @@ IDS = [f"i{n:02}" for n in range(1, NUM_ITEMS + 1)]
 COMMAND = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway"]
 
 
-def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Model name → SavedModel. All find what is nearest to the newest item of the history that is not in it."""
+def save_models(folder: pathlib.Path, *, farthest: bool = False) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel. All find what is nearest to the newest item of the history, or farthest from it."""
     import tensorflow as tf
 
     ids = tf.constant(["", *IDS])
@@ -39,7 +39,7 @@ def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         place = tf.reduce_max(tf.where(known, tf.range(tf.shape(history)[1]), -1), axis=1)
         newest = tf.gather(history, tf.maximum(place, 0), batch_dims=1)
         at = tf.reduce_sum(tf.where(newest[:, None] == ids, numbers, 0.0), axis=1)
-        scores = -tf.abs(numbers[None, 1:] - at[:, None])
+        scores = (1.0 if farthest else -1.0) * tf.abs(numbers[None, 1:] - at[:, None])
         scores = tf.where(tf.reduce_any(present, axis=1), tf.float32.min, scores)
         best, rows = tf.math.top_k(scores, tf.minimum(tf.reduce_max(k), NUM_ITEMS))
         found = tf.where(best > tf.float32.min, tf.gather(ids[1:], rows), "")
@@ -66,10 +66,16 @@ def save_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         def similar(self, item_ids: Any, k: Any) -> Any:
             return nearest(item_ids[:, None], k)
 
+        @tf.function(input_signature=find.input_signature)
+        def recommend(self, history: Any, k: Any, timestamp: Any) -> Any:
+            found = nearest(history, k)
+            chance = tf.sigmoid(found["scores"] / 8.0)
+            return {**found, "probabilities": chance, "probability_deviation": chance * (1.0 - chance)}
+
     toy = Toy()
     for name, signatures in (
         ("retrieval", {"serving_default": toy.find, "retrieve": toy.find, "similar_items": toy.similar}),
-        ("fused", {"serving_default": toy.find, "recommend": toy.find}),
+        ("fused", {"serving_default": toy.recommend, "recommend": toy.recommend}),
     ):
         tf.saved_model.save(toy, str(folder / name), signatures=signatures)
     return {name: folder / name for name in ("retrieval", "fused")}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import yaml
 
 from homefeed.models.requests import Request
@@ -19,8 +20,9 @@ from homefeed.serving.gateway.hot import Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.ladder import RUNGS
 from homefeed.serving.gateway.making import Draft, Found, Made, make
-from homefeed.serving.gateway.page import Reader
+from homefeed.serving.gateway.page import Place, Reader
 from homefeed.serving.policy.diversity import Diversity
+from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.policy.ruling import Ruling
 from homefeed.serving.policy.surfaces import Surface
@@ -79,7 +81,7 @@ def draft(some: random.Random) -> Draft:
     diversity = Diversity(method=some.choice(("mmr", "dpp"))) if some.random() < 0.5 else None
     rung = some.choice(RUNGS)
     scored = rung in ("fused", "retrieval", "last_page")
-    places = [(item, -n / 7 if scored else None, None) for n, item in enumerate(some.sample(IDS, 60))]
+    places = [Place(item, -n / 7 if scored else None) for n, item in enumerate(some.sample(IDS, 60))]
     reader = Reader(
         Request("u", features=some.choice(({}, {"age": 12.0}, {"age": 40.0}))),
         {"categories:crime": 1.0},
@@ -88,7 +90,23 @@ def draft(some: random.Random) -> Draft:
     hottest = Hottest(some.sample(IDS, 30), some.sample(IDS, 30))
     found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)), hottest)
     surface = Surface(rows=rows, mix=mix, diversity=diversity)
-    return Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1)
+    asked = Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1, seed=some.getrandbits(52))
+    return explored(asked, some) if scored and some.random() < 0.7 else asked
+
+
+def explored(asked: Draft, some: random.Random) -> Draft:
+    """The same with chance in it."""
+    how = Exploration(
+        method=some.choice(("greedy", "plackett_luce", "thompson")),
+        temperature=some.choice((0.2, 1.0)),
+        epsilon=some.choice((0.0, 0.1, 1.0)),
+        floor=some.choice((0.0, 0.001)),
+        pool=some.choice((5, 50)),
+        fresh=some.choice((1, 10)),
+    )
+    places = [place._replace(deviation=some.random()) for place in asked.found.places]
+    found = dataclasses.replace(asked.found, places=places, served_by="fused")
+    return dataclasses.replace(asked, found=found, surface=asked.surface.model_copy(update={"exploration": how}))
 
 
 def holds(said: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
@@ -138,6 +156,8 @@ def check(seed: int, folder: pathlib.Path) -> Made:
     assert len(set(items)) == len(items) and not set(items) & asked.reader.excluded, seed
     assert all(CARDS[item]["available_from"] <= NOW for item in items), seed
     assert all(len(row.cards) <= asked.k for row in made.rows), seed
+    assert all(0 < chance <= 1 + 1e-12 for chance in made.propensities.values()), seed
+    assert made == make(asked, ITEMS, vectors, ruling) and bool(made.propensities) <= bool(asked.exploration), seed
     age = asked.reader.request.features.get("age")
     for name, one in said.items():
         if counts(one, age) and name not in made.set_aside:
@@ -165,9 +185,73 @@ def stricter(path: pathlib.Path) -> Ruling:
     return Ruling(dataclasses.replace(rules, by_name=strict), ITEMS.cards, ITEMS.popular)
 
 
+def frequencies(said: Mapping[str, Any], asked: Draft, folder: pathlib.Path, draws: int) -> tuple[float, int]:
+    """How well the pages of many seeds agree with the probabilities that are told: p-value, and how many differ."""
+    path = folder / "rules.yaml"
+    path.write_text(yaml.safe_dump(dict(said)))
+    ruling = Ruling(read_rules(path), ITEMS.cards, ITEMS.popular)
+    counts, chance = Counter[tuple[str, ...]](), dict[tuple[str, ...], float]()
+    for seed in range(draws):
+        made = make(dataclasses.replace(asked, seed=seed), ITEMS, vectors, ruling)
+        page = tuple(card["item_id"] for card in made.rows[0].cards)
+        counts[page] += 1
+        told = float(np.prod([made.propensities.get(item, 1.0) for item in page]))
+        assert chance.setdefault(page, told) == pytest.approx(told, rel=1e-12)
+    expected = np.array([chance[page] * draws for page in counts])
+    assert expected.sum() <= draws * (1 + 1e-9)  # What never came is the rest.
+    often = expected >= 5
+    seen = np.append(np.array([*counts.values()])[often], draws - np.array([*counts.values()])[often].sum())
+    wanted = np.append(expected[often], draws - expected[often].sum())
+    return float(scipy.stats.chisquare(seen, wanted).pvalue), len(counts)
+
+
+def by_lot(method: str, **more: Any) -> Draft:
+    """A page of four cards out of eight items and three new ones."""
+    some = random.Random(1)
+    places = [Place(item, -n / 3, None, some.random()) for n, item in enumerate(some.sample(IDS, 9))]
+    how = Exploration.model_validate({"method": method, "temperature": 0.8, "epsilon": 0.2, "fresh": 2, **more})
+    surface = Surface(rows=("for_you",), exploration=how, diversity=Diversity(max_loss=0.2))
+    return Draft(surface, Reader(Request("u"), {}, frozenset()), Found(places, "history", "fused"), 4, NOW)
+
+
+RULES = {
+    "authors": {"cap": "author", "at_most": 2},
+    "comedies": {"quota": {"categories": "comedy"}, "at_least": 2},
+    "crime": {"quota": {"categories": "crime"}, "at_most": 2},
+    "first": {"pin": ["i009"]},
+    "cheap": {"boost": {"price": {"at_most": 8}}, "by": 2},
+}
+
+
+@pytest.mark.parametrize("method", ["greedy", "plackett_luce", "thompson"])
+def test_pages_come_as_often_as_they_tell(method: str, tmp_path: pathlib.Path) -> None:
+    p_value, pages = frequencies(RULES, by_lot(method, floor=0.01), tmp_path, 2_000)
+    assert p_value > 0.001 and pages > 15
+
+
+def test_where_rules_leave_nothing_to_draw_from_the_row_is_filled_as_ever(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"dear": {"quota": {"price": {"at_least": 5}}, "at_least": 4}}))
+    asked = by_lot("thompson")
+    nothing = dataclasses.replace(asked, found=dataclasses.replace(asked.found, places=[]))
+    undated = Items(
+        Item(item, item, {**card, "available_from": 0}, n) for n, (item, card) in enumerate(CARDS.items())
+    )
+    made = make(nothing, undated, vectors, Ruling(read_rules(path), undated.cards, undated.popular))
+    assert len(made.rows[0].cards) == 4 and not made.propensities
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "draws"), [("thompson", 1_000_000), ("plackett_luce", 200_000)])
+def test_a_million_pages_come_as_often_as_they_tell(method: str, draws: int, tmp_path: pathlib.Path) -> None:
+    p_value, pages = frequencies(RULES, by_lot(method), tmp_path, draws)
+    assert p_value > 0.001 and pages > 15
+
+
 def test_no_page_breaks_a_rule(tmp_path: pathlib.Path) -> None:
     pages = [check(seed, tmp_path) for seed in range(300)]
     assert sum(bool(page.set_aside) for page in pages) > 5 and sum(bool(page.unmet) for page in pages) > 5
+    assert sum(len(page.propensities) > 2 for page in pages) > 50
     assert sum(not page.rows for page in pages) > 5 and sum(len(page.rows) > 2 for page in pages) > 100
 
 

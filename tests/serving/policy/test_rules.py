@@ -10,7 +10,7 @@ import pytest
 from homefeed.models.requests import Request
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.making import Draft, Found, Made, make
-from homefeed.serving.gateway.page import Reader
+from homefeed.serving.gateway.page import Place, Reader
 from homefeed.serving.policy.conditions import read
 from homefeed.serving.policy.rules import PolicyError, Rules, read_rules
 from homefeed.serving.policy.ruling import Ruling
@@ -35,7 +35,7 @@ def rules_of(text: str, folder: pathlib.Path) -> Rules:
 
 
 def draft(rows: tuple[str, ...] = ("for_you",), places: list[str] | None = None, **more: Any) -> Draft:
-    found = Found([(item, None, None) for item in places or IDS[:30]], "history", "fused")
+    found = Found([Place(item) for item in places or IDS[:30]], "history", "fused")
     reader = Reader(Request("u", features=more.pop("features", {})), {}, frozenset())
     return Draft(Surface(rows=rows, **more.pop("surface", {})), reader, found, more.pop("k", 4), NOW, **more)
 
@@ -137,7 +137,7 @@ def test_sources_are_mixed_by_their_shares_and_told(tmp_path: pathlib.Path) -> N
 
 
 def test_a_boost_multiplies_the_odds_of_what_is_scored(tmp_path: pathlib.Path) -> None:
-    found = Found([("i01", 2.0, None), ("i02", 1.0, None), ("i03", 0.5, None)], "history", "fused")
+    found = Found([Place("i01", 2.0), Place("i02", 1.0), Place("i03", 0.5)], "history", "fused")
     asked = dataclasses.replace(draft(k=3), found=found)
     made = page("r: {boost: {price: 2.5}, by: 4}", tmp_path, asked)  # 0.5 + log 4 = 1.89.
     assert shown(made) == ["i01", "i03", "i02"]

@@ -16,7 +16,7 @@ import pytest
 
 from homefeed.serving.profiles.live import LiveEvent
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
-from homefeed.serving.profiles.transaction import Exposure
+from homefeed.serving.profiles.transaction import Exposure, Stop
 from tests.serving.profiles.folded import fold
 
 T = 1_700_002_800
@@ -225,3 +225,25 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: pathlib.Path) -> N
         assert set(stored) >= {f"{n}-{user[1]}" for n in range(known + 1)}
         assert fold(store.events(user)).encode() == store.profile(user).encode()
     store.close()
+
+
+def page_with(arms: dict[str, str], user: str = "u1", name: str = "p") -> Exposure:
+    return Exposure(f"{name}-{user}", user, "", T * 1000, b"{}", arms)
+
+
+def test_arms_are_kept_go_over_to_the_user_and_are_forgotten(store: LiveStore) -> None:
+    store.record(page_with({"a__0": "x", "b__0": "y"}, "guest:s")).result()
+    store.record(page_with({"a__0": "z"})).result()
+    store.record(page_with({}, name="later")).result()
+    assert store.assigned("u1") == {"a__0": "z"}
+    store.merge("guest:s", "u1").result()
+    assert store.assigned("u1") == {"a__0": "z", "b__0": "y"} and store.assigned("guest:s") == {}
+    store.append([event("1"), event("2")]).result()
+    assert store.forget("u1").result() == 2 and store.assigned("u1") == {}
+
+
+def test_the_last_stop_counts(store: LiveStore) -> None:
+    assert store.stops() == []
+    for arm in ("control", "canary"):
+        store.stop(Stop("c__1", arm, "too slow", T)).result()
+    assert store.stops() == [Stop("c__1", "canary", "too slow", T)]

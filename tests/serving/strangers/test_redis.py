@@ -17,7 +17,7 @@ import redis
 
 from homefeed.pipeline.forget import forget
 from homefeed.serving.process import free_port
-from homefeed.serving.profiles import Exposure, LiveEvent, StoreError
+from homefeed.serving.profiles import Exposure, LiveEvent, Stop, StoreError
 from homefeed.serving.profiles.redis_store import RedisStore
 from homefeed.serving.profiles.stores import FileStore, Store
 from tests.serving.deploy.test_gateway import rendered, started
@@ -78,7 +78,7 @@ def event(event_id: str, user: str = "u1", kind: str = "view", item: str = "a", 
 
 
 async def all_of(store: Store, user: str) -> Any:
-    return await store.read(user), await store.events(user)
+    return await store.read(user), await store.events(user), await store.assigned(user)
 
 
 def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
@@ -92,7 +92,9 @@ def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
             return await store.forget(chance.choice(USERS))
         if what < 0.4:
             after = f"p{chance.randrange(number + 1)}"
-            await store.record(Exposure(f"p{number}", chance.choice(USERS), after, number, b'{"a": 1}'))
+            arms = {f"e{number % 3}": f"arm{chance.randrange(2)}"} if chance.random() < 0.5 else {}
+            await store.record(Exposure(f"p{number}", chance.choice(USERS), after, number, b'{"a": 1}', arms))
+            await store.stop(Stop(f"e{number % 3}", "arm0", "r", number))
             pages = await store.scrolled(f"p{chance.randrange(number + 1)}", chance.choice(USERS))
             return pages, await store.exposure(f"p{chance.randrange(number + 1)}"), await store.base("u")
         draws = [[chance.randrange(400), *map(chance.choice, (USERS, KINDS, "abcdefghi"))] for _ in range(7)]
@@ -106,6 +108,7 @@ def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
             if number % 20 == 0:
                 for user in USERS:
                     assert await all_of(one, user) == await all_of(other, user)
+        assert sorted(await one.stops()) == sorted(await other.stops()) != []
         assert len(await one.secret()) == 32 and await one.secret() == await one.secret()
         await one.close()
         await other.close()
@@ -126,7 +129,7 @@ def test_many_writers_of_the_same_users_lose_nothing(url: str) -> None:
         await asyncio.gather(*(sender(number) for number in range(8)))
         stored = []
         for user in USERS[:3]:
-            (profile, _), events = await all_of(stores[0], user)
+            (profile, _), events, _ = await all_of(stores[0], user)
             assert profile == fold(events) and profile.version == len(events)
             stored += [one.event_id for one in events]
         assert len(stored) == len(set(stored)) == 4 * 15 * 6

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from homefeed.models.exposures import Exposures
 from homefeed.models.ranking.examples.shown_points import ShownPoints, make_shown_batch
@@ -51,3 +52,26 @@ def test_impressions_that_say_nothing_are_none() -> None:
     assert ShownPoints.of(None, TRAIN, True) is None
     assert ShownPoints.of(exposures(clicked=np.zeros(8, bool)), TRAIN, True) is None
     assert ShownPoints.of(exposures(user_ids=np.array([b"?", b"?"], object)), TRAIN, True) is None
+
+
+def test_what_was_left_counts_by_inverse_propensity_cut_and_over_its_mean() -> None:
+    propensity = np.array([0.5, 0.1, 0.1, 0.1, 0.02, 0.1, 0.25, 0.5], np.float32)
+    shown = ShownPoints.of(exposures(propensity=propensity), CONTEXT, True)
+    assert shown is not None
+
+    def weights(most: float, which: list[int]) -> dict[int, float]:
+        config = dataclasses.replace(TWO, max_inverse_propensity=most)
+        batch = make_shown_batch(shown, np.array(which), config, np.random.default_rng(0))
+        found = zip(batch["candidates"][0], np.exp(batch["log_weight"][0]), batch["irrelevant"][0], strict=True)
+        assert (batch["log_weight"][~batch["irrelevant"]] == 0).all()
+        return {int(item): float(weight) for item, weight, is_left in found if is_left}
+
+    # Of items 1 and 5 the inverses are 2 and 50, cut to 10: 2 and 10 over 6.
+    assert weights(10.0, [0, 1]) == pytest.approx({1: 2 / 6, 5: 10 / 6})
+    assert weights(1000.0, [0]) == pytest.approx({1: 2 / 26, 5: 50 / 26})
+    assert weights(1.0, [0]) == pytest.approx({1: 1.0, 5: 1.0})
+    assert weights(10.0, [1]) == pytest.approx({6: 1.0})  # One alone is its own mean.
+    unknown = ShownPoints.of(exposures(propensity=np.where(propensity < 0.05, np.nan, propensity)), CONTEXT, True)
+    assert unknown is not None
+    shown = unknown
+    assert weights(10.0, [0]) == pytest.approx({1: 2 / 1.5, 5: 1 / 1.5})

@@ -12,7 +12,8 @@ from homefeed.models.ranking.training import on_eval
 from homefeed.models.ranking.training.blend import Blend
 from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
-from homefeed.models.shared.prediction_points import every_target, first_targets
+from homefeed.models.ranking.training.uncertainty import Uncertainty
+from homefeed.models.shared.prediction_points import every_target, first_targets, places_of_coming
 from tests.models.ranking.toy import CONFIG, make_ranker
 from tests.toy_data import toy_catalogue, toy_sequences
 
@@ -83,17 +84,34 @@ def test_each_objective_has_a_blend_and_each_type_a_calibration() -> None:
     objectives = {"purchases": {"buy": 1.0}, "likes": {"like": 1.0}, "interactions": {}}
     made = make_ranker(toy_catalogue(), dataclasses.replace(toy_sequences(), objectives=objectives), TINY)
     held_out = dataclasses.replace(_held_out(), types=("buy",))
-    _, calibrations, found = on_eval.fit_on_eval(made, held_out, TINY)
+    _, calibrations, found, _ = on_eval.fit_on_eval(made, held_out, TINY)
     assert found.keys() == {"purchases", "likes"} and len(calibrations) == 2
     assert on_eval.fit_on_eval(made, dataclasses.replace(_held_out(0), types=("buy",)), TINY) == (
         Blend(),
         [Calibration(), Calibration()],
         {},
+        Uncertainty(),
     )
 
 
+def test_what_is_sure_is_fitted_to_each_event_once(ranker: Ranker, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(on_eval, "fit_uncertainty", lambda judged: asked.append(judged) or Uncertainty())
+    held_out = _held_out()
+    on_eval.fit_on_eval(ranker, held_out, TINY)
+    (judged,) = asked
+    coming = places_of_coming(held_out.sequences, held_out.points, held_out.retrieved)
+    events = np.unique(coming[coming >= 0])
+    assert len(judged.happened) == len(events) < (coming >= 0).sum()
+    assert judged.happened.tolist() == held_out.sequences.positive[events].tolist()
+    assert judged.items.tolist() == held_out.sequences.item_index[events].tolist()
+    counts = np.bincount(toy_sequences().item_index, minlength=8)
+    assert judged.of_item.tolist() == counts[judged.items].tolist()
+    assert (judged.of_user <= max(TINY.max_events, TINY.max_rated_events)).all() and judged.of_user.min() > 0
+
+
 def test_nothing_to_judge_by(ranker: Ranker) -> None:
-    assert on_eval.fit_on_eval(ranker, _held_out(0), TINY) == (Blend(), [Calibration()], {})
+    assert on_eval.fit_on_eval(ranker, _held_out(0), TINY) == (Blend(), [Calibration()], {}, Uncertainty())
 
 
 def test_predictions_in_numpy(ranker: Ranker) -> None:
@@ -116,5 +134,5 @@ def test_predictions_in_numpy(ranker: Ranker) -> None:
 
 def test_where_nothing_that_came_was_retrieved_it_is_fitted_to_what_was_chosen(ranker: Ranker) -> None:
     nothing = dataclasses.replace(_held_out(), retrieved=np.zeros_like(_held_out().retrieved))
-    _, (calibration,), _ = on_eval.fit_on_eval(ranker, nothing, TINY)
+    _, (calibration,), _, _ = on_eval.fit_on_eval(ranker, nothing, TINY)
     assert calibration != Calibration()

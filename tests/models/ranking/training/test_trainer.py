@@ -168,7 +168,8 @@ def test_what_was_taken_is_told_from_what_was_left_by_item_and_place(ranker: Ran
     bias = np.array([0, 1.5, -0.5, 0.25])
     trainer._position_bias.assign(np.pad(bias, (0, trainer._position_bias.shape[0] - 4)))
     batch = make_shown_batch(_shown(), np.arange(6), TINY, np.random.default_rng(0))
-    logits = np.asarray(ranker(tensors(batch))["list_logits"]) + bias[batch["position"]]
+    batch["log_weight"] = np.where(batch["irrelevant"], [[-0.7, 0.5, 0.2]], 0).astype(np.float32)
+    logits = np.asarray(ranker(tensors(batch))["list_logits"]) + bias[batch["position"]] + batch["log_weight"]
     taken = batch["relevance"] > 0
     expected = [
         -np.log(np.exp(row[own]).sum() / np.exp(row[own | left]).sum())

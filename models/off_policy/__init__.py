@@ -1,0 +1,1 @@
+"""What another policy would have been worth, from pages that were served by chance: estimates, and their support."""

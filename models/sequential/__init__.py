@@ -1,0 +1,1 @@
+"""Statistics of experiments that hold whenever, and however often, somebody looks."""

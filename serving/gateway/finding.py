@@ -1,0 +1,51 @@
+"""What a page is made of besides the main list: what was shown before, what is like an item, what was seen often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Sequence
+
+import orjson
+
+from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.ladder import Ladder
+from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.policy.arrangement import fatigue
+from homefeed.serving.policy.surfaces import Surface
+from homefeed.serving.profiles import Store
+from homefeed.serving.profiles.live import IMPRESSION
+
+PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
+
+
+async def shown_before(store: Store, after: str, user: str) -> frozenset[str]:
+    """What was shown on a page and on those before it, which another gateway may be writing just now.
+
+    Raises:
+        LookupError: it is no page of theirs.
+    """
+    for pause in PAUSES_SECONDS if after else ():
+        await asyncio.sleep(pause)
+        if before := await store.scrolled(after, user):
+            return frozenset(item for page in before for row in orjson.loads(page)["rows"] for item in row["items"])
+    if after:
+        raise LookupError("after: no page of this user has this impression_id; ask without `after`")
+    return frozenset()
+
+
+async def seen_often(store: Store, user: str, surface: Surface, now: float) -> dict[str, float]:
+    """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
+    if surface.rotation is None:
+        return {}
+    seen = [(event.item_id, event.at) for event in await store.events(user) if event.type == IMPRESSION]
+    return fatigue(seen, now, surface.rotation)
+
+
+async def similar(
+    ladder: Ladder, ask: Ask, surface: Surface, reader: pages.Reader, titles: Container[str], k: int
+) -> tuple[str, Sequence[str]] | None:
+    """The item that is asked about, or else the reader's newest, and what is like it; None: there is none."""
+    if ask.after or not surface.needs_similar:
+        return None
+    about = ask.item_id or pages.anchor(reader.request.history, titles.__contains__)
+    return (about, await ladder.similar(about, k)) if about else None

@@ -1,0 +1,43 @@
+"""The models of a server under the labels that pages are made with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+
+from homefeed.serving.gateway.models import Models, Unavailable
+from homefeed.serving.releases.server_config import STABLE
+
+
+class Labels:
+    """Models by label. Stable ones stand in for those of a label that is gone, as after a promotion.
+
+    Args:
+        target: `host:port` of the server's gRPC port.
+        max_in_flight: see `Models`; each label has as much room.
+    """
+
+    def __init__(self, target: str, max_in_flight: Mapping[str, int]):
+        self._target, self._max_in_flight = target, max_in_flight
+        self.stable = Models(target, max_in_flight)
+        self._others: dict[str, Models] = {}
+
+    def of(self, label: str) -> Models:
+        """The models that answer for a label."""
+        other = self._others.get(label)
+        return other if other and other.is_answering else self.stable
+
+    async def refresh(self, labels: Collection[str]) -> None:
+        """Learns what is stable now, and what is under other labels; see `Models.refresh`."""
+        with contextlib.suppress(Unavailable):
+            await self.stable.refresh()
+        for label in {*labels} - {STABLE}:
+            self._others.setdefault(label, Models(self._target, self._max_in_flight, label))
+        for models in self._others.values():
+            with contextlib.suppress(Unavailable):
+                await models.refresh()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for models in (self.stable, *self._others.values()):
+            await models.close()

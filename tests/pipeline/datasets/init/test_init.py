@@ -1,0 +1,126 @@
+"""`homefeed init`: files of strangers become a dataset, with no edit."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from homefeed.pipeline.datasets.init import describe
+from homefeed.pipeline.datasets.init.look import Column, look
+from homefeed.schemas.dataset import DatasetError, Positive, load_dataset
+from homefeed.schemas.tables import find_table
+from tests.pipeline.command import homefeed
+from tests.pipeline.datasets.init import strangers
+
+WANTED = {
+    "retail events": {
+        "interactions": {"user_id": "visitorid", "item_id": "itemid", "timestamp": "timestamp", "event_type": "event"}
+    },
+    "reviews": {
+        "interactions": {
+            "user_id": "reviewerID",
+            "item_id": "asin",
+            "timestamp": "unixReviewTime",
+            "value": "overall",
+        },
+        "items": {"item_id": "asin", "title": "title", "categories": "categories"},
+    },
+    "without names": {
+        "interactions": {"user_id": "column_1", "item_id": "column_2", "timestamp": "column_4", "value": "column_3"},
+        "items": {"item_id": "column_1", "title": "column_2"},
+        "users": {"user_id": "column_1"},
+    },
+    "chinese": {
+        "interactions": {"user_id": "用户ID", "item_id": "商品ID", "timestamp": "行为时间", "event_type": "行为类型"},
+        "items": {"item_id": "商品ID", "title": "标题", "categories": "类目"},
+    },
+    "invoices": {
+        "interactions": {
+            "user_id": "CustomerID",
+            "item_id": "StockCode",
+            "timestamp": "InvoiceDate",
+            "title": "Description",
+        }
+    },
+    "nested": {
+        "interactions": {"user_id": "user.id", "item_id": "articleId", "timestamp": "clickedAt"},
+        "items": {"item_id": "id", "title": "headline", "categories": "topics", "available_from": "publishedAt"},
+    },
+}
+LIKED = {
+    "retail events": Positive(event_types=("addtocart", "transaction")),
+    "reviews": Positive(min_value=4),
+    "without names": Positive(min_value=4),
+    "chinese": Positive(event_types=("收藏", "购买")),
+}
+
+
+@pytest.mark.parametrize("name", strangers.LAYOUTS)
+def test_tables_and_columns_are_told_and_every_row_can_be_read(name: str, tmp_path: pathlib.Path) -> None:
+    folder = strangers.write(name, tmp_path / "shop")
+    found = describe([folder], folder)
+    assert {table: dict(columns) for table, columns in found.columns.items()} == WANTED[name]
+    dataset = load_dataset(folder)
+    assert dataset.positive == LIKED.get(name, Positive())
+    for table in found.tables:
+        batches = list(find_table(folder, dataset, table).read())
+        rows, bad = sum(len(one.lines) for one in batches), sum(len(one.bad) for one in batches)
+        assert rows and bad <= dataset.max_bad_fraction * (rows + bad)
+        assert not any(one.lost for one in batches)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", strangers.LAYOUTS)
+def test_the_pipeline_runs_with_no_edit(name: str, tmp_path: pathlib.Path) -> None:
+    folder = strangers.write(name, tmp_path / "shop")
+    quick = pathlib.Path(__file__).parents[4] / "docs/quick.yaml"
+    assert homefeed("init", str(folder)) == 0
+    assert homefeed("run", "--data", str(folder), "--root", str(tmp_path / "root"), "--config", str(quick)) == 0
+
+
+def test_what_was_decided_is_told_and_what_nothing_reads_is_in_the_file(tmp_path: pathlib.Path) -> None:
+    folder = strangers.write("invoices", tmp_path)
+    found = describe([folder / "Online Retail.csv"], tmp_path / "data")
+    assert found.left_out["interactions"] == {"InvoiceNo": "too many values for a property of events"}
+    assert found.features["interactions"] == {"Quantity": "number", "UnitPrice": "number", "Country": "category"}
+    assert any("lack a user" in answer for answer in found.answers)
+    text = found.path.read_text(encoding="utf-8")
+    assert "# InvoiceNo is left out: too many values" in text and str(folder / "Online Retail.csv") in text
+    with pytest.raises(DatasetError, match="is there already; name another folder"):
+        describe([folder / "Online Retail.csv"], tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "there is no table; expected files that end in"),
+        ({"a.csv": "user_id,item_id\n1,2\n1,3\n"}, "no column of times, among user_id, item_id"),
+        ({"a.csv": "when,what\n2024-01-01,5\n2024-01-02,6\n"}, "no columns of users and items, among when, what"),
+        ({"a.csv": ""}, "is empty; expected a table"),
+        ({"a.parquet": "no parquet"}, "no Parquet that can be read"),
+        ({"a.json": "[1, 2]\n"}, "no column of times|JSON"),
+    ],
+)
+def test_what_is_no_dataset_is_said(files: dict[str, str], message: str, tmp_path: pathlib.Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        describe([tmp_path], tmp_path)
+    assert not (tmp_path / "dataset.yaml").exists()
+
+
+def test_encodings_and_delimiters(tmp_path: pathlib.Path) -> None:
+    texts = {"utf-8": "名称;é\n甲;b\n", "gb18030": "名称\t价格\n商品甲\t乙等品\n", "cp1252": "nom|prix\nthé vert|é\n"}
+    tables = {}
+    for encoding, text in texts.items():
+        (tmp_path / f"{encoding}.csv").write_text(text, encoding=encoding)
+        tables[encoding] = look(tmp_path / f"{encoding}.csv", "x")
+    assert {name: one.table.encoding for name, one in tables.items()} == {name: name for name in texts}
+    assert [one.table.delimiter for one in tables.values()] == [";", "\t", "|"]
+    assert list(tables["cp1252"].columns["nom"].cells) == ["thé vert"]
+
+
+def test_years_and_ages_are_no_times() -> None:
+    assert Column("year", ["1999", "2005"]).seconds is None and Column("age", ["30", "40"]).seconds is None
+    assert Column("day", ["20240131", "20240201"]).seconds is not None
