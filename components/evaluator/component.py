@@ -81,7 +81,7 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import examples, impressions, measured, policy_value, report, verdict
+    from homefeed.components.evaluator import examples, impressions, measured, policy_value, reasons, report, verdict
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -114,7 +114,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     margins = verdict.Margins(
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
-    reasons = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
+    against = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
     objectives = list(train.objectives) if recommender.knows_objectives else [""]
@@ -127,14 +127,15 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         shown,
         catalogue,
         train,
-        reasons,
+        against,
         base,
         texts,
         chosen,
         of_shown,
         values,
+        reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue),
     )
-    outputs.blessing.write_reasons(reasons)
+    outputs.blessing.write_reasons(against)
     ours = means["test"][measured.RANKING_ROW]
     limits = "".join(f"; {limit}" for limit in measured.limits_met(found, catalogue.num_rows, config.limits))
     ease = f"; EASE regularised with {chosen:g}" if chosen is not None else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from homefeed.components.evaluator import impressions, policy_value
+from homefeed.components.evaluator import impressions, policy_value, reasons
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
@@ -79,7 +79,7 @@ Against the models in service, on the same questions:
 {% endfor %}
 {% endif %}
 {{ of_impressions(impressions) }}
-{{ of_value(policy_value) }}
+{{ of_value(policy_value) }}{{ of_reasons(faithfulness) }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -117,7 +117,11 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    tables = {"of_impressions": impressions.to_markdown, "of_value": policy_value.to_markdown}
+    tables = {
+        "of_impressions": impressions.to_markdown,
+        "of_value": policy_value.to_markdown,
+        "of_reasons": reasons.to_markdown,
+    }
     return MODEL_CARD.render(report, span=_span, **tables) + "\n"
 
 

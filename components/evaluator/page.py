@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homefeed.components.artifacts import html_page, svg
-from homefeed.components.evaluator import impressions, policy_value
+from homefeed.components.evaluator import impressions, policy_value, reasons
 from homefeed.components.evaluator.measured import RANKING_ROW
 
 
@@ -26,6 +26,7 @@ def page(report: Mapping[str, Any]) -> str:
         *(_split(name, found) for name, found in report["splits"].items()),
         impressions.to_html(report["impressions"]),
         policy_value.to_html(report["policy_value"]),
+        reasons.to_html(report["faithfulness"]),
         "".join(map(_example, report["examples"])),
         _texts(report["texts"]),
         _past(report),

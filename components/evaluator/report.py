@@ -39,6 +39,7 @@ def write(
     ease_regularization: float | None,
     impressions: Mapping[str, Any],
     policy_value: Mapping[str, Any],
+    faithfulness: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -56,6 +57,7 @@ def write(
         ease_regularization: chosen on `eval`; None: there is no EASE.
         impressions: split → as from `impressions.describe_shown`.
         policy_value: split → as from `policy_value.describe_value`.
+        faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
     """
     report = {
         "blessed": not reasons,
@@ -71,6 +73,7 @@ def write(
         "ease_regularization": ease_regularization,
         "impressions": impressions,
         "policy_value": policy_value,
+        "faithfulness": faithfulness,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -67,6 +67,7 @@ VERBS = {
     "gateway": Verb("gateway:gateway", "Serve the live home page: events come in, and the next page knows them."),
     "feedback": Verb("feedback:feedback_app", "Make training data of what came to the home page."),
     "page": Verb("page:page_app", "See what a page would be, and what other rules would change."),
+    "why": Verb("why:why", "Tell why a card was on a page: reasons that were measured or recorded."),
     "experiment": Verb("experiment:experiment_app", "Check experiments, see what came of them, and stop them."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(
@@ -81,7 +82,7 @@ VERBS = {
 }
 
 
-PAGES = ("gateway", "page", "experiment")
+PAGES = ("gateway", "page", "why", "experiment")
 """Verbs whose products of matrices are so small that waking BLAS's threads for one costs more than the product."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import fastapi
-from fastapi import Body, Depends, Query, Request, Response
+from fastapi import Body, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
@@ -21,6 +21,7 @@ from homefeed.serving.gateway.middleware import Admission, Answers, BodyLimit, r
 from homefeed.serving.gateway.schema import (
     MAX_EVENTS,
     Ask,
+    AskWhy,
     Batch,
     EventAnswer,
     Login,
@@ -35,6 +36,8 @@ from homefeed.serving.gateway.ubi import UBI
 from homefeed.serving.profiles import StoreBusy, StoreError
 
 UbiBody = Annotated[dict[str, Any] | Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)], Body()]
+ImpressionId = Annotated[str, Path(max_length=64)]
+ItemId = Annotated[str, Path(max_length=128)]
 MAX_BODY_BYTES = 1 << 20
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 # Whatever cannot be answered is refused alike: the field, and the reason.
@@ -135,8 +138,15 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         try:
             return Answers(await home.page(ask))
         except LookupError as error:
-            field, _, reason = str(error.args[0]).partition(": ")
-            return refusal(404, field, reason)
+            return _not_found(error)
+
+    @router.get("/v1/why/{impression_id}/{item_id}", dependencies=[page])
+    async def get_why(impression_id: ImpressionId, item_id: ItemId, ask: Annotated[AskWhy, Query()]) -> Response:
+        """Why a card was on a page, for whose page it was: reasons, each with a sentence in each language."""
+        try:
+            return Answers(await home.why(impression_id, item_id, ask.who()))
+        except LookupError as error:
+            return _not_found(error)
 
     @router.post("/v1/events", dependencies=[events])
     async def post_events(batch: Batch) -> Answers:
@@ -208,6 +218,11 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return router
+
+
+def _not_found(error: LookupError) -> Response:
+    field, _, reason = str(error.args[0]).partition(": ")
+    return refusal(404, field, reason)
 
 
 def _answered(answers: list[EventAnswer]) -> Answers:

@@ -32,6 +32,7 @@ from homefeed.serving.gateway.published import mark_of, read_blend, read_publish
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
 from homefeed.serving.gateway.trials import Trials
+from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, StoreError, open_store
 from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, MAX_EXPOSURES
@@ -137,6 +138,7 @@ class Home:
         self._trials = Trials(self._live, metrics)
         self.pulse = Pulse()
         self._ladder = Ladder(self._models, config.budget_seconds, self.pulse, metrics)
+        self._whys = Whys(self._live, self._models.stable if self._models else None, self.pulse)
         self._tokenize: Tokenize | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -255,6 +257,21 @@ class Home:
         drafted = await self._drafted(ask, uuid.uuid4().hex)
         made = make(drafted.draft, self._published.items, self._vectors.of, drafted.policy.ruling, explains=True)
         return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
+
+    async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
+        """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
+
+        Raises:
+            LookupError: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
+        """
+        exposure = await self._live.exposure(impression_id)
+        if exposure is None or (user is not None and exposure.user_id != self._published.name(user)):
+            raise LookupError("impression_id: this user had no such page, or it is no longer kept")
+        if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
+            raise TooMuch("too many reasons are asked for", seconds)
+        return await self._whys.why(
+            exposure, item_id, self._published, self._vectors.of, self._policies.policy, self._tokenize
+        )
 
     async def _drafted(self, ask: Ask, impression_id: str) -> _Drafted:
         """What a page is made of. Lists are kept for a while, and chance never is: each page draws its own cards."""

@@ -59,13 +59,17 @@ class Items:
                 self._in_segment.setdefault(tag, []).append(item_id)
         self._with_word: dict[str, list[str]] = {}
         for item_id in self.popular:
-            for word in _searched(self.cards[item_id]["title"]):
+            for word in searched(self.cards[item_id]["title"]):
                 self._with_word.setdefault(word, []).append(item_id)
 
     def tags(self, item_id: str) -> tuple[str, ...]:
         """The interests that an item stands for: categories, language and words of its title."""
         card = self.cards.get(item_id)
         return (*self._segments[item_id], *words(card["title"])) if card else ()
+
+    def segments(self, item_id: str) -> Sequence[str]:
+        """Its categories and language, as interests."""
+        return self._segments.get(item_id, ())
 
     def is_available(self, item_id: str, now: float) -> bool:
         """Whether there is a card, and its `available_from` is not in the future."""
@@ -82,12 +86,12 @@ class Items:
 
     def search(self, text: str) -> list[str]:
         """Items with words of a text in their titles: those with more of them first, then the popular ones."""
-        found = Counter(item_id for word in _searched(text) for item_id in self._with_word.get(word, ()))
+        found = Counter(item_id for word in searched(text) for item_id in self._with_word.get(word, ()))
         order = {item_id: place for place, item_id in enumerate(self.popular)} if found else {}
         return sorted(found, key=lambda item_id: (-found[item_id], order[item_id]))
 
 
-def _searched(text: str) -> set[str]:
+def searched(text: str) -> set[str]:
     """The words of a text, and of Chinese the characters."""
     return set(_SEARCHED.findall(text.lower()))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from homefeed.models.requests import Request
 from homefeed.serving.gateway.hot import NOTHING_HOT, Hottest
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Place, Reader, Row, strongest
@@ -223,6 +227,7 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
         "query": draft.query,
         "k": draft.k,
         "item_id": item_id,
+        "asked": asked(draft.reader.request),
         "arms": {},  # Of experiments, once there are some.
         "seed": draft.seed if draft.exploration else None,
         "source": draft.found.source,
@@ -247,3 +252,9 @@ def _by_chance(row: Row, propensities: Mapping[str, float]) -> dict[str, list[fl
     """The probability of each card of a row, given those above; nothing where all are certain."""
     found = [propensities.get(card["item_id"]) for card in row.cards]
     return {"propensities": [1.0 if one is None else one for one in found]} if any(found) else {}
+
+
+def asked(request: Request) -> str:
+    """Tells what a model was told of a user from anything else: a digest of history and features."""
+    told = [[event.item_id, event.value, event.event_type, event.timestamp] for event in request.history]
+    return hashlib.blake2b(orjson.dumps([told, dict(request.features)]), digest_size=8).hexdigest()

@@ -174,23 +174,26 @@ class Models:
         Raises:
             Unavailable: not within `seconds`.
         """
+        return (await self.find_all(model, [request], k, seconds))[0]
+
+    async def find_all(self, model: str, requests: Sequence[Request], k: int, seconds: float) -> list[Found]:
+        """The lists for some requests, in one call.
+
+        Raises:
+            Unavailable: not within `seconds`.
+        """
         if model not in self._specs:
             raise Unavailable(f"nothing is known of {model} yet")
         try:
-            inputs = batch_inputs([request], self._specs[model])
+            inputs = batch_inputs(requests, self._specs[model])
         except ValueError as error:  # Profiles of one push, a model of another.
             raise Unavailable(str(error)) from error
-        inputs["k"] = np.array([k], np.int32)
+        inputs["k"] = np.full(len(requests), k, np.int32)
         answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
-        columns: dict[str, Any] = {
-            name: column[0, :k] if column.ndim > 1 else column[0] for name, column in answer.outputs.items()
-        }
-        nothing = [None] * len(columns["item_ids"])
-        scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
-        found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
-        places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
-        source: Any = columns["source"]
-        return Found(places, source.decode(), answer.model_version)
+        return [
+            _found({name: column[row] for name, column in answer.outputs.items()}, k, answer.model_version)
+            for row in range(len(requests))
+        ]
 
     async def similar(self, item_id: str, k: int, seconds: float) -> list[str]:
         """Items that are like one, best first; kept as long as the model is the same.
@@ -251,6 +254,17 @@ class Models:
             yield
         finally:
             self._in_flight -= 1
+
+
+def _found(row: Mapping[str, Any], k: int, model_version: int) -> Found:
+    """The list of one request."""
+    columns: dict[str, Any] = {name: column[:k] if np.ndim(column) else column for name, column in row.items()}
+    nothing = [None] * len(columns["item_ids"])
+    scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
+    found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
+    places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
+    source: Any = columns["source"]
+    return Found(places, source.decode(), model_version)
 
 
 def of_log_odds(columns: Mapping[str, Any]) -> list[float] | None:

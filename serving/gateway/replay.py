@@ -9,7 +9,7 @@ import functools
 import itertools
 import pathlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,8 +22,8 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
-from homefeed.serving.profiles.live import IMPRESSION, apply, excluded
-from homefeed.serving.profiles.sealing import read_base
+from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded
+from homefeed.serving.profiles.sealing import Base, read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import Exposure, read_events
 
@@ -111,7 +111,7 @@ def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impr
         drafted = _draft(database, published, exposure, page)
     if drafted is None:
         raise ReplayError(f"events of before the page {impression_id!r} have left the store: it cannot be made again")
-    draft = _on(drafted[0], _surface(policy, page), drafted[1])
+    draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
     made = make(draft, published.items, read_vectors(serving_dir).of, policy.ruling)
     again = page | recorded(draft, made, page["item_id"])
     again |= {"arms": page["arms"], "set_aside": made.set_aside, "unmet": made.unmet}
@@ -157,7 +157,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             pages += 1
             old, new = (
                 make(
-                    _on(draft, _surface(policy, page), impressions),
+                    on_surface(draft, surface_of(policy, page), impressions),
                     published.items,
                     vectors,
                     policy.ruling,
@@ -190,6 +190,27 @@ def _draft(
     None: events of before it have left the store.
     """
     everything, base = list(read_events(database, exposure.user_id)), read_base(database, exposure.user_id)
+    return draft_of(published, exposure, page, everything, base, _shown_before(database, exposure.after))
+
+
+def draft_of(
+    published: Published,
+    exposure: Exposure,
+    page: Mapping[str, Any],
+    everything: Sequence[LiveEvent],
+    base: Base,
+    shown_before: Collection[str],
+) -> tuple[Draft, list[tuple[str, float]]] | None:
+    """As `_draft`, of what was read from any store.
+
+    Args:
+        published: profiles and catalogue.
+        exposure: the page.
+        page: what is recorded of it.
+        everything: events of its user that the store still has.
+        base: what is left of those before.
+        shown_before: items of the pages that were scrolled on from.
+    """
     since_then = page["profile_version"] - base.profile.version
     if since_then < 0:
         return None
@@ -200,7 +221,7 @@ def _draft(
     log = ((event.item_id, event.type) for event in events)
     seen = excluded(log, base.seen, base.hidden)
     found = reader(published.stored(exposure.user_id), live, seen, now)
-    shown = {*_shown_before(database, exposure.after), page["item_id"] or ""}
+    shown = {*shown_before, page["item_id"] or ""}
     deviations = page.get("deviations") or itertools.repeat(None)
     columns = zip(page["candidates"], page["scores"], deviations, strict=False)
     places = [Place(item_id, score, None, deviation) for item_id, score, deviation in columns]
@@ -217,14 +238,15 @@ def _draft(
     return draft, seen_at
 
 
-def _surface(policy: Policy, page: Mapping[str, Any]) -> Surface:
+def surface_of(policy: Policy, page: Mapping[str, Any]) -> Surface:
     """The surface of a page as it was for its reader, with what experiments changed."""
     surface = policy.surfaces.get(page["surface"])
     changes = page.get("changes")
     return Surface.model_validate(surface.model_dump() | changes) if changes else surface
 
 
-def _on(draft: Draft, surface: Surface, seen_at: Sequence[tuple[str, float]]) -> Draft:
+def on_surface(draft: Draft, surface: Surface, seen_at: Sequence[tuple[str, float]]) -> Draft:
+    """The draft of a page of this surface, whose reader had seen items at these times."""
     half_life = surface.rotation
     tired = fatigue(seen_at, draft.now, half_life) if half_life else {}
     return dataclasses.replace(draft, surface=surface, fatigue=tired)

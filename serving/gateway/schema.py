@@ -159,6 +159,25 @@ class Ask(pydantic.BaseModel):
         return who(self.user_id, self.session_id)
 
 
+class AskWhy(pydantic.BaseModel):
+    """Who asks why a card was on their page."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    user_id: UserId | None = None
+    session_id: Id | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> AskWhy:
+        if (self.user_id is None) == (self.session_id is None):
+            raise ValueError("user_id: give either user_id or session_id, of whose page it was")
+        return self
+
+    def who(self) -> str:
+        """The user or guest."""
+        return who(self.user_id, self.session_id)
+
+
 def who(user_id: str | None, session_id: str | None) -> str:
     """One name for a user or a guest."""
     return user_id if user_id is not None else f"{GUEST}{session_id}"

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 import pydantic
+from google.protobuf import json_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from homefeed_client import protos
 
@@ -16,7 +17,7 @@ from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
-from homefeed.serving.gateway.schema import MAX_EVENTS, Ask, EventAnswer, rejected
+from homefeed.serving.gateway.schema import MAX_EVENTS, Ask, AskWhy, EventAnswer, rejected
 from homefeed.serving.profiles import StoreBusy, StoreError
 from homefeed.serving.reflection import add_reflection
 
@@ -55,6 +56,9 @@ class GrpcServer:
             "Page": grpc.unary_unary_rpc_method_handler(
                 self._page, request("homefeed.v1.PageRequest").FromString, _serialized
             ),
+            "Why": grpc.unary_unary_rpc_method_handler(
+                self._why, request("homefeed.v1.WhyRequest").FromString, _serialized
+            ),
             "SendEvents": grpc.stream_stream_rpc_method_handler(
                 self._send_events, request("homefeed.v1.SendEventsRequest").FromString, _serialized
             ),
@@ -86,6 +90,18 @@ class GrpcServer:
             self._keys.require_rate(key)
             self._home.require_room()
             return _page_message(await self._home.page(Ask.model_validate(said)))
+        except Exception as error:
+            await _abort(context, error)
+
+    async def _why(self, request: Any, context: Any) -> Any:
+        key = await self._admit(context, "page")
+        said = {field.name: value for field, value in request.ListFields()}
+        impression_id, item_id = said.pop("impression_id", ""), said.pop("item_id", "")
+        try:
+            self._keys.require_rate(key)
+            who = AskWhy.model_validate(said).who()
+            answer = await self._home.why(impression_id, item_id, who)
+            return json_format.ParseDict(answer, protos.message("homefeed.v1.WhyResponse")())
         except Exception as error:
             await _abort(context, error)
 

@@ -115,6 +115,16 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
         asked = request.query_params
         return await show(visitor(request), asked.get("query", "")[:500], asked.get("after", "")[:64])
 
+    @router.get("/why")
+    async def get_why(request: Request) -> Response:
+        who, asked = visitor(request), request.query_params
+        item_id = asked.get("item", "")[:128]
+        try:
+            told = await home.why(asked.get("impression", "")[:64], item_id, Ask(**who.who).who())
+        except LookupError:  # A page of long ago, or an address made by hand.
+            told = {"title": home.title(item_id), "reasons": [], "instead": None}
+        return Response(render_why(told, who), media_type="text/html", headers=HEADERS)
+
     @router.post("/act")
     async def act(request: Request) -> Response:
         fields = _fields_of(await request.body())
@@ -214,7 +224,7 @@ def render(
         {"heading": heading(words, row["reason"], row["id"]), "why": why(words, row["reason"]), "cards": row["cards"]}
         for row in page["rows"]
     ]
-    return _template().render(
+    return _template("home.html.j2").render(
         page=page,
         rows=rows,
         edition=_edition(),
@@ -229,7 +239,21 @@ def render(
         hidden=_fields(who.address),
         other_address=_address("/", who.address | {"lang": other}),
         more_address=_address("/", who.address | {"after": str(page["impression_id"])}),
+        why_address=_address("/why", who.address | {"impression": str(page["impression_id"])}),
         export_address=_address("/me.json", who.address),
+    )
+
+
+def render_why(told: Mapping[str, Any], who: Visitor) -> str:
+    """The reasons of a card as HTML."""
+    said = [*told["reasons"], *([told["instead"]] if told["instead"] else [])]
+    return _template("why.html.j2").render(
+        title=told["title"],
+        sentences=[one["text"][who.language] for one in said],
+        edition=_edition(),
+        words=TEXTS[who.language],
+        lang=who.language,
+        back_address=_address("/", who.address),
     )
 
 
@@ -247,9 +271,9 @@ def _fields(values: Mapping[str, str]) -> markupsafe.Markup:
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
-    return environment.get_template("home.html.j2")
+    return environment.get_template(name)
 
 
 @functools.cache

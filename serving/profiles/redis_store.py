@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
+from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import HAPPENED_BATCH, MAX_EXPOSURES, StoreBusy, StoreError
 from homefeed.serving.profiles.transaction import KEPT_SECONDS, Exposure, Outcome, Stop
 
@@ -197,6 +198,16 @@ class RedisStore:
                 pages.append(page)
                 impression_id = after.decode()
         return pages
+
+    async def exposure(self, impression_id: str) -> Exposure | None:
+        """See `Store.exposure`."""
+        with self._reaching():
+            user, after, at, page = await self._redis.hmget(key("page", impression_id), "user", "after", "at", "page")
+        return Exposure(impression_id, user.decode(), after.decode(), int(at), page) if user is not None else None
+
+    async def base(self, user_id: str) -> Base:
+        """See `Store.base`: nothing leaves Redis."""
+        return Base(LiveProfile())
 
     async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """See `Store.happened`."""

@@ -185,18 +185,18 @@ class LiveStore:
     def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
         pages = []
-        while impression_id and (found := self._exposure(impression_id)) and found[0] == user_id:
-            pages.append(found[2])
-            impression_id = found[1]
+        while impression_id and (found := self.exposure(impression_id)) and found.user_id == user_id:
+            pages.append(found.page)
+            impression_id = found.after
         return pages
 
-    def _exposure(self, impression_id: str) -> tuple[str, str, bytes] | None:
-        """User, page before and content; also of a page that is on its way to the disk."""
+    def exposure(self, impression_id: str) -> Exposure | None:
+        """A page that was served, also one that is on its way to the disk; None: there is none, or no longer."""
         if waiting := self._recording.get(impression_id):
-            return waiting.user_id, waiting.after, waiting.page
-        query = "SELECT user_id, after, page FROM exposures WHERE impression_id = ?"
-        found: tuple[str, str, bytes] | None = self._reader.execute(query, (impression_id,)).fetchone()
-        return found
+            return waiting
+        query = "SELECT impression_id, user_id, after, at, page FROM exposures WHERE impression_id = ?"
+        found = self._reader.execute(query, (impression_id,)).fetchone()
+        return Exposure(*found) if found else None
 
     def close(self) -> None:
         """Writes what waits, and closes the file."""

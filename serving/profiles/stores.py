@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
+from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import LiveStore
 from homefeed.serving.profiles.transaction import Exposure, Outcome, Stop
 
@@ -52,6 +53,12 @@ class Store(Protocol):
 
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
+
+    async def exposure(self, impression_id: str) -> Exposure | None:
+        """A page that was served; None: there is none, or no longer."""
+
+    async def base(self, user_id: str) -> Base:
+        """What a user's events that have left had made: the profile is this one, changed by `events`."""
 
     def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """What was done with items since a mark, by anybody, in the order of arrival; each event is told once.
@@ -118,6 +125,14 @@ class FileStore:
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """See `Store.scrolled`."""
         return self._live.scrolled(impression_id, user_id)
+
+    async def exposure(self, impression_id: str) -> Exposure | None:
+        """See `Store.exposure`."""
+        return self._live.exposure(impression_id)
+
+    async def base(self, user_id: str) -> Base:
+        """See `Store.base`."""
+        return self._live.base(user_id)
 
     async def happened(self, mark: str) -> AsyncIterator[tuple[str, list[Happened]]]:
         """See `Store.happened`."""

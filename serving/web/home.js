@@ -31,6 +31,25 @@ document.addEventListener("submit", async (event) => {
   main().removeAttribute("aria-busy");
 });
 
+// The reasons of a card are put into it; where that fails, the link leads to them.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a.ask");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  try {
+    const answer = await fetch(link.href);
+    if (!answer.ok) throw new Error(String(answer.status));
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const reasons = next.querySelector(".reasons");
+    reasons.tabIndex = -1;
+    link.closest("li").querySelector(".reasons")?.remove();
+    link.parentElement.after(reasons);
+    reasons.focus();
+  } catch {
+    location.assign(link.href);
+  }
+});
+
 // A card is seen when at least half of it was visible for a second; each is told once.
 const timers = new Map();
 const watcher = new IntersectionObserver(

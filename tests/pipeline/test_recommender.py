@@ -59,6 +59,14 @@ def test_a_ranking_option_reruns_ranking_and_what_follows(
     assert executed(steps) == ["RankingTrainer", "Fuser", "Evaluator", "InfraValidator"]
 
 
+def test_reasons_of_the_trained_models_are_what_their_lists_depend_on(sample_root: pathlib.Path) -> None:
+    told = json.loads((_only(sample_root, "Evaluator/*/evaluation") / "evaluation.json").read_text())["faithfulness"]
+    assert told["users"] >= 8 and told["more_than_random"] >= 0.8
+    assert told["named"] > 0 and told["named"] >= 5 * told["random"]
+    assert all(np.array(told["deletion"])[:3] > np.array(told["deletion_randomly"])[:3])
+    assert told["shapley_users"] >= 1
+
+
 def test_as_many_candidates_as_are_asked_for_are_judged_and_served(
     sample_data: pathlib.Path, sample_root: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import urllib.parse
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,15 @@ class HomePageError(Exception):
     def __init__(self, message: str, status: int | None = None):
         super().__init__(message)
         self.status = status
+
+
+def why_path(impression_id: str, item_id: str) -> str:
+    """Where a gateway tells why a card was on a page.
+
+    >>> why_path("a1", "50 %/x")
+    '/v1/why/a1/50%20%25%2Fx'
+    """
+    return f"/v1/why/{urllib.parse.quote(impression_id, '')}/{urllib.parse.quote(item_id, '')}"
 
 
 class HomePageClient:
@@ -59,6 +69,15 @@ class HomePageClient:
         """
         page: dict[str, Any] = self._call("GET", "/v1/page", params=ask).json()
         return page
+
+    def why(self, impression_id: str, item_id: str, **who: str) -> dict[str, Any]:
+        """Why a card was on a page, for whose page it was: `user_id` or `session_id`.
+
+        Raises:
+            HomePageError: the gateway refused, or did not answer in time.
+        """
+        answer: dict[str, Any] = self._call("GET", why_path(impression_id, item_id), params=who).json()
+        return answer
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Sends events, in order, until they are answered; gives the answers, one an event.
@@ -116,6 +135,11 @@ class AsyncHomePageClient:
         """See `HomePageClient.page`."""
         page: dict[str, Any] = (await self._call("GET", "/v1/page", params=ask)).json()
         return page
+
+    async def why(self, impression_id: str, item_id: str, **who: str) -> dict[str, Any]:
+        """See `HomePageClient.why`."""
+        answer: dict[str, Any] = (await self._call("GET", why_path(impression_id, item_id), params=who)).json()
+        return answer
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """See `HomePageClient.send`."""

@@ -50,6 +50,22 @@ REPORT: dict[str, Any] = {
     "ease_regularization": None,
     "impressions": {"eval": None, "test": None},
     "policy_value": {"eval": None, "test": None},
+    "faithfulness": {
+        "users": 200,
+        "named": 0.4375,
+        "random": 0.0125,
+        "displaced": 0.5,
+        "displaced_randomly": 0.125,
+        "support": 1.0,
+        "more_than_random": 0.995,
+        "sizes": [1, 2],
+        "deletion": [0.4375, 0.625],
+        "deletion_randomly": [0.0125, 0.03125],
+        "sufficiency": [0.75, 0.875],
+        "sufficiency_randomly": [0.25, 0.3125],
+        "shapley_users": 20,
+        "shapley_agreement": 0.9,
+    },
     "examples": [
         {
             "user_id": "u<1>",

@@ -166,6 +166,9 @@ def test_pages_are_followed_back_to_the_first_and_only_their_user_s(store: LiveS
     assert all(future.result() is None for future in futures)
     assert store.scrolled("p3", "u1") == [b"3", b"1", b"0"]
     assert store.scrolled("p3", "u2") == store.scrolled("nowhere", "u1") == []
+    exposure = store.exposure("p3")
+    assert exposure is not None and (exposure.user_id, exposure.after, exposure.page) == ("u1", "p1", b"3")
+    assert store.exposure("nowhere") is None
 
 
 def test_a_closed_store_has_written_everything_and_takes_no_more(tmp_path: pathlib.Path) -> None:

@@ -112,6 +112,28 @@ def test_a_press_acts_on_this_page_without_another(visit: Any) -> None:
     assert first not in opened_items(page)
 
 
+def test_reasons_are_told_in_the_card_and_without_javascript_on_a_page_of_their_own(visit: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit("/?lang=en", viewport=PHONE)
+    viewed = page.locator("button[value='view:i32']")
+    viewed.click()
+    viewed.wait_for(state="detached")
+    page.evaluate("window.stays = true")
+    page.locator("section:first-of-type a.ask").first.click()
+    page.locator("section:first-of-type li .reasons li").first.wait_for()
+    assert page.evaluate("window.stays") and page.evaluate("document.activeElement.className") == "reasons"
+    assert "Because you had" in page.locator(".reasons").inner_text()
+    assert Axe().run(page).violations_count == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    alone = page.locator("section:first-of-type a.ask").first.get_attribute("href")
+    page.goto(alone)
+    assert "Because you had" in page.locator("main .reasons").inner_text()
+    assert Axe().run(page).violations_count == 0
+    page.locator("main a").click()
+    assert page.locator("section").count() > 1
+
+
 def test_keys_alone_are_enough(visit: Any) -> None:
     page = visit()
     page.keyboard.press("Tab")

@@ -95,7 +95,8 @@ def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
             arms = {f"e{number % 3}": f"arm{chance.randrange(2)}"} if chance.random() < 0.5 else {}
             await store.record(Exposure(f"p{number}", chance.choice(USERS), after, number, b'{"a": 1}', arms))
             await store.stop(Stop(f"e{number % 3}", "arm0", "r", number))
-            return await store.scrolled(f"p{chance.randrange(number + 1)}", chance.choice(USERS))
+            pages = await store.scrolled(f"p{chance.randrange(number + 1)}", chance.choice(USERS))
+            return pages, await store.exposure(f"p{chance.randrange(number + 1)}"), await store.base("u")
         draws = [[chance.randrange(400), *map(chance.choice, (USERS, KINDS, "abcdefghi"))] for _ in range(7)]
         return await store.append([event(str(name), *rest, number) for name, *rest in draws])
 
