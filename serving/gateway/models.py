@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -172,7 +173,7 @@ class Models:
         """A list for a request, from the fused model or from retrieval alone.
 
         Raises:
-            Unavailable: not within `seconds`.
+            Unavailable: not within `seconds`, or with numbers by which nothing can be sorted.
         """
         if model not in self._specs:
             raise Unavailable(f"nothing is known of {model} yet")
@@ -189,6 +190,8 @@ class Models:
         scored = (columns[name].tolist() if name in columns else nothing for name in ("scores", "probabilities"))
         found = zip(columns["item_ids"], *scored, of_log_odds(columns) or nothing, strict=True)
         places = [Place(item_id.decode(), *of_item) for item_id, *of_item in found if item_id]
+        if wrong := next((place for place in places if not all(map(math.isfinite, filter(None, place[1:])))), None):
+            raise Unavailable(f"{model} {answer.model_version} gives numbers that are not finite, such as {wrong}")
         source: Any = columns["source"]
         return Found(places, source.decode(), answer.model_version)
 
