@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from homefeed.models.sequential.confidence import MIN_USERS
+from homefeed.pipeline.cli.experiment import check
 from homefeed.serving.experiments.conclusion import conclude
 from homefeed.serving.experiments.design import Experiment, Experiments
 from homefeed.serving.experiments.drawing import draw
@@ -151,3 +152,11 @@ def test_a_crowd_grows() -> None:
 
 def test_there_may_be_no_places_to_read(tmp_path: pathlib.Path) -> None:
     assert read(None, None) == read(None, tmp_path) == [] and stops(tmp_path) == []
+
+
+def test_names_are_told_as_they_are(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`[/b]` would end what it never began, and `[red]` be a colour."""
+    (tmp_path / "x.yaml").write_text('"[/b]": {arms: {"[red]": {}, b: {}}}')
+    check(tmp_path / "x.yaml")
+    told = capsys.readouterr().out
+    assert "[/b]: click rate by visitor" in told and "[red]" in told
