@@ -5,7 +5,6 @@ YAML 1.1 reads `no` as false, `3:7` as 187, `1_000` as 1000 and `2025-01-08` as 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import yaml
@@ -36,10 +35,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
-def _size(node: yaml.Node, known: dict[int, float]) -> float:
-    """Values below a node, with those that its aliases repeat; infinite where one stands within itself."""
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values below a node, with those that its aliases repeat; who holds itself is refused later."""
     if id(node) not in known:
-        known[id(node)] = math.inf
+        known[id(node)] = 0
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, known) for part in parts))
     return known[id(node)]

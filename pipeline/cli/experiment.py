@@ -168,12 +168,13 @@ def stop(
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    told = Stop(described.key(name), chosen, reason, int(time.time()))
-    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, told))
+    stopped = Stop(described.key(name), chosen, reason, int(time.time()))
+    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
     if as_json:
-        print_json(told._asdict())
+        print_json(stopped._asdict())
         return
-    console.print(f"{name} is stopped: everybody gets {chosen}; a higher `version` in the file starts it anew")
+    told = f"{name} is stopped: everybody gets {chosen}; a higher `version` in the file starts it anew"
+    console.print(told, soft_wrap=True)
 
 
 async def _stop(url: str, path: pathlib.Path, stop: Stop) -> None:
