@@ -75,8 +75,9 @@ def test_tables_and_columns_are_told_and_every_row_can_be_read(name: str, tmp_pa
 def test_the_pipeline_runs_with_no_edit(name: str, tmp_path: pathlib.Path) -> None:
     folder = strangers.write(name, tmp_path / "shop")
     quick = pathlib.Path(__file__).parents[4] / "docs/quick.yaml"
-    assert homefeed("init", str(folder)) == 0
-    assert homefeed("run", "--data", str(folder), "--root", str(tmp_path / "root"), "--config", str(quick)) == 0
+    data = tmp_path / "data"
+    assert homefeed("init", str(folder), "--out", str(data)) == 0
+    assert homefeed("run", "--data", str(data), "--root", str(tmp_path / "root"), "--config", str(quick)) == 0
 
 
 def test_what_was_decided_is_told_and_what_nothing_reads_is_in_the_file(tmp_path: pathlib.Path) -> None:
