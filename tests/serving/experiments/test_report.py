@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -152,6 +153,16 @@ def test_a_crowd_grows() -> None:
 
 def test_there_may_be_no_places_to_read(tmp_path: pathlib.Path) -> None:
     assert read(None, None) == read(None, tmp_path) == [] and stops(tmp_path) == []
+
+
+def test_pages_of_before_it_began_are_of_another_version() -> None:
+    before = [dataclasses.replace(page, at=page.at - 2e6) for page in pages(1_000, share=0.9, seed=1)]
+    after = pages(1_000)
+    found = report("x", TWO, before + after)
+    assert found.mixed == 0 and found.sample_ratio > 0.01
+    assert sum(arm.pages for arm in found.arms.values()) == len(after)
+    turns = Experiment(interleave=("stable", "canary"))
+    assert report("x", turns, after).preference.ties == 0  # Of arms; no list took turns.
 
 
 def test_names_are_told_as_they_are(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
