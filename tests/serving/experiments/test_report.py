@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from homefeed.serving.experiments.monitor import Crowd, Monitor, Party
 from homefeed.serving.experiments.planning import power
 from homefeed.serving.experiments.reading import Page, read, stops
 from homefeed.serving.experiments.report import report
+from homefeed.serving.profiles import StoreError, open_store
 
 NOW = 1_800_000_000
 TWO = Experiment(arms={"control": {}, "new": {}}, users=2_000, since=NOW)
@@ -163,6 +165,18 @@ def test_pages_of_before_it_began_are_of_another_version() -> None:
     assert sum(arm.pages for arm in found.arms.values()) == len(after)
     turns = Experiment(interleave=("stable", "canary"))
     assert report("x", turns, after).preference.ties == 0  # Of arms; no list took turns.
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "live.sqlite").write_bytes(b"no database, but long enough to look like one" * 100)
+    looks: list[Callable[[], object]] = [
+        lambda: read(None, tmp_path),
+        lambda: stops(tmp_path),
+        lambda: open_store("", tmp_path / "live.sqlite", lambda events, seconds: None, 1),
+    ]
+    for look in looks:
+        with pytest.raises(StoreError, match=r"live.sqlite: file is not a database; `homefeed doctor"):
+            look()
 
 
 def test_names_are_told_as_they_are(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
