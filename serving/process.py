@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import homefeed_client
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s] %(message)s"
 
 
 class ServerError(HomefeedError, RuntimeError):

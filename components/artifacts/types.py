@@ -280,10 +280,11 @@ class InferenceResult(Artifact):
 
 
 def digest_files(root: pathlib.Path, files: Sequence[pathlib.Path]) -> str:
-    """Hex digest over (name relative to root, content) of the files, in the given order."""
+    """Hex digest over (name, content) of the files, in the given order; names below root are relative to it."""
     total = hashlib.blake2b(digest_size=16)
     for path in files:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-        total.update(f"{path.relative_to(root).as_posix()}\0{content.hexdigest()}\n".encode())
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        total.update(f"{name.as_posix()}\0{content.hexdigest()}\n".encode())
     return total.hexdigest()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pathlib
 from typing import Annotated
 
+import rich.text
 import typer
 
 from homefeed.pipeline.cli.terminal import Json, console, print_json
 
-MARKS = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "fault": "[red]✗[/]"}
+MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fault": ("✗", "red")}
 
 
 def doctor(
@@ -25,7 +26,8 @@ def doctor(
         print_json([vars(one) for one in found])
     else:
         for one in found:
-            console.print(f"{MARKS[one.verdict]} {one.subject:<18} {one.told}", soft_wrap=True)
+            told = rich.text.Text.assemble(MARKS[one.verdict], f" {one.subject:<18} {one.told}")
+            console.print(told, soft_wrap=True)
     faults = [f"{one.subject}: {one.told}" for one in found if one.verdict == "fault"]
     if faults:
         raise DoctorError("; ".join(faults))

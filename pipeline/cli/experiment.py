@@ -38,7 +38,7 @@ def check(
     surfaces: Annotated[pathlib.Path | None, typer.Option(help="YAML of surfaces; empty: the usual ones.")] = None,
     data: Sealed = None,
     root: Live = None,
-    lift: Annotated[float, typer.Option(min=0.001, help="Share of the metric that is to be found.")] = 0.1,
+    lift: Annotated[float, typer.Option(min=0.001, max=100, help="Share of the metric that is to be found.")] = 0.1,
     as_json: Json = False,
 ) -> None:
     """Print what experiments do, how readers are split, and how many users and days a lift takes."""
@@ -129,14 +129,17 @@ def report_(
         print_json(dataclasses.asdict(found) | {"preference": preferred, "conclusion": verdict})
         return
     _show(found)
-    console.print(verdict, soft_wrap=True, markup=False)
+    console.print(verdict, soft_wrap=True)
 
 
 def _show(found: report.Report) -> None:
-    split = rich.table.Table("arm", "users", "expected", "pages", *METRICS, title=found.name)
-    for arm, of_arm in found.arms.items():
-        values = (f"{of_arm.metrics[metric]:.4g}" for metric in METRICS)
-        split.add_row(arm, f"{of_arm.users:,}", f"{of_arm.expected:.0%}", f"{of_arm.pages:,}", *values)
+    arms = found.arms.values()
+    split = rich.table.Table("", *found.arms, title=found.name)
+    split.add_row("users", *(f"{one.users:,}" for one in arms))
+    split.add_row("expected", *(f"{one.expected:.0%}" for one in arms))
+    split.add_row("pages", *(f"{one.pages:,}" for one in arms))
+    for metric in METRICS:
+        split.add_row(metric, *(f"{one.metrics[metric]:.4g}" for one in arms))
     console.print(split)
     for arm, comparisons in found.comparisons.items():
         table = rich.table.Table("metric", "difference", "95% interval", "p", "saved by the past", "guardrail")
@@ -165,12 +168,13 @@ def stop(
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    told = Stop(described.key(name), chosen, reason, int(time.time()))
-    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, told))
+    stopped = Stop(described.key(name), chosen, reason, int(time.time()))
+    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
     if as_json:
-        print_json(told._asdict())
+        print_json(stopped._asdict())
         return
-    console.print(f"{name} is stopped: everybody gets {chosen}; a higher `version` in the file starts it anew")
+    told = f"{name} is stopped: everybody gets {chosen}; a higher `version` in the file starts it anew"
+    console.print(told, soft_wrap=True)
 
 
 async def _stop(url: str, path: pathlib.Path, stop: Stop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.gateway.auth import Keys, read_keys
 from homefeed.serving.gateway.home import USER_RATE, Config
 from homefeed.serving.gateway.server import serve
+from homefeed.serving.process import LOG_FORMAT
 from homefeed.serving.profiles.store import MAX_EXPOSURES
 
 
@@ -72,5 +74,7 @@ def gateway(
     def listening() -> None:
         console.print(f"the home page on http://{host}:{port}")
 
+    logging.disable(logging.INFO)  # What a file of rules lacks, and why an experiment was stopped, is a warning.
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     hosts, origins = tuple(allowed_host or ()), tuple(allowed_origin or ())
     serve(config, host, port, keys, hosts, origins=origins, grpc_port=grpc_port, listening=listening)

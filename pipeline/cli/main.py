@@ -16,6 +16,7 @@ import traceback
 import warnings
 from typing import Annotated, Any, NamedTuple
 
+import rich.text
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -181,8 +182,8 @@ def _tell(error: BaseException) -> int:
         version = importlib.metadata.version("homefeed")
         errors.print(f"This is a fault of homefeed {version}: please report it with the lines above.", soft_wrap=True)
         return 1
-    errors.print(f"[bold red]{told.title}[/]: ", end="")
-    errors.print(told.message, markup=False, soft_wrap=True)
+    errors.print(rich.text.Text.assemble((told.title, "bold red"), ": "), end="")
+    errors.print(told.message, soft_wrap=True)
     return told.exit_code
 
 

@@ -88,7 +88,7 @@ def recommend(
         print_json({"user_id": user, "recommendations": because, "notes": notes})
         return
     for note in notes:
-        errors.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        errors.print(f"note: {note}", style="yellow", soft_wrap=True)
     titles = dict(zip(recent, profiles.titles(recent) if profiles else recent, strict=True))
     _print_page(user, page, reasons, titles)
 
@@ -204,4 +204,4 @@ def _print_page(user: str, page: Sequence[Recommendation], reasons: Reasons, rec
         table.add_row(*map(rich.text.Text, cells))
     console.print(table)
     if recent:
-        console.print(f"History, newest first: {' · '.join(recent.values())}", markup=False, soft_wrap=True)
+        console.print(f"History, newest first: {' · '.join(recent.values())}", soft_wrap=True)

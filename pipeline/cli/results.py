@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import rich.table
+import rich.text
 import rich.tree
 import typer
 
@@ -92,12 +93,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _lineage_label(node: dict[str, Any]) -> str:
+def _lineage_label(node: dict[str, Any]) -> rich.text.Text:
     made = node.get("made_by")
     if made is None:
-        return f"{node['type']} {node['digest'][:12]} (from outside)"
-    by = f"[bold]{made['component']}[/] {made['finished_at']}{_took(made)} {made['summary']}"
-    return f"{node['type']} {node['digest'][:12]} ← {by}"
+        return rich.text.Text(f"{node['type']} {node['digest'][:12]} (from outside)")
+    when = f" {made['finished_at']}{_took(made)} {made['summary']}"
+    return rich.text.Text.assemble(f"{node['type']} {node['digest'][:12]} ← ", (made["component"], "bold"), when)
 
 
 def _took(made: dict[str, Any]) -> str:
@@ -108,4 +109,4 @@ def _took(made: dict[str, Any]) -> str:
 
 def _grow(tree: rich.tree.Tree, node: dict[str, Any]) -> None:
     for name, source in (node.get("made_by") or {}).get("inputs", {}).items():
-        _grow(tree.add(f"{name}: {_lineage_label(source)}"), source)
+        _grow(tree.add(rich.text.Text(f"{name}: ").append(_lineage_label(source))), source)

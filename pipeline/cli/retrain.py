@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import rich.text
 import typer
 
 from homefeed.pipeline.cli.terminal import (
@@ -73,5 +74,6 @@ def retrain(
         print_json(vars(outcome))
         return
     for span, reasons in outcome.rejected.items():
-        console.print(f"[yellow]span {span} is left out[/]: " + "; ".join(reasons), soft_wrap=True)
+        left_out = (f"span {span} is left out", "yellow")
+        console.print(rich.text.Text.assemble(left_out, ": " + "; ".join(reasons)), soft_wrap=True)
     console.print(outcome.message, soft_wrap=True)

@@ -63,9 +63,9 @@ def say_results(place: RunRoot, steps: Sequence[Step]) -> None:
     """The figures beside simple methods, and where the pages are."""
     for title, found in figures(steps).items():
         told = " · ".join(f"{method} {value:.4f}" for method, value in found.items())
-        console.print(f"{title}: {told}", markup=False, soft_wrap=True)
+        console.print(f"{title}: {told}", soft_wrap=True)
     if steps:
-        console.print(f"reports: {place.reports / INDEX}", markup=False, soft_wrap=True)
+        console.print(f"reports: {place.reports / INDEX}", soft_wrap=True)
 
 
 def say_next(place: RunRoot, data: pathlib.Path, root: pathlib.Path, has_ended: bool) -> None:
@@ -77,4 +77,4 @@ def say_next(place: RunRoot, data: pathlib.Path, root: pathlib.Path, has_ended: 
         command = f"homefeed recommend --root {shlex.quote(str(root))} --user {shlex.quote(user)}"
     else:  # They were pushed to another place.
         command = f"homefeed lineage --root {shlex.quote(str(root))}"
-    console.print(f"next: {command}", markup=False, soft_wrap=True)
+    console.print(f"next: {command}", soft_wrap=True)

@@ -51,5 +51,5 @@ def _show(proposals: list[Proposal], as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(proposal) for proposal in proposals])
     for proposal in () if as_json else proposals:
-        console.print(f"{proposal.feature}: {proposal.change}", markup=False)
-        console.print("\n".join(proposal.lines), markup=False)
+        console.print(f"{proposal.feature}: {proposal.change}")
+        console.print("\n".join(proposal.lines))

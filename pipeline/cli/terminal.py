@@ -12,12 +12,14 @@ from typing import Annotated, Any
 
 import rich.console
 import rich.progress
+import rich.text
 import typer
 
 from homefeed.models.shared.progress import listening
 
-console = rich.console.Console(highlight=False)
-errors = rich.console.Console(stderr=True, highlight=False)
+# Titles, names and messages are not ours: `[red]` is what somebody called a film.
+console = rich.console.Console(highlight=False, markup=False)
+errors = rich.console.Console(stderr=True, highlight=False, markup=False)
 
 Root = Annotated[pathlib.Path, typer.Option(help="Folder of artifacts, metadata and served models.")]
 Data = Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")]
@@ -40,9 +42,8 @@ def progress(title: str) -> Iterator[Callable[[Any], None]]:
 
     def finished(step: Any) -> None:
         took = f"{step.seconds:6.1f} s {step.cpu_seconds:6.1f} CPU s {step.peak_mebibytes:6,.0f} MiB"
-        console.print(
-            f"[green]✓[/] {title:<24} {'cached' if step.cached else took:>8}  {step.summary}", soft_wrap=True
-        )
+        told = f" {title:<24} {'cached' if step.cached else took:>8}  {step.summary}"
+        console.print(rich.text.Text.assemble(("✓", "green"), told), soft_wrap=True)
 
     with _moving(title) if console.is_terminal else _a_line_a_minute(title):
         yield finished

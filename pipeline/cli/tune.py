@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import rich.table
+import rich.text
 import typer
 
 from homefeed.components.artifacts.types import DatasetDir
@@ -56,4 +57,4 @@ def tune(
 
 def _say(trial: object) -> None:
     number, value = vars(trial)["number"], vars(trial)["value"]
-    console.print(f"[green]✓[/] trial {number}: NDCG@10 {value:.4f} on eval")
+    console.print(rich.text.Text.assemble(("✓", "green"), f" trial {number}: NDCG@10 {value:.4f} on eval"))

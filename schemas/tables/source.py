@@ -118,17 +118,29 @@ def _columns(file: File, table: Table, features: Mapping[str, Feature]) -> set[s
             names = json_lines.column_names(stream, file, wanted)
         else:
             names = delimited.read_header(stream, file, table)[0]
+    say = (
+        "; where this is no line of names, give them: `header: […]`" if is_delimited and table.header is None else ""
+    )
+    require_different(file, names, say)
+    return {*filter(None, names), *(name for name, _ in file.partitions)}
+
+
+def require_different(file: File, names: Sequence[str], say: str = "") -> None:
+    """Checks that no two columns of a file have one name; those without a name may be several.
+
+    Args:
+        file: for the message.
+        names: [num_columns]
+        say: the end of the message.
+
+    Raises:
+        DatasetError: two have.
+    """
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        say = (
-            "; where this is no line of names, give them: `header: […]`"
-            if is_delimited and table.header is None
-            else ""
-        )
         raise DatasetError(
             f"{file.path}: the columns {_shown(twice)} are there more than once in {_shown(names)}{say}."
         )
-    return {*filter(None, names), *(name for name, _ in file.partitions)}
 
 
 def _count_units(

@@ -145,10 +145,15 @@ def _wrong(file: File, what: str, mend: str) -> DatasetError:
 
 def _decoded_by(head: bytes) -> str:
     """How to mend what holds NUL bytes: by the encoding in which it is text, if there is one."""
-    for encoding in WITHOUT_MARK:
-        text = head[: len(head) // 4 * 4].decode(encoding, "replace")
-        if "\ufffd" not in text and all(letter.isprintable() or letter.isspace() for letter in text):
-            return f"say `encoding: {encoding}` in dataset.yaml"
+    head = head[: len(head) // 4 * 4]
+    texts = {encoding: head.decode(encoding, "replace") for encoding in WITHOUT_MARK}
+    found = [
+        (sum(map(str.isascii, text)), encoding)  # The bytes of ASCII in a wrong order are Chinese.
+        for encoding, text in texts.items()
+        if "\ufffd" not in text and all(letter.isprintable() or letter.isspace() for letter in text)
+    ]
+    if found:
+        return f"say `encoding: {max(found)[1]}` in dataset.yaml"
     return EXPORT
 
 

@@ -15,7 +15,7 @@ from homefeed.schemas.words import near
 from homefeed.serving.experiments.bucketing import Range, ranges, sticky_key
 from homefeed.serving.experiments.metrics import MetricName
 from homefeed.serving.policy.conditions import Moment
-from homefeed.serving.policy.rules import PolicyError, read_models, read_yaml
+from homefeed.serving.policy.rules import Name, PolicyError, read_models, read_yaml
 from homefeed.serving.policy.surfaces import RowName, Surface, Surfaces
 from homefeed.serving.releases.server_config import STABLE
 
@@ -83,7 +83,7 @@ class Experiment(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    arms: dict[Annotated[str, Field(min_length=1, max_length=64)], Arm] = {}
+    arms: dict[Name, Arm] = {}
     interleave: tuple[Label, Label] | None = None
     unit: Literal["user", "session", "visitor"] = "visitor"
     coverage: Share = 1.0
@@ -91,7 +91,7 @@ class Experiment(pydantic.BaseModel):
     part: tuple[Share, Share] = (0.0, 1.0)
     since: Moment | None = None
     until: Moment | None = None
-    surfaces: tuple[str, ...] | None = None
+    surfaces: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     metric: MetricName = "click_rate"
     users: Annotated[int, Field(ge=100, le=10**9)] = 10_000
     guardrails: dict[MetricName, Annotated[float, Field(ge=0)]] = {
@@ -113,6 +113,8 @@ class Experiment(pydantic.BaseModel):
             raise ValueError("`interleave` names two labels, and stands without `arms`")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError("`since` is not before `until`")
+        if self.min_version > self.version:  # Who is assigned now would be out at their next page.
+            raise ValueError(f"`min_version` {self.min_version} is above `version` {self.version}")
         if self.part[0] >= self.part[1]:
             raise ValueError("`part` is [from, to], from the smaller number to the greater")
         return self

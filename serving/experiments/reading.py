@@ -18,7 +18,7 @@ from homefeed.serving.feedback.attribution import attribute, joined, served
 from homefeed.serving.feedback.export import read_pages
 from homefeed.serving.feedback.layout import FEEDBACK
 from homefeed.serving.profiles.live import LiveEvent
-from homefeed.serving.profiles.store import LIVE_FILE_NAME
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 from homefeed.serving.profiles.transaction import Stop, read_events, read_stops
 
 
@@ -75,7 +75,7 @@ def stops(serving_dir: pathlib.Path) -> list[Stop]:
     path = serving_dir / LIVE_FILE_NAME
     if not path.is_file():
         return []
-    with contextlib.closing(_open(path)) as database, contextlib.suppress(sqlite3.OperationalError):
+    with contextlib.closing(open_to_read(path)) as database, contextlib.suppress(sqlite3.OperationalError):
         return read_stops(database)
     return []  # Of an earlier homefeed.
 
@@ -119,7 +119,7 @@ def _hidden(data: pathlib.Path) -> dict[tuple[str, str], set[Fact]]:
 
 
 def _live(path: pathlib.Path) -> Iterator[tuple[str, Page]]:
-    with contextlib.closing(_open(path)) as database:
+    with contextlib.closing(open_to_read(path)) as database:
         for (user,) in database.execute("SELECT DISTINCT user_id FROM exposures").fetchall():
             rows = database.execute("SELECT at, page FROM exposures WHERE user_id = ?", (user,)).fetchall()
             events = list(read_events(database, user))
@@ -151,7 +151,3 @@ def _of_user(
 def _facts(acted: Collection[str], is_seen: bool | None) -> set[Fact]:
     facts = {fact for kind in acted for fact in facts_of(kind)}
     return facts | {"seen"} if is_seen else facts
-
-
-def _open(path: pathlib.Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)

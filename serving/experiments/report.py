@@ -98,7 +98,8 @@ def report(name: str, experiment: Experiment, pages: Sequence[Page], stopped: st
         pages: all that are known, oldest first, those of before it too.
         stopped: see `Report`.
     """
-    mine = [page for page in pages if name in page.arms]
+    since = experiment.since or 0.0  # What was before is of another version: with other weights, and for others.
+    mine = [page for page in pages if name in page.arms and page.at >= since]
     begins = experiment.since or (mine[0].at if mine else math.inf)
     past = tallies_of([page for page in pages if begins - PAST_SECONDS <= page.at < begins])
     seen = {(page.user, page.arms[name]) for page in mine}
@@ -116,7 +117,7 @@ def report(name: str, experiment: Experiment, pages: Sequence[Page], stopped: st
     }
     over_time = _over_time(name, experiment, mine, mixed)
     sample_ratio = counts.p_value(over_time, experiment.shares) if len(experiment.names) > 1 else 1.0
-    preferred = _preference(experiment, mine) if experiment.interleave else None
+    preferred = _preference(experiment, of_arms[experiment.control]) if experiment.interleave else None
     return Report(
         name,
         experiment.metric,

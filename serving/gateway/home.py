@@ -354,7 +354,7 @@ class Home:
             if mark_of(serving_dir) != self._published.mark:
                 self._published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
                 await self._read_beside_models()
-        self._policies.follow(self._published.items)
+        await asyncio.to_thread(self._policies.follow, self._published.items)  # Reading a long file takes seconds.
         self._metrics.refused_policy(bool(self._policies.fault))
         return FOLLOW_SECONDS
 

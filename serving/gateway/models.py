@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -172,7 +173,7 @@ class Models:
         """A list for a request, from the fused model or from retrieval alone.
 
         Raises:
-            Unavailable: not within `seconds`.
+            Unavailable: not within `seconds`, or with numbers by which nothing can be sorted.
         """
         return (await self.find_all(model, [request], k, seconds))[0]
 
@@ -180,7 +181,7 @@ class Models:
         """The lists for some requests, in one call.
 
         Raises:
-            Unavailable: not within `seconds`.
+            Unavailable: see `find`.
         """
         if model not in self._specs:
             raise Unavailable(f"nothing is known of {model} yet")
@@ -190,10 +191,14 @@ class Models:
             raise Unavailable(str(error)) from error
         inputs["k"] = np.full(len(requests), k, np.int32)
         answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
-        return [
+        found = [
             _found({name: column[row] for name, column in answer.outputs.items()}, k, answer.model_version)
             for row in range(len(requests))
         ]
+        places = (place for one in found for place in one.places)
+        if wrong := next((place for place in places if not all(map(math.isfinite, filter(None, place[1:])))), None):
+            raise Unavailable(f"{model} {answer.model_version} gives numbers that are not finite, such as {wrong}")
+        return found
 
     async def similar(self, item_id: str, k: int, seconds: float) -> list[str]:
         """Items that are like one, best first; kept as long as the model is the same.

@@ -24,7 +24,7 @@ from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
 from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded
 from homefeed.serving.profiles.sealing import Base, read_base
-from homefeed.serving.profiles.store import LIVE_FILE_NAME
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 from homefeed.serving.profiles.transaction import Exposure, read_events
 
 
@@ -95,7 +95,7 @@ def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impr
     Raises:
         ReplayError: it is not in the store, or what it was made of is not.
     """
-    with contextlib.closing(_open(serving_dir / LIVE_FILE_NAME)) as database:
+    with contextlib.closing(open_to_read(serving_dir / LIVE_FILE_NAME)) as database:
         query = "SELECT impression_id, user_id, after, at, page FROM exposures WHERE impression_id = ?"
         found = database.execute(query, (impression_id,)).fetchone()
         if found is None:
@@ -145,7 +145,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
     difference = Difference(0, [], collections.Counter(), collections.Counter())
     surfaces = after.surfaces.by_name.keys() & before.surfaces.by_name
     pages = 0
-    with contextlib.closing(_open(serving_dir / LIVE_FILE_NAME)) as database:
+    with contextlib.closing(open_to_read(serving_dir / LIVE_FILE_NAME)) as database:
         for exposure in _newest(database, last):
             page = orjson.loads(exposure.page)
             if "similar" not in page or page["surface"] not in surfaces:
@@ -171,10 +171,6 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
                 difference.gone.update(was - will)
                 difference.come.update(will - was)
     return dataclasses.replace(difference, pages=pages)
-
-
-def _open(path: pathlib.Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def _newest(database: sqlite3.Connection, count: int) -> Iterator[Exposure]:

@@ -18,6 +18,7 @@ from homefeed.serving.model_server.intake import raise_file_limit
 from homefeed.serving.model_server.loading.saved_model import ModelLoader
 from homefeed.serving.model_server.metrics import Metrics
 from homefeed.serving.model_server.network import Network
+from homefeed.serving.process import LOG_FORMAT
 
 # For the requests in flight, and as long again for the models; orchestrators kill after 30 seconds.
 _GRACE_SECONDS = 12.0
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if unknown:
         print(f"Unknown arguments: {' '.join(unknown)}\n{flags.usage('homefeed-model-server')}", flush=True)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s] %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     threading.excepthook = _end_with_a_thread
     raise_file_limit()
     try:

@@ -52,7 +52,7 @@ class Exploration(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["greedy", "plackett_luce", "thompson"] = "thompson"
-    temperature: Annotated[float, Field(gt=0, le=100)] = 0.25
+    temperature: Annotated[float, Field(ge=0.001, le=100)] = 0.25
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.05
     floor: Annotated[float, Field(ge=0, le=0.01)] = 0.0
     pool: Annotated[int, Field(ge=2, le=200)] = 32

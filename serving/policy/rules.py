@@ -18,13 +18,14 @@ from pydantic import Field
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
+from homefeed.schemas.settings import Form
 from homefeed.schemas.words import explain, near, shown
 from homefeed.serving.policy.conditions import Condition, Moment, Written
 
 Card = Mapping[str, Any]
 Effect = Literal["block", "allow", "boost", "pin", "quota", "cap"]
 EFFECTS: tuple[Effect, ...] = ("block", "allow", "boost", "pin", "quota", "cap")
-MAX_RULES = 200
+MAX_NAMES = 200  # Of a file: each page looks at all of them.
 _HOURS = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _BELONGS = {"by": ("boost",), "at_least": ("quota",), "at_most": ("quota", "cap"), "row": ("pin", "quota")}
 
@@ -51,6 +52,19 @@ def _is_zone(name: str) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError("there is no such time zone; expected one such as Europe/Berlin") from error
     return name
+
+
+_NAME = Form("1 to 64 characters that can be printed", lambda name: len(name) <= 64 and name and name.isprintable())
+
+
+def _is_name(name: str) -> str:
+    if not _NAME.accepts(name):
+        raise ValueError(f"expected {_NAME.expected}")
+    return name
+
+
+Name = Annotated[str, pydantic.AfterValidator(_is_name), _NAME]
+"""Of a rule, a surface, an experiment or an arm: it stands in pages, stores, metrics and reports."""
 
 
 class Rule(pydantic.BaseModel):
@@ -173,16 +187,18 @@ def read_rules(path: pathlib.Path) -> Rules:
         PolicyError: the file is missing, or says something else; all faults are told at once.
     """
     said, version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
-    if len(said) > MAX_RULES:
-        raise PolicyError(f"{path} has {len(said)} rules; expected at most {MAX_RULES}")
     return Rules(read_models(path, said, Rule), version)
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
     """What a file says by name, and the version of its content; an empty file says nothing.
 
+    Args:
+        path: of the file.
+        expected: what it should hold, for messages.
+
     Raises:
-        PolicyError: it is missing, or no mapping.
+        PolicyError: it is missing, or no mapping, or has too many names.
     """
     try:
         content = path.read_bytes()
@@ -195,6 +211,8 @@ def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
         said = {}
     if not isinstance(said, dict):
         raise PolicyError(f"{path}: expected {expected}, got {shown(said)}")
+    if len(said) > MAX_NAMES:
+        raise PolicyError(f"{path} has {len(said):,} names; expected at most {MAX_NAMES:,}")
     return said, hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -206,6 +224,9 @@ def read_models(path: pathlib.Path, said: Mapping[str, Any], kind: type[Model]) 
     """
     found, faults = dict[str, Model](), list[str]()
     for name, described in said.items():
+        if not _NAME.accepts(name):
+            faults.append(f"the name {shown(name)}: expected {_NAME.expected}")
+            continue
         try:
             found[name] = kind.model_validate(described)
         except pydantic.ValidationError as error:

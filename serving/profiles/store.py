@@ -45,11 +45,31 @@ BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
 
 
 class StoreError(HomefeedError, RuntimeError):
-    """Nothing of a job was stored: the disk is full or out of reach."""
+    """Nothing of a job was stored: the disk is full or out of reach, or the file is none of a store."""
 
 
 class StoreBusy(StoreError):  # noqa: N818  No fault: it passes.
     """Too many jobs wait."""
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}; `homefeed doctor --root ROOT` looks at the stores of a root") from error
+
+
+def open_to_read(path: pathlib.Path) -> sqlite3.Connection:
+    """The file of a live store, beside the gateways that write it.
+
+    Raises:
+        StoreError: it is none, or cannot be read.
+    """
+    with _named(path):
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        database.execute("PRAGMA schema_version")  # The first look at what is in it.
+    return database
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +104,9 @@ class LiveStore:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_WAITING)
         self._closing = False
         self._recording: dict[str, Exposure] = {}
-        self._database = self._connect()
-        make_tables(self._database)
+        with _named(path):
+            self._database = self._connect()
+            make_tables(self._database)
         made = secrets.token_bytes(32)
         self._database.execute("INSERT OR IGNORE INTO secrets VALUES ('impressions', ?)", (made,))
         (self.secret,) = self._database.execute("SELECT value FROM secrets").fetchone()

@@ -42,3 +42,14 @@ def test_endless_nesting_is_refused() -> None:
 def test_tags_make_no_objects() -> None:
     with pytest.raises(yaml.YAMLError):
         text_yaml.load("!!python/object/apply:os.getcwd []")
+
+
+def test_aliases_do_not_grow_a_line_into_a_billion_values() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert len(text_yaml.load("\n".join(lines[:3]))["a2"]) == 10
+    with pytest.raises(yaml.YAMLError, match="more than 1,000,000 values"):
+        text_yaml.load("\n".join(lines))
+    for text in ("a: &a [*a]", "a: &a {b: *a}"):
+        with pytest.raises(yaml.YAMLError, match="recursive"):
+            text_yaml.load(text)

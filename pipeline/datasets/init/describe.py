@@ -15,7 +15,7 @@ import yaml
 from homefeed.pipeline.datasets.init import features
 from homefeed.pipeline.datasets.init.look import find, look
 from homefeed.pipeline.datasets.init.roles import Roles, find_roles
-from homefeed.schemas.dataset import FILE_NAME, TABLES, Dataset, DatasetError, TableName, load_dataset
+from homefeed.schemas.dataset import FILE_NAME, TABLES, Dataset, DatasetError, TableName
 from homefeed.schemas.tables import find_table
 
 ROOM = 1.5  # A share that is found in the beginning of a file may be so many times as large in all of it.
@@ -66,12 +66,11 @@ def describe(given: Sequence[pathlib.Path], out: pathlib.Path) -> Described:
         if table in roles.files:
             said[table] = _table(roles, table, kinds[table])
     said |= _liked(roles, answers) | _tolerance(roles, answers)
-    Dataset.model_validate(said)
+    dataset = Dataset.model_validate(said)
+    for table in roles.files:  # Before anything is written: who mends a file tries again.
+        find_table(out, dataset, table)
     out.mkdir(parents=True, exist_ok=True)
     target.write_text(_text(said, left_out), encoding="utf-8")
-    dataset = load_dataset(out)
-    for table in roles.files:
-        find_table(out, dataset, table)
     columns = {table: dict(roles.columns.get(table, {})) for table in roles.files}
     files = {table: one.path for table, one in roles.files.items()}
     return Described(target, files, columns, kinds, left_out, roles.ignored, answers)

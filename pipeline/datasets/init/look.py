@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 
 from homefeed.schemas import times, values
 from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table
-from homefeed.schemas.tables import COMPRESSIONS, File, open_file
+from homefeed.schemas.tables import COMPRESSIONS, File, json_lines, open_file
 from homefeed.schemas.tables.batches import read_raw
+from homefeed.schemas.tables.delimited import MARK
 from homefeed.schemas.tables.files import SUFFIXES, format_of
+from homefeed.schemas.tables.source import require_different
 
 HEAD_BYTES = 32 << 20  # Of a file of text that are looked at.
 HEAD_ROWS = 200_000  # Of a Parquet file.
@@ -157,10 +159,11 @@ def look(path: pathlib.Path, name: str) -> Looked:
             return _looked(name, table, stream, file, kinds, HEAD_ROWS)
     encoding = _encoding(file)
     with open_file(file, encoding) as stream:
-        head = stream.read(HEAD_BYTES)
+        head = stream.read(HEAD_BYTES).removeprefix(MARK)
     head = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     said |= {} if encoding == "utf-8" else {"encoding": encoding}
     if format_ == "jsonl":
+        json_lines.column_names(io.BytesIO(head), file, ())  # Raises where lines are no objects.
         table, kinds = Table(path=name, **said), _kinds_of_json(head)
     else:
         table, kinds = _dialect(Table(path=name, **said), file, head)
@@ -193,6 +196,8 @@ def _looked(
         num_rows += len(raw.lines)
         if most is not None and num_rows >= most:
             break
+    if not num_rows:
+        raise DatasetError(f"{file.path} has no row below its header; expected a table")
     return Looked(name, table, {column: Column(column, given) for column, given in cells.items()}, num_rows)
 
 
@@ -211,26 +216,43 @@ def _encoding(file: File) -> str:
 
 
 def _dialect(table: Table, file: File, head: bytes) -> tuple[Table, dict[str, Kind]]:
-    """What parts the values of a file, and its columns; a first line with numbers or blanks is no line of names."""
+    """What parts the values of a file, and its columns.
+
+    Raises:
+        DatasetError: it is empty, or two columns have one name.
+    """
     lines = [line for line in head[: 1 << 20].decode("utf-8", "replace").splitlines() if line.strip()][:50]
     if not lines:
         raise DatasetError(f"{file.path} is empty; expected a table")
     usual = "\t" if file.format == "tsv" else ","
-    counts = {d: [len(next(csv.reader([line], delimiter=d))) for line in lines] for d in (usual, *DELIMITERS)}
+    counts = {d: [len(_cells(line, d)) for line in lines] for d in (usual, *DELIMITERS)}
     # The one by which most lines have as many values as the first, and more than one.
     delimiter = max(counts, key=lambda d: (counts[d][0] > 1, sum(n == counts[d][0] for n in counts[d]), counts[d][0]))
-    names = [name.strip() for name in next(csv.reader([lines[0]], delimiter=delimiter))]
+    names = [name.strip() for name in _cells(lines[0], delimiter)]
     said = {} if delimiter == usual else {"delimiter": delimiter}
     if not _are_names(names):
         names = [f"column_{place}" for place in range(1, len(names) + 1)]
         said["header"] = names
+    require_different(file, names)
     table = Table(**table.model_dump(exclude_unset=True), **said)
     return table, dict.fromkeys((name for name in names if name), "text")
 
 
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error:  # A value is longer than `csv` takes.
+        return line.split(delimiter)
+
+
 def _are_names(cells: Sequence[str]) -> bool:
-    is_data = any(not cell or Column("", [cell]).numbers is not None or "://" in cell for cell in cells)
-    return not is_data and len(set(cells)) == len(cells)
+    """Whether a first line is one of names: without numbers, times, addresses, or blanks between others.
+
+    The first name is blank where pandas wrote its index, the last one where lines end in a delimiter.
+    """
+    given = [Column("", [cell]) for cell in cells if cell]
+    is_data = any(one.numbers is not None or one.seconds is not None or "://" in one.texts[0] for one in given)
+    return bool(given) and "" not in cells[1:-1] and not is_data
 
 
 def _kinds_of_json(head: bytes) -> dict[str, Kind]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from homefeed.pipeline.datasets.init.look import Column, Looked
 from homefeed.schemas.dataset import DatasetError, TableName
+from homefeed.schemas.words import shown
 
 _ID = r"(id|key|code|no|nr|number|uuid|hash|编号|号|标识)?"
 _USERS = (
@@ -91,8 +92,8 @@ def find_roles(files: Sequence[Looked]) -> Roles:
     time = _named(log, {"timestamp": NAMES["interactions"]["timestamp"]}, is_time=True) or _any_time(log, guesses)
     if not time:
         raise DatasetError(
-            f"{log.path} has no column of times, among {', '.join(log.columns)}; the interactions need one: "
-            "name their file with its time, or add a column"
+            f"{log.path} has no column of times, among {', '.join(log.columns)}{_no_time(log)}; the interactions "
+            "need one: name their file with its time, or add a column"
         )
     others = [one for one in files if one is not log]
     keys = {place: _keys(one) for place, one in enumerate(others)}
@@ -163,6 +164,17 @@ def _any_time(log: Looked, guesses: list[str]) -> dict[str, str]:
     best = max(times, key=lambda name: len(log.columns[name].counts))
     guesses.append(f"{log.path}: {best} is taken for the time, by its values")
     return {"timestamp": best}
+
+
+def _no_time(log: Looked) -> str:
+    """What a column holds that by its name should be the time."""
+    named = NAMES["interactions"]["timestamp"]
+    held = (
+        f", and {name} holds {shown(one.texts[0])}"
+        for name, one in log.columns.items()
+        if one.texts and re.fullmatch(named, skeleton(name))
+    )
+    return f"{found}, expected a time such as 2024-01-31T18:00" if (found := next(held, "")) else ""
 
 
 def _keys(one: Looked) -> list[str]:

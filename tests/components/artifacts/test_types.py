@@ -53,6 +53,19 @@ def test_contents_do_not_run_into_each_other(tmp_path: pathlib.Path) -> None:
     assert len(digests) == 3
 
 
+def test_a_table_beside_the_data_folder_counts(tmp_path: pathlib.Path) -> None:
+    """As `homefeed init exports --out data` describes it."""
+    log = tmp_path / "exports" / "log.csv"
+    log.parent.mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/dataset.yaml").write_text(f"name: x\ninteractions: {{path: {log}}}")
+    digests = set()
+    for text in ("user_id,item_id,timestamp\n", "user_id,item_id,timestamp\nu,i,1\n"):
+        log.write_text(text)
+        digests.add(DatasetDir(tmp_path / "data").digest())
+    assert len(digests) == 2
+
+
 def test_a_folder_is_intact_as_long_as_it_is_there(tmp_path: pathlib.Path) -> None:
     assert Artifact(tmp_path).is_intact() and not Artifact(tmp_path / "gone").is_intact()
 

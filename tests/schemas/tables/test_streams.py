@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import pathlib
 import re
@@ -98,8 +99,8 @@ def test_files_of_other_kinds_are_named(start: bytes, file_format: Format, tmp_p
 
 def test_what_is_no_text(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.csv"
-    for encoding in streams.WITHOUT_MARK:
-        path.write_bytes("user_id,物品\r\n".encode(encoding))
+    for encoding, item in itertools.product(streams.WITHOUT_MARK, ("物品", "item_id")):
+        path.write_bytes(f"user_id,{item}\r\n".encode(encoding))
         with pytest.raises(DatasetError, match=f"is not text in UTF-8, expected csv: say `encoding: {encoding}`"):
             content(path)
     path.write_bytes(b"\x80\x05\x95\x00" + bytes(30))

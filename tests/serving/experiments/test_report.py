@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from homefeed.models.sequential.confidence import MIN_USERS
+from homefeed.pipeline.cli.experiment import check
 from homefeed.serving.experiments.conclusion import conclude
 from homefeed.serving.experiments.design import Experiment, Experiments
 from homefeed.serving.experiments.drawing import draw
@@ -16,6 +19,7 @@ from homefeed.serving.experiments.monitor import Crowd, Monitor, Party
 from homefeed.serving.experiments.planning import power
 from homefeed.serving.experiments.reading import Page, read, stops
 from homefeed.serving.experiments.report import report
+from homefeed.serving.profiles import StoreError, open_store
 
 NOW = 1_800_000_000
 TWO = Experiment(arms={"control": {}, "new": {}}, users=2_000, since=NOW)
@@ -151,3 +155,33 @@ def test_a_crowd_grows() -> None:
 
 def test_there_may_be_no_places_to_read(tmp_path: pathlib.Path) -> None:
     assert read(None, None) == read(None, tmp_path) == [] and stops(tmp_path) == []
+
+
+def test_pages_of_before_it_began_are_of_another_version() -> None:
+    before = [dataclasses.replace(page, at=page.at - 2e6) for page in pages(1_000, share=0.9, seed=1)]
+    after = pages(1_000)
+    found = report("x", TWO, before + after)
+    assert found.mixed == 0 and found.sample_ratio > 0.01
+    assert sum(arm.pages for arm in found.arms.values()) == len(after)
+    turns = Experiment(interleave=("stable", "canary"))
+    assert report("x", turns, after).preference.ties == 0  # Of arms; no list took turns.
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "live.sqlite").write_bytes(b"no database, but long enough to look like one" * 100)
+    looks: list[Callable[[], object]] = [
+        lambda: read(None, tmp_path),
+        lambda: stops(tmp_path),
+        lambda: open_store("", tmp_path / "live.sqlite", lambda events, seconds: None, 1),
+    ]
+    for look in looks:
+        with pytest.raises(StoreError, match=r"live.sqlite: file is not a database; `homefeed doctor"):
+            look()
+
+
+def test_names_are_told_as_they_are(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`[/b]` would end what it never began, and `[red]` be a colour."""
+    (tmp_path / "x.yaml").write_text('"[/b]": {arms: {"[red]": {}, b: {}}}')
+    check(tmp_path / "x.yaml")
+    told = capsys.readouterr().out
+    assert "[/b]: click rate by visitor" in told and "[red]" in told

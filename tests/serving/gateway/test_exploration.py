@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from homefeed.serving import process
 from homefeed.serving.feedback.seal import seal
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
@@ -22,7 +23,8 @@ from homefeed.serving.gateway.replay import ReplayError, replay
 from tests.serving.feedback.shop import DATASET
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
-from tests.serving.servers import eventually
+from tests.serving.servers import eventually, running_server
+from tests.serving.test_releases import parsed
 
 SURFACES = """\
 home: {rows: [for_you, new, popular], exploration: {temperature: 1, epsilon: 0.2, fresh: 2, pool: 10}, rotation: 24}
@@ -66,6 +68,21 @@ def recorded(root: pathlib.Path) -> dict[str, dict[str, Any]]:
     with contextlib.closing(sqlite3.connect(root / "serving" / "live.sqlite")) as database:
         found = [json.loads(page) for (page,) in database.execute("SELECT page FROM exposures")]
     return {page["impression_id"]: page for page in found}
+
+
+def test_a_model_that_says_nan_costs_its_own_rung(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", toy.save_models(tmp_path / "sick", is_sick=True))
+    (tmp_path / "surfaces.yaml").write_text(SURFACES)
+    port = process.free_port()
+    flags = parsed(process.server_flags(str(tmp_path / "serving"), port))
+    with (
+        running_server(**flags),
+        toy.gateway(
+            tmp_path, "--surfaces", str(tmp_path / "surfaces.yaml"), "--budget-ms", "5000", models=f"127.0.0.1:{port}"
+        ) as gateway,
+    ):
+        eventually(lambda: gateway.page(user_id="fan", k=3)["served_by"] == "retrieval")
+        assert row(gateway.page(user_id="fan", k=3), "for_you")
 
 
 def test_what_is_left_to_chance_is_recorded(shop: Served) -> None:

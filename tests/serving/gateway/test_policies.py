@@ -47,6 +47,7 @@ def test_files_are_followed_and_a_wrong_one_changes_nothing(tmp_path: pathlib.Pa
         fault = gateway.http.get("/v1/health").json()["rules_fault"]
         assert "no column 'categorie'; did you mean 'categories'" in fault
         assert row(gateway.page(user_id="u", k=3), "for_you") == ["i25", "i21", "i22"]
+        assert f"stays in force: {rules}: no-drama:" in (tmp_path / f"gateway-{gateway.port}.log").read_text()
         assert "homefeed_policy_refused 1.0" in gateway.http.get("/metrics").text
 
         rules.write_text("only: {allow: {price: 40.5}}")

@@ -26,8 +26,11 @@ IDS = [f"i{n:02}" for n in range(1, NUM_ITEMS + 1)]
 COMMAND = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "gateway"]
 
 
-def save_models(folder: pathlib.Path, *, farthest: bool = False) -> dict[str, pathlib.Path]:
-    """Model name → SavedModel. All find what is nearest to the newest item of the history, or farthest from it."""
+def save_models(folder: pathlib.Path, *, farthest: bool = False, is_sick: bool = False) -> dict[str, pathlib.Path]:
+    """Model name → SavedModel. All find what is nearest to the newest item of the history, or farthest from it.
+
+    The ranking of a sick one says NaN.
+    """
     import tensorflow as tf
 
     ids = tf.constant(["", *IDS])
@@ -70,7 +73,13 @@ def save_models(folder: pathlib.Path, *, farthest: bool = False) -> dict[str, pa
         def recommend(self, history: Any, k: Any, timestamp: Any) -> Any:
             found = nearest(history, k)
             chance = tf.sigmoid(found["scores"] / 8.0)
-            return {**found, "probabilities": chance, "probability_deviation": chance * (1.0 - chance)}
+            scores = found["scores"] + (float("nan") if is_sick else 0.0)
+            return {
+                **found,
+                "scores": scores,
+                "probabilities": chance,
+                "probability_deviation": chance * (1.0 - chance),
+            }
 
     toy = Toy()
     for name, signatures in (

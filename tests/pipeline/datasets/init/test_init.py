@@ -75,8 +75,9 @@ def test_tables_and_columns_are_told_and_every_row_can_be_read(name: str, tmp_pa
 def test_the_pipeline_runs_with_no_edit(name: str, tmp_path: pathlib.Path) -> None:
     folder = strangers.write(name, tmp_path / "shop")
     quick = pathlib.Path(__file__).parents[4] / "docs/quick.yaml"
-    assert homefeed("init", str(folder)) == 0
-    assert homefeed("run", "--data", str(folder), "--root", str(tmp_path / "root"), "--config", str(quick)) == 0
+    data = tmp_path / "data"
+    assert homefeed("init", str(folder), "--out", str(data)) == 0
+    assert homefeed("run", "--data", str(data), "--root", str(tmp_path / "root"), "--config", str(quick)) == 0
 
 
 def test_what_was_decided_is_told_and_what_nothing_reads_is_in_the_file(tmp_path: pathlib.Path) -> None:
@@ -99,7 +100,11 @@ def test_what_was_decided_is_told_and_what_nothing_reads_is_in_the_file(tmp_path
         ({"a.csv": "when,what\n2024-01-01,5\n2024-01-02,6\n"}, "no columns of users and items, among when, what"),
         ({"a.csv": ""}, "is empty; expected a table"),
         ({"a.parquet": "no parquet"}, "no Parquet that can be read"),
-        ({"a.json": "[1, 2]\n"}, "no column of times|JSON"),
+        ({"a.json": "[1, 2]\n"}, "is a JSON array, expected JSON lines"),
+        ({"a.csv": "user_id,item_id,timestamp\n"}, "a.csv has no row below its header"),
+        ({"a.csv": "user_id,item_id,at,at\nu,i,2024-01-01,2\n"}, "the columns at are there more than once"),
+        ({"a.csv": "user_id,item_id,date\nu,i,31/12/2024\n"}, "date holds '31/12/2024', expected a time such as"),
+        ({"a.csv": "user_id\n" + "u" * 200_000}, "no column of times, among user_id"),
     ],
 )
 def test_what_is_no_dataset_is_said(files: dict[str, str], message: str, tmp_path: pathlib.Path) -> None:
@@ -119,6 +124,17 @@ def test_encodings_and_delimiters(tmp_path: pathlib.Path) -> None:
     assert {name: one.table.encoding for name, one in tables.items()} == {name: name for name in texts}
     assert [one.table.delimiter for one in tables.values()] == [";", "\t", "|"]
     assert list(tables["cp1252"].columns["nom"].cells) == ["thé vert"]
+
+
+def test_a_mark_an_index_and_a_last_delimiter_hide_no_names(tmp_path: pathlib.Path) -> None:
+    rows = [f"{n},u{n % 3},i{n % 4},{1_700_000_000 + n}" for n in range(20)]
+    for head, end in ((",user_id,item_id,timestamp", ""), ("n,user_id,item_id,timestamp,", ",")):
+        (tmp_path / "log.csv").write_text("\n".join([head, *(row + end for row in rows)]), "utf-8-sig")
+        found = describe([tmp_path / "log.csv"], tmp_path / f"data{end}")
+        assert found.columns["interactions"] == {our: our for our in ("user_id", "item_id", "timestamp")}
+        assert "header" not in found.path.read_text()
+    (tmp_path / "u.csv").write_text("u1,i1,2024-01-01\nu2,i2,2024-01-02\n")
+    assert list(look(tmp_path / "u.csv", "x").columns) == ["column_1", "column_2", "column_3"]
 
 
 def test_years_and_ages_are_no_times() -> None:
