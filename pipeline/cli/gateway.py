@@ -11,7 +11,7 @@ import typer
 from homefeed.pipeline.cli.terminal import Root, console
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.gateway.auth import Keys, read_keys
-from homefeed.serving.gateway.home import USER_RATE, Config
+from homefeed.serving.gateway.config import USER_RATE, Config
 from homefeed.serving.gateway.server import serve
 from homefeed.serving.process import LOG_FORMAT
 from homefeed.serving.profiles.store import MAX_EXPOSURES

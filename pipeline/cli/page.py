@@ -12,7 +12,8 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.serving.gateway.home import Config, Home, Preview
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home, Preview
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published

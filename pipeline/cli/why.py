@@ -11,7 +11,8 @@ from homefeed.pipeline.cli.page import Rules, Surfaces
 from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.web.texts import LANGUAGES
 

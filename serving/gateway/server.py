@@ -12,7 +12,8 @@ import uvicorn
 
 from homefeed.serving.gateway.app import LOOPBACK_HOSTS, make_app
 from homefeed.serving.gateway.auth import Keys, require_origins, require_safe
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.service import GrpcServer
 

@@ -13,7 +13,8 @@ import pytest
 from fastapi import Response
 
 from homefeed.serving.gateway.auth import AccessError, Keys, is_loopback, read_keys, require_origins, require_safe
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.middleware import Admission
 from tests.serving.gateway import toy

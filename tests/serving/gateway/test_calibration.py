@@ -9,7 +9,8 @@ import numpy as np
 
 from homefeed.serving.experiments.monitor import Party
 from homefeed.serving.gateway.calibration import FIRST_READERS, Calibration
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask
 from tests.serving.gateway import toy
@@ -65,8 +66,8 @@ def test_health_and_metrics_tell_it(tmp_path: pathlib.Path) -> None:
         await home.start()
         try:
             assert "calibration" not in home.health()
-            readers(home._trials._calibration, FIRST_READERS + 400, 0.5)
-            readers(home._trials._calibration, 800, 0.2, begin=5_000)
+            readers(home._known.trials._calibration, FIRST_READERS + 400, 0.5)
+            readers(home._known.trials._calibration, 800, 0.2, begin=5_000)
             await home.learn()
             await home.page(Ask(user_id="u", k=2))
             return home.health()

@@ -22,7 +22,8 @@ from homefeed.serving.experiments.reading import read, stops
 from homefeed.serving.experiments.report import report
 from homefeed.serving.feedback.seal import SETTLED_SECONDS, seal
 from homefeed.serving.gateway import ladder
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
@@ -76,7 +77,7 @@ def home(two_models: Any, experiments: pathlib.Path, rules: pathlib.Path | None 
 async def ready(home: Home) -> None:
     """Until the models of both labels have answered."""
     await home.start()
-    models = home._models
+    models = home._known.models
     assert models
     for _ in range(200):
         await home.learn()

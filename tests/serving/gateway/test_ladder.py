@@ -14,7 +14,8 @@ from homefeed.models.requests import Request
 from homefeed.pipeline.forget import forget
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving import process
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Models, Unavailable
 from homefeed.serving.gateway.schema import Ask

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.gateway.home import Config, Home
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask
 from tests.serving.gateway import toy

@@ -8,14 +8,14 @@ import logging
 
 import pytest
 
-from homefeed.serving.gateway import home
+from homefeed.serving.gateway import following
 
 
 def test_a_fault_that_nobody_thought_of_ends_no_following(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that never looks again serves yesterday's models and rules, and says nothing of it."""
-    monkeypatch.setattr(home, "FOLLOW_SECONDS", 0.001)
+    monkeypatch.setattr(following, "FOLLOW_SECONDS", 0.001)
     looks: list[int] = []
 
     async def look() -> float:
@@ -26,7 +26,7 @@ def test_a_fault_that_nobody_thought_of_ends_no_following(
 
     async def some() -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(home._repeat(look), 0.2)
+            await asyncio.wait_for(following.repeat(look), 0.2)
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(some())

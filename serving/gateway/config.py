@@ -1,0 +1,41 @@
+"""How the home page is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from homefeed.serving.profiles.store import MAX_EXPOSURES
+
+USER_RATE = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How the home page is made.
+
+    Attributes:
+        serving_dir: where models and profiles are published; the live store is beside them.
+        store: URL of Redis, for gateways on several machines; "": a file.
+        models: `host:port` of the model server; "": none.
+        picks: ids of the editors' choice, best first.
+        budget_seconds: how long models may take for a page, all tries together.
+        max_in_flight: calls to the model server under way beyond which pages come from lower rungs.
+        max_exposures: pages that are kept as they were served.
+        user_rate: events and pages of one user a second, with bursts; 0: no limit.
+        rules: file of what must and must not be on a page; None: there is none.
+        surfaces: file of the kinds of pages; None: the usual ones.
+        experiments: file of experiments on them; None: there are none.
+    """
+
+    serving_dir: pathlib.Path
+    models: str = ""
+    picks: tuple[str, ...] = ()
+    budget_seconds: float = 0.25
+    max_in_flight: int = 8
+    max_exposures: int = MAX_EXPOSURES
+    store: str = ""
+    user_rate: float = USER_RATE
+    rules: pathlib.Path | None = None
+    surfaces: pathlib.Path | None = None
+    experiments: pathlib.Path | None = None

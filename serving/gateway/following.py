@@ -1,0 +1,134 @@
+"""What a home page follows: pushes, the model server, rules and experiments, and what everybody does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.gateway.config import Config
+from homefeed.serving.gateway.hot import Hot
+from homefeed.serving.gateway.labels import Labels
+from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.policies import Policies
+from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
+from homefeed.serving.gateway.trials import Trials
+from homefeed.serving.profiles import Store, StoreError
+from homefeed.serving.queries import Tokenize
+from homefeed.serving.recommender import FUSED, RETRIEVAL
+
+_logger = logging.getLogger(__name__)
+FOLLOW_SECONDS = 1.0
+AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
+
+
+class Following:
+    """Looks again and again, and has what it saw last.
+
+    Args:
+        config: where everything is.
+        live: store of events and pages.
+        metrics: where it is counted.
+
+    Attributes:
+        published: profiles and items of the last push.
+        vectors: of its items.
+        policies: rules, surfaces and experiments.
+        models: the model server; None: there is none.
+        hot: what is hot now.
+        trials: the experiments under way.
+        tokenize: text → token ids of the models in service; None: they know no text.
+
+    Raises:
+        DatasetError: the profiles cannot be read.
+        PolicyError: rules, surfaces or experiments cannot be used.
+    """
+
+    def __init__(self, config: Config, live: Store, metrics: Metrics):
+        self._config, self._metrics = config, metrics
+        self.published = read_published(config.serving_dir, config.picks)
+        self.vectors = read_vectors(config.serving_dir)
+        self.policies = Policies(config.rules, config.surfaces, self.published.items, config.experiments)
+        limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
+        self.models = Labels(config.models, limits) if config.models else None
+        self.hot = Hot(live)
+        self.trials = Trials(live, metrics)
+        self.tokenize: Tokenize | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to look; nobody waits for the model server."""
+        self.tokenize = read_tokenizer(self._config.serving_dir)
+        await self._rank_what_is_hot()
+        looks = (self._look_at_pushes, self._look_at_models, self._look_at_what_happens, self._look_at_experiments)
+        self._tasks = [asyncio.create_task(one) for one in map(repeat, looks)]
+
+    async def learn(self) -> None:
+        """Looks once at all that changes without a push."""
+        await self._look_at_models()
+        await self._look_at_experiments()
+        await self._rank_what_is_hot()
+        await self.hot.follow()
+
+    async def stop(self) -> None:
+        """Looks no more."""
+        for task in self._tasks:
+            task.cancel()
+        if self.models:
+            await self.models.close()
+
+    async def _look_at_pushes(self) -> float:
+        """Takes over a new push; gives the seconds until the next look."""
+        serving_dir = self._config.serving_dir
+        with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
+            if mark_of(serving_dir) != self.published.mark:
+                self.published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+                await self._read_beside_models()
+        await asyncio.to_thread(self.policies.follow, self.published.items)  # Reading a long file takes seconds.
+        self._metrics.refused_policy(bool(self.policies.fault))
+        return FOLLOW_SECONDS
+
+    async def _look_at_models(self) -> float:
+        """Learns what the model server has, and the vocabulary of a new version; as above."""
+        version = self.models.stable.version if self.models else None
+        if self.models:
+            await self.models.refresh(self.policies.policy.experiments.labels)
+        if self.tokenize is None or (self.models and self.models.stable.version != version):
+            self.tokenize = read_tokenizer(self._config.serving_dir)
+            await self._read_beside_models()
+        return AWAY_SECONDS if self.models and not self.models.stable.is_answering else FOLLOW_SECONDS
+
+    async def _look_at_what_happens(self) -> float:
+        """Counts what all users did; what a store out of reach does not tell is counted later."""
+        with contextlib.suppress(StoreError):
+            await self.hot.follow()
+        return FOLLOW_SECONDS
+
+    async def _look_at_experiments(self) -> float:
+        """Learns of stops, and looks at the guardrails."""
+        with contextlib.suppress(StoreError):
+            await self.trials.follow(self.policies.policy.experiments, time.time())
+        return FOLLOW_SECONDS
+
+    async def _read_beside_models(self) -> None:
+        """Takes over what lies beside the stable models."""
+        self.vectors = await asyncio.to_thread(read_vectors, self._config.serving_dir)
+        await self._rank_what_is_hot()
+
+    async def _rank_what_is_hot(self) -> None:
+        """Catalogue, vectors and weights as they are now."""
+        await self.hot.take_over(self.published.items, self.vectors, read_blend(self._config.serving_dir))
+
+
+async def repeat(look: Callable[[], Awaitable[float]]) -> None:
+    """Looks for ever; each look gives the seconds until the next."""
+    while True:
+        try:
+            seconds = await look()
+        except Exception:  # Whatever it was: who never looks again serves yesterday's models for ever.
+            _logger.exception("what the gateway follows could not be read; it looks again")
+            seconds = FOLLOW_SECONDS
+        await asyncio.sleep(seconds)
