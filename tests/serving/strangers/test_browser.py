@@ -15,7 +15,7 @@ import pytest
 from homefeed.serving.process import free_port
 from tests import documents
 from tests.serving.gateway import toy
-from tests.serving.gateway.conftest import home  # noqa: F401  A fixture.
+from tests.serving.gateway.conftest import home, models, root  # noqa: F401  Fixtures.
 from tests.serving.gateway.toy import Gateway
 from tests.serving.servers import eventually
 from tests.serving.strangers import workshop

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.serving.gateway.conftest import home  # noqa: F401  A fixture.
+from tests.serving.gateway.conftest import home, models, root  # noqa: F401  Fixtures.
 from tests.serving.gateway.toy import Gateway
 from tests.serving.strangers import workshop
 
