@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -27,12 +26,6 @@ from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
 from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
-
-_logger = logging.getLogger(__name__)
-NUM_CANDIDATES = 100
-USER_RATE = 100.0
-FOLLOW_SECONDS = 1.0
-AWAY_SECONDS = 0.2  # While no model server answers: it is found soon after it is there.
 
 
 @dataclasses.dataclass(frozen=True)

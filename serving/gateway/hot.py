@@ -54,7 +54,7 @@ class Hot:
     def __init__(self, store: Store):
         self._store, self._mark = store, ""
         self._ids, self._rows = [""], {"": 0}
-        self._remembered = array.array("Q", bytes(8 * NUM_REMEMBERED))
+        self._remembered = _nothing_remembered()
         self._changing = asyncio.Lock()
         self._blend = Blend()
         self._board = Board(ItemFacts({}, np.array([NEVER]), np.zeros(1, np.bool_), _no_vectors))
@@ -79,7 +79,7 @@ class Hot:
         async with self._changing:
             if blend.half_lives != self._blend.half_lives:
                 self._board, self._mark = Board(self._board.facts, blend.half_lives), ""
-                self._remembered = array.array("Q", bytes(8 * NUM_REMEMBERED))
+                self._remembered = _nothing_remembered()
             facts = await asyncio.to_thread(self._facts, items, vectors, blend)
             self._board.take_over(facts)
             self._blend = blend
@@ -148,6 +148,10 @@ class Hot:
             np.array([card is not None for card in cards]),
             lambda rows: vectors.of([self._ids[row] for row in rows.tolist()]),
         )
+
+
+def _nothing_remembered() -> array.array[int]:
+    return array.array("Q", bytes(8 * NUM_REMEMBERED))
 
 
 def _codes(cards: Sequence[Card | None], column: str) -> npt.NDArray[np.int32]:
