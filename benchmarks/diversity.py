@@ -1,11 +1,12 @@
 """What variety costs: intra-list distance and NDCG@10 of a trained root's lists, before and after, and CPU time.
 
-    python -m benchmarks.diversity --root ROOT --name movielens [--queries 4000] [--keep]
+    python -m benchmarks.diversity --root ROOT --name movielens [--queries 2000] [--keep]
 
-The fused model of the last push is asked for the list of every event of the test split. Distances are between vectors
-of the candidate tower, as they are published: what all items have in common is taken off. The default of a surface is
-`mmr` with `max_loss` 0.01. The second part makes whole pages of 200 candidates in three rows under ten rules.
-`--keep` writes `results.json`.
+The fused model of the last push is asked for the lists of events of the test split. Distances are between vectors of
+the candidate tower, as they are published: what all items have in common is taken off. The default of a surface is
+`mmr` with `max_loss` 0.01. `unexpected@10` is how far the first ten cards are from what their readers took before, by
+category; `serendipity@10` the same of those that were chosen next, over all lists. The second part makes whole pages
+of 200 candidates in three rows under ten rules. `--keep` writes `results.json`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 
 from benchmarks import results
 from homefeed.models.requests import Request
+from homefeed.serving.gateway import page
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.making import Draft, Found, make
 from homefeed.serving.gateway.page import Place, Reader
+from homefeed.serving.gateway.published import read_published
 from homefeed.serving.policy.diversity import Diversity, diversify, intra_list_distance
 from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import Rule, Rules
@@ -29,7 +32,14 @@ from homefeed.serving.policy.ruling import Ruling
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles.published import Item
 
-ARMS = [Diversity(method=method, max_loss=loss) for method in ("mmr", "dpp") for loss in (0.005, 0.01, 0.02)]
+ARMS = {
+    **{
+        f"{how}-{loss:g}": {"method": how, "max_loss": loss} for how in ("mmr", "dpp") for loss in (0.005, 0.01, 0.02)
+    },
+    **{f"mmr-reach-{reach}": {"reach": reach} for reach in (20, 50, 100)},
+    **{f"mmr-serendipity-{much:g}": {"serendipity": much} for much in (0.5, 1, 2)},
+}
+"""Name → what differs from the default of a surface."""
 LENGTHS = (10, 12, 20)
 SHOWN = 20
 REPEATS = 500
@@ -44,12 +54,14 @@ class Lists:
         rows: of each list the catalogue's rows, best first.
         scores: of each list, as long.
         targets: [num_lists] the row that was chosen.
+        unexpected: of each list, how far its items are outside of the reader's interests.
     """
 
     vectors: np.ndarray
     rows: list[np.ndarray]
     scores: list[list[float]]
     targets: np.ndarray
+    unexpected: list[np.ndarray]
 
 
 def lists_of(root: pathlib.Path, max_queries: int) -> Lists:
@@ -77,30 +89,44 @@ def lists_of(root: pathlib.Path, max_queries: int) -> Lists:
     requests = list(requests_from_sequences(test, catalogue, queries.rows, queries.ends))
     recommender = Recommender.of_saved_model(inputs["fused_model"].serving_dir)
     row_of = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
-    rows, scores = [], []
+    items = read_published(RunRoot(root).serving, ()).items
+    rows, scores, unexpected = [], [], []
     for start in range(0, len(requests), 128):
-        found = recommender.candidates(requests[start : start + 128])
-        for item_ids, scored in zip(found.item_ids, found.scores, strict=True):
+        asked = requests[start : start + 128]
+        found = recommender.candidates(asked)
+        for request, item_ids, scored in zip(asked, found.item_ids, found.scores, strict=True):
             order = [place for place in np.argsort(-scored, kind="stable") if item_ids[place]]
             rows.append(np.array([row_of[item_ids[place]] for place in order]))
             scores.append([float(scored[place]) for place in order])
-    return Lists(vectors.astype(np.float16), rows, scores, queries.targets)
+            segments = (items.segments(item_ids[place]) for place in order)
+            unexpected.append(np.array(page.unexpected(segments, page.known(request, items).taste)))
+    return Lists(vectors.astype(np.float16), rows, scores, queries.targets, unexpected)
 
 
 def measure(lists: Lists, how: Diversity | None) -> dict[str, float]:
-    """Mean distances and NDCG@10 of lists in their own order, or in a more various one."""
-    distances, gained, seconds = [], 0.0, 0.0
-    for rows, scores, target in zip(lists.rows, lists.scores, lists.targets, strict=True):
+    """What lists are in their own order, or in a more various one: means over lists, and CPU time of one."""
+    found, seconds = [], 0.0
+    for rows, scores, target, unexpected in zip(
+        lists.rows, lists.scores, lists.targets, lists.unexpected, strict=True
+    ):
         vectors = lists.vectors[rows[:200]]
         started = time.process_time()
-        order = diversify(vectors, scores, SHOWN, how) if how else list(range(len(rows)))
+        order = diversify(vectors, scores, SHOWN, how, unexpected) if how else list(range(len(rows)))
         seconds += time.process_time() - started
         shown = np.asarray(vectors[order[:SHOWN]], np.float64)
-        distances.append([intra_list_distance(shown[:length]) for length in LENGTHS])
-        (places,) = np.nonzero(rows[order][:10] == target)
-        gained += float(sum(1 / np.log2(2 + places)))
-    figures = {f"distance@{length}": d for length, d in zip(LENGTHS, np.mean(distances, axis=0), strict=True)}
-    return figures | {"ndcg@10": gained / len(lists.rows), "cpu_us": seconds / len(lists.rows) * 1e6}
+        (place,) = np.nonzero(rows[order][:SHOWN] == target)
+        is_hit = place[:1] < 10
+        found.append(
+            {f"distance@{length}": intra_list_distance(shown[:length]) for length in LENGTHS}
+            | {
+                "ndcg@10": float((is_hit / np.log2(2 + place[:1])).sum()),
+                "recall@20": len(place),
+                "unexpected@10": float(unexpected[order][:10].mean()),
+                "serendipity@10": float(unexpected[order][place[:1]][is_hit].sum()),
+            }
+        )
+    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    return means | {"cpu_us": seconds / len(found) * 1e6}
 
 
 def cost_of_a_page(exploration: Exploration | None = None) -> float:
@@ -149,15 +175,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=pathlib.Path, required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--queries", type=int, default=4_000)
+    parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--keep", action="store_true")
     asked = parser.parse_args()
     lists = lists_of(asked.root, asked.queries)
     plain = measure(lists, None)
     figures = {f"plain.{name}": value for name, value in plain.items() if name != "cpu_us"}
-    for how in ARMS:
-        found = measure(lists, how)
-        arm = f"{how.method}-{how.max_loss:g}"
+    for arm, how in ARMS.items():
+        found = measure(lists, Diversity.model_validate(how))
         figures |= {
             f"{arm}.{name}_gain": value / plain[name] - 1 for name, value in found.items() if name != "cpu_us"
         }

@@ -13,7 +13,7 @@ import orjson
 from homefeed.models.requests import Request
 from homefeed.serving.gateway.hot import NOTHING_HOT, Hottest
 from homefeed.serving.gateway.items import Items
-from homefeed.serving.gateway.page import Place, Reader, Row, strongest
+from homefeed.serving.gateway.page import Place, Reader, Row, strongest, unexpected
 from homefeed.serving.policy.arrangement import MAX_POOL, Arrangement, Exploring, Steps, merged, odds
 from homefeed.serving.policy.diversity import Vectors as Matrix
 from homefeed.serving.policy.exploration import Exploration
@@ -128,6 +128,9 @@ def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) 
     sources = _sources(draft, items)
     wherever = unscored(rules.popular() if rules.rules else items.popular, "popular")
 
+    def outside_interests(item_ids: Sequence[str]) -> Sequence[float]:
+        return unexpected(map(items.segments, item_ids), draft.reader.taste)
+
     def candidates(row: str, named: RowName) -> Iterator[Candidate]:
         mix = draft.surface.mix.get(named)
         return merged([(sources[source](), share) for source, share in mix.items()]) if mix else sources[OWN[row]]()
@@ -146,7 +149,9 @@ def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) 
         if place == 0 and not draft.query:
             how = draft.exploration
             exploring = Exploring(how, draft.seed, unscored(items.newest, "new")) if how else None
-            cards = arrangement.take(name, found, fill, draft.surface.diversity, draft.fatigue, exploring)
+            cards = arrangement.take(
+                name, found, fill, draft.surface.diversity, draft.fatigue, exploring, outside_interests
+            )
         else:
             cards = arrangement.take(name, found, fill)
         yield Row(name, reason, cards)

@@ -13,6 +13,7 @@ from homefeed.serving.gateway.items import Card, Items
 from homefeed.serving.profiles.live import HIDING, LiveProfile, decay, weight
 
 MAX_HISTORY = 200  # Newest events that a model is told.
+CATEGORY = "categories:"  # An interest's name begins with it.
 NUM_TASTE_EVENTS = 30  # Newest events of the data that a taste is made of, beside the live ones.
 
 
@@ -147,6 +148,26 @@ def strongest(taste: Mapping[str, float], count: int = 3) -> list[str]:
     """The interests that weigh most, words left out."""
     liked = [(-value, tag) for tag, value in taste.items() if value > 0 and not tag.startswith("word:")]
     return [tag.partition(":")[2] for _, tag in heapq.nsmallest(count, liked)]
+
+
+def unexpected(segments: Iterable[Sequence[str]], taste: Mapping[str, float]) -> list[float]:
+    """How far items are outside of a reader's interests: 1 less how much they like its categories, on average, as a
+    share of what they like most; 0 of who has no interests and of what has no category.
+
+    Args:
+        segments: of each item, its categories and language as interests.
+        taste: interest → weight.
+
+    >>> unexpected([["categories:war", "categories:drama"]], {"categories:drama": 2.0, "categories:comedy": 4.0})
+    [0.75]
+    """
+    liked = {tag: value for tag, value in taste.items() if tag.startswith(CATEGORY) and value > 0}
+    most = max(liked.values(), default=0.0)
+    shares = []
+    for tags in segments:
+        categories = [liked.get(tag, 0.0) for tag in tags if tag.startswith(CATEGORY)]
+        shares.append(sum(categories) / len(categories) / most if most and categories else 1.0)
+    return [round(1 - share, 3) for share in shares]  # Rounded, so that a page can be made again.
 
 
 def anchor(history: Sequence[Event], is_known: Callable[[str], bool]) -> str | None:

@@ -111,6 +111,7 @@ class Arrangement:
         how: Diversity | None = None,
         fatigue: Mapping[str, float] = types.MappingProxyType({}),
         exploring: Exploring | None = None,
+        unexpected: Callable[[Sequence[str]], Sequence[float]] | None = None,
     ) -> list[Card]:
         """The cards of the next row.
 
@@ -121,6 +122,7 @@ class Arrangement:
             how: diversity of the row; None: as they come.
             fatigue: item → how often it was seen and not acted on, faded; it stands so many times lower.
             exploring: what is left to chance; None: nothing.
+            unexpected: items → how far each is outside of the reader's interests, 0 … 1; None: nothing is known.
         """
         is_first, self._is_first = self._is_first, False
         looked_at = itertools.islice(self._showable(candidates), MAX_LOOKED_AT)
@@ -128,7 +130,7 @@ class Arrangement:
         pool = [candidate for candidate in found if self._rules.admits(candidate.item_id)]
         pool, scores = self._boosted(pool, fatigue)
         ruled = [candidate.item_id for candidate in pool]
-        pool = self._diversified(pool, scores, how)
+        pool = self._diversified(pool, scores, how, unexpected if how and how.serendipity else None)
         rest = (candidate for candidate in looked_at if self._rules.admits(candidate.item_id))
         filling = (candidate for candidate in self._showable(fill) if self._rules.admits(candidate.item_id))
         filled = Filling(self._k, self._tally.lacking(row, is_first), self._tally, self._used, bool(exploring))
@@ -173,13 +175,20 @@ class Arrangement:
         order = np.argsort(keys, kind="stable")
         return [pool[place] for place in order.tolist()], None if scores is None else scores[order]
 
-    def _diversified(self, pool: list[Candidate], scores: Floats | None, how: Diversity | None) -> list[Candidate]:
+    def _diversified(
+        self,
+        pool: list[Candidate],
+        scores: Floats | None,
+        how: Diversity | None,
+        unexpected: Callable[[Sequence[str]], Sequence[float]] | None,
+    ) -> list[Candidate]:
         if how is None or len(pool) < 3:
             return pool
-        vectors = self._vectors([one.item_id for one in pool[: how.pool]])
+        item_ids = [one.item_id for one in pool[: how.pool]]
+        vectors = self._vectors(item_ids)
         if not vectors.any():
             return pool
-        order = diversify(vectors, scores, self._k, how)
+        order = diversify(vectors, scores, self._k, how, unexpected(item_ids) if unexpected else None)
         return [*(pool[place] for place in order), *pool[how.pool :]]
 
     def _drawn(

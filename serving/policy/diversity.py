@@ -4,7 +4,7 @@ What a list promises is the DCG of its first ten cards, in expectation over what
 chance is its share of the softmax of the list's scores, which are log-odds, and to a tenth that of its place; where
 nothing scored the list, that of its place alone, which falls with the square root. A card that moves up pushes others
 down: what that costs, as a share of the list's expected DCG, is weighed against the variety that it adds, and ends at
-`max_loss`. Cards behind the tenth cost nothing by that measure: each is one of the ten best that are left.
+`max_loss`. Cards behind the tenth cost nothing by that measure: each is one of the `reach` best that are left.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Diversity(pydantic.BaseModel):
             in place of the greatest, since that is what a list's distance is made of; `dpp` the greedy MAP of a
             determinantal point process (Chen, Zhang and Zhou 2018), which looks at all cards above together.
         max_loss: share of the expected DCG@10 that a list may lose; 0: none, and only what nothing tells apart moves.
+        reach: a card behind the tenth is one of so many that are the best left.
+        serendipity: how much more a card counts that is outside of all that its reader took so far, in cosines
+            of variety.
         pool: the first of the list, from which cards are chosen.
     """
 
@@ -42,10 +45,18 @@ class Diversity(pydantic.BaseModel):
 
     method: Literal["mmr", "dpp"] = "mmr"
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
+    reach: Annotated[int, Field(ge=1, le=200)] = DEPTH
+    serendipity: Annotated[float, Field(ge=0, le=10)] = 0.0
     pool: Annotated[int, Field(ge=2, le=200)] = 100
 
 
-def diversify(vectors: Vectors, scores: Sequence[float] | Floats | None, k: int, how: Diversity) -> list[int]:
+def diversify(
+    vectors: Vectors,
+    scores: Sequence[float] | Floats | None,
+    k: int,
+    how: Diversity,
+    unexpected: Sequence[float] | None = None,
+) -> list[int]:
     """The places of a list's first `k` cards in their new order, then those of the others in their old one.
 
     Args:
@@ -53,6 +64,7 @@ def diversify(vectors: Vectors, scores: Sequence[float] | Floats | None, k: int,
         scores: [num_items] log-odds, falling; None: the list has none.
         k: cards that are seen.
         how: see there.
+        unexpected: [num_items] how far each is outside of its reader's interests, 0 … 1; None: nothing is known.
 
     >>> like = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> diversify(like, None, 3, Diversity(max_loss=0.0)), diversify(like, None, 3, Diversity(max_loss=0.1))
@@ -61,11 +73,12 @@ def diversify(vectors: Vectors, scores: Sequence[float] | Floats | None, k: int,
     size = min(len(vectors), how.pool)
     k = min(k, size)
     pool = np.asarray(vectors[:size], np.float32)
-    bound = _Bound(chances(size, scores), how.max_loss)
+    bound = _Bound(chances(size, scores), how)
     variety: _Variety = _Volume(pool, k) if how.method == "dpp" else _Distance(pool)
+    bonus = 0.0 if unexpected is None else how.serendipity * np.asarray(unexpected[:size], np.float64)
     chosen: list[int] = []
     while len(chosen) < k:
-        best = bound.best(variety.gains())
+        best = bound.best(variety.gains() + bonus)
         variety.take(best)
         chosen.append(best)
     rest = np.ones(len(vectors), bool)
@@ -115,7 +128,8 @@ class _Bound:
     `Σ_{t ≤ m} discount_t · (chance_t - chance_{t-1}) - discount_0 · chance_m`.
     """
 
-    def __init__(self, chance: Floats, max_loss: float):
+    def __init__(self, chance: Floats, how: Diversity):
+        self._reach, max_loss = how.reach, how.max_loss
         self._discounts = _discounts(len(chance))
         self._chance = np.append(0.0, chance / max(float(chance @ self._discounts), ROUNDING))
         self._left = np.arange(len(chance))
@@ -128,7 +142,7 @@ class _Bound:
             gains: [num_items] the variety that each card adds.
         """
         worth = gains[self._left]
-        at = self._affordable(worth) if self._discounts[0] else int(worth[:DEPTH].argmax())
+        at = self._affordable(worth) if self._discounts[0] else int(worth[: self._reach].argmax())
         best = int(self._left[at])
         self._left = np.concatenate((self._left[:at], self._left[at + 1 :]))
         return best

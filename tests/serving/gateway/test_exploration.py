@@ -27,7 +27,11 @@ from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
 
 SURFACES = """\
-home: {rows: [for_you, new, popular], exploration: {temperature: 1, epsilon: 0.2, fresh: 2, pool: 10}, rotation: 24}
+home:
+  rows: [for_you, new, popular]
+  diversity: {serendipity: 0.5, reach: 20}
+  exploration: {temperature: 1, epsilon: 0.2, fresh: 2, pool: 10}
+  rotation: 24
 plain: {rows: [for_you]}
 """
 RULES = "few: {cap: price, at_most: 1}\ncomedies: {quota: {categories: comedy}, at_least: 1}"

@@ -23,7 +23,7 @@ from homefeed.serving.gateway.making import Draft, Found, Made, make
 from homefeed.serving.gateway.page import Place, Reader
 from homefeed.serving.policy.diversity import Diversity
 from homefeed.serving.policy.exploration import Exploration
-from homefeed.serving.policy.rules import read_rules
+from homefeed.serving.policy.rules import Rules, read_rules
 from homefeed.serving.policy.ruling import Ruling
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles.published import Item
@@ -259,3 +259,16 @@ def test_no_page_breaks_a_rule(tmp_path: pathlib.Path) -> None:
 def test_no_page_of_ten_thousand_breaks_a_rule(tmp_path: pathlib.Path) -> None:
     for seed in range(300, 10_300):
         check(seed, tmp_path)
+
+
+def test_serendipity_brings_cards_from_outside_of_the_reader_s_interests() -> None:
+    crimes_first = sorted(IDS[:60], key=lambda item: "crime" not in CARDS[item]["categories"])
+    places = [Place(item, -n / 200) for n, item in enumerate(crimes_first)]
+    reader = Reader(Request("u"), {"categories:crime": 2.0, "categories:jazz": 1.0}, frozenset())
+    crimes = []
+    for much in (0.0, 1.0):
+        surface = Surface(rows=("for_you",), diversity=Diversity(max_loss=0.3, serendipity=much))
+        asked = Draft(surface, reader, Found(places, "history", "fused"), 12, NOW)
+        (row,) = make(asked, ITEMS, vectors, Ruling(Rules({}, ""), ITEMS.cards, ITEMS.popular)).rows
+        crimes.append(sum("crime" in card["categories"] for card in row.cards))
+    assert crimes == [6, 2]

@@ -61,6 +61,22 @@ def test_behind_the_tenth_card_stands_one_of_the_ten_best_that_are_left() -> Non
     unlike = np.concatenate([np.tile([1.0, 0.0], (30, 1)), np.tile([0.0, 1.0], (10, 1))])
     order = diversify(unlike, np.linspace(0, -12, 40), 20, Diversity(max_loss=0.0))
     assert max(order[:20]) < 30 and order[:10] == list(range(10))
+    # With more reach, the first that is unlike is near enough: four of the others bring it within the twenty best.
+    order = diversify(unlike, np.linspace(0, -12, 40), 20, Diversity(max_loss=0.0, reach=20))
+    assert sum(place >= 30 for place in order[:20]) == 9 and order[:10] == list(range(10))
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+def test_what_is_outside_of_interests_moves_up_within_the_bound(method: str) -> None:
+    alike, scores = np.tile([1.0, 0.0], (12, 1)), np.linspace(0, -1, 12)
+    unexpected = [0.0] * 8 + [1.0] * 4
+    for max_loss in (0.0, 0.01, 0.1):
+        how = Diversity(method=method, max_loss=max_loss, serendipity=5.0)
+        order = diversify(alike, scores, 10, how, unexpected)
+        mean_place = np.mean([order.index(place) for place in range(8, 12)])
+        assert expected_loss(order, chances(12, scores)) <= max_loss + 1e-9
+        assert (mean_place == 9.5) == (max_loss == 0.0), (max_loss, order)
+        assert diversify(alike, scores, 10, how.model_copy(update={"serendipity": 0.0}), unexpected) == [*range(12)]
 
 
 def test_the_loss_of_every_order_is_what_ndcg_says_in_expectation() -> None:
