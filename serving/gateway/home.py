@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.drafting import Drafted, draft
@@ -19,7 +20,7 @@ from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder
 from homefeed.serving.gateway.limits import Rate, TooMuch
-from homefeed.serving.gateway.making import Made, make, recorded
+from homefeed.serving.gateway.making import Draft, Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
@@ -190,6 +191,15 @@ class Home:
         known = self._known
         return make(drafted.draft, known.published.items, known.vectors.of, drafted.policy.ruling, explains=explains)
 
+    def _groups(self, made: Made, draft: Draft) -> dict[str, Groups]:
+        """Item → its groups."""
+        reader, items = by_reader(draft.reader.is_new), self._known.published.items
+        return {
+            card["item_id"]: items.groups(card["item_id"], reader, draft.now)
+            for row in made.rows
+            for card in row.cards
+        }
+
     async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
         """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
 
@@ -232,7 +242,7 @@ class Home:
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
         party = self._known.trials.served(policy.experiments, assigned, question.user, made, page)
-        self._metrics.served(page, seconds, party)
+        self._metrics.served(page, self._groups(made, of_page), seconds, party)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
         return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in made.rows]}
