@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 MAX_POSITIONS = 100  # Places that are told apart; the last one stands for all behind it too.
+OUTCOMES = ("acted", "liked", "hidden", "bought")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Exposures:
         position: [num_shown] int32, from 1, the first place of a page; 0: unknown.
         propensity: [num_shown] float32, the probability with which the item was shown there; NaN: unknown.
         clicked: [num_shown] bool, whether it was taken.
+        outcomes: what else is known to have come of it (OUTCOMES) → [num_shown] bool; empty where nothing says so.
     """
 
     user_ids: npt.NDArray[np.object_]
@@ -33,6 +36,7 @@ class Exposures:
     position: npt.NDArray[np.int32]
     propensity: npt.NDArray[np.float32]
     clicked: npt.NDArray[np.bool_]
+    outcomes: Mapping[str, npt.NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -48,6 +52,7 @@ class Exposures:
             self.timestamp[which],
             row_splits,
             **{name: getattr(self, name)[places] for name in of_items},
+            outcomes={name: happened[places] for name, happened in self.outcomes.items()},
         )
 
     @property

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
-from homefeed.models.exposures import Exposures
+from homefeed.models.exposures import OUTCOMES, Exposures
 from homefeed.models.sequences import Sequences
 from homefeed.schemas.features import Input
 
 CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
+_OUTCOME = "outcome_"
 _EXPOSURES = "_exposures"  # Ends the name of the split beside one of Sequences.
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
 _EVENT_CATEGORICAL, _EVENT_NUMERIC = "event_categorical.", "event_numeric."
@@ -180,6 +181,8 @@ def save_exposures(examples: Examples, split: str, exposures: Exposures) -> None
     for name in ("item_index", "position", "propensity", "clicked"):
         array = getattr(exposures, name)
         columns[name] = (array.astype(np.int64) if array.dtype == bool else array, exposures.row_splits)
+    for name, happened in exposures.outcomes.items():
+        columns[_OUTCOME + name] = (happened.astype(np.int64), exposures.row_splits)
     columns["user_id"] = columns.pop("user_ids")  # The name by which a person is found, to be forgotten.
     example_io.write_split(examples, f"{split}{_EXPOSURES}", example_io.record_batch(columns))
 
@@ -195,6 +198,7 @@ def load_exposures(examples: Examples, split: str) -> Exposures | None:
     )
     if item_index is None or position is None or propensity is None or clicked is None:  # All were forgotten.
         return None
+    outcomes = {name: example_io.ragged(batch, _OUTCOME + name) for name in OUTCOMES}
     return Exposures(
         example_io.single(batch, "user_id", b""),
         example_io.single(batch, "timestamp", 0).astype(np.int64),
@@ -203,6 +207,7 @@ def load_exposures(examples: Examples, split: str) -> Exposures | None:
         position[0].astype(np.int32),
         propensity[0].astype(np.float32),
         clicked[0].astype(bool),
+        {name: happened[0].astype(bool) for name, happened in outcomes.items() if happened is not None},
     )
 
 

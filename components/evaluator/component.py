@@ -81,7 +81,16 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import examples, impressions, measured, policy_value, reasons, report, verdict
+    from homefeed.components.evaluator import (
+        card_rates,
+        examples,
+        impressions,
+        measured,
+        policy_value,
+        reasons,
+        report,
+        verdict,
+    )
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -101,14 +110,18 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     sequences = dict(zip(SPLITS[1:], others, strict=True))
     exposures = {split: transformed.load_exposures(inputs.examples, split) for split in sequences}
     sizes = config.max_queries, config.batch_size
-    of_shown, values = {}, {}
+    of_shown, values, rates = {}, {}, {}
+    first_event = card_rates.first_events([train, *others])
     for split, of_split in sequences.items():
         asked = recommender, exposures[split], of_split, catalogue, *sizes
         of_shown[split] = impressions.describe_shown(impressions.measure_shown(*asked))
         values[split] = policy_value.describe_value(policy_value.slots_by_chance(*asked), config.value_error)
+        rates[split] = card_rates.describe_rates(exposures[split], catalogue, first_event)
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
     for split, described in values.items():
         means[split][measured.RANKING_ROW] |= policy_value.means_of(described)
+    faithfulness = reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue)
+    means["test"][measured.RANKING_ROW] |= reasons.means_of(faithfulness)
     outputs.evaluation.write_json("metrics.json", means)
     (outputs.evaluation.path / "metrics.md").write_text(report.to_markdown(means), encoding="utf-8")
     margins = verdict.Margins(
@@ -133,7 +146,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         chosen,
         of_shown,
         values,
-        reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue),
+        faithfulness,
+        rates,
     )
     outputs.blessing.write_reasons(against)
     ours = means["test"][measured.RANKING_ROW]

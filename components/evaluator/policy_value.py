@@ -211,18 +211,19 @@ def rows(described: Mapping[str, Any]) -> Iterator[list[str]]:
     for split, found in described.items():
         if found is None:
             continue
-        yield [split, "as served", _span(found["served"]), "", "", f"{found['slots']:,}", "", ""]
+        yield [split, "as served", span(found["served"]), "", "", f"{found['slots']:,}", "", ""]
         for name, of in found["policies"].items():
-            figures = [_span(of[figure]) for figure in ("snips", "doubly_robust", "gain")]
+            figures = [span(of[figure]) for figure in ("snips", "doubly_robust", "gain")]
             size, could = f"{of['effective_sample_size']:,.1f}", f"{of['could_be_served']:.1%}"
             yield [split, name, *figures, size, could, of["support"]]
 
 
-def _span(figures: list[float | None] | None) -> str:
+def span(figures: list[float | None] | None) -> str:
+    """Value and interval in words."""
     if not figures or figures[0] is None:
         return ""
-    value, low, high = ("" if figure is None else f"{figure:.4f}" for figure in figures)
-    return f"{value} ({low} to {high})"
+    value, low, high = figures
+    return f"{value:.4f}" + ("" if low is None or high is None else f" ({low:.4f} to {high:.4f})")
 
 
 TITLE = "Value of the policy"

@@ -56,6 +56,19 @@ def measure_reasons(
     return summary(measure(asking(recommender), requests, NUM_USERS, num_shapley))
 
 
+def means_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """Metric → mean, as `metrics.json` has it; nothing where nothing was measured."""
+    names = {
+        "lead_lost": "named",
+        "lead_lost_by_lot": "random",
+        "more_than_by_lot": "more_than_random",
+        "displaced": "displaced",
+        "displaced_by_lot": "displaced_randomly",
+        "shapley_agreement": "shapley_agreement",
+    }
+    return {f"reasons {name}": told[key] for name, key in names.items() if told.get(key) is not None}
+
+
 def rows(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What is measured, for the named event or events, and by lot."""
     if not told:

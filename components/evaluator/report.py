@@ -40,6 +40,7 @@ def write(
     impressions: Mapping[str, Any],
     policy_value: Mapping[str, Any],
     faithfulness: Mapping[str, Any],
+    card_rates: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -58,6 +59,7 @@ def write(
         impressions: split → as from `impressions.describe_shown`.
         policy_value: split → as from `policy_value.describe_value`.
         faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
+        card_rates: split → as from `card_rates.describe_rates`.
     """
     report = {
         "blessed": not reasons,
@@ -74,6 +76,7 @@ def write(
         "impressions": impressions,
         "policy_value": policy_value,
         "faithfulness": faithfulness,
+        "card_rates": card_rates,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -13,8 +13,9 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.positives import is_positive
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.events import Events
-from homefeed.models.exposures import MAX_POSITIONS, Exposures
+from homefeed.models.exposures import MAX_POSITIONS, OUTCOMES, Exposures
 from homefeed.schemas.dataset import Positive
+from homefeed.serving.experiments.metrics import facts_of
 
 
 def build_exposures(
@@ -67,12 +68,8 @@ def _read(batch: pa.RecordBatch, events: Events, item_rows: Mapping[bytes, int],
     ids, row_splits = example_io.ragged(batch, "item_id") or (np.empty(0, object), np.zeros(1, np.int64))
     numbers = {name: _numbers(batch, name, len(ids)) for name in ("position", "propensity", "clicked")}
     users = example_io.single(batch, "user_id", b"")
-    clicked = numbers["clicked"] > 0
-    if "clicked" not in batch.schema.names:
-        impressions = np.repeat(example_io.single(batch, "impression_id", b""), np.diff(row_splits))
-        taken = _taken(events, positive)
-        of_users = np.repeat(users, np.diff(row_splits))
-        clicked = np.array([shown in taken for shown in zip(of_users, impressions, ids, strict=True)], bool)
+    outcomes = _outcomes(batch, ids, np.diff(row_splits), events, positive)
+    clicked = numbers["clicked"] > 0 if "clicked" in batch.schema.names else outcomes["liked"]
     return Exposures(
         user_ids=users,
         timestamp=example_io.single(batch, "timestamp", 0).astype(np.int64),
@@ -81,6 +78,7 @@ def _read(batch: pa.RecordBatch, events: Events, item_rows: Mapping[bytes, int],
         position=np.clip(np.nan_to_num(numbers["position"], nan=-1) + 1, 0, MAX_POSITIONS).astype(np.int32),
         propensity=numbers["propensity"],
         clicked=clicked,
+        outcomes=outcomes,
     )
 
 
@@ -89,16 +87,40 @@ def _numbers(batch: pa.RecordBatch, name: str, size: int) -> npt.NDArray[np.floa
     return np.full(size, np.nan, np.float32) if found is None else found[0].astype(np.float32)
 
 
-def _taken(events: Events, positive: Positive) -> set[tuple[Any, ...]]:
-    """(user, impression, item) of the events that are liked."""
+def _outcomes(
+    batch: pa.RecordBatch,
+    ids: npt.NDArray[np.object_],
+    lengths: npt.NDArray[np.int64],
+    events: Events,
+    positive: Positive,
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Of OUTCOMES, those that events with an impression's id tell of → [num_shown]."""
+    if "impression_id" not in events.columns:
+        return {}
+    users, impressions = (
+        np.repeat(example_io.single(batch, name, b""), lengths) for name in ("user_id", "impression_id")
+    )
+    shown = list(zip(users, impressions, ids, strict=True))
+    found = _by_outcome(events, positive)
+    return {name: np.array([card in found[name] for card in shown], bool) for name in OUTCOMES}
+
+
+def _by_outcome(events: Events, positive: Positive) -> dict[str, set[tuple[Any, ...]]]:
+    """Outcome → (user, impression, item) of the events that say so; what is liked `positive` says."""
     columns, size = events.columns, len(events.user)
-    if "impression_id" not in columns:
-        return set()
-    value = columns.get("value", np.full(size, np.nan)).astype(np.float32)
-    liked = is_positive(positive, value, columns.get("event_type", np.full(size, b"", object)))
-    chosen = np.flatnonzero(liked & (columns["impression_id"] != b""))
+    types = columns.get("event_type", np.full(size, b"", object))
+    kinds, kind = np.unique(types, return_inverse=True)
+    facts = [set(facts_of(name.decode())) for name in kinds]
+    values = columns.get("value", np.full(size, np.nan)).astype(np.float32)
+    says = {name: np.array([name in of_kind for of_kind in facts], bool)[kind] for name in OUTCOMES} | {
+        "liked": is_positive(positive, values, types)
+    }
     names = (events.user_ids[events.user], columns["impression_id"], columns["item_id"])
-    return set(zip(*(column[chosen] for column in names), strict=True))
+    has_page = columns["impression_id"] != b""
+    return {
+        name: set(zip(*(column[happened & has_page] for column in names), strict=True))
+        for name, happened in says.items()
+    }
 
 
 def _split_of_events(
@@ -127,4 +149,6 @@ def _join(parts: list[Exposures]) -> Exposures:
     lengths = np.concatenate([np.diff(part.row_splits) for part in parts])
     names = ("user_ids", "timestamp", "item_index", "position", "propensity", "clicked")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Exposures(row_splits=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), **joined)
+    outcomes = {name: np.concatenate([part.outcomes[name] for part in parts]) for name in parts[0].outcomes}
+    row_splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Exposures(row_splits=row_splits, outcomes=outcomes, **joined)

@@ -47,6 +47,9 @@ def gateway(
     ] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
+    whys_ahead: Annotated[
+        int, typer.Option(min=0, help="Cards of a first row whose reasons are made while nothing else is to do.")
+    ] = 0,
     user_rate: Annotated[
         float, typer.Option(min=0, help="Events and pages of one user a second; 0: no limit.")
     ] = USER_RATE,
@@ -69,6 +72,7 @@ def gateway(
         rules=rules,
         surfaces=surfaces,
         experiments=experiments,
+        whys_ahead=whys_ahead,
     )
 
     def listening() -> None:

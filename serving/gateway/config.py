@@ -26,6 +26,7 @@ class Config:
         rules: file of what must and must not be on a page; None: there is none.
         surfaces: file of the kinds of pages; None: the usual ones.
         experiments: file of experiments on them; None: there are none.
+        whys_ahead: cards of a first row whose reasons are made while nothing else is to do; 0: none.
     """
 
     serving_dir: pathlib.Path
@@ -39,3 +40,4 @@ class Config:
     rules: pathlib.Path | None = None
     surfaces: pathlib.Path | None = None
     experiments: pathlib.Path | None = None
+    whys_ahead: int = 0

@@ -7,19 +7,20 @@ import dataclasses
 import functools
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from homefeed.serving.experiments.assignment import Assigned
 from homefeed.serving.gateway import finding, trials
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.following import Following
 from homefeed.serving.gateway.hot import NOTHING_HOT
-from homefeed.serving.gateway.ladder import Ladder, Listing, Question
+from homefeed.serving.gateway.ladder import LAST_PAGE, Ladder, Listing, Question
 from homefeed.serving.gateway.making import Draft, Found, seed_of
 from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles import Store
 from homefeed.serving.profiles.live import HIDING
+from homefeed.serving.releases.server_config import STABLE
 
 NUM_CANDIDATES = 100
 
@@ -85,3 +86,18 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
     found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
     of_page = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed_of(impression_id))
     return Drafted(policy, questions[0], listing, of_page, assigned, teams)
+
+
+def listed(listing: Listing) -> dict[str, Any]:
+    """What is kept of a list that is not the stable models' for this very page, so that its reasons can be told."""
+    found: dict[str, Any] = {}
+    if listing.asked and listing.question.label != STABLE:
+        found["label"] = listing.question.label
+    if listing.served_by == LAST_PAGE:
+        found["again"] = {
+            "found_by": listing.found_by,
+            "asked": listing.asked,
+            "profile_version": listing.question.profile_version,
+            "at": round(listing.made_at * 1000),
+        }
+    return found

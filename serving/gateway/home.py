@@ -11,19 +11,20 @@ from typing import Any
 
 import orjson
 
+from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
 from homefeed.serving.gateway.config import Config
-from homefeed.serving.gateway.drafting import Drafted, draft
+from homefeed.serving.gateway.drafting import Drafted, draft, listed
 from homefeed.serving.gateway.following import Following
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
 from homefeed.serving.gateway.ladder import Ladder
 from homefeed.serving.gateway.limits import Rate, TooMuch
-from homefeed.serving.gateway.making import Made, make, recorded
+from homefeed.serving.gateway.making import Draft, Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
-from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
+from homefeed.serving.gateway.whys.whys import PAGES_OF_A_WHY, Sources, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 
@@ -73,8 +74,8 @@ class Home:
         self.pulse = Pulse()
         models = self._known.models
         self._ladder = Ladder(models, config.budget_seconds, self.pulse, metrics)
-        self._whys = Whys(self._live, models.stable if models else None, self.pulse)
-        self._beat: asyncio.Task[None] | None = None
+        self._whys = Whys(self._live, models, self.pulse, config.whys_ahead)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begins to follow pushes and the model server, which nobody waits for: pages come from the lower rungs.
@@ -84,7 +85,10 @@ class Home:
         """
         self._impressions = Impressions(await self._live.secret())
         await self._known.start()
-        self._beat = asyncio.create_task(self.pulse.beat())
+        self._tasks = [
+            asyncio.create_task(self.pulse.beat()),
+            asyncio.create_task(self._whys.ahead.work(self._make_ahead)),
+        ]
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
@@ -92,8 +96,8 @@ class Home:
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
-        if self._beat:
-            self._beat.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._known.stop()
         await asyncio.gather(*self._recording, return_exceptions=True)
         await self._live.close()
@@ -154,6 +158,7 @@ class Home:
     async def forget(self, user: str) -> int:
         """Removes what is known live of a user or guest; gives the number of events."""
         self._ladder.forget(self._known.published.name(user))
+        self._whys.ahead.forget(self._known.published.name(user))
         self._known.trials.forget(self._known.published.name(user))
         return await self._live.forget(self._known.published.name(user))
 
@@ -190,6 +195,15 @@ class Home:
         known = self._known
         return make(drafted.draft, known.published.items, known.vectors.of, drafted.policy.ruling, explains=explains)
 
+    def _groups(self, made: Made, draft: Draft) -> dict[str, Groups]:
+        """Item → its groups."""
+        reader, items = by_reader(draft.reader.is_new), self._known.published.items
+        return {
+            card["item_id"]: items.groups(card["item_id"], reader, draft.now)
+            for row in made.rows
+            for card in row.cards
+        }
+
     async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
         """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
 
@@ -201,10 +215,14 @@ class Home:
             raise LookupError("impression_id: this user had no such page, or it is no longer kept")
         if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
             raise TooMuch("too many reasons are asked for", seconds)
+        return await self._whys.why(exposure, item_id, self._sources())
+
+    async def _make_ahead(self, exposure: Exposure, items: Sequence[str]) -> None:
+        await self._whys.make_ahead(exposure, items, self._sources())
+
+    def _sources(self) -> Sources:
         known = self._known
-        return await self._whys.why(
-            exposure, item_id, known.published, known.vectors.of, known.policies.policy, known.tokenize
-        )
+        return Sources(known.published, known.vectors.of, known.policies.policy, known.tokenize)
 
     def _served(self, ask: Ask, impression_id: str, drafted: Drafted, made: Made) -> dict[str, Any]:
         """The answer, which is recorded as well."""
@@ -224,6 +242,7 @@ class Home:
         }
         of_trials = trials.recorded(assigned, made, teams, self._known.published.items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
+        page |= listed(listing)
         at = round(of_page.now * 1000)
         exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
@@ -232,7 +251,8 @@ class Home:
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
         party = self._known.trials.served(policy.experiments, assigned, question.user, made, page)
-        self._metrics.served(page, seconds, party)
+        self._metrics.served(page, self._groups(made, of_page), seconds, party)
+        self._whys.ahead.served(exposure, page["rows"][0]["items"] if made.rows else ())
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
         return {**facts, "token": token, "session_id": ask.session_id, "rows": [vars(row) for row in made.rows]}

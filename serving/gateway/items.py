@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from homefeed.serving.experiments import groups
 from homefeed.serving.profiles.published import Item
 
 MAX_WORDS = 6  # Of a title or a query that become interests.
@@ -52,6 +53,7 @@ class Items:
         self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
         self.picks = [item_id for item_id in dict.fromkeys(picks) if item_id in self.cards]
         self.columns = frozenset(itertools.chain.from_iterable(self.cards.values()))
+        self._languages = groups.told_apart(card.get("language") or "" for card in self.cards.values())
         self._segments = {item_id: _segments(card) for item_id, card in self.cards.items()}
         self._in_segment: dict[str, list[str]] = {}
         for item_id in self.popular:
@@ -74,6 +76,12 @@ class Items:
     def is_available(self, item_id: str, now: float) -> bool:
         """Whether there is a card, and its `available_from` is not in the future."""
         return self._available_from.get(item_id, math.inf) <= now
+
+    def groups(self, item_id: str, reader: str, now: float) -> groups.Groups:
+        """The groups of a card, shown to a reader of a group."""
+        card = self.cards[item_id]
+        language = groups.by_language(card.get("language") or "", self._languages)
+        return reader, groups.by_age(card.get("available_from"), now), language
 
     def near(self, taste: Mapping[str, float]) -> Iterator[str]:
         """Popular items of the categories and languages that somebody likes most, one of each in turn."""

@@ -27,6 +27,19 @@ class Labels:
         other = self._others.get(label)
         return other if other and other.is_answering else self.stable
 
+    @property
+    def versions(self) -> tuple[int | None, ...]:
+        """Of the models under each label, as far as is known."""
+        return self.stable.version, *(models.version for models in self._others.values())
+
+    async def learnt(self, label: str) -> Models:
+        """As `of`, of a label that nobody may have asked for yet, as of an experiment that is over."""
+        if label != STABLE and label not in self._others:
+            self._others[label] = Models(self._target, self._max_in_flight, label)
+            with contextlib.suppress(Unavailable):
+                await self._others[label].refresh()
+        return self.of(label)
+
     async def refresh(self, labels: Collection[str]) -> None:
         """Learns what is stable now, and what is under other labels; see `Models.refresh`."""
         with contextlib.suppress(Unavailable):

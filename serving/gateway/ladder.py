@@ -13,6 +13,7 @@ from typing import Any
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.labels import Labels
+from homefeed.serving.gateway.making import asked
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.models import Unavailable
 from homefeed.serving.gateway.pulse import Pulse
@@ -67,6 +68,8 @@ class Listing:
         model_version: of the model that made it.
         question: what it answers.
         made_at: Unix seconds.
+        asked: digest of what the model was told (`making.asked`); "": it was made by none.
+        found_by: the rung that made it, where it is shown again; else as `served_by`.
     """
 
     places: Sequence[pages.Place]
@@ -75,6 +78,8 @@ class Listing:
     model_version: int | None
     question: Question
     made_at: float
+    asked: str = ""
+    found_by: str = ""
 
 
 class Ladder:
@@ -103,7 +108,7 @@ class Ladder:
             with contextlib.suppress(Unavailable):
                 return self._keep(await self._ask(model, question, reader, wanted))
         if last and _may_return(last, question):
-            return dataclasses.replace(last, served_by=LAST_PAGE)
+            return dataclasses.replace(last, served_by=LAST_PAGE, found_by=last.served_by)
         return _without_models(question, reader, items, wanted)
 
     async def similar(self, item_id: str, k: int) -> list[str]:
@@ -131,7 +136,8 @@ class Ladder:
         with self._metrics.asking(model):
             models = self._models.of(question.label)
             found = await models.find(model, reader.request, wanted, self._budget_seconds * share)
-        return Listing(found.places, found.source, model, found.model_version, question, time.time())
+        told = asked(reader.request)
+        return Listing(found.places, found.source, model, found.model_version, question, time.time(), told, model)
 
     def _keep(self, listing: Listing) -> Listing:
         key = (listing.question.user, listing.question.label)

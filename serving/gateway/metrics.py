@@ -11,6 +11,7 @@ from typing import Any
 
 import prometheus_client as prometheus
 
+from homefeed.serving.experiments.groups import Groups
 from homefeed.serving.experiments.monitor import Party
 from homefeed.serving.gateway.calibration import Parted
 from homefeed.serving.gateway.quality import Quality
@@ -82,10 +83,12 @@ class Metrics:
         """All of it in Prometheus' text format."""
         return bytes(prometheus.generate_latest(self.registry))
 
-    def served(self, page: Mapping[str, Any], seconds: float, party: Party | None = None) -> None:
-        """A page was made, as it is recorded; whose it is, listeners of `quality` are told."""
+    def served(
+        self, page: Mapping[str, Any], groups: Mapping[str, Groups], seconds: float, party: Party | None = None
+    ) -> None:
+        """A page was made, as it is recorded, of cards in groups; whose it is, listeners of `quality` are told."""
         self._pages.labels(page["served_by"]).observe(seconds)
-        self.quality.served(page, party)
+        self.quality.served(page, groups, party)
 
     def calibrated(self, parted: Iterable[Parted]) -> None:
         """Predicted and observed rates were compared."""

@@ -54,11 +54,13 @@ class Reader:
         request: what models are told: the data's history, then the live one.
         taste: interest → weight now.
         excluded: items that must not be shown: seen, hidden, or on an earlier page of the same scrolling.
+        is_new: whether nothing is known that they did, whatever models are told.
     """
 
     request: Request
     taste: Mapping[str, float]
     excluded: frozenset[str]
+    is_new: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +103,15 @@ def reader(known: Known, live: LiveProfile, seen: Collection[str], now: float, q
         query: token ids of a text that is searched for.
     """
     profile, excluded = known.profile, known.seen.union(seen, live.hidden)
+    is_new = not (profile.history or live.packed)
     if live.settings.get("personalised", True) is False:
-        return Reader(Request(profile.user_id, timestamp=int(now), query_token_ids=query), {}, excluded)
+        return Reader(Request(profile.user_id, timestamp=int(now), query_token_ids=query), {}, excluded, is_new)
     request = Request(profile.user_id, merged_history(profile.history, live), profile.features, int(now), query)
     taste = dict(known.taste)
     fading = decay(max(0.0, now - live.as_of))
     for tag, value in live.tags.items():
         taste[tag] = taste.get(tag, 0.0) + value * fading
-    return Reader(request, taste, excluded)
+    return Reader(request, taste, excluded, is_new)
 
 
 def merged_history(known: Sequence[Event], live: LiveProfile) -> list[Event]:

@@ -21,10 +21,12 @@ class Pulse:
 
     Attributes:
         lag_seconds: how late the last beat came.
+        quiet_beats: newest beats that came in time, and between which no page was begun.
     """
 
     def __init__(self) -> None:
         self.lag_seconds = 0.0
+        self.quiet_beats = 0
         self._pages = self._keyless = 0
         self._room = float(MAX_PAGES_A_BEAT)
 
@@ -34,6 +36,7 @@ class Pulse:
         Args:
             is_keyless: they have no key where others need one.
         """
+        self.quiet_beats = 0
         self._keyless += is_keyless
         if is_keyless and self._keyless > self._room * KEYLESS_SHARE:
             return False
@@ -50,4 +53,5 @@ class Pulse:
             is_late = self.lag_seconds > BEAT_SECONDS
             self._room = max(MIN_PAGES_A_BEAT, self._room * LATE_SHARE) if is_late else self._room + 1
             self._room = min(MAX_PAGES_A_BEAT, self._room)
+            self.quiet_beats = 0 if is_late or self._pages else self.quiet_beats + 1
             self._pages = self._keyless = 0

@@ -9,16 +9,7 @@ import typer
 
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.cli.deploy.options import Data, Image, ServingDir, require
-from homefeed.pipeline.cli.retrain import (
-    Check,
-    DriftMargin,
-    IfOlderThan,
-    MinNewEvents,
-    OnDrift,
-    Refit,
-    Replay,
-    Window,
-)
+from homefeed.pipeline.cli.retraining import takes_options
 from homefeed.pipeline.cli.terminal import ConfigFile, Json, Settings, console, print_json
 from homefeed.pipeline.config import load_config
 from homefeed.pipeline.deploy.kubeflow.compile import Deployment, write_package
@@ -26,21 +17,15 @@ from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.recommender import recommender
 
 
+@takes_options
 def compile_retrain(
     out: Annotated[pathlib.Path, typer.Option(help="The package, YAML.")],
     root: Annotated[str, typer.Option(help="Folder of runs that stays, as the container sees it.")],
+    options: Options,
     image: Image = "homefeed:latest",
     name: Annotated[str, typer.Option(help="The pipeline's name.")] = "homefeed-retrain",
     data: Data = None,
     serving_dir: ServingDir = None,
-    window: Window = 0,
-    replay: Replay = 0,
-    drift_margin: DriftMargin = 0.15,
-    if_older_than: IfOlderThan = None,
-    min_new_events: MinNewEvents = None,
-    on_drift: OnDrift = False,
-    refit: Refit = False,
-    check: Check = "",
     config: ConfigFile = None,
     settings: Settings = None,
     retrain_settings: Annotated[
@@ -55,7 +40,6 @@ def compile_retrain(
     dag = recommender(DatasetDir(pathlib.Path(data or ".")))
     defaults = {"pusher": {"serving_dir": serving_dir or f"{root.rstrip('/')}/serving"}}
     configs = load_config(dag, config, settings or (), defaults, elsewhere=True)
-    options = Options(window, replay, drift_margin, if_older_than, min_new_events, on_drift, refit, check)
     deployment = Deployment(load_task(tuple(retrain_settings or ())), image, name)
     write_package(compile_retraining(dag, configs, options, root, deployment, data or ""), out)
     found = {"out": str(out), "root": root, "image": image}

@@ -71,6 +71,11 @@ def test_everything_is_written_and_agrees(blessed: tuple[evaluator.Outputs, str]
             assert report["splits"][split]["methods"][method].items() >= figures.items()
     assert report["blessed"] and report["ease_regularization"] == 500 and outputs.blessing.reasons() == []
     assert report["impressions"]["eval"] is None and report["impressions"]["test"]["impressions"] == 2
+    assert report["card_rates"]["eval"] is None and report["card_rates"]["test"]["all"]["cards"] == 9
+    assert report["card_rates"]["test"]["newcomers"]["readers"] == 1  # Nobody knows "nobody".
+    faithfulness = report["faithfulness"]
+    assert ours["reasons lead_lost"] == faithfulness["named"]
+    assert ours["reasons lead_lost_by_lot"] == faithfulness["random"]
     assert "| test | as it was shown |" in (outputs.evaluation.path / "model_card.md").read_text(encoding="utf-8")
 
 

@@ -50,6 +50,7 @@ REPORT: dict[str, Any] = {
     "ease_regularization": None,
     "impressions": {"eval": None, "test": None},
     "policy_value": {"eval": None, "test": None},
+    "card_rates": {"eval": None, "test": None},
     "faithfulness": {
         "users": 200,
         "named": 0.4375,

@@ -60,6 +60,7 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
             NOTHING_SHOWN,
             NOTHING_SHOWN,
             {},
+            NOTHING_SHOWN,
         )
         write(ModelEvaluation(folder), *arguments)
     card = (extra / "model_card.md").read_text(encoding="utf-8")
@@ -144,7 +145,7 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    beside = (NO_TEXTS, None, NOTHING_SHOWN, NOTHING_SHOWN, {})
+    beside = (NO_TEXTS, None, NOTHING_SHOWN, NOTHING_SHOWN, {}, NOTHING_SHOWN)
     trained = SPLITS_OF_TOY, [], toy_catalogue(), toy_sequences(4)
     write(ModelEvaluation(tmp_path / "out"), means, found, *trained, [], pushed, *beside)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())

@@ -56,6 +56,7 @@ def test_what_models_read_of_a_table_of_exposures(tmp_path: pathlib.Path) -> Non
     assert found(shown["eval"]) == [(b"u9", 9, [1], [100], [False])]
     assert shown["test"] is None
     assert shown["train"] is not None
+    assert shown["train"].outcomes == {}  # No event names a page.
     assert shown["train"].propensity.tolist() == [1, 0.5, pytest.approx(np.nan, nan_ok=True)]
     assert "1 impressions of train, 1 with something taken and left, 1 exposures of items outside the" in said
     data = transformed.load_training_data(graph, examples)
@@ -78,6 +79,24 @@ def test_liked_events_with_the_impression_are_what_was_taken_of_it(tmp_path: pat
         (b"u1", 2, [1, 2, 3], [0, 0, 0], [False, True, False]),
         (b"u2", 3, [1, 2], [0, 0], [False, False]),
     ]
+    assert shown["train"] is not None
+    assert {name: happened.tolist() for name, happened in shown["train"].outcomes.items()} == {
+        "acted": [False, True, False, False, False],  # To hide something is no click.
+        "liked": [False, True, False, False, False],
+        "hidden": [False, False, True, False, False],
+        "bought": [False] * 5,
+    }
+
+
+def test_what_came_of_pages_is_told_beside_what_counts_as_liked(tmp_path: pathlib.Path) -> None:
+    columns = "user_id,item_id,timestamp,event_type,impression_id"
+    kinds = {1: ("view", "p1"), 2: ("purchase", "p1"), 3: ("view", "p2")}
+    log = events([(*row, *kinds.get(row[2], ("view", ""))) for row in LOG], columns)
+    exposures = "impression_id,user_id,item_id,timestamp\n" + "".join(f"p1,u1,{item},2\n" for item in "ABC")
+    shown, *_ = run(tmp_path, exposures, log, TABLE + "positive: {event_types: [purchase]}\n")
+    assert shown["train"] is not None and shown["train"].clicked.tolist() == [False, True, False]
+    assert shown["train"].outcomes["acted"].tolist() == [True, True, False]
+    assert shown["train"].outcomes["bought"].tolist() == [False, True, False]
 
 
 def test_no_impression_tells_of_a_later_split(tmp_path: pathlib.Path) -> None:

@@ -29,6 +29,7 @@ from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.gateway.replay import replay
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.gateway.whys import whys
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.releases import Releases
 from tests.pipeline.command import homefeed
@@ -100,6 +101,42 @@ async def visit(home: Home, number: int) -> tuple[dict[str, Any], list[dict[str,
     if cards[0]["item_id"] < "i10" and number % 3:
         events.append({"event_id": f"c{user}", "type": "click", "item_id": cards[0]["item_id"], **common})
     return page, events
+
+
+def test_reasons_are_those_of_the_models_that_made_the_page(
+    two_models: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whys, "MAX_LAG_SECONDS", 60.0)
+    path = tmp_path / "experiments.yaml"
+    path.write_text("far: {arms: {stable: {weight: 1}, canary: {weight: 99, model: canary}}}\n")
+
+    async def run() -> list[dict[str, Any]]:
+        gateway = home(two_models, path)
+        await ready(gateway)
+        try:
+            event = {"event_id": "w1", "user_id": "why", "type": "view", "item_id": "i30"}
+            await gateway.take([event])
+            page = await gateway.page(Ask(user_id="why", k=2))
+            items = [card["item_id"] for card in page["rows"][0]["cards"]]
+            assert items == ["i01", "i02"] and page["model_version"] == 2  # The farthest from i30.
+            await asyncio.gather(*gateway._recording)  # Nobody else waits for a page to be on disk.
+            told = [await gateway.why(page["impression_id"], "i01", "why")]
+        finally:
+            await gateway.stop()
+        # The experiment is over, and nobody asks for the canary any more but for this page.
+        config = Config(two_models[0] / "serving", f"127.0.0.1:{two_models[1]}", budget_seconds=5.0)
+        later = Home(config, Metrics())
+        await later.start()
+        await later.learn()
+        try:
+            told.append(await later.why(page["impression_id"], "i01", None))
+        finally:
+            await later.stop()
+        return told
+
+    first, again = asyncio.run(run())
+    assert first["is_measured"] and first["answered_by"] == 2
+    assert first["reasons"][0]["subject"] == "i30" and first == again
 
 
 def test_a_planted_worse_model_is_stopped_by_its_experiment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from homefeed.serving.experiments.groups import MAX_LANGUAGES
 from homefeed.serving.gateway.items import Items, words
 from homefeed.serving.profiles.published import Item
 
@@ -45,3 +46,16 @@ def test_near_a_taste_each_liked_segment_has_its_turn_and_disliked_ones_have_non
 def test_search_finds_words_of_titles_in_any_script() -> None:
     assert ITEMS.search("wars of STAR") == ["a", "b", "c", "e"]  # Two words; then one, by popularity.
     assert ITEMS.search("争霸") == ["c"] and ITEMS.search("?!") == []
+
+
+def test_groups_of_a_card_are_few_whatever_the_catalogue() -> None:
+    languages = [
+        f"l{n:02}" for n in range(MAX_LANGUAGES + 2) for _ in range(n + 1)
+    ]  # l00 is of one card, l01 of two.
+    dated = [{"language": name, "available_from": 5_000_000} for name in languages]
+    found = Items(Item(f"{n}", "", card, 0) for n, card in enumerate([{}, *dated]))
+    of = {name: str(place) for place, name in enumerate(languages, start=1)}
+    week = 7 * 86_400
+    assert found.groups("0", "new", 0) == ("new", "undated", "none")
+    assert found.groups(of["l01"], "known", 5_000_000 + week) == ("known", "new", "other")
+    assert found.groups(of["l02"], "known", 5_000_000 + week + 1) == ("known", "older", "l02")

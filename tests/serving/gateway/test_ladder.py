@@ -7,6 +7,7 @@ import pathlib
 import socket
 from typing import Any
 
+import httpx
 import pytest
 from homefeed_client import AsyncPredictionClient, ServerError
 
@@ -120,6 +121,12 @@ def test_before_the_first_push_there_are_no_items_and_that_is_said(tmp_path: pat
         )
 
 
+def measured(answer: httpx.Response) -> Any:
+    """Reasons, once models answer."""
+    told = answer.json() if answer.status_code == 200 else {}
+    return told if told.get("is_measured") else None
+
+
 def test_the_model_server_dies_and_comes_back(tmp_path: pathlib.Path, nearest: dict[str, pathlib.Path]) -> None:
     serving = tmp_path / "serving"
     toy.publish(serving, nearest)
@@ -138,6 +145,12 @@ def test_the_model_server_dies_and_comes_back(tmp_path: pathlib.Path, nearest: d
             eventually(lambda: gateway.http.get("/v1/ready").json()["models"], 60)
             eventually(lambda: gateway.page(user_id="fan")["served_by"] == "fused", 3)
             assert row(gateway.page(user_id="fan", k=2), "for_you") == ["i08", "i07"]  # Nearest to i09.
+            # The list of the last page was made before i09 was seen, of what was known then.
+            path = f"/v1/why/{after['impression_id']}/i11"
+            told = eventually(lambda: measured(gateway.http.get(path, params={"user_id": "fan"})), 10)
+            assert told["found_by"] == "last_page" and told["is_as_recorded"]
+            reasons = [one["subject"] for one in told["reasons"]]
+            assert reasons[0] == "i10" and "i09" not in reasons
 
 
 def test_a_push_is_taken_over_and_live_events_stay(tmp_path: pathlib.Path) -> None:
