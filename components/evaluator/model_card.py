@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from homefeed.components.evaluator import impressions, policy_value, reasons
+from homefeed.components.evaluator import fairness, impressions, policy_value, reasons, robustness
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
@@ -78,7 +78,7 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-{{ of_impressions(impressions) }}
+{{ of_groups(groups) }}{{ of_robustness(robustness) }}{{ of_impressions(impressions) }}
 {{ of_value(policy_value) }}{{ of_reasons(faithfulness) }}
 ## Texts
 
@@ -118,6 +118,8 @@ is made to order a catalogue for a person, not to judge people.
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
     tables = {
+        "of_groups": fairness.to_markdown,
+        "of_robustness": robustness.to_markdown,
         "of_impressions": impressions.to_markdown,
         "of_value": policy_value.to_markdown,
         "of_reasons": reasons.to_markdown,

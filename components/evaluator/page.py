@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homefeed.components.artifacts import html_page, svg
-from homefeed.components.evaluator import impressions, policy_value, reasons
+from homefeed.components.evaluator import fairness, impressions, policy_value, reasons, robustness
 from homefeed.components.evaluator.measured import RANKING_ROW
 
 
@@ -24,6 +24,8 @@ def page(report: Mapping[str, Any]) -> str:
         f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
         _comparison(report["comparison"]),
         *(_split(name, found) for name, found in report["splits"].items()),
+        fairness.to_html(report["groups"]),
+        robustness.to_html(report["robustness"]),
         impressions.to_html(report["impressions"]),
         policy_value.to_html(report["policy_value"]),
         reasons.to_html(report["faithfulness"]),

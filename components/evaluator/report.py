@@ -40,6 +40,8 @@ def write(
     impressions: Mapping[str, Any],
     policy_value: Mapping[str, Any],
     faithfulness: Mapping[str, Any],
+    groups: Mapping[str, Any],
+    robustness: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -58,6 +60,8 @@ def write(
         impressions: split → as from `impressions.describe_shown`.
         policy_value: split → as from `policy_value.describe_value`.
         faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
+        groups: split → as from `fairness.describe_groups`.
+        robustness: on `test`, as from `robustness.measure_robustness`.
     """
     report = {
         "blessed": not reasons,
@@ -74,6 +78,8 @@ def write(
         "impressions": impressions,
         "policy_value": policy_value,
         "faithfulness": faithfulness,
+        "groups": groups,
+        "robustness": robustness,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")
