@@ -365,7 +365,7 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
         if feature.guard and (table != "users" or feature.kind not in GUARDED_KINDS):
-            faults.append(f"{table}.features.{name}: `guard` is for users' columns of kind {', '.join(GUARDED_KINDS)}")
+            faults.append(f"{table}.features.{name}: `guard` is for users' {' and '.join(GUARDED_KINDS)} features")
         if not _NAME.fullmatch(name):
             faults.append(
                 f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "

@@ -28,10 +28,12 @@ def describe_groups(
     """Figures of all groups of a split.
 
     Returns:
-        `guarded`, as from `group_checks.check_groups`; `readers`: name → `users`, `queries`, `ndcg@10` and `liked_gap`
-        (P(liked) predicted less happened, of what was chosen and retrieved); `items`: name → `items`, `queries` for
-        them, the two figures, and the shares `catalogue`, `shown` (of the first ten places) and `chosen` (of the
-        targets). Figures are mean, low and high end of a 95% interval (bootstrap over users); None of nothing.
+        `guarded`, as from `group_checks.check_groups`.
+        `readers`: name → `users`, `queries`, `ndcg@10` and `liked_gap`: P(liked) predicted less happened, of what was
+        chosen and retrieved.
+        `items`: name → `items`, the `queries` for them with both figures, and their shares of the `catalogue`, of
+        what is `shown` in the first ten places, and of what was `chosen`.
+        Figures are mean, low and high end of a 95% interval (bootstrap over users); None of nothing.
     """
     bootstrap = UserBootstrap(found.queries.rows)
     of_users = groups.at_queries(groups.guarded_users(sequences, train), found.queries)
@@ -99,10 +101,10 @@ def means_of(described: Mapping[str, Any]) -> dict[str, float]:
 GUARDED, READERS, ITEMS = "Guarded groups", "Groups of readers", "Groups of items"
 CHECKED = (
     "Each group that `guard` declares, against what it is measured by. Others alike: what all other users' queries "
-    "would get, had they as long histories, as popular targets, as many searches. Its part in eval: how active its users "
-    "are in training beside others, less the same later, which shows events that were lost. At most: the upper bound "
-    "that holds for all comparisons together, which closes the blessing below minus the margin. Findable: the loss that "
-    "would close it in four of five data sets like this one; a smaller one may stand unseen."
+    "would get, had they as long histories, as popular targets, as many searches. Its part in eval: how active its "
+    "users are in training beside others, less the same later, which shows events that were lost. At most: the upper "
+    "bound that holds for all comparisons together; on eval it closes the blessing where it is below minus the "
+    "margin. Findable: the loss that would close it in four of five data sets like this one; a smaller one may stand unseen."
 )
 OF_READERS = (
     "NDCG@10, and P(liked) predicted less happened of what was chosen, with 95% intervals (bootstrap over users). "

@@ -1,4 +1,4 @@
-"""Whether guarded groups of users fare worse than they may: each against what it is measured by, all errors together."""
+"""Whether guarded groups of users fare worse than they may, each against what it is measured by."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _activity(sequences: Sequences, train: Sequences, max_users: int) -> tuple[F
     _, first, place = np.unique(ids, return_index=True, return_inverse=True)
     in_training, later = np.diff(train.row_splits), np.diff(sequences.row_splits) - sequences.num_history
     sizes = np.concatenate([in_training, np.zeros(len(later))]), np.concatenate([np.zeros(len(in_training)), later])
-    counts = np.stack([np.bincount(place, size, minlength=len(first)) for size in sizes], axis=1)
+    counts = np.stack([np.bincount(place, size, len(first)).astype(np.float64) for size in sizes], axis=1)
     mine, theirs = (guarded_users(people, train) for people in (train, sequences))
     members = {name: np.concatenate([mine[name], theirs[name]])[first] for name in mine}
     some = np.linspace(0, len(first) - 1, min(len(first), max_users)).astype(np.int64)

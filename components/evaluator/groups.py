@@ -40,7 +40,7 @@ def guarded_users(people: Sequences, train: Sequences) -> Groups:
     return found
 
 
-def _bands(name: str, values: npt.NDArray[np.floating], learnt: npt.NDArray[np.floating]) -> Groups:
+def _bands(name: str, values: npt.NDArray[np.float32], learnt: npt.NDArray[np.float32]) -> Groups:
     known = learnt[np.isfinite(learnt)]
     if not len(known):
         return {}

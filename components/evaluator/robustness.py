@@ -180,10 +180,17 @@ def _renamed(text: TextModel, histories: Sequence[npt.NDArray[np.int32]]) -> dic
         left = without_first_word(text.item_texts[name], text.vocabulary)
         row[: len(left)] = left
     after = alone.scores_of(histories, text.read_all(token_ids))[np.arange(len(first)), place]
-    best = -np.sort(-scores, axis=1)[:, : PAGE_LENGTH + 1]
-    is_there, stays = after > best[:, -1], after >= best[:, 1]
-    moved = np.abs(after - best[:, 0]) / np.maximum(best[:, :PAGE_LENGTH].std(axis=1), 1e-9)
-    return _means(list(zip(is_there, stays, moved, strict=True)))
+    return _means([_own_move(row[np.isfinite(row)], own) for row, own in zip(scores, after, strict=True)])
+
+
+def _own_move(scores: npt.NDArray[np.float32], own: float) -> tuple[float, float, float]:
+    """As `_moves`, of the first item of a list alone, whose score becomes `own`."""
+    best = np.sort(scores)[::-1]
+    if len(best) < 2 or not best[:PAGE_LENGTH].std():
+        return np.nan, np.nan, np.nan
+    rivals = best[1 : PAGE_LENGTH + 1]
+    kept = len(rivals) < PAGE_LENGTH or own > rivals[-1]
+    return float(kept), float(own >= rivals[0]), float(abs(own - best[0]) / best[:PAGE_LENGTH].std())
 
 
 def without_first_word(tokens: npt.NDArray[np.int32], vocabulary: Sequence[str]) -> npt.NDArray[np.int32]:
@@ -202,15 +209,17 @@ def _means(moves: Sequence[tuple[float, float, float]]) -> dict[str, float]:
     columns = columns[np.isfinite(columns).all(axis=1)]
     if not len(columns):
         return {}
-    return {"requests": len(columns)} | dict(zip(("kept", "first", "moved"), columns.mean(axis=0).tolist(), strict=True))
+    return {"requests": len(columns)} | dict(
+        zip(("kept", "first", "moved"), columns.mean(axis=0).tolist(), strict=True)
+    )
 
 
 TITLE = "When little changes"
 EXPLAINED = (
-    "Requests of test with one thing changed: what stays among the first ten, how often the first stays first, how far "
-    "the scores of the ten move against each other (1: as far as they differ from each other), and NDCG@10. Names are "
-    "read by the text model alone, so that its lists are what a new name (the old one less its first word) moves: the "
-    "item's own place."
+    "Requests of test with one thing changed: what stays among the first ten, how often the first stays first, how "
+    "far the scores of the ten move against each other (1: as far as they differ from each other), and NDCG@10. The "
+    "text model alone reads names: in its lists the first item lost the first word of its text, and it is that item "
+    "that stays or not."
 )
 HEADER = ("change", "requests", "stays in the ten", "first stays first", "scores move by", "NDCG@10", "after")
 

@@ -1,4 +1,4 @@
-"""How a group of users fares beside all others: its quality against what it should be, and its part in the training data.
+"""How a group of users fares beside all others: its quality, and its part in the training data.
 
 All figures are [1 + num_samples]: of the data, then of each sample of a UserBootstrap.
 """
@@ -39,18 +39,20 @@ def expected_alike(bootstrap: UserBootstrap, gains: Floats, known: Floats, group
 
 
 def activity_ratio(bootstrap: UserBootstrap, before: Floats, after: Floats, group: Mask) -> Floats:
-    """[1 + num_samples] log of how active a group is in training beside its part later: 0 if as the others, log 0.5 if
-    half of its events are missing.
+    """How active a group is in training, beside others, and beside the same later.
 
     A difference in differences of the mean log(1 + events) of active users: group less others, training less later.
-    The mean of logarithms is not moved by a few users who do most; the ratio of sums is (its interval is twice as wide
-    in the simulated store), and counts who joined when.
+    The mean of logarithms is not moved by the few users who do most, nor by how many join when, as a ratio of sums
+    would be.
 
     Args:
         bootstrap: over users, each once.
         before: [num_users] events in training.
         after: [num_users] events in the split that is judged.
         group: [num_users] who is in the group.
+
+    Returns:
+        [1 + num_samples] logarithm: 0 if as the others, about log 0.5 if half of its training events are lost.
     """
 
     def level(events: Floats, mask: Mask) -> Floats:

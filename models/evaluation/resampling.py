@@ -19,7 +19,7 @@ class UserBootstrap:
         seed: of the draws.
     """
 
-    def __init__(self, users: npt.NDArray[np.integer], num_samples: int = NUM_SAMPLES, seed: int = 0):
+    def __init__(self, users: npt.NDArray[np.int64], num_samples: int = NUM_SAMPLES, seed: int = 0):
         known, user = np.unique(users, return_inverse=True)
         self.num_users = len(known)
         ones, events = np.ones(len(user)), np.arange(len(user))
@@ -64,7 +64,7 @@ def critical(found: Floats, error: float) -> float:
     """How many standard errors every figure's upper bound has to lie above it, so that all bounds hold together.
 
     The quantile of the largest studentised deviation among the figures (Romano and Wolf 2005, Stepwise Multiple
-    Testing as Formalized Data Snooping, their single step). Figures that move together cost less than with Bonferroni.
+    Testing as Formalized Data Snooping, their first step). Figures that move together cost less than by Bonferroni.
 
     Args:
         found: [1 + num_samples, num_figures], the figures, then their samples.

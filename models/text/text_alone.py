@@ -53,7 +53,5 @@ class TextAlone:
             row[: len(history)] = history
         contexts = memories(tf.gather(self._items, rows), tf.cast(rows > 0, tf.float32))
         wanted = self._heads.wanted_in(contexts)
-        scores: npt.NDArray[np.float32] = (
-            tf.matmul(wanted, offered, transpose_b=True) + popularity
-        ).numpy()
+        scores: npt.NDArray[np.float32] = (tf.matmul(wanted, offered, transpose_b=True) + popularity).numpy()
         return scores
