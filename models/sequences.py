@@ -39,6 +39,7 @@ class Sequences:
             users of the training split alone.
         inputs: what a request to a model of this data holds: serving input → its type and shape.
         objectives: name → what each outcome of an interaction is worth, as `Dataset.objectives`; the default first.
+        guards: user features whose groups are guarded (`guard` in dataset.yaml).
         time_zone: IANA name of where the users live; "": not declared, so that no hour or weekday is known.
         query_token_ids: [num_events, query_tokens] int32, what the user searched for right before the event,
             0-padded; None where the data has no queries.
@@ -59,6 +60,7 @@ class Sequences:
     inputs: dict[str, Input]
     objectives: Mapping[str, Values] = dataclasses.field(default_factory=lambda: {INTERACTIONS: {}})
     time_zone: str = ""
+    guards: tuple[str, ...] = ()
     query_token_ids: npt.NDArray[np.int32] | None = None
 
     @property

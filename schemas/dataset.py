@@ -64,6 +64,7 @@ class Feature(_Strict):
     max: float | None = None  # The largest number allowed.
     size: Annotated[int, pydantic.Field(ge=1)] | None = None  # Length of an embedding.
     context: bool = False  # Of an event: known when a list is asked for, as the device is and the price paid is not.
+    guard: bool = False  # Of a user: no group that it makes may fare worse than the Evaluator's margins allow.
     unit: Unit | None = None  # Of a timestamp's numbers. None: told from all of the column's.
 
     @pydantic.model_validator(mode="after")
@@ -154,6 +155,7 @@ MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
 }
 """The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
 
+GUARDED_KINDS: tuple[Kind, ...] = ("category", "categories", "number")
 EVENT_FEATURES = ("event_type", "value")
 """Standard columns of an interaction that describe the event, as the declared ones do."""
 
@@ -164,9 +166,7 @@ LOCAL_TIME = ("hour", "weekday")
 class Table(_Strict):
     """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
-    path: Annotated[
-        str, pydantic.Field(min_length=1)
-    ]  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
+    path: Filled  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None  # None: told from the file's name.
     delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
     encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
@@ -364,6 +364,8 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
             )
         if feature.context and (table != "interactions" or (is_standard and name not in EVENT_FEATURES)):
             faults.append(f"{table}.features.{name}: `context` is for declared columns of interactions")
+        if feature.guard and (table != "users" or feature.kind not in GUARDED_KINDS):
+            faults.append(f"{table}.features.{name}: `guard` is for users' {' and '.join(GUARDED_KINDS)} features")
         if not _NAME.fullmatch(name):
             faults.append(
                 f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "

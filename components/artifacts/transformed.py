@@ -95,7 +95,9 @@ def load_bert_preset(graph: TransformGraph) -> str:
 def save_request(graph: TransformGraph, sequences: Sequences) -> None:
     """Writes what is the same for all splits: the inputs of a request, and the vocabularies of users and events."""
     inputs = {name: dataclasses.asdict(spec) for name, spec in sequences.inputs.items()}
-    shared = {name: getattr(sequences, name) for name in ("vocabularies", "event_vocabularies", "time_zone")}
+    shared = {
+        name: getattr(sequences, name) for name in ("vocabularies", "event_vocabularies", "time_zone", "guards")
+    }
     # The first is the default, and the keys of a JSON file are sorted.
     objectives = [[name, values] for name, values in sequences.objectives.items()]
     graph.write_json(REQUEST_FILE, {"inputs": inputs, "objectives": objectives, **shared})
@@ -106,7 +108,7 @@ def load_request(graph: TransformGraph) -> dict[str, Any]:
     read = graph.read_json(REQUEST_FILE)
     for kind in ("vocabularies", "event_vocabularies"):
         read[kind] = {name: tuple(values) for name, values in read[kind].items()}
-    read["objectives"] = dict(read["objectives"])
+    read["objectives"], read["guards"] = dict(read["objectives"]), tuple(read["guards"])
     read["inputs"] = {name: Input(spec["dtype"], tuple(spec["shape"])) for name, spec in read["inputs"].items()}
     return dict(read)
 

@@ -24,7 +24,7 @@ from homefeed.components.artifacts.types import (
     PushedModel,
     TransformGraph,
 )
-from homefeed.components.evaluator.queries import Limits
+from homefeed.components.evaluator.queries import GroupLimits, Limits
 from homefeed.schemas.settings import Count, CountOrNone, FolderOrNone, Fraction, Margin, Seconds
 from homefeed.serving.recommender import FUSED, Recommender
 
@@ -59,13 +59,25 @@ class Config:
     ranking_margin: Margin = 0.02  # And against retrieval alone.
     base_models: FolderOrNone = ""  # Folder of the PushedModel in service, to be no worse than; empty: none.
     base_margin: Margin = 0.0  # How much may be lost against it.
-    # And against it in new users, in new items and in each category; in new users and new items against popularity,
-    # content and the text model alone too.
+    # And against it in new users, in new items, in each category and in each guarded group of users; in new users and
+    # new items against popularity, content and the text model alone too.
     slice_margin: Margin = 0.1
+    # In each guarded group, against what all others' queries get that are like the group's; 1: everything is borne.
+    group_gap_margin: Margin = 0.2
+    # How much less active a group's users may be in training, beside others, than their part in eval lets expect; 1:
+    # everything is borne.
+    group_events_margin: Margin = 0.1
+    min_group_users: Count = 30  # A group of fewer users, or with fewer others beside it, is not judged.
     min_slice_queries: Count = 50  # Fewer queries make no slice.
     # Of what the new models would be worth in slots that were left to chance, the relative error with which it is
     # still told; and the share of what they would show that may not have been among what could be drawn.
     value_error: Fraction = 0.1
+
+    @property
+    def of_groups(self) -> GroupLimits:
+        """What guarded groups may lose."""
+        margins = self.slice_margin, self.group_gap_margin, self.group_events_margin
+        return GroupLimits(*margins, self.min_group_users, self.max_queries)
 
     @property
     def limits(self) -> Limits:
@@ -84,11 +96,14 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     from homefeed.components.evaluator import (
         card_rates,
         examples,
+        fairness,
+        group_checks,
         impressions,
         measured,
         policy_value,
         reasons,
         report,
+        robustness,
         verdict,
     )
     from homefeed.models.text.text_alone import TextAlone
@@ -99,9 +114,10 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     recommender = Recommender.of_saved_model(inputs.fused_model.serving_dir)
     base = PushedModel(pathlib.Path(config.base_models)) if config.base_models else None
     in_service = Recommender.of_saved_model(base.models()[FUSED]) if base else None
+    text, wordpiece = TextModel.load(inputs.bert.path), transformed.load_wordpiece(inputs.transform_graph)
     rivals: dict[str, measured.Scorer] = {
         **measured.fit_baselines(train, others[0], catalogue, config.limits),
-        measured.TEXT: TextAlone(TextModel.load(inputs.bert.path)),
+        measured.TEXT: TextAlone(text),
     }
     found = {
         split: measured.measure(recommender, in_service, rivals, sequences, catalogue, config.limits)
@@ -118,8 +134,13 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         values[split] = policy_value.describe_value(policy_value.slots_by_chance(*asked), config.value_error)
         rates[split] = card_rates.describe_rates(exposures[split], catalogue, first_event)
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
-    for split, described in values.items():
-        means[split][measured.RANKING_ROW] |= policy_value.means_of(described)
+    of_groups = {
+        split: fairness.describe_groups(found[split], of_split, train, catalogue, wordpiece, config.of_groups)
+        for split, of_split in sequences.items()
+    }
+    for split in sequences:
+        means[split][measured.RANKING_ROW] |= policy_value.means_of(values[split])
+        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split])
     faithfulness = reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue)
     means["test"][measured.RANKING_ROW] |= reasons.means_of(faithfulness)
     outputs.evaluation.write_json("metrics.json", means)
@@ -128,6 +149,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     against = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
+    against += group_checks.reasons(of_groups["eval"]["guarded"])
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
     objectives = list(train.objectives) if recommender.knows_objectives else [""]
@@ -144,10 +166,16 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         base,
         texts,
         chosen,
-        of_shown,
-        values,
-        faithfulness,
-        rates,
+        {
+            "card_rates": rates,
+            "groups": of_groups,
+            "robustness": robustness.measure_robustness(
+                recommender, text, found["test"].queries, sequences["test"], catalogue, wordpiece, config.batch_size
+            ),
+            "impressions": of_shown,
+            "policy_value": values,
+            "faithfulness": faithfulness,
+        },
     )
     outputs.blessing.write_reasons(against)
     ours = means["test"][measured.RANKING_ROW]

@@ -160,7 +160,7 @@ def html_table(title: str, explained: str, header: Iterable[str], cells: Iterabl
 
 def markdown_table(title: str, explained: str, header: Sequence[str], cells: Iterable[list[str]]) -> str:
     """A table under a title; nothing without rows."""
-    body = [f"| {' | '.join(row)} |" for row in cells]
+    body = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
     if not body:
         return ""
     head = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]

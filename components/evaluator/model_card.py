@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from homefeed.components.evaluator import card_rates, impressions, policy_value, reasons
+from homefeed.components.evaluator import chapters
 
 TEMPLATES = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 MODEL_CARD = TEMPLATES.from_string("""\
@@ -78,8 +78,7 @@ Against the models in service, on the same questions:
 {{ "%+.4f"|format(found.difference) }} | {{ span(found.interval) }} |
 {% endfor %}
 {% endif %}
-{{ of_cards(card_rates) }}{{ of_impressions(impressions) }}
-{{ of_value(policy_value) }}{{ of_reasons(faithfulness) }}
+{{ chapters }}
 ## Texts
 
 What reading texts is worth where nothing else is known: picks of items that were hidden from training, told apart by
@@ -117,13 +116,7 @@ is made to order a catalogue for a person, not to judge people.
 
 def model_card(report: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
-    tables = {
-        "of_cards": card_rates.to_markdown,
-        "of_impressions": impressions.to_markdown,
-        "of_value": policy_value.to_markdown,
-        "of_reasons": reasons.to_markdown,
-    }
-    return MODEL_CARD.render(report, span=_span, **tables) + "\n"
+    return MODEL_CARD.render(report, span=_span, chapters=chapters.to_markdown(report)) + "\n"
 
 
 def _span(bounds: list[float] | None) -> str:

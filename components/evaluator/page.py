@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homefeed.components.artifacts import html_page, svg
-from homefeed.components.evaluator import card_rates, impressions, policy_value, reasons
+from homefeed.components.evaluator import chapters
 from homefeed.components.evaluator.measured import RANKING_ROW
 
 
@@ -24,10 +24,7 @@ def page(report: Mapping[str, Any]) -> str:
         f"<h1>Evaluation</h1>{verdict}{_how_to_read(report)}",
         _comparison(report["comparison"]),
         *(_split(name, found) for name, found in report["splits"].items()),
-        card_rates.to_html(report["card_rates"]),
-        impressions.to_html(report["impressions"]),
-        policy_value.to_html(report["policy_value"]),
-        reasons.to_html(report["faithfulness"]),
+        chapters.to_html(report),
         "".join(map(_example, report["examples"])),
         _texts(report["texts"]),
         _past(report),

@@ -22,6 +22,17 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
+class GroupLimits:
+    """What groups of users may lose, relatively (1: everything), and how many are enough to judge them."""
+
+    base: float
+    gap: float
+    events: float
+    min_users: int
+    max_users: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Queries:
     """The events of a split that can be predicted: in the catalogue, and new to their user.
 

@@ -37,10 +37,7 @@ def write(
     base: PushedModel | None,
     texts: Mapping[str, Any],
     ease_regularization: float | None,
-    impressions: Mapping[str, Any],
-    policy_value: Mapping[str, Any],
-    faithfulness: Mapping[str, Any],
-    card_rates: Mapping[str, Any],
+    chapters: Mapping[str, Any],
 ) -> None:
     """Writes `evaluation.json`, `report.html` and `model_card.md` into the evaluation.
 
@@ -56,10 +53,7 @@ def write(
         base: the models in service, with the evaluations of all before them.
         texts: arms of the text model.
         ease_regularization: chosen on `eval`; None: there is no EASE.
-        impressions: split → as from `impressions.describe_shown`.
-        policy_value: split → as from `policy_value.describe_value`.
-        faithfulness: of reasons, on `test`, as from `reasons.measure_reasons`.
-        card_rates: split → as from `card_rates.describe_rates`.
+        chapters: of `chapters.CHAPTERS`, name → what was found.
     """
     report = {
         "blessed": not reasons,
@@ -73,10 +67,7 @@ def write(
         "history": _history(base),
         "texts": texts,
         "ease_regularization": ease_regularization,
-        "impressions": impressions,
-        "policy_value": policy_value,
-        "faithfulness": faithfulness,
-        "card_rates": card_rates,
+        **chapters,
     }
     evaluation.write_json(REPORT_FILE, report)
     (evaluation.path / PAGE_FILE).write_text(page(report), encoding="utf-8")

@@ -65,6 +65,7 @@ def build_sequences(
         inputs=inputs,
         objectives=dataset.objectives,
         time_zone=dataset.time_zone or "",
+        guards=tuple(name for name, feature in dataset.features("users").items() if feature.guard),
         query_token_ids=None if query_token_ids is None else query_token_ids[keep],
     )
 

@@ -96,14 +96,14 @@ class TextModel:
         known = {_key(text): row for row, text in enumerate(self.item_texts)}
         rows = np.array([known.get(_key(text), -1) for text in catalogue.token_ids])
         readings = self.items[rows]
-        readings[rows < 0] = self._read_all(catalogue.token_ids[rows < 0])
+        readings[rows < 0] = self.read_all(catalogue.token_ids[rows < 0])
         return dataclasses.replace(catalogue, text_vectors=self.heads.offered(tf.constant(readings)).numpy())
 
     def offer(self, token_ids: tf.Tensor) -> tf.Tensor:
         """Text vectors in the graph: [num_texts, tokens] int32, 0-padded → [num_texts, size] float32."""
         return self.heads.offered(self.read(self.with_ids_in_range(token_ids)))
 
-    def _read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
+    def read_all(self, token_ids: npt.NDArray[np.int32]) -> Floats:
         """`read` in batches: [num_texts, tokens] int32 → [num_texts, width] float32."""
         signature = [tf.TensorSpec([None, token_ids.shape[1]], tf.int32)]
         read = tf.function(lambda part: self.read(part), input_signature=signature)

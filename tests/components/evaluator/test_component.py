@@ -18,7 +18,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from tests.components.evaluator.test_impressions import SHOWN
-from tests.components.ranking_toys import text_model
+from tests.components.ranking_toys import VOCABULARY, text_model
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -27,7 +27,8 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("evaluator")
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_request(graph, toy_sequences())
+    transformed.save_request(graph, dataclasses.replace(toy_sequences(), guards=("age", "gender")))
+    transformed.save_wordpiece(graph, VOCABULARY)
     for split, sequences in (
         ("train", toy_sequences(5)),
         ("eval", toy_sequences(4, num_history=2)),

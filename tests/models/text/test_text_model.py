@@ -55,7 +55,7 @@ def test_a_catalogue_is_described_and_only_new_texts_are_read(monkeypatch: pytes
     offered = model.heads.offered(model.items).numpy()
     catalogue = dataclasses.replace(toy.catalogue(), token_ids=np.pad(texts[[0, 2, 1, 2]], [(0, 0), (0, 2)]))
     read: list[int] = []
-    monkeypatch.setattr(TextModel, "_read_all", lambda self, new: read.append(len(new)) or _read(self, new))
+    monkeypatch.setattr(TextModel, "read_all", lambda self, new: read.append(len(new)) or _read(self, new))
     np.testing.assert_array_equal(model.describe(catalogue).text_vectors, offered[[0, 2, 1, 2]])
     later = dataclasses.replace(catalogue, token_ids=np.array([[0, 0], [6, 5], [5, 6], [9, 0]], np.int32))
     found = model.describe(later).text_vectors
@@ -64,7 +64,7 @@ def test_a_catalogue_is_described_and_only_new_texts_are_read(monkeypatch: pytes
     assert read == [0, 2]
 
 
-_read = TextModel._read_all
+_read = TextModel.read_all
 
 
 def test_unknown_words_alone_ask_for_nothing() -> None:

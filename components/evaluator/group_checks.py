@@ -1,0 +1,171 @@
+"""Whether guarded groups of users fare worse than they may, each against what it is measured by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from homefeed.components.evaluator.groups import Groups, at_queries, guarded_users
+from homefeed.components.evaluator.measured import IN_SERVICE, POPULARITY, RANKING_ROW, Measured
+from homefeed.components.evaluator.queries import GroupLimits
+from homefeed.models.evaluation import metrics, resampling
+from homefeed.models.evaluation.group_gaps import activity_ratio, expected_alike
+from homefeed.models.evaluation.resampling import Floats, UserBootstrap
+from homefeed.models.sequences import Sequences
+
+FAMILY_WISE_ERROR = 0.05  # That any group of a model without a fault closes the blessing.
+POWER_DEVIATIONS = 0.8416  # Standard errors to the quantile at 80%.
+REFERENCE_CUT = 1_000  # Of popularity's gain, which the expectation knows: farther down than the first page.
+
+BASE, ALIKE, EVENTS = "the models in service", "others alike", "its part in eval"
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One group against one thing. Figures are [1 + num_samples].
+
+    Attributes:
+        group: its name.
+        against: what it is measured by: BASE, ALIKE or EVENTS.
+        margin: the relative loss that is borne.
+        relative: gain (or loss, below 0) beside what is expected.
+        excess: less than 0 where the loss is larger than the margin.
+        scale: of `excess`, how much a relative loss of 1 is; of EVENTS, whose unit is a logarithm, 0.
+    """
+
+    group: str
+    against: str
+    margin: float
+    relative: Floats
+    excess: Floats
+    scale: float
+
+    def findable(self, num_deviations: float) -> float:
+        """The relative loss that would be found in four of five data sets like this one, at most 1."""
+        far = (num_deviations + POWER_DEVIATIONS) * float(np.nanstd(self.excess[1:]))
+        loss = self.margin + far / self.scale if self.scale else 1 - (1 - self.margin) * np.exp(-far)
+        return float(min(loss, 1.0))
+
+
+def check_groups(found: Measured, sequences: Sequences, train: Sequences, limits: GroupLimits) -> dict[str, Any]:
+    """Guarded groups, their figures and what is said against them.
+
+    Returns:
+        `error` (family-wise), `deviations` (how many standard errors a bound is away), and `groups`: name → `users`,
+        `queries`, and `checks`: against → `relative`, `interval` (95%, of this figure alone), `bound` (that holds for
+        all together), `margin`, `findable` and `closes`. A group without checks is too small.
+    """
+    of_users = guarded_users(sequences, train)
+    masks = at_queries(of_users, found.queries)
+    checks = [*_of_quality(found, sequences, masks, limits), *_of_events(sequences, train, limits)]
+    excesses = np.stack([check.excess for check in checks], axis=1) if checks else np.zeros((1, 0))
+    far = resampling.critical(excesses, FAMILY_WISE_ERROR) if checks else 0.0
+    groups: dict[str, Any] = {
+        name: {
+            "users": len(np.unique(found.queries.rows[mask])),
+            "queries": int(mask.sum()),
+            "checks": {check.against: _described(check, far) for check in checks if check.group == name},
+        }
+        for name, mask in masks.items()
+    }
+    return {"error": FAMILY_WISE_ERROR, "deviations": far, "comparisons": len(checks), "groups": groups}
+
+
+def _described(check: Check, far: float) -> dict[str, Any]:
+    deviation = float(np.nanstd(check.excess[1:]))
+    highest = float(check.excess[0]) + far * deviation
+    bound = highest / check.scale - check.margin if check.scale else (1 - check.margin) * np.exp(highest) - 1
+    return {
+        "relative": float(check.relative[0]),
+        "interval": resampling.interval(check.relative),
+        "bound": float(bound),
+        "margin": check.margin,
+        "findable": check.findable(far),
+        "closes": bool(highest < 0),
+    }
+
+
+def _of_quality(found: Measured, sequences: Sequences, masks: Groups, limits: GroupLimits) -> Iterator[Check]:
+    gains = {name: metrics.ndcg(ranks, 10) * found.weights for name, ranks in found.ranks.items()}
+    ours, rows = gains[RANKING_ROW], found.queries.rows
+    bootstrap, known = UserBootstrap(rows), _known(found, sequences)
+    for name, mask in masks.items():
+        if not _are_enough(rows, mask, limits.min_users):
+            continue
+        mean = bootstrap.means(ours, mask)
+        expected = {ALIKE: (expected_alike(bootstrap, ours, known, mask), limits.gap)}
+        if IN_SERVICE in gains:
+            expected[BASE] = bootstrap.means(gains[IN_SERVICE], mask), limits.base
+        for against, (theirs, margin) in expected.items():
+            if margin < 1 and theirs[0] > 0:
+                with np.errstate(divide="ignore"):
+                    relative = mean / theirs - 1
+                yield Check(name, against, margin, relative, mean - (1 - margin) * theirs, float(theirs[0]))
+
+
+def _known(found: Measured, sequences: Sequences) -> Floats:
+    """[num_queries, 5] what is known of a query beside its user's group."""
+    lengths = np.array([len(history) for history in found.queries.histories], np.float64)
+    popular = metrics.ndcg(found.ranks[POPULARITY], REFERENCE_CUT) * found.weights
+    asked = sequences.query_token_ids
+    searched = np.zeros(len(lengths), bool) if asked is None else asked[found.queries.ends].any(axis=1)
+    return np.stack([np.log1p(lengths), lengths == 0, searched, popular, found.weights], axis=1)
+
+
+def _of_events(sequences: Sequences, train: Sequences, limits: GroupLimits) -> Iterator[Check]:
+    """How active each group is in training, beside later: it shows lost events where quality cannot."""
+    counts, members = _activity(sequences, train, limits.max_users)
+    before, after = counts.T
+    # Where a split takes one event of everybody, it does not tell who is active.
+    if limits.events >= 1 or after.max(initial=0) <= 1:
+        return
+    everybody = np.arange(len(before))
+    bootstrap = UserBootstrap(everybody)
+    for name, mask in members.items():
+        if all(_are_enough(everybody[n > 0], mask[n > 0], limits.min_users) for n in (before, after)):
+            log = activity_ratio(bootstrap, before, after, mask)
+            yield Check(name, EVENTS, limits.events, np.expm1(log), log - np.log1p(-limits.events), 0.0)
+
+
+def _activity(sequences: Sequences, train: Sequences, max_users: int) -> tuple[Floats, Groups]:
+    """[num_users, 2] events of each user in training and in the split, and who is in which group."""
+    ids = np.concatenate([train.user_ids, sequences.user_ids]).astype(bytes)
+    _, first, place = np.unique(ids, return_index=True, return_inverse=True)
+    in_training, later = np.diff(train.row_splits), np.diff(sequences.row_splits) - sequences.num_history
+    sizes = np.concatenate([in_training, np.zeros(len(later))]), np.concatenate([np.zeros(len(in_training)), later])
+    counts = np.stack([np.bincount(place, size, len(first)).astype(np.float64) for size in sizes], axis=1)
+    mine, theirs = (guarded_users(people, train) for people in (train, sequences))
+    members = {name: np.concatenate([mine[name], theirs[name]])[first] for name in mine}
+    some = np.linspace(0, len(first) - 1, min(len(first), max_users)).astype(np.int64)
+    return counts[some], {name: mask[some] for name, mask in members.items()}
+
+
+def _are_enough(users: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_], least: int) -> bool:
+    """Whether a group and all others have so many users."""
+    return all(len(np.unique(users[who])) >= least for who in (mask, ~mask))
+
+
+def reasons(checked: Mapping[str, Any]) -> list[str]:
+    """Why guarded groups close the blessing, one line each; empty: they do not."""
+    told = f"for all {checked['comparisons']} comparisons of groups together, wrong in {checked['error']:.0%}"
+    return [
+        _reason(name, group, against, figures, told)
+        for name, group in checked["groups"].items()
+        for against, figures in group["checks"].items()
+        if figures["closes"]
+    ]
+
+
+def _reason(name: str, group: Mapping[str, Any], against: str, figures: Mapping[str, Any], told: str) -> str:
+    loss = f"{-figures['relative']:.0%} below {against}, and {-figures['bound']:.0%} at least ({told})"
+    borne = f"more than the {figures['margin']:.0%}"
+    if against == EVENTS:
+        what = f"training holds too few events of group {name!r}: how active its users are is {loss}"
+        return f"{what}, {borne} of evaluator.group_events_margin; look for events of theirs that were lost"
+    setting = "group_gap_margin" if against == ALIKE else "slice_margin"
+    users = f"{group['queries']:,} queries of {group['users']:,} users"
+    return f"NDCG@10 in group {name!r} ({users}) is {loss}, {borne} of evaluator.{setting}"
