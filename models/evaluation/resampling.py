@@ -65,8 +65,9 @@ def deviations(found: Floats) -> Floats:
 def critical(found: Floats, error: float) -> float:
     """How many standard errors every figure's upper bound has to lie above it, so that all bounds hold together.
 
-    The quantile of the largest studentised deviation upwards among the figures (Romano and Wolf 2005, Stepwise Multiple
-    Testing as Formalized Data Snooping, their first step). Figures that move together cost less than by Bonferroni.
+    The quantile of the largest studentised deviation upwards among the figures (Romano and Wolf 2005, Stepwise
+    Multiple Testing as Formalized Data Snooping, their first step). Figures that move together cost less than by
+    Bonferroni.
 
     Args:
         found: [1 + num_samples, num_figures], the figures, then their samples.
