@@ -64,9 +64,9 @@ class Config:
     slice_margin: Margin = 0.1
     # In each guarded group, against what all others' queries get that are like the group's; 1: everything is borne.
     group_gap_margin: Margin = 0.2
-    # How much less active a group's users may be in training, beside others, than their part in eval lets expect; 1:
-    # everything is borne.
-    group_events_margin: Margin = 0.1
+    # How much less active a group's users may be in training, beside others, than in the data of the models in
+    # service or, where nothing is known of these, in eval; 1: everything is borne.
+    group_events_margin: Margin = 0.15
     min_group_users: Count = 30  # A group of fewer users, or with fewer others beside it, is not judged.
     min_slice_queries: Count = 50  # Fewer queries make no slice.
     # Of what the new models would be worth in slots that were left to chance, the relative error with which it is
@@ -134,8 +134,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         values[split] = policy_value.describe_value(policy_value.slots_by_chance(*asked), config.value_error)
         rates[split] = card_rates.describe_rates(exposures[split], catalogue, first_event)
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
+    known = report.activity_of(base)
     of_groups = {
-        split: fairness.describe_groups(found[split], of_split, train, catalogue, wordpiece, config.of_groups)
+        split: fairness.describe_groups(found[split], of_split, train, catalogue, wordpiece, config.of_groups, known)
         for split, of_split in sequences.items()
     }
     for split in sequences:

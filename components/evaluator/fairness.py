@@ -24,8 +24,9 @@ def describe_groups(
     catalogue: Catalogue,
     wordpiece: Sequence[str],
     limits: GroupLimits,
+    in_service: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Figures of all groups of a split.
+    """Figures of all groups of a split; arguments as of `group_checks.check_groups`.
 
     Returns:
         `guarded`, as from `group_checks.check_groups`.
@@ -39,7 +40,7 @@ def describe_groups(
     of_users = groups.at_queries(groups.guarded_users(sequences, train), found.queries)
     readers = of_users | groups.readers(found.queries, sequences, catalogue, wordpiece)
     of_items = groups.items(sequences, train, catalogue)
-    checked = group_checks.check_groups(found, sequences, train, limits)
+    checked = group_checks.check_groups(found, sequences, train, limits, in_service)
     return {
         "guarded": checked,
         "readers": _quality(found, readers, bootstrap),
@@ -101,10 +102,12 @@ def means_of(described: Mapping[str, Any]) -> dict[str, float]:
 GUARDED, READERS, ITEMS = "Guarded groups", "Groups of readers", "Groups of items"
 CHECKED = (
     "Each group that `guard` declares, against what it is measured by. Others alike: what all other users' queries "
-    "would get, had they as long histories, as popular targets, as many searches. Its part in eval: how active its "
-    "users are in training beside others, less the same later, which shows events that were lost. At most: the upper "
+    "would get, had they as long histories, as popular targets, as many searches. Its part later, or the "
+    "data of the models in service: how active its users are in training beside others, less the same there, which "
+    "shows events that were lost. At most: the upper "
     "bound that holds for all comparisons together; on eval it closes the blessing where it is below minus the "
-    "margin. Findable: the loss that would close it in four of five data sets like this one; a smaller one may stand unseen."
+    "margin. Findable: the loss that would close it in four of five data sets like this one; a smaller one may stand "
+    "unseen."
 )
 OF_READERS = (
     "NDCG@10, and P(liked) predicted less happened of what was chosen, with 95% intervals (bootstrap over users). "

@@ -13,7 +13,7 @@ from homefeed.components.evaluator.groups import Groups, at_queries, guarded_use
 from homefeed.components.evaluator.measured import IN_SERVICE, POPULARITY, RANKING_ROW, Measured
 from homefeed.components.evaluator.queries import GroupLimits
 from homefeed.models.evaluation import metrics, resampling
-from homefeed.models.evaluation.group_gaps import activity_ratio, expected_alike
+from homefeed.models.evaluation.group_gaps import activity_gap, expected_alike
 from homefeed.models.evaluation.resampling import Floats, UserBootstrap
 from homefeed.models.sequences import Sequences
 
@@ -21,7 +21,8 @@ FAMILY_WISE_ERROR = 0.05  # That any group of a model without a fault closes the
 POWER_DEVIATIONS = 0.8416  # Standard errors to the quantile at 80%.
 REFERENCE_CUT = 1_000  # Of popularity's gain, which the expectation knows: farther down than the first page.
 
-BASE, ALIKE, EVENTS = "the models in service", "others alike", "its part in eval"
+BASE, ALIKE = "the models in service", "others alike"
+EVENTS_BASE, EVENTS = "the data of the models in service", "its part later"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Check:
 
     Attributes:
         group: its name.
-        against: what it is measured by: BASE, ALIKE or EVENTS.
+        against: what it is measured by: BASE, ALIKE, EVENTS_BASE or EVENTS.
         margin: the relative loss that is borne.
         relative: gain (or loss, below 0) beside what is expected.
         excess: less than 0 where the loss is larger than the margin.
-        scale: of `excess`, how much a relative loss of 1 is; of EVENTS, whose unit is a logarithm, 0.
+        scale: of `excess`, how much a relative loss of 1 is; of events, whose unit is a logarithm, 0.
     """
 
     group: str
@@ -51,17 +52,32 @@ class Check:
         return float(min(loss, 1.0))
 
 
-def check_groups(found: Measured, sequences: Sequences, train: Sequences, limits: GroupLimits) -> dict[str, Any]:
+def check_groups(
+    found: Measured,
+    sequences: Sequences,
+    train: Sequences,
+    limits: GroupLimits,
+    in_service: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Guarded groups, their figures and what is said against them.
 
+    Args:
+        found: a split, measured.
+        sequences: of the same split.
+        train: what was learnt from.
+        limits: what groups may lose.
+        in_service: `activity` as it was returned for the models in service; None: nothing is known of their data.
+
     Returns:
+        `activity`: name → `level` and `deviation` of how active its users are in training beside others (logarithms);
         `error` (family-wise), `deviations` (how many standard errors a bound is away), and `groups`: name → `users`,
         `queries`, and `checks`: against → `relative`, `interval` (95%, of this figure alone), `bound` (that holds for
         all together), `margin`, `findable` and `closes`. A group without checks is too small.
     """
     of_users = guarded_users(sequences, train)
     masks = at_queries(of_users, found.queries)
-    checks = [*_of_quality(found, sequences, masks, limits), *_of_events(sequences, train, limits)]
+    activity = _Activity.of(sequences, train, limits)
+    checks = [*_of_quality(found, sequences, masks, limits), *_of_events(activity, limits, in_service or {})]
     excesses = np.stack([check.excess for check in checks], axis=1) if checks else np.zeros((1, 0))
     far = resampling.critical(excesses, FAMILY_WISE_ERROR) if checks else 0.0
     groups: dict[str, Any] = {
@@ -72,7 +88,12 @@ def check_groups(found: Measured, sequences: Sequences, train: Sequences, limits
         }
         for name, mask in masks.items()
     }
-    return {"error": FAMILY_WISE_ERROR, "deviations": far, "comparisons": len(checks), "groups": groups}
+    return {"error": FAMILY_WISE_ERROR, "deviations": far, "comparisons": len(checks), "groups": groups} | {
+        "activity": {
+            name: {"level": float(gap[0]), "deviation": float(np.nanstd(gap[1:]))}
+            for name, gap in activity.in_training.items()
+        }
+    }
 
 
 def _described(check: Check, far: float) -> dict[str, Any]:
@@ -116,19 +137,51 @@ def _known(found: Measured, sequences: Sequences) -> Floats:
     return np.stack([np.log1p(lengths), lengths == 0, searched, popular, found.weights], axis=1)
 
 
-def _of_events(sequences: Sequences, train: Sequences, limits: GroupLimits) -> Iterator[Check]:
-    """How active each group is in training, beside later: it shows lost events where quality cannot."""
-    counts, members = _activity(sequences, train, limits.max_users)
-    before, after = counts.T
-    # Where a split takes one event of everybody, it does not tell who is active.
-    if limits.events >= 1 or after.max(initial=0) <= 1:
+@dataclasses.dataclass(frozen=True)
+class _Activity:
+    """Group → [1 + num_samples] logarithm, how active its users are beside others; of those with enough users."""
+
+    in_training: dict[str, Floats]
+    later: dict[str, Floats]
+
+    @classmethod
+    def of(cls, sequences: Sequences, train: Sequences, limits: GroupLimits) -> _Activity:
+        counts, members = _activity(sequences, train, limits.max_users)
+        everybody = np.arange(len(counts))
+        bootstrap = UserBootstrap(everybody)
+
+        def gaps(events: Floats) -> dict[str, Floats]:
+            active = events > 0
+            return {
+                name: activity_gap(bootstrap, events, mask)
+                for name, mask in members.items()
+                if _are_enough(everybody[active], mask[active], limits.min_users)
+            }
+
+        before, after = counts.T
+        # Where a split takes one event of everybody, it does not tell who is active.
+        return cls(gaps(before), gaps(after) if after.max(initial=0) > 1 else {})
+
+
+def _of_events(activity: _Activity, limits: GroupLimits, in_service: Mapping[str, Any]) -> Iterator[Check]:
+    """Lost events, which show here where quality cannot show them.
+
+    The data of the models in service are the better measure, which hold most of the same events. What comes later is
+    little, and groups may have changed since.
+    """
+    if limits.events >= 1:
         return
-    everybody = np.arange(len(before))
-    bootstrap = UserBootstrap(everybody)
-    for name, mask in members.items():
-        if all(_are_enough(everybody[n > 0], mask[n > 0], limits.min_users) for n in (before, after)):
-            log = activity_ratio(bootstrap, before, after, mask)
-            yield Check(name, EVENTS, limits.events, np.expm1(log), log - np.log1p(-limits.events), 0.0)
+    for name, gap in activity.in_training.items():
+        if known := in_service.get(name):
+            noise = np.random.default_rng(0).normal(0.0, known["deviation"], len(gap))
+            noise[0] = 0.0
+            yield _check_of_events(name, EVENTS_BASE, limits.events, gap - known["level"] + noise)
+        elif name in activity.later:
+            yield _check_of_events(name, EVENTS, limits.events, gap - activity.later[name])
+
+
+def _check_of_events(name: str, against: str, margin: float, log: Floats) -> Check:
+    return Check(name, against, margin, np.expm1(log), log - np.log1p(-margin), 0.0)
 
 
 def _activity(sequences: Sequences, train: Sequences, max_users: int) -> tuple[Floats, Groups]:
@@ -163,7 +216,7 @@ def reasons(checked: Mapping[str, Any]) -> list[str]:
 def _reason(name: str, group: Mapping[str, Any], against: str, figures: Mapping[str, Any], told: str) -> str:
     loss = f"{-figures['relative']:.0%} below {against}, and {-figures['bound']:.0%} at least ({told})"
     borne = f"more than the {figures['margin']:.0%}"
-    if against == EVENTS:
+    if against in (EVENTS, EVENTS_BASE):
         what = f"training holds too few events of group {name!r}: how active its users are is {loss}"
         return f"{what}, {borne} of evaluator.group_events_margin; look for events of theirs that were lost"
     setting = "group_gap_margin" if against == ALIKE else "slice_margin"

@@ -159,14 +159,30 @@ def _history(base: PushedModel | None) -> list[dict[str, Any]]:
     if base is None:
         return []
     version = base.read_json(PushedModel.FILE)["version"]
-    beside = [path / "assets.extra" / REPORT_FILE for path in base.models().values()]
-    for file in beside:
+    report = _report_of(base)
+    if report is None:
+        return [{"version": version, "to": None, "ndcg@10": None, "interval": None}]
+    figures = report["splits"]["eval"]["methods"][RANKING_ROW]
+    facts = {"version": version, "to": report["data"]["to"], "ndcg@10": figures["ndcg@10"]}
+    return [*report["history"], facts | {"interval": figures["ndcg@10_interval"]}]
+
+
+def activity_of(base: PushedModel | None) -> Mapping[str, Any] | None:
+    """How active guarded groups were in the data of the models in service; None: nothing is known of it."""
+    report = _report_of(base) if base else None
+    known: Mapping[str, Any] | None = (
+        report["groups"]["eval"]["guarded"]["activity"] if report and "groups" in report else None
+    )
+    return known
+
+
+def _report_of(base: PushedModel) -> dict[str, Any] | None:
+    """The evaluation that lies beside the models in service."""
+    for path in base.models().values():
+        file = path / "assets.extra" / REPORT_FILE
         if file.is_file():
-            report = ModelEvaluation(file.parent).read_json(file.name)
-            figures = report["splits"]["eval"]["methods"][RANKING_ROW]
-            facts = {"version": version, "to": report["data"]["to"], "ndcg@10": figures["ndcg@10"]}
-            return [*report["history"], facts | {"interval": figures["ndcg@10_interval"]}]
-    return [{"version": version, "to": None, "ndcg@10": None, "interval": None}]
+            return dict(ModelEvaluation(file.parent).read_json(file.name))
+    return None
 
 
 def means_of(found: Measured) -> dict[str, dict[str, float]]:

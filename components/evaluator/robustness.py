@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,8 @@ def _compared(
     moves, ndcg = [], []
     for batch in batches(len(requests), batch_size):
         before, after = (_lists(recommender, [r[at] for at in batch], targets[batch]) for r in (requests, changed))
-        pairs = zip(before.item_ids, before.scores, after.item_ids, after.scores, strict=True)
+        had = [{event.item_id.encode() for event in requests[at].history} for at in batch]
+        pairs = zip(before.item_ids, before.scores, after.item_ids, after.scores, had, strict=True)
         moves += [_moves(*pair) for pair in pairs]
         ndcg.append([metrics.ndcg(lists.ranks, 10) for lists in (before, after)])
     ours, theirs = np.concatenate(ndcg, axis=1).mean(axis=1).tolist()
@@ -141,11 +142,22 @@ def _lists(recommender: Recommender, requests: Sequence[Request], targets: npt.N
 
 
 def _moves(
-    items: npt.NDArray[Any], scores: npt.NDArray[Any], items_after: npt.NDArray[Any], scores_after: npt.NDArray[Any]
+    items: npt.NDArray[Any],
+    scores: npt.NDArray[Any],
+    items_after: npt.NDArray[Any],
+    scores_after: npt.NDArray[Any],
+    had: Collection[bytes] = (),
 ) -> tuple[float, float, float]:
-    """`kept`, `first` and `moved` of one list: [num_candidates] ids and scores, before and after."""
+    """`kept`, `first` and `moved` of one list: [num_candidates] ids and scores, before and after.
+
+    What the user `had` does not count: without its event, an item of the history can be recommended again.
+    """
     first, first_after = (
-        [(item, float(score)) for item, score in sorted(zip(i, s, strict=True), key=lambda one: -one[1]) if item]
+        [
+            (item, float(score))
+            for item, score in sorted(zip(i, s, strict=True), key=lambda one: -one[1])
+            if item and item not in had
+        ]
         for i, s in ((items, scores), (items_after, scores_after))
     )
     page, scores_now = dict(first[:PAGE_LENGTH]), dict(first_after)

@@ -38,24 +38,17 @@ def expected_alike(bootstrap: UserBootstrap, gains: Floats, known: Floats, group
         return np.asarray((totals * slopes).sum(axis=1) / totals[:, 0])
 
 
-def activity_ratio(bootstrap: UserBootstrap, before: Floats, after: Floats, group: Mask) -> Floats:
-    """How active a group is in training, beside others, and beside the same later.
+def activity_gap(bootstrap: UserBootstrap, events: Floats, group: Mask) -> Floats:
+    """How active a group's users are beside all others: [1 + num_samples] difference of the mean log(1 + events) of
+    active users; about log 0.5 where they do half as much.
 
-    A difference in differences of the mean log(1 + events) of active users: group less others, training less later.
     The mean of logarithms is not moved by the few users who do most, nor by how many join when, as a ratio of sums
     would be.
 
     Args:
         bootstrap: over users, each once.
-        before: [num_users] events in training.
-        after: [num_users] events in the split that is judged.
+        events: [num_users] how many each has.
         group: [num_users] who is in the group.
-
-    Returns:
-        [1 + num_samples] logarithm: 0 if as the others, about log 0.5 if half of its training events are lost.
     """
-
-    def level(events: Floats, mask: Mask) -> Floats:
-        return bootstrap.means(np.log1p(events), mask & (events > 0))
-
-    return (level(before, group) - level(before, ~group)) - (level(after, group) - level(after, ~group))
+    levels = [bootstrap.means(np.log1p(events), mask & (events > 0)) for mask in (group, ~group)]
+    return levels[0] - levels[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
@@ -37,7 +39,7 @@ class UserBootstrap:
         >>> UserBootstrap(np.array([7, 7, 9]), num_samples=2).sums(np.array([1.0, 2.0, 4.0]))[0]
         7.0
         """
-        of_users = self._of_user @ columns.reshape(len(columns), -1)
+        of_users = self._of_user @ columns.reshape(len(columns), math.prod(columns.shape[1:]))
         return (self._times @ of_users).reshape(-1, *columns.shape[1:])
 
     def means(self, values: Floats, mask: npt.NDArray[np.bool_]) -> Floats:
@@ -63,8 +65,9 @@ def deviations(found: Floats) -> Floats:
 def critical(found: Floats, error: float) -> float:
     """How many standard errors every figure's upper bound has to lie above it, so that all bounds hold together.
 
-    The quantile of the largest studentised deviation among the figures (Romano and Wolf 2005, Stepwise Multiple
-    Testing as Formalized Data Snooping, their first step). Figures that move together cost less than by Bonferroni.
+    The quantile of the largest studentised deviation upwards among the figures (Romano and Wolf 2005, Stepwise
+    Multiple Testing as Formalized Data Snooping, their first step). Figures that move together cost less than by
+    Bonferroni.
 
     Args:
         found: [1 + num_samples, num_figures], the figures, then their samples.
@@ -74,5 +77,6 @@ def critical(found: Floats, error: float) -> float:
     moves = deviation > 0
     if not moves.any():
         return 0.0
-    excess = (found[:1, moves] - found[1:, moves]) / deviation[moves]
+    # Upwards, as in a percentile interval: a mean of few gains has its long tail there, and is mostly too low.
+    excess = (found[1:, moves] - found[:1, moves]) / deviation[moves]
     return float(np.quantile(np.nanmax(excess, axis=1), 1 - error))

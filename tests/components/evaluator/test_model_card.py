@@ -26,7 +26,7 @@ def test_figures_stand_in_tables_with_their_intervals() -> None:
 
 
 def test_a_comparison_is_there_if_something_was_in_service() -> None:
-    assert "in service" not in model_card(report())
+    assert "Against the models in service" not in model_card(report())
     card = model_card(report(comparison=COMPARED))
     assert "Against the models in service, on the same questions:" in card
     assert "| all | 0.3750 | 0.2500 | +0.1250 | 0.1000 to 0.1500 |\n" in card
@@ -36,3 +36,13 @@ def test_a_split_without_queries_has_no_intervals() -> None:
     found = report()
     found["splits"]["test"]["methods"]["popularity"] |= {"ndcg@10_interval": None, "queries": 0, "ndcg@10": 0.0}
     assert "| test | popularity | 0.0000 |  | 0 |\n" in model_card(found)
+
+
+def test_groups_stand_in_the_card_and_no_name_breaks_the_table() -> None:
+    card = model_card(report())
+    assert "## Guarded groups\n" in card and "## When little changes\n" in card
+    assert (
+        "| eval | gender: F\\|X | 56 | others alike | -40.0% (-60.0% to -25.0%) | -21.0% | 20% | 45% | worse |"
+        in card
+    )
+    assert "| eval | in zh | 9 | 45.0% | 25.0% (20.0% to 30.0%) | 35.0% |" in card

@@ -39,6 +39,22 @@ SPLIT = {
     "popularity_lift@10": 1.5,
 }
 ARM = {"ndcg@10_hidden": 0.1234, "against_frozen": [0.02, 0.01, 0.03], "nats_hidden": 3.5, "nats_all": 5.75}
+CHECK = {"interval": [-0.6, -0.25], "bound": -0.21, "margin": 0.2, "findable": 0.45, "closes": True}
+READER = {"users": 56, "queries": 1200, "ndcg@10": [0.1, 0.0625, 0.125], "liked_gap": [-0.03, -0.06, 0.01]}
+GROUPS = {
+    "guarded": {
+        "error": 0.05,
+        "groups": {
+            "gender: F|X": {"users": 56, "queries": 1200, "checks": {"others alike": {"relative": -0.4} | CHECK}},
+            "gender: <D>": {"users": 3, "queries": 12, "checks": {}},
+        },
+    },
+    "readers": {"gender: F|X": READER},
+    "items": {
+        "in zh": READER
+        | {"items": 9, "catalogue": 0.45, "shown": [0.25, 0.2, 0.3], "chosen": 0.35, "liked_gap": None}
+    },
+}
 REPORT: dict[str, Any] = {
     "blessed": True,
     "reasons": [],
@@ -67,6 +83,8 @@ REPORT: dict[str, Any] = {
         "shapley_users": 20,
         "shapley_agreement": 0.9,
     },
+    "groups": {"eval": GROUPS},
+    "robustness": {"one typo in the search": {"requests": 40, "kept": 0.75, "first": 0.5, "moved": 0.25}},
     "examples": [
         {
             "user_id": "u<1>",
@@ -152,3 +170,16 @@ def test_what_people_see_is_said_with_what_other_orders_would_be_worth() -> None
     assert "<tr><td>1<td class=n>40<td class=n>0.15<td class=n>0.1625</tr>" in found
     assert "<h2>User u&lt;1&gt;</h2><p>History, newest first: Chair &amp; table</p>" in found
     assert "<td>Lamp &lt;1&gt;<td class=n>1.25<td class=n>0.75<td class=n>3.50<td>cold start</tr>" in found
+
+
+def test_groups_are_told_with_what_closes_the_blessing_and_who_is_too_few() -> None:
+    found = page(report())
+    closing = "<td>others alike<td>-40.0% (-60.0% to -25.0%)<td>-21.0%<td>20%<td>45%<td>worse</tr>"
+    assert f"<tr><td>eval<td>gender: F|X<td>56{closing}" in found
+    assert "<td>gender: &lt;D&gt;<td>3<td>too small to be judged<td>" in found
+    assert "<td>0.1000 (0.0625 to 0.1250)<td>-0.030 (-0.060 to +0.010)</tr>" in found
+    shares = "<td>9<td>45.0%<td>25.0% (20.0% to 30.0%)<td>35.0%<td>1,200<td>0.1000 (0.0625 to 0.1250)<td></tr>"
+    assert f"<tr><td>eval<td>in zh{shares}" in found
+    assert "<td>one typo in the search<td>40<td>75.0%<td>50.0%<td>0.25<td><td></tr>" in found
+    nothing = page(report(groups={"eval": {"guarded": {"groups": {}}, "readers": {}, "items": {}}}, robustness={}))
+    assert "Guarded groups" not in nothing and "When little changes" not in nothing

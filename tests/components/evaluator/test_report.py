@@ -7,7 +7,15 @@ import pytest
 
 from homefeed.components.artifacts.types import ModelEvaluation, PushedModel
 from homefeed.components.evaluator.measured import IN_SERVICE, RANKING_ROW
-from homefeed.components.evaluator.report import compare, describe, interval, means_of, to_markdown, write
+from homefeed.components.evaluator.report import (
+    activity_of,
+    compare,
+    describe,
+    interval,
+    means_of,
+    to_markdown,
+    write,
+)
 from homefeed.models.evaluation.metrics import Ranks
 from homefeed.serving.recommender import Recommender
 from tests.components.evaluator.measuring import measured
@@ -17,6 +25,15 @@ NOTHING_SHOWN = {"eval": None, "test": None}
 SPLITS_OF_TOY = dict.fromkeys(("eval", "test"), toy_sequences(3, num_history=2))
 PLACE = {"title": "Lamp <1>", "score": 1.25, "liked": 0.75, "value": 3.5, "source": "cold start"}
 EXAMPLE = {"user_id": "u1", "history": ["Chair"], "lists": {"likes": [PLACE], "interactions": []}}
+NO_GROUPS = {"guarded": {"groups": {}, "activity": {"x": {"level": 1.0}}}, "readers": {}, "items": {}}
+NOTHING_ELSE = {
+    "card_rates": NOTHING_SHOWN,
+    "groups": {"eval": NO_GROUPS, "test": NO_GROUPS},
+    "robustness": {},
+    "impressions": NOTHING_SHOWN,
+    "policy_value": NOTHING_SHOWN,
+    "faithfulness": {},
+}
 NO_TEXTS = {"tensors": 23, "tensors_changed": 0, "arms": {}}
 
 
@@ -57,10 +74,7 @@ def test_report_page_and_card_say_the_verdict_and_the_figures(
             base,
             texts,
             chosen,
-            NOTHING_SHOWN,
-            NOTHING_SHOWN,
-            {},
-            NOTHING_SHOWN,
+            NOTHING_ELSE,
         )
         write(ModelEvaluation(folder), *arguments)
     card = (extra / "model_card.md").read_text(encoding="utf-8")
@@ -87,6 +101,17 @@ def test_means_are_zero_where_nothing_was_asked(recommender: Recommender) -> Non
     nothing = Ranks(np.empty(0, np.int64), np.empty(0, np.int64))
     empty = dataclasses.replace(found, ranks={RANKING_ROW: nothing})
     assert set(means_of(empty)[RANKING_ROW].values()) == {0}
+
+
+def test_earlier_data_are_known_where_an_evaluation_tells_of_groups(tmp_path: pathlib.Path) -> None:
+    pushed = PushedModel(tmp_path / "pushed")
+    extra = tmp_path / "serving" / "fused" / "4" / "assets.extra"
+    pushed.write_json(PushedModel.FILE, {"version": 4, "paths": [str(extra.parent)]})
+    assert activity_of(None) is None and activity_of(pushed) is None
+    ModelEvaluation(extra).write_json("evaluation.json", {"groups": {"eval": NO_GROUPS}})
+    assert activity_of(pushed) == {"x": {"level": 1.0}}
+    ModelEvaluation(extra).write_json("evaluation.json", {"history": []})  # Of an earlier homefeed.
+    assert activity_of(pushed) is None
 
 
 def test_the_table_of_means_has_whole_counts_and_four_digits() -> None:
@@ -145,7 +170,7 @@ def test_a_base_without_an_evaluation_has_no_figures(recommender: Recommender, t
     means = {split: means_of(one) for split, one in found.items()}
     pushed = PushedModel(tmp_path / "pushed")
     pushed.write_json(PushedModel.FILE, {"version": 7, "paths": [str(tmp_path / "serving" / "ranking" / "7")]})
-    beside = (NO_TEXTS, None, NOTHING_SHOWN, NOTHING_SHOWN, {}, NOTHING_SHOWN)
+    beside = (NO_TEXTS, None, NOTHING_ELSE)
     trained = SPLITS_OF_TOY, [], toy_catalogue(), toy_sequences(4)
     write(ModelEvaluation(tmp_path / "out"), means, found, *trained, [], pushed, *beside)
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
