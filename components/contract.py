@@ -139,9 +139,11 @@ def _is_module(name: str) -> bool:
 
 @functools.cache
 def source_file(module: str) -> pathlib.Path:
-    """Where the source of a module of ours lies."""
+    """Where the source of a module of ours lies, or of a component that is a file by itself."""
     root, *parts = module.split(".")
     spec = importlib.util.find_spec(root)
     assert spec is not None and spec.origin is not None, module
+    if not parts:
+        return pathlib.Path(spec.origin)
     path = pathlib.Path(spec.origin).parent.joinpath(*parts)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

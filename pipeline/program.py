@@ -108,6 +108,7 @@ class Model:
         query: str = "",
         now: int | None = None,
         context: Mapping[str, str | float] | None = None,
+        objective: str = "",
     ) -> pd.DataFrame:
         """The best items for one or several users, from their profiles; an unknown user is served too.
 
@@ -119,6 +120,7 @@ class Model:
             now: time of the request, Unix seconds; None: this machine's clock. Items whose `available_from` lies
                 later are not shown.
             context: declared context feature → value, such as the device that asks.
+            objective: what lists are sorted for, of those that the models know; "": their own.
 
         Returns:
             One row a place: `user_id`, `place` (from 1), `item_id`, `title`, `score`, `probability`, `source`
@@ -127,7 +129,8 @@ class Model:
         ids = [users] if isinstance(users, str) else list(users)
         seconds = int(time.time()) if now is None else now
         asked = [self._request(user_id, history, query, seconds) for user_id in ids]
-        requests = [dataclasses.replace(request, context=context or {}) for request in asked]
+        beside: dict[str, Any] = {"context": context or {}, "objective": objective}
+        requests = [dataclasses.replace(request, **beside) for request in asked]
         pages = self._recommender.recommend(requests, k)
         rows = [
             (user_id, place, *dataclasses.astuple(shown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,9 +44,11 @@ class Kind(enum.StrEnum):
 def sample(
     out: Out,
     kind: Annotated[Kind, typer.Option(help="A store, or a news site, whose items live for a day.")] = Kind.STORE,
-    users: Annotated[int | None, typer.Option(min=1, help="Of a store 300, of a news site 1,000.")] = None,
+    users: Annotated[
+        int | None, typer.Option(min=1, help="Of a store 300, with --weeks 500, of a news site 1,000.")
+    ] = None,
     items: Annotated[int | None, typer.Option(min=2, help="400, or 6,000.")] = None,
-    events: Annotated[int | None, typer.Option(min=1, help="12,000, or 60,000.")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="12,000, with --weeks 24,000, or 60,000.")] = None,
     weeks: Annotated[int, typer.Option(min=0, max=12, help="Spans of a week, of a store that changes; 0: none.")] = 0,
     impressions: Annotated[
         bool, typer.Option("--impressions", help="Show pages, and write what was shown as exposures.csv.")
@@ -61,19 +63,12 @@ def sample(
     if kind == Kind.NEWS and (weeks or impressions or live):
         raise typer.BadParameter("--weeks, --impressions and --live are of a store: leave them out, or --kind news")
     asked = {"num_users": users, "num_items": items, "num_events": events}
-    sizes = {name: size for name, size in asked.items() if size is not None}
+    sizes: dict[str, Any] = {name: size for name, size in asked.items() if size is not None}
     try:
         if kind == Kind.NEWS:
             write_news(out, **sizes, seed=seed)
         elif weeks:
-            write_weeks(
-                out,
-                num_weeks=weeks,
-                num_users=users or 300,
-                num_items=items or 400,
-                num_events=events or 12_000,
-                seed=seed,
-            )
+            write_weeks(out, num_weeks=weeks, **sizes, seed=seed)
         else:
             write_sample(out, **sizes, seed=seed, impressions=impressions, live=live)
     except ValueError as error:

@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from homefeed.components.artifacts.types import Model
+from homefeed.components.artifacts.types import TEXTS_FILE, Model, PretrainedBert
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.shared import snapshot_files
+from homefeed.pipeline.datasets.sample import write_sample
 from tests import runs
 
 
@@ -59,6 +60,36 @@ def test_a_choice_of_ranking_trains(sample_data: pathlib.Path, root: pathlib.Pat
     assert "2 epochs, loss " in steps[-1].summary
     arrays = snapshot_files.load(Model(steps[-1].outputs["model"]).snapshot_dir, "ranking")[1]
     assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.slow
+def test_what_was_left_on_a_page_counts_by_inverse_propensity(tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path / "data", num_users=40, num_items=60, num_events=600, seed=3, impressions=True)
+    trained = []
+    for most in (1, 10):  # 1: all count alike.
+        setting = f"ranking_trainer.max_inverse_propensity={most}"
+        steps = runs.run_small(tmp_path / "data", tmp_path / "root", setting, until="RankingTrainer")
+        arrays = snapshot_files.load(Model(steps[-1].outputs["model"]).snapshot_dir, "ranking")[1]
+        assert all(np.isfinite(array).all() for array in arrays.values())
+        trained.append(arrays)
+    assert runs.executed(steps) == ["RankingTrainer"]
+    assert any((trained[0][name] != trained[1][name]).any() for name in trained[0])
+
+
+@pytest.mark.slow
+def test_readings_of_a_preset_are_dropped_as_often_as_is_said(
+    sample_data: pathlib.Path, root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (bert,) = root.glob("artifacts/BehaviorPretrainer/*/bert")
+    heads = []
+    for dropout in (0.5, 0.0):
+        settings = f"transform.bert_preset={bert}", f"behavior_pretrainer.preset_dropout={dropout}"
+        steps = runs.run_small(sample_data, tmp_path, *settings, until="BehaviorPretrainer")
+        arms = PretrainedBert(steps[-1].outputs["bert"]).read_json(TEXTS_FILE)["arms"]
+        assert "preset frozen" in arms
+        heads.append(arms["preset frozen"]["nats_hidden"])
+    assert runs.executed(steps) == ["BehaviorPretrainer"]
+    assert heads[0] != heads[1]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The package that retrains: what is in it, and that it runs."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import pathlib
@@ -10,10 +11,12 @@ import shutil
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from homefeed.components.artifacts.types import DatasetDir
+from homefeed.models.shared.snapshot_files import ARRAYS
 from homefeed.pipeline.cli.main import main
 from homefeed.pipeline.config import ConfigError, load_config
 from homefeed.pipeline.dag import Dag
@@ -25,6 +28,7 @@ from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.loop.retrain import DECIDED
 from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.lineage import summarize, trace
+from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.releases import Releases
 from tests.counting import count_instead_of_training
@@ -164,10 +168,17 @@ def test_kfp_retrains_against_the_models_in_service_and_stops_at_bad_data(
     shutil.copytree(sample_data, data)
     shutil.copytree(counted_root, root)
     pipeline = local_pipeline(data, root, Options())
+    first = trace(RunRoot(root), "1")["made_by"]["inputs"]
+    bases = [pathlib.Path(first[name]["path"]) for name in ("retrieval_model", "ranking_model")]
+    for base in bases:  # Those that count have nothing to go on from.
+        (base / "Snapshot").mkdir()
     run_here(pipeline, tmp_path / "kfp", {"dataset": str(data)})
     (run,) = json.loads((root / "retraining.json").read_text(encoding="utf-8"))["runs"]
     assert run["outcome"] == "pushed" and Releases(root / "serving").stable() == 2
-    assert summarize(trace(RunRoot(root), "2"))["parents"] == [1]
+    found = summarize(trace(RunRoot(root), "2"))
+    assert found["parents"] == [1]
+    trainers = ("RetrievalTrainer", "RankingTrainer")
+    assert [base_of(found, trainer, root) for trainer in trainers] == bases
     log = data / "interactions.csv"
     log.write_text(re.sub(",(view|click|purchase),", r",EVT_\1,", log.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(RuntimeError, match="retrain"):
@@ -177,28 +188,61 @@ def test_kfp_retrains_against_the_models_in_service_and_stops_at_bad_data(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
-def test_kfp_retrains_on_good_spans_from_the_models_in_service_and_stops_at_a_bad_one(
-    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+def test_kfp_goes_on_from_the_models_in_service_and_a_drifted_span_changes_nothing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """With trained models: a run learns nothing of its own, so that its weights are those that it began with."""
+    monkeypatch.setattr("kfp.local.subprocess_task_handler.run_local_subprocess", run_in_this_process)
     store, data, root = (tmp_path / name for name in ("store", "data", "root"))
-    spans = write_weeks(store, num_weeks=3, num_users=60, num_items=60, num_events=3_000, poisoned={3: "schema"})
+    spans = write_weeks(store, num_weeks=3, num_users=60, num_items=60, num_events=3_000)
     data.mkdir()
     shutil.copy(store / "dataset.yaml", data)
-    pipeline = local_pipeline(data, root, Options(window=1))
+    pipeline = local_pipeline(data, root, Options(window=2))
 
-    def deliver_and_run(week: int) -> None:
+    def deliver_and_run(week: int, **parameters: float) -> None:
         for table in ("interactions", "items", "users"):
             (data / table).mkdir(exist_ok=True)
             shutil.copy(store / table / f"{spans[week]}.csv", data / table)
-        run_here(pipeline, tmp_path / "kfp", {"dataset": str(data)})
+        run_here(pipeline, tmp_path / "kfp", {"dataset": str(data), **parameters})
 
     deliver_and_run(0)
-    deliver_and_run(1)
-    found = summarize(trace(RunRoot(root), "2"))
-    # The newest span alone, against the models of the run before.
-    assert found["parents"] == [1] and found["spans"] == [spans[1]]
+    still = {f"{trainer}__learning_rate": 1e-12 for trainer in ("retrieval_trainer", "ranking_trainer")}
+    deliver_and_run(1, **still)
+    made = trace(RunRoot(root), "2")
+    found = summarize(made)
+    assert found["parents"] == [1] and found["spans"] == spans[:2]
+    assert summarize(trace(RunRoot(root), "1"))["spans"] == spans[:1]
+    old, new = (trace(RunRoot(root), version)["made_by"]["inputs"] for version in ("1", "2"))
+    for component, model in (("RetrievalTrainer", "retrieval_model"), ("RankingTrainer", "ranking_model")):
+        assert base_of(found, component, root) == pathlib.Path(old[model]["path"])
+        weights, base = (dense_weights(pathlib.Path(models[model]["path"])) for models in (new, old))
+        same = [name for name, array in weights.items() if np.allclose(array, base[name], atol=1e-6)]
+        assert len(same) > 0.9 * len(weights) > 3, model
+    before = state(root)
     with pytest.raises(RuntimeError, match="retrain"):
-        deliver_and_run(2)
-    assert f"span {spans[2]}" in capfd.readouterr().err
-    assert Releases(root / "serving").stable() == 2
+        deliver_and_run(2, drift_margin=0.0)
+    said = capfd.readouterr().err
+    assert f"span {spans[2]}" in said and "jensen_shannon" in said
+    assert state(root) == before
+
+
+def base_of(summary: dict[str, Any], trainer: str, root: pathlib.Path) -> pathlib.Path:
+    """Folder of the model that a trainer went on from, as lineage has it: below the root, which may be moved."""
+    return pathlib.Path(summary["config"][trainer]["base_model"].replace("{root}", str(root)))
+
+
+def dense_weights(model: pathlib.Path) -> dict[str, Any]:
+    """Weights of a snapshot that are no tables: what stands in their rows differs from span to span."""
+    with np.load(model / "Snapshot" / ARRAYS) as arrays:
+        return {name: arrays[name] for name in arrays.files if arrays[name].ndim == 2}
+
+
+def state(root: pathlib.Path) -> dict[str, Any]:
+    """What a root serves and has recorded of its retrainings, and the models in it, byte for byte."""
+    models = (path for path in (root / "serving").rglob("*") if path.is_file())
+    return {
+        "stable": Releases(root / "serving").stable(),
+        "runs": json.loads((root / "retraining.json").read_text(encoding="utf-8"))["runs"],
+        "models": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in models},
+        "pushed": len(MetadataStore(RunRoot(root)).all("PushedModel")),
+    }
