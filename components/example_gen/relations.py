@@ -46,7 +46,8 @@ def keep_relations(rows: pa.RecordBatch, kinds: Collection[str] = ()) -> tuple[p
     place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     kept = order[place < MAX_OTHERS]
     counts[BEYOND], counts["written"] = len(order) - len(kept), len(kept)
-    return take(rows.select(["user_id", "other_id"]), kept), counts
+    pairs = pa.RecordBatch.from_arrays([rows["user_id"], rows["other_id"]], ["user_id", "other_id"])
+    return take(pairs, kept), counts
 
 
 def _is(column: pa.Array) -> npt.NDArray[np.bool_]:

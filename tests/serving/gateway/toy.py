@@ -8,7 +8,8 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -111,10 +112,19 @@ def profiles() -> list[Request]:
     return [Request("fan", [Event("i10", 4.0, "view", 1_600_000_000)]), *others]
 
 
-def publish(serving_dir: pathlib.Path, models: dict[str, pathlib.Path], user_key: str = "") -> None:
-    """Pushes profiles, cards and models."""
+def publish(
+    serving_dir: pathlib.Path,
+    models: dict[str, pathlib.Path],
+    user_key: str = "",
+    facts: Mapping[str, Mapping[str, list[str]]] = MappingProxyType({}),
+    relations: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Pushes profiles, cards and models; `facts` are item → relation → values."""
     serving_dir.mkdir(parents=True, exist_ok=True)
-    write_profiles(serving_dir / FILE_NAME, profiles(), {i: f"Title of {i}" for i in IDS}, user_key, cards())
+    known = {item: card | facts.get(item, {}) for item, card in cards().items()}
+    names = sorted({name for of_item in facts.values() for name in of_item})
+    titles = {i: f"Title of {i}" for i in IDS}
+    write_profiles(serving_dir / FILE_NAME, profiles(), titles, user_key, known, names, relations)
     if models:
         Releases(serving_dir).push(models)
 
