@@ -68,10 +68,10 @@ def _wrongs(counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -
         if found["quarantined"] or found["duplicates"] or unused:
             every = [*sorted(found["reasons"].items()), *sorted(unused.items())]
             reasons = "; ".join(f"{count:,} × {reason}" for reason, count in every)
+            said = f", {sum(unused.values()):,} not used" if unused else ""
             lines.append(
                 f"<li>{html.escape(table)}: {found['quarantined']:,} of {found['rows']:,} rows quarantined, "
-                f"{found['duplicates']:,} duplicates, {sum(unused.values()):,} not used. "
-                f"<small>{html.escape(reasons)}</small></li>"
+                f"{found['duplicates']:,} duplicates{said}. <small>{html.escape(reasons)}</small></li>"
             )
     return f"<h2>What is wrong</h2><ul>{''.join(lines)}</ul>" if lines else ""
 
