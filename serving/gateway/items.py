@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -150,7 +151,8 @@ def _segments(card: Card) -> list[str]:
 
 
 def _facts(card: Card, columns: Sequence[str]) -> list[str]:
-    return [f"{name}={value}" for name in columns if name in card for value in _as_list(card[name])]
+    """As `series=Foundation`; many items have the same ones."""
+    return [sys.intern(f"{name}={value}") for name in columns if name in card for value in _as_list(card[name])]
 
 
 def _as_list(value: Any) -> list[str]:
