@@ -61,9 +61,9 @@ Floats = npt.NDArray[np.float64]
 def write_books(
     out: pathlib.Path,
     *,
-    num_users: int = 900,
-    num_items: int = 500,
-    num_events: int = 9_000,
+    num_users: int = 400,
+    num_items: int = 300,
+    num_events: int = 4_000,
     seed: int = 0,
     knowledge: bool = True,
 ) -> None:

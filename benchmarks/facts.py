@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--quick", action="store_true")
     arguments, _ = parser.parse_known_args()
-    num_events = 2_000 if arguments.quick else 9_000
+    num_events = 1_000 if arguments.quick else 4_000
     with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as name:
         folder = pathlib.Path(name)
         arms = [prepare(folder / str(knowledge), knowledge, num_events) for knowledge in (True, False)]
