@@ -114,11 +114,9 @@ def test_on_pages_with_source_reason_and_rule_and_gone_when_forgotten(root: path
         mixed = gateway.page(user_id="fan", surface="landing")["rows"][0]["cards"]
         assert [card["item_id"] for card in mixed][:3] == ["i12", "i30", "i11"]
         assert [card["found_by"] for card in mixed].count("friends") == 2
-        told = why(gateway, page, "i30", "fan")
-        assert told["reasons"][0]["code"] == "friends"
-        assert told["reasons"][0]["text"]["zh"] == "与你有联系的人中有人选择过它。"
-        told = why(gateway, page, "i21", "fan")
-        assert told["reasons"][0]["text"] == {
+        told = gateway.why(page, "i30", "fan")[0]
+        assert told["code"] == "friends" and told["text"]["zh"] == "与你有联系的人中有人选择过它。"
+        assert gateway.why(page, "i21", "fan")[0]["text"] == {
             "en": "Its series is “基地”, as that of “Title of i10” is.",
             "zh": "它的series是“基地”，与“Title of i10”相同。",
         }
@@ -135,12 +133,6 @@ def test_on_pages_with_source_reason_and_rule_and_gone_when_forgotten(root: path
     with toy.gateway(root, "--surfaces", str(root / "surfaces.yaml"), "--rules", str(root / "rules.yaml")) as gateway:
         gateway.did("2", "other-99", "view", "i31")
         assert row(gateway.page(user_id="fan"), "more_of") == ["i23", "i21"]  # One of each author.
-
-
-def why(gateway: toy.Gateway, page: dict[str, object], item: str, user: str) -> dict[str, object]:
-    answer = gateway.http.get(f"/v1/why/{page['impression_id']}/{item}", params={"user_id": user})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def replayed(root: pathlib.Path, impression: str) -> bool:

@@ -168,6 +168,18 @@ class Gateway:
         item_id = {"item_id": item} if item else {}
         return self.send({"event_id": event_id, who: user, "type": kind, **item_id, **more})[0]
 
+    def why(self, page: Mapping[str, Any], item: str, user: str) -> list[dict[str, Any]]:
+        """The reasons of a card; a busy gateway says to come back."""
+
+        def answered() -> list[dict[str, Any]]:
+            told = self.http.get(f"/v1/why/{page['impression_id']}/{item}", params={"user_id": user})
+            assert told.status_code in (200, 429), told.text
+            reasons: list[dict[str, Any]] = told.json()["reasons"] if told.status_code == 200 else []
+            return reasons
+
+        found: list[dict[str, Any]] = eventually(answered)
+        return found
+
     def stop(self) -> None:
         """As a supervisor does: what was asked is answered, and what was answered is on disk."""
         self.process.send_signal(signal.SIGTERM)
