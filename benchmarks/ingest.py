@@ -91,7 +91,7 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
     steps: dict[str, Any] = {
         "example_gen": lambda: example_gen.run(
             example_gen.Inputs(dataset),
-            example_gen.Outputs(*examples, Examples(out / "exposures"), quarantine),
+            example_gen.Outputs(*examples, Examples(out / "exposures"), Examples(out / "relations"), quarantine),
             example_gen.Config(),
         ),
         "statistics_gen": lambda: statistics_gen.run(

@@ -33,7 +33,7 @@ from homefeed.components.evaluator import shown
 from homefeed.components.evaluator.measured import RANKING_ROW, Measured, measure
 from homefeed.components.evaluator.queries import make_queries
 from homefeed.models.evaluation import metrics
-from homefeed.schemas.dataset import INTERACTIONS, OBJECTIVES, Values
+from homefeed.schemas.objectives import INTERACTIONS, OBJECTIVES, Values
 
 ASKED: dict[str, dict[str, Values]] = {
     "movielens": {"likes": OBJECTIVES["likes"]},

@@ -86,7 +86,9 @@ def split_dataset(dataset: DatasetDir, split: str, folder: pathlib.Path, bert_pr
     tables = {name: Examples(folder / name) for name in ("interactions", "items", "users", "exposures")}
     example_gen.run(
         example_gen.Inputs(dataset),
-        example_gen.Outputs(**tables, quarantine=Quarantine(folder / "quarantine")),
+        example_gen.Outputs(
+            **tables, relations=Examples(folder / "relations"), quarantine=Quarantine(folder / "quarantine")
+        ),
         example_gen.Config(split=split),
     )
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")

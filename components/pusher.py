@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.table_rows import item_cards
@@ -23,6 +24,7 @@ from homefeed.serving.profiles import FILE_NAME, write_profiles
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
 from homefeed.serving.releases import WARMUP_FILE, ReleaseError, Releases
 
+RELATIONS_AT_ONCE = 10_000
 BESIDE = ("model_card.md", "evaluation.json")  # Of the evaluation: what goes along with each model.
 
 
@@ -34,6 +36,7 @@ class Inputs:
     examples: Examples
     users: Examples
     items: Examples
+    relations: Examples
     retrieval_model: Model
     ranking_model: Model
     fused_model: Model
@@ -92,4 +95,14 @@ def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     cards = item_cards(example_io.read_split(inputs.items, ALL))
-    write_profiles(path, profiles, named, inputs.users.user_key(), cards)
+    write_profiles(
+        path, profiles, named, inputs.users.user_key(), cards, inputs.items.facts(), _relations(inputs.relations)
+    )
+
+
+def _relations(examples: Examples) -> Iterator[tuple[str, str]]:
+    """User and other, of each relation."""
+    for file in examples.split_files(ALL):
+        for batch in example_io.read_batches(file, RELATIONS_AT_ONCE):
+            pairs = (example_io.single(batch, name, b"").tolist() for name in ("user_id", "other_id"))
+            yield from ((user.decode(), other.decode()) for user, other in zip(*pairs, strict=True))

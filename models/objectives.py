@@ -13,7 +13,7 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.errors import ModelError
 from homefeed.models.evaluation.beyond_accuracy import surprise
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import DISLIKE, LIKE, NOVELTY, Values
+from homefeed.schemas.objectives import DISLIKE, LIKE, NOVELTY, Values
 from homefeed.schemas.words import near
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import INTERACTIONS, Values
 from homefeed.schemas.features import Input
+from homefeed.schemas.objectives import INTERACTIONS, Values
 
 _EVENT_ARRAYS = ("item_index", "timestamp", "positive", "query_token_ids")
 

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.tables import find_table
+from homefeed.schemas.tables import find_table, is_there
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.releases import Releases
 
@@ -133,7 +133,8 @@ def _ports() -> Iterator[Finding]:
 
 def _tables(data: pathlib.Path) -> str:
     dataset = load_dataset(data)
-    sources = [find_table(data, dataset, table) for table in dataset.tables if not dataset.is_derived(table)]
+    there = [one for one in dataset.tables if not dataset.is_derived(one) and is_there(data, dataset, one)]
+    sources = [find_table(data, dataset, table) for table in there]
     return ", ".join(f"{one.name}: {len(one.files)} files, {one.num_bytes / 2**20:,.1f} MiB" for one in sources)
 
 

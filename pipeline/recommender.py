@@ -54,7 +54,7 @@ def recommender(dataset: DatasetDir, schemas_before: Mapping[str, Schema] | None
     infra = dag.add(infra_validator, **inputs, **models, fused_model=fused.model, bert=pretrained.bert)
     blessings = {"blessing": evaluation.blessing, "infra_blessing": infra.blessing}
     pushing = {"fused_model": fused.model, "evaluation": evaluation.evaluation, **blessings}
-    dag.add(pusher, **inputs, users=data.users, items=data.items, **models, **pushing)
+    dag.add(pusher, **inputs, users=data.users, items=data.items, relations=data.relations, **models, **pushing)
     dag.add(bulk_inferrer, **inputs, users=data.users, fused_model=fused.model, **blessings)
     return dag
 

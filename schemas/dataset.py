@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import math
 import pathlib
 import re
 import zoneinfo
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Collection
+from typing import Annotated, Literal
 
 import pydantic
 import yaml
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.words import explain, near
+from homefeed.schemas.objectives import DECLARED, INTERACTIONS, OBJECTIVES, Values, objective_faults, read_objective
+from homefeed.schemas.words import explain
 
 FILE_NAME = "dataset.yaml"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # What TensorFlow takes as the name of an input.
 
-TableName = Literal["interactions", "items", "users", "exposures"]
+TableName = Literal["interactions", "items", "users", "exposures", "relations", "knowledge"]
 TABLES: tuple[TableName, ...] = ("interactions", "items", "users")
 """Those that every dataset has; see `Dataset.tables`."""
+OPTIONAL: tuple[TableName, ...] = ("exposures", "relations", "knowledge")
+"""Those that a dataset may have; where they are by span, spans may lack them."""
 
 Kind = Literal["id", "timestamp", "category", "categories", "number", "text", "embedding"]
 """What a column holds.
@@ -113,6 +115,16 @@ STANDARD_COLUMNS: dict[TableName, dict[str, Feature]] = {
         "propensity": Feature(kind="number", min=0, max=1),
         "clicked": Feature(kind="number", min=0, max=1),
     },
+    "relations": {
+        "user_id": Feature(kind="id", required=True),
+        "other_id": Feature(kind="id", required=True),
+        "kind": Feature(kind="category"),
+    },
+    "knowledge": {
+        "item_id": Feature(kind="id", required=True),
+        "relation": Feature(kind="category", required=True),
+        "value": Feature(kind="category", required=True),
+    },
 }
 """The columns that homefeed knows by name; a table may lack any that is not required."""
 
@@ -121,6 +133,8 @@ KEYS: dict[TableName, str] = {
     "items": "item_id",
     "users": "user_id",
     "exposures": "user_id",
+    "relations": "user_id",
+    "knowledge": "item_id",
 }
 """The column by whose values a table's rows are grouped."""
 
@@ -135,6 +149,8 @@ DERIVED: dict[TableName, tuple[str, ...]] = {
     "items": ("item_id", "title"),
     "users": ("user_id",),
     "exposures": ("user_id", "item_id", "timestamp", "event_type", *OF_EXPOSURES),
+    "relations": (),
+    "knowledge": (),
 }
 """Columns of a table that is not there, as far as the interactions have them."""
 
@@ -152,6 +168,8 @@ MODEL_KINDS: dict[TableName, tuple[Kind, ...]] = {
     "items": ("category", "categories", "number", "embedding", "text"),
     "users": ("category", "categories", "number", "embedding"),
     "exposures": (),
+    "relations": (),
+    "knowledge": ("categories",),
 }
 """The kinds of declared columns that reach a model; others are refused, or they would be read for nothing."""
 
@@ -175,51 +193,17 @@ class Table(_Strict):
     features: dict[str, Feature] = {}  # Columns beyond the standard ones that the models may use.
 
 
+class Relations(Table):
+    """Who is related to whom: each row from a user to another."""
+
+    kinds: Several | None = None  # Of the column `kind`: those that count. None: all, also rows without one.
+
+
 class Positive(_Strict):
     """Which interactions count as liked: all of the conditions that are given must hold."""
 
     min_value: float | None = None  # The smallest value that is liked.
     event_types: Several | None = None  # The types of events that are.
-
-
-Values = Mapping[str, float | str]
-"""Outcome of an interaction → what it is worth: a number, or the numeric column of items that says so.
-
-An outcome is an event type, or `like` or `dislike` as `positive` tells them apart. `novelty` is what each bit of
-surprise of an item is worth, whatever comes of it.
-"""
-
-LIKE, DISLIKE, NOVELTY = "like", "dislike", "novelty"
-INTERACTIONS, DECLARED = "interactions", "declared"
-OBJECTIVES: dict[str, Values] = {
-    INTERACTIONS: {},
-    "likes": {LIKE: 1.0},
-    "clicks": {"click": 1.0},
-    "purchases": {"purchase": 1.0},
-}
-"""Name of an objective → its values; `interactions` asks for what comes next, whatever it is worth."""
-
-
-def _objective(said: Any) -> Any:
-    if said is None or (isinstance(said, str) and said in OBJECTIVES):
-        return said
-    names = ", ".join(OBJECTIVES)
-    if not isinstance(said, Mapping) or not said:
-        raise ValueError(f"expected one of {names}, or a mapping such as {{purchase: 5, dislike: -3}}")
-    return {outcome: _worth(outcome, value) for outcome, value in said.items()}
-
-
-def _worth(outcome: Any, value: Any) -> float | str:
-    """A number, or the name of a column; in YAML both are text."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        if isinstance(outcome, str) and isinstance(value, str):
-            return value
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{outcome!r} is worth {value!r}; expected a number, or the name of a column of items")
-    return number
 
 
 class Dataset(_Strict):
@@ -230,11 +214,13 @@ class Dataset(_Strict):
     items: Table | None = None  # What can be recommended. None: those that the interactions are with.
     users: Table | None = None  # Who is recommended to. None: those who did something.
     exposures: Table | None = None  # What was shown, which is no interaction.
+    relations: Relations | None = None  # From users to others, whose choices their pages may show.
+    knowledge: Table | None = None  # Facts on items; its `features` are the relations that items get as columns.
     shown: Several | None = None  # Types of events that say so too, where exposures are rows of the interactions.
     positive: Positive = Positive()  # Which interactions count as liked.
     # What lists are sorted for: a name, or the worth of each outcome.
     # None: likes where `positive` is declared, else interactions.
-    objective: Annotated[str | Values | None, pydantic.BeforeValidator(_objective)] = None
+    objective: Annotated[str | Values | None, pydantic.BeforeValidator(read_objective)] = None
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -251,7 +237,7 @@ class Dataset(_Strict):
             if not self.is_derived(name)
             for f in _without_effect(name, self.table(name), others.get(name, ()))
         ]
-        faults += self._faults_of_exposures()
+        faults += [*self._faults_of_exposures(), *_faults_of_knowledge(self)]
         if self.time_zone is not None:
             if self.time_zone not in zoneinfo.available_timezones():
                 faults.append(f"time_zone: {self.time_zone!r} is no IANA time zone such as Asia/Shanghai")
@@ -260,7 +246,7 @@ class Dataset(_Strict):
                 for name in LOCAL_TIME
                 if name in self.interactions.features
             ]
-        faults += _objective_faults(self)
+        faults += self._faults_of_objective()
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -274,10 +260,24 @@ class Dataset(_Strict):
             faults.append("shown: the table `exposures` says what was shown; leave out one of the two")
         return faults
 
+    def _faults_of_objective(self) -> list[str]:
+        if self.objective is None:
+            return []
+        values, types = next(iter(self.objectives.values())), self.event_features["event_type"].domain
+        numbers = [name for name, feature in self.features("items").items() if feature.kind == "number"]
+        return [*objective_faults(values, self.positive != Positive(), types, numbers)]
+
     @property
     def tables(self) -> tuple[TableName, ...]:
-        """What is read: the three tables and, where something says what was shown, exposures."""
-        return TABLES if self.exposures is None and self.shown is None else (*TABLES, "exposures")
+        """What is read: the three tables, and the optional ones that are described; exposures may be `shown`, too."""
+        are_shown = self.shown is not None
+        return (*TABLES, *(name for name in OPTIONAL if getattr(self, name) or (are_shown and name == "exposures")))
+
+    @property
+    def facts(self) -> dict[str, Feature]:
+        """The relations of `knowledge` that are used: each is a column of items with several values."""
+        known = self.knowledge.features if self.knowledge else {}
+        return {name: feature for name, feature in known.items() if name not in STANDARD_COLUMNS["knowledge"]}
 
     @property
     def objectives(self) -> dict[str, Values]:
@@ -300,7 +300,11 @@ class Dataset(_Strict):
         return getattr(self, name) is None
 
     def features(self, name: TableName) -> dict[str, Feature]:
-        """Standard and declared columns of a table, by our names; a declaration overrides the standard."""
+        """The columns of a table as everything behind ExampleGen sees it: those of items with the facts on them."""
+        return self.columns(name) | (self.facts if name == "items" else {})
+
+    def columns(self, name: TableName) -> dict[str, Feature]:
+        """Standard and declared columns of a table's files, by our names; a declaration overrides the standard."""
         if self.is_derived(name):
             known = STANDARD_COLUMNS[name] | self.features("interactions")
             required = {column for column in DERIVED[name] if _is_required(name, column)} | {"event_type"}
@@ -308,9 +312,12 @@ class Dataset(_Strict):
                 column: known[column].model_copy(update={"required": column in required}) for column in DERIVED[name]
             }
         features = STANDARD_COLUMNS[name] | self.table(name).features
+        must_be = {column for column in features if _is_required(name, column)}
+        must_be |= {"kind"} if name == "relations" and self.relations and self.relations.kinds else set()
         return {
-            column: feature.model_copy(update={"required": feature.required or _is_required(name, column)})
+            column: feature.model_copy(update={"required": feature.required or column in must_be})
             for column, feature in features.items()
+            if name != "knowledge" or column not in self.facts
         }
 
     @property
@@ -326,26 +333,20 @@ def _is_required(name: TableName, column: str) -> bool:
     return column in STANDARD_COLUMNS[name] and STANDARD_COLUMNS[name][column].required
 
 
-def _objective_faults(dataset: Dataset) -> list[str]:
-    """What the objective names and the data are not declared to have."""
-    if dataset.objective is None:
+def _faults_of_knowledge(dataset: Dataset) -> list[str]:
+    """Relations that are none, or would be two columns of one name."""
+    if dataset.knowledge is None:
         return []
-    faults = []
-    types = dataset.event_features["event_type"].domain
-    columns = [name for name, feature in dataset.features("items").items() if feature.kind == "number"]
-    for outcome, value in next(iter(dataset.objectives.values())).items():
-        if outcome in (LIKE, DISLIKE):
-            if dataset.positive == Positive():
-                faults.append(f"objective: `{outcome}` needs `positive`, which says what is liked")
-        elif outcome == NOVELTY:
-            if isinstance(value, str):
-                faults.append(f"objective: `{NOVELTY}` is worth {value!r}; expected a number for each bit")
-                continue
-        elif types is not None and outcome not in types:
-            faults.append(f"objective: {outcome!r} is no event type{near(outcome, types)}")
-        if isinstance(value, str) and value not in columns:
-            faults.append(f"objective: {value!r} is no column of items of kind 'number'{near(value, columns)}")
-    return faults
+    if not dataset.facts:
+        return ["knowledge: it has no relation to read; declare some: `features: {series: {kind: categories}}`"]
+    also = dataset.facts.keys() & dataset.columns("items").keys()
+    more = {n: sorted(f.model_fields_set - {"kind"}) for n, f in dataset.facts.items()}
+    return [
+        f"knowledge.features.{name}: items have a column of this name; leave out one of the two"
+        for name in sorted(also)
+    ] + [
+        f"knowledge.features.{n}: leave out {', '.join(m)}: a relation has a kind alone" for n, m in more.items() if m
+    ]
 
 
 def _without_effect(table: TableName, described: Table, others: Collection[str] = ()) -> list[str]:

@@ -38,7 +38,16 @@ def items_table(folder: pathlib.Path) -> Examples:
         "cover_embedding": numbers(float, [0.5, 0.25], [0.5, 1.0]),
     }
     example_io.write_split(items, "all", example_io.record_batch(rows))
+    items.write_json(Examples.FACTS_FILE, ["categories"])
     return items
+
+
+def relations_table(folder: pathlib.Path) -> Examples:
+    """`u0` is related to two others."""
+    relations = Examples(folder / "relations")
+    rows = {"user_id": strings(["u0"], ["u0"]), "other_id": strings(["lurker"], ["u2"])}
+    example_io.write_split(relations, "all", example_io.record_batch(rows))
+    return relations
 
 
 def open_gates(folder: pathlib.Path) -> tuple[ModelBlessing, InfraBlessing]:

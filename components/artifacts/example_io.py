@@ -6,7 +6,7 @@ Every component reads with it, so importing it must cost nothing: TensorFlow and
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,14 @@ def write_split(examples: Examples, split: str, batch: pa.RecordBatch, shard: in
     with tf.io.TFRecordWriter(str(path), options) as writer:
         for record in serialize(batch):
             writer.write(record)
+
+
+def write_none(examples: Examples, splits: Iterable[str]) -> None:
+    """Splits of nothing: where a table is not there, there is one kind of artifact all the same."""
+    import pyarrow as pa
+
+    for split in splits:
+        write_split(examples, split, pa.RecordBatch.from_pylist([], pa.schema([])))
 
 
 def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:

@@ -134,12 +134,19 @@ class Examples(Splits):
     """`Split-<name>/*.gz`: gzip TFRecords of tf.train.Example."""
 
     USER_KEY_FILE: ClassVar[str] = "user_key.json"
+    FACTS_FILE: ClassVar[str] = "facts.json"  # Of items: the columns that are facts.
 
     def user_key(self) -> str:
         """Where the key is by which user ids became pseudonyms (`env:NAME` or `file:PATH`); empty: they did not."""
         there = (self.path / self.USER_KEY_FILE).is_file()
         reference: str = self.read_json(self.USER_KEY_FILE) if there else ""
         return reference
+
+    def facts(self) -> list[str]:
+        """The columns of items that are facts on them, such as the series of a book."""
+        there = (self.path / self.FACTS_FILE).is_file()
+        names: list[str] = self.read_json(self.FACTS_FILE) if there else []
+        return names
 
     def split_files(self, split: str) -> list[pathlib.Path]:
         """The shards of a split, in order.

@@ -18,7 +18,7 @@ from homefeed.components.evaluator.slices import is_guarded
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import beyond_accuracy, metrics
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import INTERACTIONS
+from homefeed.schemas.objectives import INTERACTIONS
 
 NUM_BOOTSTRAPS = 1_000
 REPORT_FILE, PAGE_FILE, CARD_FILE = "evaluation.json", "report.html", "model_card.md"

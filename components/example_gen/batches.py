@@ -14,18 +14,19 @@ import pyarrow.compute as pc
 
 from homefeed.schemas import privacy, tables
 
+USERS = ("user_id", "other_id")  # Columns that hold ids of users.
 SLACK_SECONDS = 86_400  # By which a local time without its zone may be ahead.
 
 
 def hide_users(batch: tables.Batch, key: bytes) -> tables.Batch:
     """The batch with pseudonyms for user ids, and without the text of bad rows, which may hold ids."""
-    place = batch.rows.schema.get_field_index("user_id")
-    if place < 0:
+    columns, places = batch.rows.columns, [batch.rows.schema.get_field_index(name) for name in USERS]
+    if max(places) < 0:
         return batch
-    coded = batch.rows.column(place).dictionary_encode()
-    names = pa.array([privacy.pseudonym(user, key) for user in coded.dictionary.to_pylist()], pa.string())
-    columns = batch.rows.columns
-    columns[place] = names.take(coded.indices)
+    for place in (place for place in places if place >= 0):
+        coded = columns[place].dictionary_encode()
+        names = pa.array([privacy.pseudonym(user, key) for user in coded.dictionary.to_pylist()], pa.string())
+        columns[place] = names.take(coded.indices)
     rows = pa.RecordBatch.from_arrays(columns, schema=batch.rows.schema)
     bad, lost = (
         tuple(dataclasses.replace(row, value=None, raw="(withheld)") for row in listed)

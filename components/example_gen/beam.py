@@ -22,36 +22,21 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.artifacts.types import ALL, Examples, Quarantine
+from homefeed.components.artifacts.types import Examples, Quarantine
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.example_gen import events, exposures, ids, spill, tally
+from homefeed.components.example_gen import ids, spill, tally
 from homefeed.components.example_gen.batches import hide_users, shown_alone, without_future, without_shown
 from homefeed.components.example_gen.counts import VALUES, TableCounts
-from homefeed.components.example_gen.rows import last_of_each, list_rows, titled
+from homefeed.components.example_gen.shards import JOINED, TIMED, Options, put_in_order
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, newest_alone
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
-from homefeed.components.example_gen.written import count_split
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import KEYS, DatasetError, Positive, TableName, Unit
+from homefeed.schemas.dataset import KEYS, DatasetError, TableName, Unit
 from homefeed.schemas.tables import Source
 from homefeed.schemas.times import misread
 
-TIMED: tuple[TableName, ...] = ("interactions", "exposures")
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What workers are told, beside the tables."""
-
-    rule: SplitRule
-    user_key: str  # Where the key is by which user ids become pseudonyms; empty: they stay.
-    shard_megabytes: int  # Of input a shard.
-    temp_dir: str  # That all workers share; empty: they are all on this machine.
-    positive: Positive  # Which events are liked.
-    shown: tuple[str, ...]  # And which are exposures.
-    now: int  # Unix seconds.
 
 
 class Ingested(NamedTuple):
@@ -59,6 +44,7 @@ class Ingested(NamedTuple):
 
     counts: dict[TableName, TableCounts]  # Of each table's rows.
     unmatched: list[ids.Unmatched]  # Events whose ids another table lacks.
+    num_strangers: int  # Relations to people of whom nothing is known.
 
 
 def ingest(
@@ -85,7 +71,8 @@ def ingest(
                 spill.fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
             spill.fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
         counted = {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
-        return Ingested(counted, ids.find_unmatched(spill.read_ids(by_name, spill_dir)))
+        found = spill.read_ids(by_name, spill_dir)
+        return Ingested(counted, ids.find_unmatched(found), ids.count_strangers(found))
 
 
 class Ingest(beam.PTransform):
@@ -107,9 +94,11 @@ class Ingest(beam.PTransform):
         self._spill_dir, self._options = spill_dir, options
         # Workers elsewhere see the temporary folder, not ours: they deliver there, and we fetch.
         self._delivery = f"{spill_dir}/{DELIVERY}" if options.temp_dir else ""
+        num_bytes: Counter[TableName] = Counter()
+        for name, source in sources.items():
+            num_bytes[JOINED.get(name, name)] += source.num_bytes
         self._num_shards = {
-            name: max(1, math.ceil(source.num_bytes / (options.shard_megabytes << 20)))
-            for name, source in sources.items()
+            name: max(1, math.ceil(count / (options.shard_megabytes << 20))) for name, count in num_bytes.items()
         }
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[beam.pvalue.PCollection, beam.pvalue.PCollection]:
@@ -176,9 +165,10 @@ class _Read(beam.DoFn):
                 continue
             if name == "interactions":
                 yield beam.pvalue.TaggedOutput("times", count_times(batch.rows["timestamp"].to_numpy()))
-            shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[name])
+            target = JOINED.get(name, name)
+            shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[target])
             for part, number_of_shard in enumerate(spill.spill(batch.rows, shard, f"{place}.arrow")):
-                yield (name, number_of_shard), Chunk(index, number, f"{place}.arrow", part)
+                yield (target, number_of_shard), Chunk(index, number, f"{place}.arrow", part, name)
 
     def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
         """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
@@ -220,21 +210,10 @@ class _WriteShard(beam.DoFn):
     def process(
         self, element: tuple[tuple[TableName, int], Iterable[Chunk | None]], cuts: Cuts | None
     ) -> Iterator[Any]:
-        """One shard of one table: yields (table, counts), and tagged ids. Without interactions there are no cuts."""
+        """One shard: yields (table, counts) of all in it, and tagged ids. Without interactions there are no cuts."""
         (name, shard), chunks = element
-        rows = spill.read_chunks(chunks, tables.arrow_schema(self._sources[name].features))
-        num_rows, of_splits = rows.num_rows, Counter[str]()
-        if name in TIMED:
-            rows = events.retain(rows, cuts)
-        if name == "exposures":
-            num_written, splits = exposures.split_impressions(rows, self._options.rule, cuts)
-        elif name == "interactions":
-            num_written, splits = events.split_events(rows, self._options.rule, cuts)
-            for split, examples in splits.items():
-                of_splits += count_split(split, examples, self._options.positive)
-        else:
-            kept = last_of_each(rows, KEYS[name])
-            num_written, splits = kept.num_rows, {ALL: list_rows(titled(kept) if name == "items" else kept)}
+        joined = [self._sources[other] for other, to in JOINED.items() if to == name and other in self._sources]
+        splits, counts = put_in_order(self._sources[name], chunks, joined, self._options, cuts)
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
             for split, examples in splits.items():
                 example_io.write_split(destination, split, examples, shard, self._num_shards[name])
@@ -242,8 +221,7 @@ class _WriteShard(beam.DoFn):
             for examples in (examples for examples in splits.values() if examples.num_rows):
                 for column, counted in ids.count_ids(name, examples):
                     yield beam.pvalue.TaggedOutput("ids", ((name, column), counted))
-        expired, duplicates = num_rows - rows.num_rows, rows.num_rows - num_written
-        yield name, of_splits + Counter(written=num_written, duplicates=duplicates, expired=expired)
+        yield from counts.items()
 
 
 class _MergeTimes(beam.CombineFn):

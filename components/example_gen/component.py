@@ -11,18 +11,23 @@ import dataclasses
 import time
 from typing import Annotated
 
-from homefeed.components.artifacts.types import DatasetDir, Examples, Quarantine
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import ALL, SPLITS, DatasetDir, Examples, Quarantine
 from homefeed.components.beam.settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
 from homefeed.schemas import privacy, spans, times
 from homefeed.schemas.dataset import TABLES, Dataset, DatasetError, TableName, load_dataset
 from homefeed.schemas.settings import Count, CountOrNone, Form, Fraction
-from homefeed.schemas.tables import find_files, find_table
+from homefeed.schemas.tables import find_table, is_there, relation_names
 from homefeed.schemas.times import TimeOrNone
 
 Spans = Annotated[str, Form("spans such as 7, 3:7, 3:, last:3, or several with commas", spans.is_wanted)]
 UserKey = Annotated[str, Form("env:NAME or file:PATH of a key that is there", privacy.has_key, on_this_machine=True)]
+
+
+NONE: dict[TableName, tuple[str, ...]] = {"exposures": SPLITS, "relations": (ALL,)}
+"""Optional tables with an output of their own, and its splits, which are there and empty where the table is not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Outputs:
     items: Examples  # Split all, in the table's order; one shard's after the other's if there are many.
     users: Examples  # Split all.
     exposures: Examples  # Splits train, eval, test, empty where nothing says what was shown.
+    relations: Examples  # Split all, a row each: from a user to another; empty where there is no such table.
     quarantine: Quarantine  # And `counts.json`: rows read, written, quarantined and duplicate; values lost.
 
 
@@ -100,11 +106,6 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     return summary
 
 
-def _is_there(folder: DatasetDir, dataset: Dataset, table: TableName, wanted: str) -> bool:
-    """Whether there are files of a table; of exposures there may be none in these spans."""
-    return table != "exposures" or bool(find_files(folder.path, dataset.table(table), table, wanted).files)
-
-
 def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the tables and writes the Examples, however few events a split gets.
 
@@ -112,15 +113,18 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         DatasetError: a table or column is missing, a table is empty, too many of its rows are bad, or too many ids
             are in one table only.
     """
-    from homefeed.components.example_gen import beam, exposures, ids
+    from homefeed.components.example_gen import beam, exposures, ids, shards
 
-    there = [table for table in dataset.tables if _is_there(inputs.dataset, dataset, table, config.spans)]
-    tables = [find_table(inputs.dataset.path, dataset, table, config.spans) for table in there]
+    folder = inputs.dataset.path
+    there = [table for table in dataset.tables if is_there(folder, dataset, table, config.spans)]
+    tables = [find_table(folder, dataset, table, config.spans) for table in there]
     exposures.check(tables, config.rule())
-    destinations = {table: getattr(outputs, table) for table in there}
-    if "exposures" not in destinations:
-        exposures.write_none(outputs.exposures)
-    options = beam.Options(
+    destinations: dict[TableName, Examples] = {t: getattr(outputs, t) for t in there if t not in shards.JOINED}
+    for table, splits in NONE.items():
+        if table not in destinations:
+            example_io.write_none(getattr(outputs, table), splits)
+    outputs.items.write_json(Examples.FACTS_FILE, [*dataset.facts])
+    options = shards.Options(
         config.rule(),
         config.user_key,
         config.shard_megabytes,
@@ -128,8 +132,10 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         dataset.positive,
         dataset.shown or (),
         int(time.time()),
+        (dataset.relations and dataset.relations.kinds) or (),
+        relation_names(dataset),
     )
-    counts, unmatched = beam.ingest(
+    counts, unmatched, num_strangers = beam.ingest(
         tables, destinations, outputs.quarantine, options, config.runner, config.beam_options
     )
     outputs.quarantine.write_json(
@@ -140,4 +146,5 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         raise DatasetError("\n".join(faults))
     if config.user_key:
         outputs.users.write_json(Examples.USER_KEY_FILE, config.user_key)
-    return summarize(counts, unmatched, [table for table in TABLES if dataset.is_derived(table)])
+    said = summarize(counts, unmatched, [table for table in TABLES if dataset.is_derived(table)])
+    return said + (f", {num_strangers:,} relations to people of whom nothing is known" if num_strangers else "")

@@ -9,18 +9,20 @@ import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from homefeed.schemas.dataset import OF_EXPOSURES, Dataset, DatasetError, TableName
+from homefeed.schemas.dataset import OF_EXPOSURES, OPTIONAL, Dataset, DatasetError, TableName
 
 if TYPE_CHECKING:
     from homefeed.components.example_gen.ids import Unmatched
 
 VALUES = "_values"  # Ends the name of the quarantine of values, whose rows are kept.
+MAX_SAID = 5  # Reasons of a table for which rows are not used; `counts.json` has all.
+WHICH_MAY_BE_EMPTY: tuple[TableName, ...] = ("relations", "knowledge")  # Nobody is related yet, nothing is known yet.
 MAX_EXAMPLES = 10_000  # Rows of quarantine that are searched for one of each fault.
 
 
 @dataclasses.dataclass(frozen=True)
 class TableCounts:
-    """What became of a table's rows: rows = written + quarantined + duplicates + expired. And of its values."""
+    """What became of a table's rows and values: rows = written + quarantined + duplicates + expired + unused."""
 
     rows: int
     written: int
@@ -35,6 +37,7 @@ class TableCounts:
     unread: tuple[str, ...] = ()  # Columns that dataset.yaml says nothing of.
     broken: tuple[str, ...] = ()  # Why files could not be read to their end, or their rows not be used at all.
     splits: dict[str, int] = dataclasses.field(default_factory=dict)  # As from `count_split`.
+    unused: dict[str, int] = dataclasses.field(default_factory=dict)  # Good rows that nothing asks for, by reason.
 
 
 def check_counts(
@@ -53,7 +56,9 @@ def check_counts(
     faults: list[str] = []
     for table, found in counts.items():
         faults += found.broken
-        if not found.rows and not found.broken:
+        if table in OPTIONAL and found.unused and not found.written:
+            faults.append(f"{table}: none of its {found.rows:,} rows can be used. {_listed(found.unused, {})}.")
+        if not found.rows and not found.broken and table not in WHICH_MAY_BE_EMPTY:
             faults.append(f"{table} is empty: {dataset.table(table).path} has no rows.")
         elif found.quarantined > dataset.max_bad_fraction * found.rows:
             faults.append(
@@ -104,6 +109,8 @@ def summarize(
         "users": "users",
         "items": "items",
         "exposures": "exposures",
+        "relations": "relations",
+        "knowledge": "facts",
     }
     said = [f"{counts[table].written:,} {name}" for table, name in names.items() if table in counts]
     if quarantined := sum(found.quarantined for found in counts.values()):
@@ -118,6 +125,9 @@ def summarize(
         said += [f"{count:,} × {table}.{fault}" for fault, count in (found.reasons | found.lost_values).items()]
         if found.duplicates and table not in derived:
             said.append(f"{found.duplicates:,} repeated rows of {table}")
+        said += [f"{count:,} rows of {table} {reason}" for reason, count in _most_frequent(found.unused)[:MAX_SAID]]
+        if rest := _most_frequent(found.unused)[MAX_SAID:]:
+            said.append(f"{sum(count for _, count in rest):,} rows of {table} for {len(rest):,} reasons more")
         if found.expired:
             said.append(f"{found.expired:,} older events left out")
         if found.skipped:
@@ -132,9 +142,13 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join([*names[:3], *["…"] * (len(names) > 3)])
 
 
+def _most_frequent(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
 def _listed(faults: Mapping[str, int], examples: Mapping[str, str]) -> str:
     """The most frequent ones first."""
-    ordered = sorted(faults.items(), key=lambda fault: (-fault[1], fault[0]))[:10]
+    ordered = _most_frequent(faults)[:10]
     return "; ".join(
         f"{count:,} × {fault}" + (f" ({examples[fault]})" if fault in examples else "") for fault, count in ordered
     )

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from homefeed.components.artifacts import example_io
-from homefeed.components.artifacts.types import SPLITS, Examples
+from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.example_gen.rows import no_nulls, one_each, take
 from homefeed.components.example_gen.splits import Cuts, Ints, SplitRule, assign_splits
 from homefeed.schemas.dataset import DatasetError, TableName
@@ -36,12 +35,6 @@ def check(sources: Iterable[Source], rule: SplitRule) -> None:
             "exposures: under example_gen.split=random events have no before and after, which exposures need: split "
             "by temporal, leave_one_out or hash, or leave them out of dataset.yaml."
         )
-
-
-def write_none(exposures: Examples) -> None:
-    """Splits of no impressions: where there are none, there is one kind of artifact all the same."""
-    for split in SPLITS:
-        example_io.write_split(exposures, split, pa.RecordBatch.from_pylist([], pa.schema([])))
 
 
 def split_impressions(

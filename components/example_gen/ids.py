@@ -57,8 +57,10 @@ def add_ids(parts: Iterable[pa.Table]) -> pa.Table:
 
 def columns_of_ids(table: TableName) -> tuple[str, ...]:
     """The columns of a table whose ids are to meet those of another one."""
-    if table == "exposures":  # Transform counts those of unknown items.
+    if table in ("exposures", "knowledge"):  # Transform counts those of unknown items; the join of facts does.
         return ()
+    if table == "relations":
+        return ("other_id",)
     return tuple(REFERS.values()) if table == "interactions" else (KEYS[table],)
 
 
@@ -111,6 +113,17 @@ def find_unmatched(counts: Mapping[tuple[TableName, str], pa.Table]) -> list[Unm
             example = absent["id"][0].as_py()
             found.append(Unmatched(table, num_events, num_absent, example, ids[0], _hint(absent, ids)))
     return found
+
+
+def count_strangers(counts: Mapping[tuple[TableName, str], pa.Table]) -> int:
+    """The relations to people of whom nothing is known: no event, and no row of the users table."""
+    others = counts.get(("relations", "other_id"))
+    if others is None:
+        return 0
+    places: tuple[tuple[TableName, str], ...] = (("interactions", "user_id"), ("users", "user_id"))
+    known = [counts[place]["id"].combine_chunks() for place in places if place in counts]
+    is_known = pc.is_in(others["id"], value_set=pa.concat_arrays(known))
+    return int(pc.sum(others.filter(pc.invert(is_known))["count"]).as_py() or 0)
 
 
 def check_ids(unmatched: Iterable[Unmatched], dataset: Dataset) -> list[str]:

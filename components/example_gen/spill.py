@@ -38,6 +38,7 @@ class Chunk:
     number: int
     path: str
     batch: int
+    table: str = ""  # Whose rows they are.
 
 
 def shard_of(keys: pa.Array, num_shards: int) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from homefeed.components.example_gen.counts import TableCounts
 from homefeed.components.example_gen.written import LIKED, OF_TYPE, OTHER_TYPES
 from homefeed.schemas.tables import Batch, Source
 
-BAD, LOST, READ, BROKEN = "bad:", "lost:", "read:", "broken:"  # What names of counters begin with.
+BAD, LOST, READ, BROKEN, UNUSED = "bad:", "lost:", "read:", "broken:", "unused:"  # What names of counters begin with.
 
 
 def count(source: Source, batch: Batch) -> Counter[str]:
@@ -21,6 +21,12 @@ def count(source: Source, batch: Batch) -> Counter[str]:
     for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
         counts[f"{READ}{source.table.columns.get(name, name)}"] = len(column) - column.null_count
     return counts
+
+
+def of_shard(counts: Mapping[str, int]) -> Counter[str]:
+    """What became of the rows of a shard: written, duplicates and, by other reasons, not used."""
+    plain = ("written", "duplicates")
+    return Counter({name if name in plain else f"{UNUSED}{name}": count for name, count in counts.items()})
 
 
 def add(counters: Iterable[Counter[str]]) -> Counter[str]:
@@ -47,6 +53,7 @@ def table_counts(counts: Mapping[str, int], source: Source) -> TableCounts:
         skipped=source.found.skipped,
         unread=source.unread,
         broken=tuple(beginning(BROKEN)),
+        unused={reason: count for reason, count in beginning(UNUSED).items() if count},
         splits={
             name: n for name, n in counts.items() if name in (*SPLITS, LIKED, OTHER_TYPES) or name.startswith(OF_TYPE)
         },

@@ -16,6 +16,7 @@ from homefeed.components.drift.bars import histograms, top_values
 from homefeed.components.drift.findings import USER_ID
 from homefeed.components.drift.sources.load import load
 from homefeed.components.drift.summary import Column, Summary
+from homefeed.schemas.dataset import OPTIONAL
 
 WIDTH, HEIGHT, NUM_BARS = 420, 120, 20
 STYLE = "\nrect { fill: var(--c0); }\n"
@@ -43,7 +44,8 @@ def write_page(
 
 def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:
     """Counts; activity per user and per item; time; every column's values and missing ones; what is wrong."""
-    sizes = "".join(f"<li>{count:,} rows of {table}</li>" for table, count in summary.num_rows.items())
+    num_rows = {table: found["written"] for table, found in counts.items() if table in OPTIONAL} | summary.num_rows
+    sizes = "".join(f"<li>{count:,} rows of {table}</li>" for table, count in num_rows.items())
     columns = summary.columns
     drawings = [
         _figure("events per day", *_days(summary.days)),
@@ -62,11 +64,14 @@ def page(summary: Summary, counts: Mapping[str, Mapping[str, Any]], anomalies: S
 def _wrongs(counts: Mapping[str, Mapping[str, Any]], anomalies: Sequence[str]) -> str:
     lines = [f"<li class=bad>{html.escape(reason)}</li>" for reason in anomalies]
     for table, found in counts.items():
-        if found["quarantined"] or found["duplicates"]:
-            reasons = "; ".join(f"{count:,} × {reason}" for reason, count in sorted(found["reasons"].items()))
+        unused = found.get("unused", {})  # In counts of an earlier homefeed there are none.
+        if found["quarantined"] or found["duplicates"] or unused:
+            every = [*sorted(found["reasons"].items()), *sorted(unused.items())]
+            reasons = "; ".join(f"{count:,} × {reason}" for reason, count in every)
+            said = f", {sum(unused.values()):,} not used" if unused else ""
             lines.append(
                 f"<li>{html.escape(table)}: {found['quarantined']:,} of {found['rows']:,} rows quarantined, "
-                f"{found['duplicates']:,} duplicates. <small>{html.escape(reasons)}</small></li>"
+                f"{found['duplicates']:,} duplicates{said}. <small>{html.escape(reasons)}</small></li>"
             )
     return f"<h2>What is wrong</h2><ul>{''.join(lines)}</ul>" if lines else ""
 

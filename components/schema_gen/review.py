@@ -100,7 +100,10 @@ def _describe(data_dir: pathlib.Path) -> Statistics:
         statistics = {table: ExampleStatistics(out / "statistics" / table) for table in TABLES}
         dataset = DatasetDir(data_dir)
         outputs = example_gen.Outputs(
-            **examples, exposures=Examples(out / "exposures"), quarantine=Quarantine(out / "quarantine")
+            **examples,
+            exposures=Examples(out / "exposures"),
+            relations=Examples(out / "relations"),
+            quarantine=Quarantine(out / "quarantine"),
         )
         example_gen.run(example_gen.Inputs(dataset), outputs, example_gen.Config())
         statistics_gen.run(

@@ -19,7 +19,7 @@ from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_js
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
-from homefeed.schemas.dataset import INTERACTIONS
+from homefeed.schemas.objectives import INTERACTIONS
 from homefeed.serving.batch import read_requests, recommend_all
 from homefeed.serving.predictors import GrpcPredictor, LocalPredictor, Predictor
 from homefeed.serving.profiles import ProfileStore

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from homefeed.components.artifacts.types import Examples
-from homefeed.pipeline.forget.files import REPORTS, content, from_file
+from homefeed.pipeline.forget.files import REPORTS, USERS, content, from_file
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.places import Places, find_places
 from homefeed.pipeline.forget.tables import from_parquet, from_table
@@ -18,7 +18,7 @@ from homefeed.pipeline.runner.local_runner import locked
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import TableName, load_dataset
+from homefeed.schemas.dataset import TABLES, TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
@@ -119,18 +119,17 @@ async def _from_redis(url: str, person: Person) -> tuple[int, bool]:
 
 def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
     dataset = load_dataset(data_dir)
-    names: list[TableName] = ["interactions", "users"]
-    if dataset.exposures is not None:
-        names.append("exposures")
+    names: tuple[TableName, ...] = ("interactions", "users", "exposures", "relations")
     removed: Counter[str] = Counter()
     for folder in data_dir.glob(f"{STAGING}*"):  # A span of feedback that broke off: the next seal writes it again.
         remove(folder)
     for file_of_rest in (data_dir / FEEDBACK).glob("*.parquet"):
         removed[str(file_of_rest)] += from_parquet(file_of_rest, person)
-    for table in names:
+    for table in (name for name in names if not dataset.is_derived(name) or name in TABLES):
+        of_users = [name for name in USERS if name in dataset.columns(table)]
         for file in tables.find_files(data_dir, dataset.table(table), table).files:
             if not tables.is_uri(file.path):
-                removed[file.path] += from_table(file, dataset.table(table), person)
+                removed[file.path] += from_table(file, dataset.table(table), person, of_users)
     return removed
 
 

@@ -16,6 +16,7 @@ from homefeed.schemas import tables
 from homefeed.schemas.scratch import replacing
 
 BUSY_SECONDS = 30.0  # How long a database may be written to by others.
+USERS = ("user_id", "other_id")  # Columns that hold ids of users.
 REPORTS = (".json", ".html", ".md", ".txt")  # Written for people; one that names the person is deleted.
 
 
@@ -82,8 +83,7 @@ def _from_examples(path: pathlib.Path, person: Person) -> int:
 
 def _user_ids(example: Any) -> list[str]:
     found = example.features.feature
-    ids = found["user_id"].bytes_list.value if "user_id" in found else ()
-    return [user_id.decode() for user_id in ids]
+    return [user_id.decode() for name in USERS if name in found for user_id in found[name].bytes_list.value]
 
 
 def _from_statistics(path: pathlib.Path, person: Person) -> int:
@@ -117,9 +117,9 @@ def _from_sqlite(path: pathlib.Path, person: Person) -> int:
     count = 0
     with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
         database.execute("PRAGMA secure_delete = ON")
-        for table in _tables_with_users(database):
+        for table, column in _places_of_users(database):
             places = ", ".join("?" * len(person.names))
-            query = f'DELETE FROM "{table}" WHERE user_id IN ({places})'
+            query = f'DELETE FROM "{table}" WHERE {column} IN ({places})'
             count += database.execute(query, sorted(person.names)).rowcount
         if count:
             database.execute("VACUUM")
@@ -127,8 +127,8 @@ def _from_sqlite(path: pathlib.Path, person: Person) -> int:
     return count
 
 
-def _tables_with_users(database: sqlite3.Connection) -> Iterator[str]:
+def _places_of_users(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Table and column."""
     for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
         columns = {row[1] for row in database.execute(f'PRAGMA table_info("{table}")')}
-        if "user_id" in columns:
-            yield table
+        yield from ((table, column) for column in USERS if column in columns)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import codecs
 import os
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from homefeed.pipeline.forget.person import Person
 from homefeed.schemas import tables
 from homefeed.schemas.dataset import Feature, Table
 
 
-def from_table(file: tables.File, table: Table, person: Person) -> int:
-    """Rewrites a table's file without the person's rows, and without bad rows that name them."""
+def from_table(file: tables.File, table: Table, person: Person, columns: Sequence[str] = ("user_id",)) -> int:
+    """Rewrites a table's file without the person's rows, and without bad rows that name them.
+
+    Args:
+        file: of the table.
+        table: its description.
+        person: whom to forget.
+        columns: that hold ids of users.
+    """
     starts, unwanted = set[int](), set[int]()
-    for batch in tables.read_file(file, table, {"user_id": Feature(kind="id")}):
+    for batch in tables.read_file(file, table, {name: Feature(kind="id") for name in columns}):
         starts |= {*batch.lines.tolist(), *(row.line for row in batch.bad)}
-        users = batch.rows.column(0).to_pylist()
-        unwanted |= {
-            line for line, user in zip(batch.lines.tolist(), users, strict=True) if user and person.owns(user)
-        }
+        for users in (column.to_pylist() for column in batch.rows.columns):
+            unwanted |= {
+                line for line, user in zip(batch.lines.tolist(), users, strict=True) if user and person.owns(user)
+            }
         unwanted |= {row.line for row in (*batch.bad, *batch.lost) if person.is_in_text(row.raw)}
     if not unwanted:
         return 0

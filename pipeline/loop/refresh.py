@@ -24,6 +24,7 @@ from homefeed.models.text.text_model import TextModel
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Record, Run
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.scratch import scratch
 from homefeed.serving.profiles import update_items
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL, num_candidates_of
@@ -69,7 +70,8 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
         new_texts = {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows}
-        update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)))
+        facts = [*load_dataset(data_dir).facts]
+        update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)), facts)
         version = _publish(saved_model, fused, new_texts, RunRoot(root).serving)
     _record(RunRoot(root), store, version, inputs | {"pushed_model": pushed}, DatasetDir(data_dir))
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from homefeed.schemas import spans
-from homefeed.schemas.dataset import DatasetError, Table, TableName, UnreachableError, load_dataset
+from homefeed.schemas.dataset import OPTIONAL, DatasetError, Table, TableName, UnreachableError, load_dataset
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
@@ -62,7 +62,7 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
         name: of the table, for messages.
         wanted: spans, as in `spans.select`.
 
-    Of exposures by span there may be none: what was shown is not known of every span.
+    Of an optional table by span there may be none: what was shown is not known of every span.
 
     Raises:
         DatasetError: there is no file, or not the wanted span, or the format of one cannot be told.
@@ -82,7 +82,7 @@ def find_files(data_dir: pathlib.Path, table: Table, name: TableName, wanted: st
         if sizes[path] is None:
             place = _place(data_dir, path)
             raise DatasetError(f"Table {name!r}: {place} is a link to {os.readlink(place)}, which leads to no file.")
-    if name == "exposures" and spans.SPAN in pattern and not _has_span(paths, pattern, wanted):
+    if name in OPTIONAL and spans.SPAN in pattern and not _has_span(paths, pattern, wanted):
         return Found((), tuple(sorted(skipped)))
     if not paths:
         raise missing_table(name, data_dir, pattern, skipped)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from homefeed.schemas import times
-from homefeed.schemas.dataset import Dataset, DatasetError, Feature, Table, TableName, Unit
+from homefeed.schemas.dataset import OPTIONAL, Dataset, DatasetError, Feature, Table, TableName, Unit
 from homefeed.schemas.tables import delimited, json_lines, parquet
 from homefeed.schemas.tables.batches import count_units, read_file, read_raw
 from homefeed.schemas.tables.files import COMPRESSIONS, File, Found, find_files
@@ -67,13 +67,22 @@ class Source:
         return sum(f.num_bytes * (COMPRESSION_RATIO if p else 1) for f, p in zip(self.files, packed, strict=True))
 
 
+def is_there(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted_spans: str = "") -> bool:
+    """Whether a table that the dataset describes has files: an optional one may have none in these spans.
+
+    Raises:
+        DatasetError: there is no file of a table that is not by span, or that every dataset has.
+    """
+    return name not in OPTIONAL or bool(find_files(data_dir, dataset.table(name), name, wanted_spans).files)
+
+
 def find_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted_spans: str = "") -> Source:
     """Finds a table's files and the columns in them.
 
     Raises:
         DatasetError: there is no file, or a column that is required or declared is in none of them.
     """
-    table, features = dataset.table(name), dataset.features(name)
+    table, features = dataset.table(name), dataset.columns(name)
     found = find_files(data_dir, table, name, wanted_spans)
     where: TableName = "interactions" if dataset.is_derived(name) else name
     required = _required(table, features)

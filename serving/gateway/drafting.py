@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from homefeed.serving.experiments.assignment import Assigned
@@ -83,7 +83,11 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
     if surface.needs_hot:
         taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
         hottest = known.hot.lists(taken, reader.excluded, NUM_CANDIDATES)
-    found = Found(listing.places, listing.source, listing.served_by, similar, hottest)
+    of_friends: Sequence[str] = ()
+    if live.settings.get("personalised", True) is not False:
+        of_friends = await finding.friends(store, surface, published, user, reader.excluded, k * 3)
+    more_of = finding.more_of(ask, surface, reader, items)
+    found = Found(listing.places, listing.source, listing.served_by, similar, hottest, of_friends, more_of)
     of_page = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed_of(impression_id))
     return Drafted(policy, questions[0], listing, of_page, assigned, teams)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 
 import orjson
 
 from homefeed.serving.gateway import page as pages
+from homefeed.serving.gateway.friends import taken
+from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.ladder import Ladder
+from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import Surface
@@ -31,6 +34,26 @@ async def shown_before(store: Store, after: str, user: str) -> frozenset[str]:
     if after:
         raise LookupError("after: no page of this user has this impression_id; ask without `after`")
     return frozenset()
+
+
+def more_of(ask: Ask, surface: Surface, reader: pages.Reader, items: Items) -> str:
+    """The item that is asked about, or else the reader's newest, that shares facts with others; "": there is none."""
+    if not surface.needs("more_of"):
+        return ""
+    about = [ask.item_id] if ask.item_id else []
+    newest = pages.anchor(reader.request.history, items.has_more)
+    return next(filter(items.has_more, about), newest or "")
+
+
+async def friends(
+    store: Store, surface: Surface, published: Published, user: str, excluded: Collection[str], count: int
+) -> Sequence[str]:
+    """What people took whom a user is related to."""
+    others = published.others(user) if surface.needs("friends") else ()
+    if not others:
+        return ()
+    lives = await store.profiles(others)
+    return taken(zip(map(published.recent, others), lives, strict=True), excluded, count)
 
 
 async def seen_often(store: Store, user: str, surface: Surface, now: float) -> dict[str, float]:

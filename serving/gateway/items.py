@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ class Items:
     Args:
         items: as they were published.
         picks: ids that editors chose, best first.
+        facts: columns of the cards that are facts, such as the series of a book.
 
     Attributes:
         cards: item id → its card: `item_id`, `title` and every column of the items table.
@@ -41,7 +43,7 @@ class Items:
         columns: of the cards.
     """
 
-    def __init__(self, items: Iterable[Item], picks: Sequence[str] = ()):
+    def __init__(self, items: Iterable[Item], picks: Sequence[str] = (), facts: Sequence[str] = ()):
         known = list(items)
         self.titles = {item.item_id: item.title for item in known}
         self.cards: dict[str, Card] = {item.item_id: _card(item) for item in known if item.card is not None}
@@ -63,6 +65,32 @@ class Items:
         for item_id in self.popular:
             for word in searched(self.cards[item_id]["title"]):
                 self._with_word.setdefault(word, []).append(item_id)
+
+        self._facts = {item_id: _facts(card, facts) for item_id, card in self.cards.items()} if facts else {}
+        self._with_fact: dict[str, list[str]] = {}
+        for item_id in self.popular:
+            for fact in self._facts.get(item_id, ()):
+                self._with_fact.setdefault(fact, []).append(item_id)
+
+    def has_more(self, item_id: str) -> bool:
+        """Whether a fact on it is one on another item, too."""
+        return any(len(self._with_fact[fact]) > 1 for fact in self._facts.get(item_id, ()))
+
+    def more_of(self, item_id: str) -> Iterator[tuple[str, str]]:
+        """Items that share a fact with one, each with the fact, as `series=Foundation`.
+
+        Those of rarer facts come first, of one fact the more popular ones; an item that shares several comes once.
+        """
+        facts = sorted(self._facts.get(item_id, ()), key=lambda fact: (len(self._with_fact[fact]), fact))
+        given = {item_id}
+        for fact in facts:
+            fresh = [other for other in self._with_fact[fact] if other not in given]
+            given.update(fresh)
+            yield from ((other, fact) for other in fresh)
+
+    def shared(self, one: str, other: str) -> list[str]:
+        """The facts that hold of both of two items."""
+        return [fact for fact in self._facts.get(one, ()) if fact in self._facts.get(other, ())]
 
     def tags(self, item_id: str) -> tuple[str, ...]:
         """The interests that an item stands for: categories, language and words of its title."""
@@ -128,6 +156,11 @@ def _segments(card: Card) -> list[str]:
     """A card's categories and language, as interests."""
     categories = [f"categories:{name[:MAX_TAG_LENGTH]}" for name in card.get("categories", ())]
     return categories + ([f"language:{card['language'][:MAX_TAG_LENGTH]}"] if card.get("language") else [])
+
+
+def _facts(card: Card, columns: Sequence[str]) -> list[str]:
+    """As `series=Foundation`; many items have the same ones."""
+    return [sys.intern(f"{name}={value}") for name in columns if name in card for value in _as_list(card[name])]
 
 
 def _as_list(value: Any) -> list[str]:

@@ -23,6 +23,7 @@ from homefeed.serving.policy.surfaces import RowName, Source, Surface
 from homefeed.serving.recommender import FUSED
 
 Vectors = Callable[[Sequence[str]], Matrix]
+MORE_OF = "more_of: "  # What `found_by` begins with, before the fact that is shared.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Found:
         served_by: the rung that made it.
         similar: an item, and items that are like it; None: there is none.
         hottest: what is hot now.
+        friends: what people took whom the reader is related to, best first.
+        more_of: an item with which others share facts; "": there is none.
     """
 
     places: Sequence[Place]
@@ -42,6 +45,8 @@ class Found:
     served_by: str
     similar: tuple[str, Sequence[str]] | None = None
     hottest: Hottest = NOTHING_HOT
+    friends: Sequence[str] = ()
+    more_of: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +177,8 @@ OWN: Mapping[str, Source] = {
     "search": "model",
     "similar": "similar",
     "because": "similar",
+    "more_of": "more_of",
+    "friends": "friends",
     "trending": "trending",
     "new": "new",
     "near_taste": "near_taste",
@@ -187,6 +194,8 @@ def _sources(draft: Draft, items: Items) -> dict[Source, Callable[[], Iterator[C
     return {
         "model": lambda: (Candidate(*place, found_by=found.served_by) for place in found.places),
         "similar": lambda: unscored(found.similar[1] if found.similar else (), "similar"),
+        "more_of": lambda: (Candidate(i, found_by=f"{MORE_OF}{fact}") for i, fact in items.more_of(found.more_of)),
+        "friends": lambda: unscored(found.friends, "friends"),
         "hot": lambda: unscored(found.hottest.hot, "hot"),
         "trending": lambda: unscored(found.hottest.trending, "trending"),
         "new": lambda: unscored(items.newest, "new"),
@@ -206,6 +215,9 @@ def _reason(row: str, draft: Draft, items: Items) -> dict[str, Any] | None:
         return {"code": draft.found.source}
     if row == "near_taste":
         return {"code": row, "tags": strongest(draft.reader.taste)}
+    if row == "more_of":
+        about = draft.found.more_of
+        return {"code": row, "item_id": about, "title": items.titles.get(about, about)} if about else None
     if row not in ("because", "similar"):
         return {"code": row}
     if not draft.found.similar or (row == "because" and not draft.found.similar[1]):
@@ -241,6 +253,8 @@ def recorded(draft: Draft, made: Made, item_id: str | None) -> dict[str, Any]:
         "deviations": [place.deviation for place in places] if draft.exploration else [None] * len(places),
         "similar": draft.found.similar,
         "hottest": vars(draft.found.hottest),
+        "friends": draft.found.friends,
+        "more_of": draft.found.more_of,
         "rows": [
             {
                 "id": row.id,

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 from homefeed.models.errors import ModelError
 from homefeed.models.hot.blend import Blend
-from homefeed.models.requests import Request
+from homefeed.models.requests import Event, Request
 from homefeed.models.shared.item_vectors import ItemVectors
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.privacy import pseudonym
+from homefeed.serving.gateway.friends import NUM_EVENTS
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.page import Known, known
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
@@ -22,6 +23,7 @@ from homefeed.serving.recommender import RETRIEVAL
 from homefeed.serving.releases import Releases
 
 MAX_PROFILES = 2_000  # That stay in memory.
+MAX_OTHERS = 20_000  # People whose newest events do, for the pages of those who are related to them.
 NOTHING = (0.0, 0)
 
 Mark = tuple[float, int]
@@ -39,6 +41,8 @@ class Published:
         stored: the same, of a user as they are called in the stores.
         key: of pseudonyms; None: users are stored by their own ids.
         mark: of the file; that of another push is another.
+        others: name of a user in the stores → those of the people whom they are related to.
+        recent: name of a user in the stores → their newest events in the data.
     """
 
     items: Items
@@ -46,6 +50,8 @@ class Published:
     stored: Callable[[str], Known]
     key: bytes | None
     mark: Mark
+    others: Callable[[str], Sequence[str]]
+    recent: Callable[[str], Sequence[Event]]
 
     def name(self, user: str) -> str:
         """What a user or guest is called in the stores."""
@@ -60,7 +66,7 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
     """
     mark = mark_of(serving_dir)
     profiles = ProfileStore(serving_dir / FILE_NAME) if mark != NOTHING else None
-    items = Items(profiles.items(), picks) if profiles else Items([])
+    items = Items(profiles.items(), picks, profiles.facts()) if profiles else Items([])
 
     @functools.lru_cache(MAX_PROFILES)
     def find(user_id: str) -> Known:
@@ -69,7 +75,14 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
     def find_stored(name: str) -> Known:
         return known(profiles.get_stored(name) if profiles else Request(name), items)
 
-    return Published(items, find, find_stored, profiles.key if profiles else None, mark)
+    def others(name: str) -> Sequence[str]:
+        return profiles.others(name) if profiles else ()
+
+    @functools.lru_cache(MAX_OTHERS)
+    def recent(name: str) -> Sequence[Event]:
+        return tuple(profiles.get_stored(name).history[-NUM_EVENTS:]) if profiles else ()
+
+    return Published(items, find, find_stored, profiles.key if profiles else None, mark, others, recent)
 
 
 def mark_of(serving_dir: pathlib.Path) -> Mark:

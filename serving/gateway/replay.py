@@ -224,7 +224,15 @@ def draft_of(
     draft = Draft(
         DEFAULTS[HOME],
         dataclasses.replace(found, excluded=found.excluded | shown),
-        Found(places, page["source"], page["served_by"], page["similar"], Hottest(**page.get("hottest", {}))),
+        Found(
+            places,
+            page["source"],
+            page["served_by"],
+            page["similar"],
+            Hottest(**page.get("hottest", {})),
+            page.get("friends", ()),
+            page.get("more_of", ""),
+        ),
         page["k"],
         now,
         page["query"],

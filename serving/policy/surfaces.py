@@ -15,8 +15,13 @@ from homefeed.serving.policy.diversity import Diversity
 from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import PolicyError, read_models, read_yaml
 
-RowName = Literal["for_you", "similar", "search", "because", "trending", "new", "near_taste", "popular", "editors"]
-Source = Literal["model", "similar", "hot", "trending", "new", "near_taste", "popular", "editors"]
+RowName = Literal[
+    "for_you", "similar", "search", "because", "more_of", "friends", "trending", "new", "near_taste", "popular",
+    "editors",
+]  # fmt: skip
+Source = Literal[
+    "model", "similar", "more_of", "friends", "hot", "trending", "new", "near_taste", "popular", "editors"
+]  # fmt: skip
 """Where candidates come from; `model` is whatever rung answers, `hot` what is hot now, as it suits the reader."""
 HOME = "home"
 
@@ -58,6 +63,10 @@ class Surface(pydantic.BaseModel):
         """Whether it shows what is hot now."""
         return "trending" in self.rows or any({"hot", "trending"} & mix.keys() for mix in self.mix.values())
 
+    def needs(self, source: Source) -> bool:
+        """Whether it has a row of a source's own, or one that is mixed from it."""
+        return source in self.rows or any(source in mix for mix in self.mix.values())
+
     @pydantic.model_validator(mode="after")
     def _check(self) -> Surface:
         if len(set(self.rows)) != len(self.rows):
@@ -69,7 +78,9 @@ class Surface(pydantic.BaseModel):
 
 
 DEFAULTS: Mapping[str, Surface] = {
-    HOME: Surface(rows=("for_you", "because", "new", "near_taste", "editors"), diversity=Diversity()),
+    HOME: Surface(
+        rows=("for_you", "because", "more_of", "friends", "new", "near_taste", "editors"), diversity=Diversity()
+    ),
     "similar": Surface(rows=("similar",)),
     "search": Surface(rows=("search",)),
     "email": Surface(rows=("for_you", "new"), length=6, diversity=Diversity()),

@@ -10,7 +10,7 @@ import sqlite3
 import time
 import types
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from homefeed.models.requests import Event, Request
@@ -20,6 +20,7 @@ from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import replacing
 
 FILE_NAME = "profiles.sqlite"
+FACTS = "facts"  # Setting: which columns of cards are facts.
 
 
 class ProfilesError(HomefeedError, ValueError):
@@ -46,6 +47,8 @@ def write_profiles(
     titles: Mapping[str, str],
     user_key: str = "",
     cards: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+    facts: Sequence[str] = (),
+    relations: Iterable[tuple[str, str]] = (),
 ) -> None:
     """Writes a new store and puts it in the place of the old one at once.
 
@@ -55,6 +58,8 @@ def write_profiles(
         titles: item id → title.
         user_key: where the key is (`env:NAME` or `file:PATH`), if the profiles have pseudonyms for user ids.
         cards: item id → column → value, of items that can be shown.
+        facts: columns of the cards that are facts on items.
+        relations: user and other, by the ids that profiles have; of each user the first one matters most.
     """
     with replacing(path) as staging:
         popularity: Counter[str] = Counter()
@@ -64,7 +69,11 @@ def write_profiles(
                 "CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)"
             )
             database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
-            database.execute("INSERT INTO settings VALUES ('user_key', ?)", (user_key,))
+            settings = (("user_key", user_key), (FACTS, json.dumps(list(facts))))
+            database.executemany("INSERT INTO settings VALUES (?, ?)", settings)
+            database.execute("CREATE TABLE relations (user_id TEXT, other_id TEXT)")
+            database.executemany("INSERT INTO relations VALUES (?, ?)", relations)
+            database.execute("CREATE INDEX relations_of ON relations (user_id)")
             database.executemany("INSERT INTO users VALUES (?, ?, ?)", (_row(one, popularity) for one in profiles))
             items = (_item_row(item_id, title, cards, popularity[item_id]) for item_id, title in titles.items())
             database.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", items)
@@ -95,6 +104,7 @@ class ProfileStore:
         except (sqlite3.DatabaseError, TypeError) as error:
             raise ProfilesError(f"{path} holds no profiles ({error}): `homefeed run` publishes them") from error
         self._key = load_key(reference)
+        self._has_relations = bool(columns_of(self._database, "relations"))
 
     @property
     def has_pseudonyms(self) -> bool:
@@ -144,6 +154,17 @@ class ProfileStore:
         for item_id, title, card, popularity in rows:
             yield Item(item_id, title, json.loads(card) if card else None, popularity)
 
+    def facts(self) -> list[str]:
+        """The columns of cards that are facts on items; of an earlier homefeed's store, none."""
+        found = self._database.execute("SELECT value FROM settings WHERE name = ?", (FACTS,)).fetchone()
+        names: list[str] = json.loads(found[0]) if found else []
+        return names
+
+    def others(self, name: str) -> list[str]:
+        """Whom a user is related to, both by the names that they are stored by."""
+        query = "SELECT other_id FROM relations WHERE user_id = ? ORDER BY rowid"
+        return [other for (other,) in self._database.execute(query, (name,))] if self._has_relations else []
+
     def titles(self, item_ids: Iterable[str]) -> list[str]:
         """Titles of items; an unknown item's own id."""
         find = "SELECT title FROM items WHERE item_id = ?"
@@ -171,7 +192,9 @@ def _event(
     return Event(item_id, math.nan if value is None else value, event_type, timestamp, features)
 
 
-def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]]) -> None:
+def update_items(
+    path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]], facts: Sequence[str] = ()
+) -> None:
     """Puts the items table as it is now into a store; who reads it at this moment keeps what was there.
 
     Items that are gone keep their titles, for histories, and lose their cards.
@@ -185,6 +208,7 @@ def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[s
         old.backup(new)
         with new:
             new.execute("UPDATE items SET card = NULL")
+            new.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (FACTS, json.dumps(list(facts))))
             rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
             new.executemany(
                 "INSERT INTO items VALUES (?, ?, ?, ?) "
@@ -193,8 +217,13 @@ def update_items(path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[s
             )
 
 
+def columns_of(database: sqlite3.Connection, table: str) -> set[str]:
+    """The columns of a table; none, if it is not there."""
+    return {column[1] for column in database.execute(f'PRAGMA table_info("{table}")')}
+
+
 def _require_cards(database: sqlite3.Connection) -> None:
-    if "card" not in {column[1] for column in database.execute("PRAGMA table_info(items)")}:
+    if "card" not in columns_of(database, "items"):
         raise DatasetError(
             "The profiles were pushed by an earlier homefeed, without cards: `homefeed run` pushes anew."
         )

@@ -181,6 +181,15 @@ class RedisStore:
                 found, items = await reads.sunion(key("seen", user_id), key("hidden", user_id)).execute()
         return read_profile(*found), {item.decode() for item in items}
 
+    async def profiles(self, user_ids: Sequence[str]) -> list[LiveProfile]:
+        """See `Store.profiles`."""
+        with self._reaching():
+            async with self._redis.pipeline(transaction=False) as reads:
+                for user_id in user_ids:
+                    reads.hmget(key("profile", user_id), "version", "state")
+                found = await reads.execute()
+        return [read_profile(*one) for one in found]
+
     async def events(self, user_id: str) -> list[LiveEvent]:
         """See `Store.events`."""
         with self._reaching():

@@ -48,6 +48,9 @@ class Store(Protocol):
     async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
         """The user's profile, and the items that must not be shown to them again, as long as the log is kept."""
 
+    async def profiles(self, user_ids: Sequence[str]) -> list[LiveProfile]:
+        """[num_users] profiles, in the order of the users."""
+
     async def events(self, user_id: str) -> list[LiveEvent]:
         """A user's events, in the order of arrival."""
 
@@ -117,6 +120,10 @@ class FileStore:
     async def read(self, user_id: str) -> tuple[LiveProfile, set[str]]:
         """See `Store.read`."""
         return self._live.profile(user_id), self._live.excluded(user_id)
+
+    async def profiles(self, user_ids: Sequence[str]) -> list[LiveProfile]:
+        """See `Store.profiles`."""
+        return [self._live.profile(user_id) for user_id in user_ids]
 
     async def events(self, user_id: str) -> list[LiveEvent]:
         """See `Store.events`."""

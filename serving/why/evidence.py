@@ -9,8 +9,8 @@ from typing import Literal
 from homefeed.models.faithfulness.removal import HISTORY, QUERY, Part
 
 Code = Literal[
-    "event", "history", "feature", "context", "query", "words", "similar", "tag", "popular", "hot", "trending", "new",
-    "editors", "pin", "boost", "exploration", "experiment",
+    "event", "history", "feature", "context", "query", "words", "similar", "more_of", "friends", "tag", "popular",
+    "hot", "trending", "new", "editors", "pin", "boost", "exploration", "experiment",
 ]  # fmt: skip
 NAMED_FACTOR = 2.0  # An event is named if it does so many times what the others do on average.
 MAX_NAMED = 3
@@ -25,7 +25,7 @@ class Reason:
         subject: what it is about: an item id, a feature, words, a tag, a rule, or an experiment; "": nothing.
         amount: lead lost without it, in units of the score; a place of a list, from 1; a factor; a probability; Unix
             seconds. None: nothing.
-        more: of an experiment the arm.
+        more: of an experiment the arm; of a shared fact, what it is, as `series=Foundation`.
     """
 
     code: Code
@@ -48,12 +48,13 @@ class Evidence:
         query: what was searched for.
         words: those of the query that are in the card's title.
         tags: interest that the card stands for → the reader's weight of it.
-        lists: name of a list (`popular`, `hot`, `trending`, `editors`) → the items of it, best first.
+        lists: name of a list (`popular`, `hot`, `trending`, `editors`, `friends`) → the items of it, best first.
         available_from: of the card, Unix seconds; None: unknown.
         pins: rule → the items that it pins; of the rules that were in force.
         boosts: rule → factor, of the rules that were in force and are about the card.
         probability: that the lots gave the card this place; 1: no lots were drawn.
         arms: experiment → the arm that the page was made in.
+        more_of: the item that cards of `more_of` share facts with, and the facts that this card does; None: no item.
     """
 
     item_id: str
@@ -71,6 +72,7 @@ class Evidence:
     boosts: Mapping[str, float] = dataclasses.field(default_factory=dict)
     probability: float = 1.0
     arms: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    more_of: tuple[str, Sequence[str]] | None = None
 
 
 def reasons_of(evidence: Evidence) -> list[Reason]:
@@ -91,6 +93,11 @@ def _of_lists(evidence: Evidence) -> Iterator[Reason]:
     found_by, item_id = evidence.found_by, evidence.item_id
     if found_by == "similar" and evidence.similar:
         yield Reason("similar", evidence.similar[0])
+    source, _, fact = found_by.partition(": ")
+    if source == "more_of" and evidence.more_of:
+        yield Reason("more_of", evidence.more_of[0], more=fact)
+    if found_by == "friends":
+        yield Reason("friends")
     if found_by == "near_taste":
         liked = sorted(evidence.tags.items(), key=lambda tag: -tag[1])
         yield from (Reason("tag", tag, weight) for tag, weight in liked[:MAX_NAMED])
@@ -130,6 +137,10 @@ def holds(reason: Reason, evidence: Evidence) -> bool:
         "similar": evidence.similar is not None
         and evidence.similar[0] == subject
         and evidence.item_id in evidence.similar[1],
+        "more_of": evidence.more_of is not None
+        and evidence.more_of[0] == subject
+        and reason.more in evidence.more_of[1],
+        "friends": not subject and evidence.item_id in evidence.lists.get("friends", ()),
         "words": bool(evidence.query) and subject in evidence.words,
         "tag": amount is not None and amount > 0 and evidence.tags.get(subject) == amount,
         "new": amount is not None and evidence.available_from == amount,

@@ -47,7 +47,8 @@ def events(rows: Iterable[tuple[object, ...]], columns: str = "user_id,item_id,t
 def ingest(data: pathlib.Path, out: pathlib.Path, **config: Any) -> example_gen.Outputs:
     """What ExampleGen makes of so little data that a split may be empty."""
     outputs = example_gen.Outputs(
-        *(Examples(out / table) for table in ("interactions", "items", "users", "exposures")), Quarantine(out / "q")
+        *(Examples(out / table) for table in ("interactions", "items", "users", "exposures", "relations")),
+        Quarantine(out / "q"),
     )
     component.ingest(load_dataset(data), example_gen.Inputs(DatasetDir(data)), outputs, example_gen.Config(**config))
     return outputs

@@ -9,7 +9,7 @@ from homefeed.components.artifacts.types import GateClosed, Model, ModelEvaluati
 from homefeed.models.requests import Request
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 from homefeed.serving.releases import WARMUP_FILE, Releases
-from tests.toy_artifacts import items_table, open_gates, transformed_examples
+from tests.toy_artifacts import items_table, open_gates, relations_table, transformed_examples
 
 MODELS = ("retrieval", "ranking", "fused")
 
@@ -24,7 +24,7 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> pushe
     evaluation = ModelEvaluation(tmp_path / "evaluation")
     evaluation.write_json("evaluation.json", {"blessed": True})
     (evaluation.path / "model_card.md").write_text("# Model card")
-    return pusher.Inputs(*tables, items_table(tmp_path), *models, *gates, evaluation)
+    return pusher.Inputs(*tables, items_table(tmp_path), relations_table(tmp_path), *models, *gates, evaluation)
 
 
 def push(inputs: pusher.Inputs, tmp_path: pathlib.Path, **config: Any) -> PushedModel:
@@ -54,6 +54,7 @@ def test_profiles_have_features_from_the_table_and_the_whole_history(
     lurker = dataclasses.replace(store.get("lurker"), timestamp=0)  # Of when it was asked for.
     assert lurker == Request("lurker", history=[])
     assert store.titles(["i3"]) == ["Title 3 片3"]
+    assert store.others("u0") == ["lurker", "u2"] and store.others("u1") == [] and store.facts() == ["categories"]
 
 
 def test_cards_have_the_columns_of_the_items_table_and_items_their_popularity(

@@ -45,6 +45,38 @@ def test_exposures_are_read_where_something_says_what_was_shown(tmp_path: pathli
 
 
 @pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "series: {kind: number}",
+            r"knowledge.features.series: no model reads the kind 'number' of knowledge; .* of cat",
+        ),
+        ("price: {kind: categories}", r"knowledge.features.price: items have a column of this name; leave out one"),
+        ("title: {kind: categories}", r"knowledge.features.title: items have a column of this name; leave out one"),
+        ("系列: {kind: categories}", r"knowledge.features.系列: .* need names of letters a to z"),
+        ("", r"knowledge: it has no relation to read; declare some: `features: {series: {kind: categories}}`"),
+        (
+            "s: {kind: categories, domain: [a]}",
+            r"knowledge.features.s: leave out domain: a relation has a kind alone",
+        ),
+    ],
+)
+def test_relations_of_facts_are_named_as_features_are(said: str, message: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DatasetError, match=message):
+        load(tmp_path, f"{FINE}knowledge: {{path: d.csv, features: {{{said}}}}}\n")
+
+
+def test_facts_are_features_of_items_and_no_columns_of_their_files(tmp_path: pathlib.Path) -> None:
+    described = "knowledge: {path: d.csv, columns: {series: 系列}, features: {series: {kind: categories}}}\n"
+    load(tmp_path, FINE + described + "relations: {path: e.csv, kinds: [follows]}\n")
+    dataset = load_dataset(tmp_path)
+    assert dataset.tables == ("interactions", "items", "users", "relations", "knowledge")
+    assert dataset.features("items").keys() - dataset.columns("items") == {"series"} == dataset.facts.keys()
+    assert list(dataset.columns("knowledge")) == ["item_id", "relation", "value"]
+    assert dataset.columns("relations")["kind"].required, "who asks for kinds needs the column"
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("path: a.csv", "paht: a.csv", r"`interactions.path` is missing; `.*paht` is unknown; did you mean 'path'\?"),

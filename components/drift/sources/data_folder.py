@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import collections
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.schemas.dataset import TABLES, Dataset, TableName, load_dataset
-from homefeed.schemas.tables import find_files, find_table
+from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Dataset, TableName, load_dataset
+from homefeed.schemas.tables import arrow_schema, find_files, find_table, is_there, join_facts, relation_names
+
+FACTS = arrow_schema(STANDARD_COLUMNS["knowledge"])
 
 
 def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
@@ -24,6 +26,9 @@ def summarize(data_dir: pathlib.Path | str, spans: str = "") -> Summary:
     parts: dict[TableName, Iterable[pa.RecordBatch]] = {
         table: _read_table(data_dir, dataset, table, spans) for table in TABLES
     }
+    if dataset.knowledge and is_there(data_dir, dataset, "knowledge", spans):
+        facts = pa.Table.from_batches(_read_table(data_dir, dataset, "knowledge", spans), FACTS).combine_chunks()
+        parts["items"] = _with_facts(parts["items"], facts.to_batches(), relation_names(dataset))
     each = find_files(data_dir, dataset.interactions, "interactions", spans).spans
     events_per_user: collections.Counter[int] = collections.Counter()
     if len(each) > 1:
@@ -46,6 +51,14 @@ def _log_by_log(
             users.update(rows.column(rows.schema.get_field_index("user_id")).to_pylist())
             yield rows
         events_per_user.update(users.values())
+
+
+def _with_facts(
+    items: Iterable[pa.RecordBatch], facts: Sequence[pa.RecordBatch], relations: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """The items with their facts, which are one batch or, if there are none, no batch."""
+    for rows in items:
+        yield join_facts(rows, facts[0], relations)[0] if facts else rows
 
 
 def _read_table(data_dir: pathlib.Path, dataset: Dataset, name: TableName, wanted: str) -> Iterator[pa.RecordBatch]:

@@ -31,7 +31,7 @@ def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -
         pins = {one.name: one.rule.pin for one in in_force.rules if one.rule.pin}
         boosts = {one.name: one.rule.by or 1.0 for one in in_force.rules if one.rule.boost and bits & one.bit}
     hottest = page.get("hottest", {})
-    lists = {name: hottest.get(name, ()) for name in ("hot", "trending")}
+    lists = {name: hottest.get(name, ()) for name in ("hot", "trending")} | {"friends": draft.found.friends}
     propensities = card.row.get("propensities", ())
     available = items.cards.get(item_id, {}).get("available_from")
     return Evidence(
@@ -50,6 +50,7 @@ def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -
         boosts,
         propensities[card.place] if propensities else 1.0,
         page["arms"],
+        (draft.found.more_of, items.shared(draft.found.more_of, item_id)) if draft.found.more_of else None,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from homefeed.components.artifacts.types import Examples, Quarantine
 from homefeed.components.example_gen import batches, beam
 from homefeed.components.example_gen.counts import TableCounts
+from homefeed.components.example_gen.shards import Options
 from homefeed.components.example_gen.splits import SplitRule
 from homefeed.schemas import privacy, tables
 from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
@@ -86,7 +87,7 @@ def ingest_into(data: pathlib.Path, out: pathlib.Path, **options: Any) -> dict[s
         [tables.find_table(data, dataset, table) for table in TABLES],
         {table: Examples(out / table) for table in TABLES},
         Quarantine(out / "q"),
-        beam.Options(**chosen | options),
+        Options(**chosen | options),
         "FnApiRunner",
         (),
     ).counts

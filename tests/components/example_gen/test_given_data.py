@@ -51,7 +51,7 @@ class Shop:
         (self.folder / "dataset.yaml").write_text(json.dumps({"name": "t"} | self.tables | self.more))
         out = self.folder.parent / "out"
         outputs = example_gen.Outputs(
-            *(Examples(out / table) for table in ("interactions", "items", "users", "exposures")),
+            *(Examples(out / table) for table in ("interactions", "items", "users", "exposures", "relations")),
             Quarantine(out / "q"),
         )
         config = {"split": "leave_one_out"} | config

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from homefeed.components import statistics_gen
+from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import Examples, ExampleStatistics
 from homefeed.models.requests import Event, Request
 from homefeed.pipeline.forget import forget
@@ -25,6 +26,9 @@ USERS = "user_id\nzebra-user\nother-user\n"
 ROWS = [(user, item, n) for n, item in enumerate("ABCABC") for user in ("zebra-user", "other-user")]
 
 
+RELATED = "relations: {path: relations.csv}\n"
+
+
 def traces(name: str, folder: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and name.encode() in content(path)]
 
@@ -33,7 +37,10 @@ def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[
     """A data folder and a root, as a run leaves them."""
     text = events(ROWS) + "zebra-user,A,soon\nother-user,A,soon\n" + 'other-user,"A\nB",7\n'
     data = write_dataset(tmp_path / "data", text, users=USERS)
-    (data / "dataset.yaml").write_text(DESCRIPTION + "max_bad_fraction: 0.5\nexposures: {path: exposures.csv}\n")
+    (data / "dataset.yaml").write_text(
+        DESCRIPTION + "max_bad_fraction: 0.5\nexposures: {path: exposures.csv}\n" + RELATED
+    )
+    (data / "relations.csv").write_text(f"user_id,other_id\n{user},other-user\nother-user,{user}\nother-user,third\n")
     shown = "".join(f"p{n},{user},{item},{n},1\n" for user, item, n in ROWS)
     (data / "exposures.csv").write_text(f"impression_id,user_id,item_id,timestamp,clicked\n{shown}")
     root = tmp_path / "root"
@@ -46,7 +53,8 @@ def everything_about(user: str, tmp_path: pathlib.Path, **config: str) -> tuple[
     )
     (root / "serving").mkdir()
     profiles = [Request(name, [Event("A")], {}) for name in (user, "other-user")]
-    write_profiles(root / "serving" / "profiles.sqlite", profiles, {"A": "Apple"})
+    related = [(user, "other-user"), ("other-user", user), ("other-user", "third")]
+    write_profiles(root / "serving" / "profiles.sqlite", profiles, {"A": "Apple"}, relations=related)
     (root / "report.html").write_text(f"<p>{user} is new</p>")
     return data, root
 
@@ -71,7 +79,9 @@ def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
     interactions = Examples(root / "examples" / "interactions")
     assert histories(interactions, "train") == {"other-user": ["A", "B", "C", "A", "B"]}
     store = ProfileStore(root / "serving" / "profiles.sqlite")
-    assert list(store.user_ids()) == ["other-user"]
+    assert list(store.user_ids()) == ["other-user"] and store.others("other-user") == ["third"]
+    assert (data / "relations.csv").read_text() == "user_id,other_id\nother-user,third\n"
+    assert example_io.read_split(Examples(root / "examples" / "relations"), "all").num_rows == 1
     again = forget("zebra-user", data, root)
     assert again.removed == {} and again.models == []
 

@@ -8,7 +8,8 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -111,10 +112,19 @@ def profiles() -> list[Request]:
     return [Request("fan", [Event("i10", 4.0, "view", 1_600_000_000)]), *others]
 
 
-def publish(serving_dir: pathlib.Path, models: dict[str, pathlib.Path], user_key: str = "") -> None:
-    """Pushes profiles, cards and models."""
+def publish(
+    serving_dir: pathlib.Path,
+    models: dict[str, pathlib.Path],
+    user_key: str = "",
+    facts: Mapping[str, Mapping[str, list[str]]] = MappingProxyType({}),
+    relations: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Pushes profiles, cards and models; `facts` are item → relation → values."""
     serving_dir.mkdir(parents=True, exist_ok=True)
-    write_profiles(serving_dir / FILE_NAME, profiles(), {i: f"Title of {i}" for i in IDS}, user_key, cards())
+    known = {item: card | facts.get(item, {}) for item, card in cards().items()}
+    names = sorted({name for of_item in facts.values() for name in of_item})
+    titles = {i: f"Title of {i}" for i in IDS}
+    write_profiles(serving_dir / FILE_NAME, profiles(), titles, user_key, known, names, relations)
     if models:
         Releases(serving_dir).push(models)
 
@@ -157,6 +167,18 @@ class Gateway:
         who = "session_id" if user.startswith("session") else "user_id"
         item_id = {"item_id": item} if item else {}
         return self.send({"event_id": event_id, who: user, "type": kind, **item_id, **more})[0]
+
+    def why(self, page: Mapping[str, Any], item: str, user: str) -> list[dict[str, Any]]:
+        """The reasons of a card; a busy gateway says to come back."""
+
+        def answered() -> list[dict[str, Any]]:
+            told = self.http.get(f"/v1/why/{page['impression_id']}/{item}", params={"user_id": user})
+            assert told.status_code in (200, 429), told.text
+            reasons: list[dict[str, Any]] = told.json()["reasons"] if told.status_code == 200 else []
+            return reasons
+
+        found: list[dict[str, Any]] = eventually(answered)
+        return found
 
     def stop(self) -> None:
         """As a supervisor does: what was asked is answered, and what was answered is on disk."""

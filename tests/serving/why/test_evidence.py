@@ -15,6 +15,8 @@ from homefeed.serving.why.words import SENTENCES, counterfactual, sentence
 
 CODES = [code for code in SENTENCES["en"] if code != "counterfactual"]
 ITEMS = [f"item {n}" for n in range(30)]
+FACTS = ["series=基地", "author=Ann=Lee", "author=Bo"]
+MORE = [f"more_of: {fact}" for fact in FACTS]
 NUM_SENTENCES = 10_000
 
 
@@ -31,10 +33,10 @@ def random_evidence(rng: np.random.Generator) -> Evidence:
     effects |= {
         part: float(rng.normal()) for part in (HISTORY, QUERY, Part("feature", "age"), Part("context", "device"))
     }
-    lists = {name: some(ITEMS, 25) for name in ("popular", "hot", "trending", "editors")}
+    lists = {name: some(ITEMS, 25) for name in ("popular", "hot", "trending", "editors", "friends")}
     return Evidence(
         item,
-        str(rng.choice(["fused", "similar", "near_taste", "new", "pin", *lists])),
+        str(rng.choice(["fused", "similar", "near_taste", "new", "pin", *MORE, *lists])),
         history,
         effects if rng.random() < 0.8 else {},
         {part: float(rng.normal()) for part in effects if rng.random() < 0.5},
@@ -48,6 +50,7 @@ def random_evidence(rng: np.random.Generator) -> Evidence:
         {rule: float(rng.choice([0.5, 1.0, 2.0])) for rule in some(["bargains", "news"], 2)},
         float(rng.choice([1.0, 0.125, 0.5])),
         {name: str(rng.choice(["old", "new"])) for name in some(["rank", "rows"], 2)},
+        (str(rng.choice(ITEMS)), some(FACTS, 2)) if rng.random() < 0.7 else None,
     )
 
 
@@ -61,7 +64,7 @@ def random_reason(rng: np.random.Generator, evidence: Evidence) -> Reason:
         return others[rng.integers(len(others))]
     subjects = ["", *ITEMS, "age", "red", "categories:drama", "opening", "bargains", "rank"]
     amounts = [None, 0.0, 1.0, 2.0, -1.0, 0.125, float("nan"), *evidence.effects.values()]
-    more = str(rng.choice(["", "old", "new"]))
+    more = str(rng.choice(["", "old", "new", *FACTS]))
     return Reason(str(rng.choice(CODES)), str(rng.choice(subjects)), amounts[rng.integers(len(amounts))], more)
 
 
@@ -108,6 +111,8 @@ CLAIMS: dict[str, Any] = {
     "query": lambda e, f: e.query == f["query"] and _is_lost(e, "query"),
     "words": lambda e, f: f["subject"] in e.query.split() and f["subject"] in e.words,
     "similar": lambda e, f: e.similar[0] == _item(f) and e.item_id in e.similar[1],
+    "more_of": lambda e, f: e.more_of[0] == _item(f) and f"{f['relation']}={f['value']}" in e.more_of[1],
+    "friends": lambda e, f: evidence_has(e, "friends"),
     "tag": lambda e, f: any(tag.endswith(f":{f['tag']}") and liked > 0 for tag, liked in e.tags.items()),
     "popular": _in_list("popular"),
     "hot": _in_list("hot"),
