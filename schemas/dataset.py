@@ -7,7 +7,7 @@ import math
 import pathlib
 import re
 import zoneinfo
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -369,11 +369,24 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
                 f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "
                 f"`columns: {{feature: {name}}}`, `features: {{feature: …}}`"
             )
+    faults += _alike(table, [*standard, *(name for name in described.features if name not in standard)])
     known_names = [*standard, *described.features, *others]
     for name in sorted(described.columns.keys() - set(known_names)):
         like = difflib.get_close_matches(name, known_names, 1) or known_names
         faults.append(f"{table}.columns.{name}: no column has this name on our side; did you mean {', '.join(like)}?")
     return faults
+
+
+def _alike(table: TableName, names: Iterable[str]) -> Iterator[str]:
+    """Columns that capitals alone tell apart: TensorFlow takes names of inputs without them."""
+    first: dict[str, str] = {}
+    for name in names:
+        known = first.setdefault(name.lower(), name)
+        if known != name:
+            yield (
+                f"{table}.features.{name}: only capitals tell it from {known!r}, and inputs have none; give it "
+                f"another name: `columns: {{feature: {name}}}`, `features: {{feature: …}}`"
+            )
 
 
 def load_dataset(data_dir: pathlib.Path | str) -> Dataset:

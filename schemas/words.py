@@ -65,6 +65,15 @@ def at(annotation: Any, place: Sequence[str | int]) -> Any:
     return annotation
 
 
+def one_line(text: str) -> str:
+    """A text that people wrote, as a line of a log or a report: without line breaks and what no screen shows.
+
+    >>> one_line("too slow\\n\\x1b[31m2026: all is well ")
+    'too slow [31m2026: all is well'
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """The end of a message on a name that is not known: the nearest one, or all of them.
 

@@ -13,6 +13,7 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.words import one_line
 from homefeed.serving.experiments.design import Experiment, Experiments, read_experiments
 from homefeed.serving.experiments.metrics import METRICS
 from homefeed.serving.policy.rules import Rules, read_rules
@@ -168,7 +169,7 @@ def stop(
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    stopped = Stop(described.key(name), chosen, reason, int(time.time()))
+    stopped = Stop(described.key(name), chosen, one_line(reason), int(time.time()))
     asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
     if as_json:
         print_json(stopped._asdict())
