@@ -7,7 +7,7 @@ import math
 import pathlib
 import re
 import zoneinfo
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -15,7 +15,7 @@ import yaml
 
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
-from homefeed.schemas.words import explain, near
+from homefeed.schemas.words import explain, near, same_but_capitals
 
 FILE_NAME = "dataset.yaml"
 
@@ -164,9 +164,7 @@ LOCAL_TIME = ("hour", "weekday")
 class Table(_Strict):
     """One table: a file, a folder or a glob, local or any URI that Beam opens."""
 
-    path: Annotated[
-        str, pydantic.Field(min_length=1)
-    ]  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
+    path: Filled  # From the folder of dataset.yaml, or a URI; {SPAN} and {VERSION} stand for deliveries.
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None  # None: told from the file's name.
     delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
     encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
@@ -235,6 +233,7 @@ class Dataset(_Strict):
     # What lists are sorted for: a name, or the worth of each outcome.
     # None: likes where `positive` is declared, else interactions.
     objective: Annotated[str | Values | None, pydantic.BeforeValidator(_objective)] = None
+    rules: Filled | None = None  # File of rules beside this one: what they `deny` or `hold`, models do not find.
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -328,9 +327,9 @@ def _is_required(name: TableName, column: str) -> bool:
 
 def _objective_faults(dataset: Dataset) -> list[str]:
     """What the objective names and the data are not declared to have."""
+    faults: list[str] = []
     if dataset.objective is None:
-        return []
-    faults = []
+        return faults
     types = dataset.event_features["event_type"].domain
     columns = [name for name, feature in dataset.features("items").items() if feature.kind == "number"]
     for outcome, value in next(iter(dataset.objectives.values())).items():
@@ -350,8 +349,7 @@ def _objective_faults(dataset: Dataset) -> list[str]:
 
 def _without_effect(table: TableName, described: Table, others: Collection[str] = ()) -> list[str]:
     """Declarations without an effect, or with another one than the models count on, each with the reason."""
-    faults = []
-    standard = STANDARD_COLUMNS[table]
+    faults, standard = [], STANDARD_COLUMNS[table]
     for name, feature in described.features.items():
         is_standard = name in standard
         if is_standard and feature.kind != standard[name].kind:
@@ -369,24 +367,16 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
                 f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "
                 f"`columns: {{feature: {name}}}`, `features: {{feature: …}}`"
             )
-    faults += _alike(table, [*standard, *(name for name in described.features if name not in standard)])
+    faults += [
+        f"{table}.features.{name}: only capitals tell it from {other!r}, and inputs of models have none; give it "
+        f"another name: `columns: {{feature: {name}}}`, `features: {{feature: …}}`"
+        for name, other in same_but_capitals([*standard, *described.features]).items()
+    ]
     known_names = [*standard, *described.features, *others]
     for name in sorted(described.columns.keys() - set(known_names)):
         like = difflib.get_close_matches(name, known_names, 1) or known_names
         faults.append(f"{table}.columns.{name}: no column has this name on our side; did you mean {', '.join(like)}?")
     return faults
-
-
-def _alike(table: TableName, names: Iterable[str]) -> Iterator[str]:
-    """Columns that capitals alone tell apart: TensorFlow takes names of inputs without them."""
-    first: dict[str, str] = {}
-    for name in names:
-        known = first.setdefault(name.lower(), name)
-        if known != name:
-            yield (
-                f"{table}.features.{name}: only capitals tell it from {known!r}, and inputs have none; give it "
-                f"another name: `columns: {{feature: {name}}}`, `features: {{feature: …}}`"
-            )
 
 
 def load_dataset(data_dir: pathlib.Path | str) -> Dataset:

@@ -89,6 +89,7 @@ class Following:
                 await self._read_beside_models()
         await asyncio.to_thread(self.policies.follow, self.published.items)  # Reading a long file takes seconds.
         self._metrics.refused_policy(bool(self.policies.fault))
+        self._metrics.denied(self.policies.denied)
         return FOLLOW_SECONDS
 
     async def _look_at_models(self) -> float:

@@ -117,7 +117,12 @@ class Home:
         told = {"status": "ok", "rules_version": policies.policy.version}
         if policies.policy.experiments.version:
             told["experiments_version"] = policies.policy.experiments.version
-        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self._known.trials.parted)}
+        denied = ", ".join(f"{rule}: {count}" for rule, count in policies.denied.items())
+        faults = {
+            "denied": denied,
+            "rules_fault": policies.fault,
+            "calibration": "; ".join(self._known.trials.parted),
+        }
         return told | {name: fault for name, fault in faults.items() if fault}
 
     def readiness(self) -> dict[str, Any]:
