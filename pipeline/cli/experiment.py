@@ -151,6 +151,8 @@ def _show(found: report.Report) -> None:
             table.add_row(metric, f"{one.difference:+.4g}", span, f"{one.p_value:.2g}", f"{one.saved:.0%}", guard)
         console.print(table)
     console.print(f"p of the split: {found.sample_ratio:.2g}; users of several arms, left out: {found.mixed:,}")
+    if found.left_out:
+        console.print(f"pages of other versions, left out: {found.left_out:,}")
 
 
 @experiment_app.command()

@@ -23,6 +23,7 @@ from homefeed.serving.gateway.making import Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.gateway.shown import ShownPages
 from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -68,7 +69,8 @@ class Home:
         self._known = Following(config, self._live, metrics)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
-        self._intake = Intake(self._live, self._rate, metrics)
+        self._shown = ShownPages(self._live)
+        self._intake = Intake(self._live, self._rate, metrics, self._shown)
         self._recording = set[asyncio.Task[None]]()
         self.pulse = Pulse()
         models = self._known.models
@@ -227,16 +229,19 @@ class Home:
             "unmet": made.unmet,
             "arms": dict(assigned.arms),
         }
-        of_trials = trials.recorded(assigned, made, teams, self._known.published.items, seconds)
+        items = self._known.published.items
+        of_trials = trials.recorded(policy.experiments, assigned, made, teams, items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
         at = round(of_page.now * 1000)
         exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
+        self._shown.remember(impression_id, [card["item_id"] for row in made.rows for card in row.cards])
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page)
+        has_history = bool(self._known.published.known(ask.who()).seen)
+        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page, has_history)
         self._metrics.served(page, seconds, party)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)
