@@ -278,10 +278,14 @@ def test_arms_are_followed_kept_and_stopped_by_hand(
         for user in ("u1", "u2", "u3"):
             gateway.page(user_id=user)
         places = ("--root", str(tmp_path), "--experiments", str(path))
-        capsys.readouterr()
-        eventually(lambda: homefeed("experiment", "report", "long", *places, "--json") == 0)
-        told = json.loads(capsys.readouterr().out)
-        assert sum(arm["pages"] for arm in told["arms"].values()) == 3 and told["left_out"] == 24
+
+        def counted() -> tuple[int, int]:
+            capsys.readouterr()
+            assert homefeed("experiment", "report", "long", *places, "--json") == 0
+            told = json.loads(capsys.readouterr().out)
+            return sum(arm["pages"] for arm in told["arms"].values()), told["left_out"]
+
+        eventually(lambda: counted() == (3, 24))
 
         path.write_text("long: {arms: {a: {}}}")
         eventually(lambda: "two or more `arms`" in gateway.http.get("/v1/health").json().get("rules_fault", ""))
