@@ -96,7 +96,9 @@ class Following:
         """Learns what the model server has, and the vocabulary of a new version; as above."""
         version = self.models.stable.version if self.models else None
         if self.models:
-            await self.models.refresh(self.policies.policy.experiments.labels)
+            policy = self.policies.policy
+            await self.models.refresh(policy.experiments.labels, policy.objectives)
+            self._metrics.lacks(len(self.models.lacking))
         if self.tokenize is None or (self.models and self.models.stable.version != version):
             self.tokenize = read_tokenizer(self._config.serving_dir)
             await self._read_beside_models()

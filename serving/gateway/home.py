@@ -123,9 +123,13 @@ class Home:
         faults = {
             "denied": denied,
             "rules_fault": policies.fault,
+            "objective_fault": "; ".join(f"{name}: {why}" for name, why in self._lacking().items()),
             "calibration": "; ".join(self._known.trials.parted),
         }
         return told | {name: fault for name, fault in faults.items() if fault}
+
+    def _lacking(self) -> dict[str, str]:
+        return self._known.models.lacking if self._known.models else {}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
@@ -221,6 +225,7 @@ class Home:
             "impression_id": impression_id,
             "surface": ask.surface,
             "served_by": listing.served_by,
+            "objective": listing.objective,
             "age_ms": max(0, int((of_page.now - listing.made_at) * 1000)),
             "profile_version": question.profile_version,
             "model_version": listing.model_version,

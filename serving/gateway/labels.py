@@ -27,15 +27,22 @@ class Labels:
         other = self._others.get(label)
         return other if other and other.is_answering else self.stable
 
-    async def refresh(self, labels: Collection[str]) -> None:
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Objective that models lack → why."""
+        return {
+            objective: why for one in (*self._others.values(), self.stable) for objective, why in one.lacking.items()
+        }
+
+    async def refresh(self, labels: Collection[str], objectives: Collection[str] = ()) -> None:
         """Learns what is stable now, and what is under other labels; see `Models.refresh`."""
         with contextlib.suppress(Unavailable):
-            await self.stable.refresh()
+            await self.stable.refresh(objectives)
         for label in {*labels} - {STABLE}:
             self._others.setdefault(label, Models(self._target, self._max_in_flight, label))
         for models in self._others.values():
             with contextlib.suppress(Unavailable):
-                await models.refresh()
+                await models.refresh(objectives)
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -67,6 +67,7 @@ class Listing:
         model_version: of the model that made it.
         question: what it answers.
         made_at: Unix seconds.
+        objective: what it is sorted for; "": the model's own, or no model made it.
     """
 
     places: Sequence[pages.Place]
@@ -75,6 +76,7 @@ class Listing:
     model_version: int | None
     question: Question
     made_at: float
+    objective: str = ""
 
 
 class Ladder:
@@ -131,7 +133,8 @@ class Ladder:
         with self._metrics.asking(model):
             models = self._models.of(question.label)
             found = await models.find(model, reader.request, wanted, self._budget_seconds * share)
-        return Listing(found.places, found.source, model, found.model_version, question, time.time())
+        answer = (found.places, found.source, model, found.model_version, question, time.time(), found.objective)
+        return Listing(*answer)
 
     def _keep(self, listing: Listing) -> Listing:
         key = (listing.question.user, listing.question.label)

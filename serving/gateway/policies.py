@@ -35,6 +35,12 @@ class Policy:
         """Of rules and surfaces; "": there are no files."""
         return "-".join(filter(None, (self.ruling.rules.version, self.surfaces.version)))
 
+    @property
+    def objectives(self) -> frozenset[str]:
+        """What lists of surfaces, and of their arms, are sorted for."""
+        of_surfaces = {surface.objective for surface in self.surfaces.by_name.values()}
+        return frozenset(of_surfaces | self.experiments.objectives) - {""}
+
 
 class Policies:
     """Follows three files.

@@ -302,19 +302,33 @@ def test_arms_are_followed_kept_and_stopped_by_hand(
 
 
 def test_a_wrong_objective_costs_its_own_pages_only(two_models: Any, tmp_path: pathlib.Path) -> None:
-    """A model without objectives passes them over, and pages go on."""
+    """A model without objectives sorts as it does, and the page and the gateway's health say so."""
     path = tmp_path / "experiments.yaml"
     path.write_text("aim: {arms: {a: {}, b: {model: canary, surface: {objective: none}}}}")
 
-    async def run() -> set[str]:
+    async def run() -> set[tuple[str, str]]:
         gateway = home(two_models, path)
         await ready(gateway)
         try:
-            return {(await gateway.page(Ask(user_id=f"o{n}", k=2)))["served_by"] for n in range(8)}
+            assert gateway.health()["objective_fault"] == "none: the model takes no objective"
+            assert b"homefeed_objectives_lacking 1.0" in gateway._metrics.text()
+            pages = [await gateway.page(Ask(user_id=f"o{n}", k=2)) for n in range(8)]
+            return {(page["served_by"], page["objective"]) for page in pages}
         finally:
             await gateway.stop()
 
-    assert asyncio.run(run()) == {"fused"}
+    assert asyncio.run(run()) == {("fused", "")}
+
+
+def test_an_objective_that_models_of_the_data_lack_is_refused_by_check(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dataset.yaml").write_text("name: t\ninteractions: {path: a.csv}\npositive: {min_value: 4}\n")
+    for objective, code in (("like", 2), ("likes", 0)):
+        path = tmp_path / "experiments.yaml"
+        path.write_text(f"aim: {{arms: {{a: {{}}, b: {{surface: {{objective: {objective}}}}}}}}}")
+        assert homefeed("experiment", "check", str(path), "--data", str(tmp_path)) == code
+    assert "know no 'like'; did you mean 'likes'?" in " ".join(capsys.readouterr().err.split())
 
 
 def test_pages_of_all_arms_are_made_again_byte_for_byte(two_models: Any, tmp_path: pathlib.Path) -> None:
