@@ -7,6 +7,11 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+ALWAYS = np.iinfo(np.int64).min
+"""`available_from` of an item without one."""
+NEVER = np.iinfo(np.int64).max
+"""Of one that nobody may be shown, whatever the time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
@@ -27,8 +32,8 @@ class Catalogue:
         train_counts: [num_rows] int64, interactions in the training split; 0: never seen in training.
         text_vectors: [num_rows, size] float32, what the text model makes of each item, 0 for one without a text;
             empty where no text model has read the catalogue.
-        available_from: [num_rows] int64 Unix seconds, the smallest int64 where nothing is said; empty where
-            nothing is said of any item.
+        available_from: [num_rows] int64 Unix seconds, ALWAYS where nothing is said, NEVER of an item that
+            nobody may be shown; empty where nothing is said of any item.
     """
 
     item_ids: npt.NDArray[np.object_]

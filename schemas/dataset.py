@@ -15,7 +15,7 @@ import yaml
 from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.objectives import DECLARED, INTERACTIONS, OBJECTIVES, Values, objective_faults, read_objective
-from homefeed.schemas.words import explain
+from homefeed.schemas.words import explain, same_but_capitals
 
 FILE_NAME = "dataset.yaml"
 
@@ -221,6 +221,7 @@ class Dataset(_Strict):
     # What lists are sorted for: a name, or the worth of each outcome.
     # None: likes where `positive` is declared, else interactions.
     objective: Annotated[str | Values | None, pydantic.BeforeValidator(read_objective)] = None
+    rules: Filled | None = None  # File of rules beside this one: what they `deny` or `hold`, models do not find.
     time_zone: str | None = None  # Of the people, such as Asia/Shanghai: hour and weekday become contexts.
     # The run stops where a table loses a larger share of its rows to quarantine.
     max_bad_fraction: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.01
@@ -351,8 +352,7 @@ def _faults_of_knowledge(dataset: Dataset) -> list[str]:
 
 def _without_effect(table: TableName, described: Table, others: Collection[str] = ()) -> list[str]:
     """Declarations without an effect, or with another one than the models count on, each with the reason."""
-    faults = []
-    standard = STANDARD_COLUMNS[table]
+    faults, standard = [], STANDARD_COLUMNS[table]
     for name, feature in described.features.items():
         is_standard = name in standard
         if is_standard and feature.kind != standard[name].kind:
@@ -372,6 +372,11 @@ def _without_effect(table: TableName, described: Table, others: Collection[str] 
                 f"{table}.features.{name}: a model's inputs need names of letters a to z, digits and _; give it one: "
                 f"`columns: {{feature: {name}}}`, `features: {{feature: …}}`"
             )
+    faults += [
+        f"{table}.features.{name}: only capitals tell it from {other!r}, and inputs of models have none; give it "
+        f"another name: `columns: {{feature: {name}}}`, `features: {{feature: …}}`"
+        for name, other in same_but_capitals([*standard, *described.features]).items()
+    ]
     known_names = [*standard, *described.features, *others]
     for name in sorted(described.columns.keys() - set(known_names)):
         like = difflib.get_close_matches(name, known_names, 1) or known_names

@@ -65,6 +65,26 @@ def at(annotation: Any, place: Sequence[str | int]) -> Any:
     return annotation
 
 
+def one_line(text: str) -> str:
+    """A text that people wrote, as a line of a log or a report: without line breaks and what no screen shows.
+
+    >>> one_line("too slow\\n\\x1b[31m2026: all is well ")
+    'too slow [31m2026: all is well'
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def same_but_capitals(names: Iterable[str]) -> dict[str, str]:
+    """Name → an earlier one that is the same but for its capitals.
+
+    >>> same_but_capitals(["price", "Paid", "paid", "price", "PAID"])
+    {'paid': 'Paid', 'PAID': 'Paid'}
+    """
+    first: dict[str, str] = {}
+    pairs = {name: first.setdefault(name.lower(), name) for name in names}
+    return {name: other for name, other in pairs.items() if name != other}
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """The end of a message on a name that is not known: the nearest one, or all of them.
 

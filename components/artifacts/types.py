@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from homefeed.schemas import dataset, tables
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.policy.rules import read_rules
 
 SPLITS = ("train", "eval", "test")  # Of interactions, in the order of time.
 ALL = "all"  # The one split of items and users.
@@ -102,13 +103,24 @@ class DatasetDir(Artifact):
     EXTERNAL: ClassVar[bool] = True
 
     def digest(self) -> str:
-        """Hex digest of `dataset.yaml`, of the tables that it names and of the curated schemas."""
-        files = [self.path / dataset.FILE_NAME, *tables.local_files(self.path), *self.curated_schemas()]
+        """Hex digest of `dataset.yaml`, of the tables and rules that it names and of the curated schemas."""
+        files = [
+            self.path / dataset.FILE_NAME,
+            *tables.local_files(self.path),
+            *self.curated_schemas(),
+            *self.rules(),
+        ]
         return digest_files(self.path, files)
 
     def curated_schemas(self) -> list[pathlib.Path]:
         """`schema/<table>.pbtxt`: the schemas that people keep; for a table without one, it is inferred."""
         return sorted(self.path.glob("schema/*.pbtxt"))
+
+    def rules(self) -> list[pathlib.Path]:
+        """The file of rules, and those that it names."""
+        name = dataset.load_dataset(self.path).rules
+        found = (self.path / name, *read_rules(self.path / name).files) if name else ()
+        return sorted(path for path in found if path.is_file())
 
 
 class Baseline(Artifact):

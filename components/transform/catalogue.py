@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.transform.arrays import PAD, encode, of_kinds, vocabulary, with_row_0
 from homefeed.components.transform.text import item_texts
 from homefeed.models import behaviour_text
-from homefeed.models.catalogue import Catalogue
+from homefeed.models.catalogue import ALWAYS, NEVER, Catalogue
 from homefeed.schemas.dataset import Feature
 
 
@@ -28,6 +28,7 @@ def build_catalogue(
     max_categories: int,
     min_count: int = 1,
     vocabularies: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
+    denied: Collection[bytes] = (),
 ) -> Catalogue:
     """The items table as arrays.
 
@@ -40,6 +41,7 @@ def build_catalogue(
         max_categories: as of `encode`.
         min_count: as of `encode`.
         vocabularies: of features that are not to be learnt anew.
+        denied: ids of items that nobody may be shown: no time makes them available.
     """
     ids = example_io.single(items, "item_id", b"")
     counts = collections.Counter(train_item_ids)
@@ -53,15 +55,17 @@ def build_catalogue(
         numeric=encoded.numeric,
         vocabularies=encoded.vocabularies,
         train_counts=with_row_0(np.array([counts[item_id] for item_id in ids], np.int64), 0),
-        available_from=_available_from(items),
+        available_from=_available_from(items, ids, denied),
     )
 
 
-def _available_from(items: pa.RecordBatch) -> npt.NDArray[np.int64]:
+def _available_from(
+    items: pa.RecordBatch, ids: npt.NDArray[np.object_], denied: Collection[bytes]
+) -> npt.NDArray[np.int64]:
     """As in Catalogue."""
-    always = np.iinfo(np.int64).min
-    times = example_io.single(items, "available_from", always).astype(np.int64)
-    return with_row_0(times, always) if (times != always).any() else np.empty(0, np.int64)
+    times = example_io.single(items, "available_from", ALWAYS).astype(np.int64)
+    times[[item_id in denied for item_id in ids]] = NEVER
+    return with_row_0(times, ALWAYS) if (times != ALWAYS).any() else np.empty(0, np.int64)
 
 
 def extended_vocabularies(

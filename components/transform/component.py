@@ -54,11 +54,12 @@ class Config:
     query_tokens: Count = 12  # Tokens kept of what a user searched for.
     max_categories: Count = 8  # Values kept of a feature that has several.
     min_count: Count = 1  # A category seen less often is out-of-vocabulary.
+    learn_denied: bool = False  # Whether events on items that the data's rules deny are learnt from.
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Reads the examples, makes vocabularies and arrays of them, writes these."""
-    from homefeed.components.transform import catalogue, events, exposures, sequences, text, users
+    from homefeed.components.transform import catalogue, denials, events, exposures, sequences, text, users
 
     dataset = load_dataset(inputs.dataset.path)
     item_features, user_features = dataset.features("items"), dataset.features("users")
@@ -76,7 +77,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         max_categories=config.max_categories,
         min_count=config.min_count,
     )
-    train_item_ids = log.columns["item_id"][log.in_train]
+    denied = denials.denied_items(inputs.dataset.path, dataset, items)
+    unlearnt = frozenset[bytes]() if config.learn_denied else frozenset(denied)
+    train_item_ids = [item_id for item_id in log.columns["item_id"][log.in_train] if item_id not in unlearnt]
     built = catalogue.build_catalogue(
         items,
         item_features,
@@ -85,6 +88,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         num_tokens=config.item_tokens,
         max_categories=config.max_categories,
         min_count=config.min_count,
+        denied=denied,
     )
     train_users = user_table.take(log.user_ids[np.unique(log.user[log.in_train])])
     queries = events.tokenize_queries(log, wordpiece, config.query_tokens)
@@ -94,7 +98,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     transformed.save_catalogue(outputs.transform_graph, built)
     transformed.save_wordpiece(outputs.transform_graph, wordpiece)
     transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
-    item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row}
+    item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row and item_id not in unlearnt}
     for split in SPLITS:
         of_split = sequences.build_sequences(
             log, user_table, split, item_rows, dataset, event_features, inputs_of_requests, queries
@@ -105,7 +109,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     shown = exposures.build_exposures(batches, log, item_rows, dataset.positive)
     for split, impressions in shown.items():
         transformed.save_exposures(outputs.examples, split, impressions)
-    unknown = sum(item not in item_rows for item in log.columns["item_id"])
+    unknown = sum(item not in item_rows and item not in unlearnt for item in log.columns["item_id"])
     said = [f"{built.num_rows - 1:,} items", f"{len(wordpiece):,} word pieces"]
     said += [f"{unknown:,} events on items outside the catalogue"] if unknown else []
+    said += denials.summarize(denied, log.columns["item_id"])
     return ", ".join([*said, *exposures.summarize(shown)])

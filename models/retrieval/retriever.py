@@ -190,6 +190,9 @@ class Retriever(tf.Module):
         size = self._query_tower.width + 1 + self._linear_encode.shape[1]
         scores = self._index.scores(tf.pad(vectors, [[0, 0], [0, size - width]])) / self._norms
         scores = tf.where(rows[:, None] > 0, scores, exact_index.EXCLUDED)
+        if self._available_from is not None:
+            available = exact_index.is_available(self._available_from, tf.zeros([], tf.int64))
+            scores = tf.where(available, scores, exact_index.EXCLUDED)
         return self._describe(*exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k)))
 
     def _search_all(

@@ -13,9 +13,11 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.schemas.dataset import load_dataset
+from homefeed.schemas.words import near, one_line
 from homefeed.serving.experiments.design import Experiment, Experiments, read_experiments
 from homefeed.serving.experiments.metrics import METRICS
-from homefeed.serving.policy.rules import Rules, read_rules
+from homefeed.serving.policy.rules import PolicyError, Rules, read_rules
 from homefeed.serving.policy.surfaces import Surfaces, read_surfaces
 from homefeed.serving.profiles import Stop, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -45,6 +47,8 @@ def check(
     from homefeed.serving.experiments import planning, reading  # pyarrow and SciPy come with them.
 
     described = _read(experiments, rules, surfaces)
+    if data:
+        _require_objectives(described, surfaces, data)
     pages = reading.read(data, RunRoot(root).pushed() if root else None)
     plans = {name: planning.power(one, pages, lift) for name, one in described.by_name.items()}
     if as_json:
@@ -64,6 +68,15 @@ def _read(experiments: pathlib.Path, rules: pathlib.Path | None, surfaces: pathl
     said, kinds = read_rules(rules) if rules else Rules(), read_surfaces(surfaces) if surfaces else Surfaces()
     described.require_surfaces(kinds, said.by_name)
     return described
+
+
+def _require_objectives(described: Experiments, surfaces: pathlib.Path | None, data: pathlib.Path) -> None:
+    """What lists are to be sorted for must be among what models of these data know."""
+    known = load_dataset(data).objectives
+    kinds = read_surfaces(surfaces) if surfaces else Surfaces()
+    asked = described.objectives | {surface.objective for surface in kinds.by_name.values()}
+    for name in sorted(asked - {""} - known.keys()):
+        raise PolicyError(f"objective: models of {data} know no {name!r}{near(name, known)}")
 
 
 def _checked(one: Experiment, plan: planning.Power | None) -> dict[str, Any]:
@@ -150,6 +163,8 @@ def _show(found: report.Report) -> None:
             table.add_row(metric, f"{one.difference:+.4g}", span, f"{one.p_value:.2g}", f"{one.saved:.0%}", guard)
         console.print(table)
     console.print(f"p of the split: {found.sample_ratio:.2g}; users of several arms, left out: {found.mixed:,}")
+    if found.left_out:
+        console.print(f"pages of other versions, left out: {found.left_out:,}")
 
 
 @experiment_app.command()
@@ -168,7 +183,7 @@ def stop(
     chosen = arm or one.control
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
-    stopped = Stop(described.key(name), chosen, reason, int(time.time()))
+    stopped = Stop(described.key(name), chosen, one_line(reason), int(time.time()))
     asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
     if as_json:
         print_json(stopped._asdict())

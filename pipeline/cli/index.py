@@ -27,5 +27,5 @@ def refresh(root: Root, data: Data, as_json: Json = False) -> None:
         return
     console.print(
         f"version {done.version}: {done.items:,} items, of which training did not know {done.new_items:,}; "
-        f"{done.gone_items:,} are gone"
+        f"{done.gone_items:,} are gone; {done.denied_items:,} are denied"
     )

@@ -75,6 +75,7 @@ VERBS = {
         "retrain:retrain",
         "Train on new spans of data and push what is no worse than the models in service.",
     ),
+    "items": Verb("items:items_app", "Review items that rules hold."),
     "index": Verb("index:index_app", "Keep the index of items up to date between trainings."),
     "forget": Verb(
         "data:forget", "Remove a person from tables, artifacts and profiles; name the models trained with them."

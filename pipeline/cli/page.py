@@ -43,12 +43,19 @@ def preview(
     picks: Picks = None,
     rules: Rules = None,
     surfaces: Surfaces = None,
+    experiments: Annotated[pathlib.Path | None, typer.Option(help="YAML of experiments; empty: none.")] = None,
     html: Annotated[pathlib.Path | None, typer.Option(help="File to draw it in.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show a page as it would be now, with what each step did to its rows; nothing is recorded."""
     config = Config(
-        RunRoot(root).pushed(), models, _chosen(picks), budget_seconds=5.0, rules=rules, surfaces=surfaces
+        RunRoot(root).pushed(),
+        models,
+        _chosen(picks),
+        budget_seconds=5.0,
+        rules=rules,
+        surfaces=surfaces,
+        experiments=experiments,
     )
     ask = Ask(user_id=user, surface=surface, item_id=item, query=query, k=k)
     found, titles = asyncio.run(_preview(config, ask))

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from homefeed.components.artifacts.types import Examples
-from homefeed.pipeline.forget.files import REPORTS, USERS, content, from_file
+from homefeed.pipeline.forget.files import REPORTS, USERS, content, from_file, from_json
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.places import Places, find_places
 from homefeed.pipeline.forget.tables import from_parquet, from_table
@@ -130,6 +130,8 @@ def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
         for file in tables.find_files(data_dir, dataset.table(table), table).files:
             if not tables.is_uri(file.path):
                 removed[file.path] += from_table(file, dataset.table(table), person, of_users)
+    for beside in set(data_dir.rglob("*.json")) - {pathlib.Path(path) for path in removed}:
+        removed[str(beside)] += from_json(beside, person)
     return removed
 
 

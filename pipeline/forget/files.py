@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import pathlib
 import sqlite3
 from collections.abc import Iterator
@@ -66,6 +67,53 @@ def from_file(path: pathlib.Path, person: Person) -> int:
         path.unlink()
         return 1
     return 0
+
+
+def from_json(path: pathlib.Path, person: Person) -> int:
+    """Takes what is told of the person out of a file beside the tables: fields named by them, and rows of theirs."""
+    try:
+        said = json.loads(content(path))
+    except ValueError:
+        return 0
+    found = [0]
+    kept = _without(said, person, found)
+    if found[0]:
+        with replacing(path) as staging:
+            staging.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
+    return found[0]
+
+
+def _without(said: Any, person: Person, found: list[int]) -> Any:
+    """A value of JSON without them; counts in `found` what was taken out."""
+    if isinstance(said, dict):
+        kept = {name: value for name, value in said.items() if not person.owns(name) and not _is_of(value, person)}
+        found[0] += len(said) - len(kept)
+        return {name: _without(value, person, found) for name, value in _rows_of_others(kept, person, found).items()}
+    if isinstance(said, list):
+        rows = [value for value in said if not _is_of(value, person)]
+        found[0] += len(said) - len(rows)
+        return [_without(value, person, found) for value in rows]
+    return said
+
+
+def _rows_of_others(table: dict[str, Any], person: Person, found: list[int]) -> dict[str, Any]:
+    """A table that is written by columns, without their rows."""
+    users = table.get("user_id")
+    if not isinstance(users, list):
+        return table
+    places = [place for place, user in enumerate(users) if not _is_of(user, person)]
+    found[0] += len(users) - len(places)
+    return {
+        name: [column[place] for place in places]
+        if isinstance(column, list) and len(column) == len(users)
+        else column
+        for name, column in table.items()
+    }
+
+
+def _is_of(value: Any, person: Person) -> bool:
+    user = value.get("user_id") if isinstance(value, dict) else value
+    return isinstance(user, str) and person.owns(user)
 
 
 def _from_examples(path: pathlib.Path, person: Person) -> int:

@@ -17,6 +17,7 @@ from homefeed.components.artifacts.table_rows import item_cards
 from homefeed.components.artifacts.types import Artifact, DatasetDir, Model, PushedModel
 from homefeed.components.example_gen.items_table import read_items
 from homefeed.components.transform.refresh import catalogue_for
+from homefeed.models.catalogue import NEVER
 from homefeed.models.fused import Fused
 from homefeed.models.retrieval.retriever import Retriever
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -41,6 +42,7 @@ class Refreshed:
     items: int  # In the catalogue now.
     new_items: int  # That training did not know, or knew without any interaction.
     gone_items: int  # That training knew and the table no longer holds.
+    denied_items: int  # Of the catalogue, that rules keep out of every list.
 
 
 def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = None) -> Refreshed:
@@ -74,8 +76,11 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)), facts)
         version = _publish(saved_model, fused, new_texts, RunRoot(root).serving)
     _record(RunRoot(root), store, version, inputs | {"pushed_model": pushed}, DatasetDir(data_dir))
+    num_denied = int((catalogue.available_from == NEVER).sum())
     num_known = sum(item_id in known for item_id in catalogue.item_ids[1:])
-    return Refreshed(version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known)
+    return Refreshed(
+        version, catalogue.num_rows - 1, catalogue.num_rows - 1 - num_known, len(known) - num_known, num_denied
+    )
 
 
 def _last_push(root: pathlib.Path, metadata: str | None) -> tuple[MetadataStore, Record, dict[str, Record]]:

@@ -60,6 +60,7 @@ def assign(
     stored: Mapping[str, str],
     stopped: Mapping[str, str],
     now: float,
+    secret: bytes = b"",
 ) -> Assigned:
     """The arms of a reader on a page of a surface.
 
@@ -70,6 +71,7 @@ def assign(
         stored: `sticky_key` → arm, of what they were given before.
         stopped: `sticky_key` → arm that everybody gets since it was stopped.
         now: Unix seconds.
+        secret: of the store, by which buckets of experiments without a seed are keyed.
     """
     arms, fresh, changes = dict[str, str](), dict[str, str](), dict[str, Any]()
     label, interleave = STABLE, tuple[str, ...]()
@@ -79,7 +81,7 @@ def assign(
         key = experiments.key(name)
         if key in stopped:
             arm: str | None = stopped[key] if stopped[key] in one.arms else None
-        elif arm := arm_of(name, one, unit.of(one.unit), stored):
+        elif arm := arm_of(name, one, unit.of(one.unit), stored, secret):
             arms[name] = arm
             if stored.get(key) != arm:
                 fresh[key] = arm
@@ -92,10 +94,13 @@ def assign(
     return Assigned(arms, fresh, changes, label, interleave)
 
 
-def arm_of(name: str, experiment: Experiment, unit: str, stored: Mapping[str, str]) -> str | None:
+def arm_of(
+    name: str, experiment: Experiment, unit: str, stored: Mapping[str, str], secret: bytes = b""
+) -> str | None:
     """The arm of one experiment; None: they are not in it.
 
-    Who had an arm keeps it, whatever weights, coverage and parts are now.
+    Who had an arm keeps it, whatever weights, coverage and parts are now. Without a seed, which is public, nobody can
+    tell the arm of an id before it is shown: guests choose their ids.
     """
     if not unit:
         return None
@@ -108,6 +113,7 @@ def arm_of(name: str, experiment: Experiment, unit: str, stored: Mapping[str, st
         return None
     if not experiment.layer and experiment.part != (0.0, 1.0) and not bucketing.in_layer(unit, name, experiment.part):
         return None
-    place = bucketing.bucket(experiment.seed or name, unit, experiment.hash_version)
+    own = unit if experiment.seed or not secret else bucketing.keyed(unit, name, secret)
+    place = bucketing.bucket(experiment.seed or name, own, experiment.hash_version)
     chosen = bucketing.choose(place, experiment.ranges) if place is not None else -1
     return experiment.names[chosen] if chosen >= 0 else None

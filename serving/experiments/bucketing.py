@@ -5,6 +5,8 @@ With the same seed, weights and coverage another program that follows GrowthBook
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -39,6 +41,11 @@ def bucket(seed: str, unit: str, version: int = 2) -> float | None:
     if version == 2:
         return fnv1a(str(fnv1a(seed + unit))) % 10_000 / 10_000
     return fnv1a(unit + seed) % 1_000 / 1_000 if version == 1 else None
+
+
+def keyed(unit: str, experiment: str, secret: bytes) -> str:
+    """A name for somebody that only who has the secret can tell; FNV-1a alone would give a seed away in an hour."""
+    return hmac.new(secret, f"{experiment}\0{unit}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def equal_weights(count: int) -> list[float]:

@@ -195,6 +195,12 @@ class Experiments:
         of_arms = {arm.model for one in self.by_name.values() for arm in one.arms.values()}
         return frozenset(of_arms.union(*(one.interleave or () for one in self.by_name.values())))
 
+    @property
+    def objectives(self) -> frozenset[str]:
+        """That arms sort lists for."""
+        changes = [one.changes(arm) for one in self.by_name.values() for arm in one.names]
+        return frozenset(change["objective"] for change in changes if "objective" in change)
+
     def require_surfaces(self, surfaces: Surfaces, rules: Collection[str]) -> None:
         """Checks that every arm makes a surface that can be, on all surfaces that it is about.
 

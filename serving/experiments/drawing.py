@@ -34,6 +34,7 @@ def draw(found: Report, verdict: str) -> str:
         for arm, each in found.comparisons.items()
     )
     split = f"p of the split of users: {found.sample_ratio:.2g}. Users of several arms, left out: {found.mixed:,}."
+    split += f" Pages of other versions, left out: {found.left_out:,}." if found.left_out else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title><style>{_STYLE}</style>'
         f'<h1>{_text(title)}</h1><p class="verdict">{_text(verdict)}</p>{_table("Arms", heads, arms)}{tables}'

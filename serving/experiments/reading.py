@@ -37,6 +37,7 @@ class Page:
         variety: different categories by cards.
         cards: item → what became of it.
         teams: item → label of the models that chose it.
+        versions: experiment → its version then; 0 where nothing is said.
     """
 
     user: str
@@ -49,6 +50,7 @@ class Page:
     variety: float
     cards: dict[str, set[Fact]]
     teams: Mapping[str, str]
+    versions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def read(data: pathlib.Path | None, serving_dir: pathlib.Path | None) -> list[Page]:
@@ -104,6 +106,7 @@ def _sealed(data: pathlib.Path) -> Iterator[tuple[str, Page]]:
                 first.get("variety") or 0.0,
                 cards,
                 teams,
+                orjson.loads(first.get("versions") or "{}"),
             ),
         )
 
@@ -144,6 +147,7 @@ def _of_user(
                 page.get("variety", 0.0),
                 {card.item_id: _facts(card.acted, card.is_seen) for card in cards},
                 page.get("teams", {}),
+                page.get("versions", {}),
             ),
         )
 

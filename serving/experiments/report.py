@@ -72,6 +72,7 @@ class Report:
         comparisons: arm other than the control → metric → comparison.
         sample_ratio: p of the split of users; below counts.SAMPLE_RATIO_ALPHA it is broken.
         mixed: users who saw several arms, such as guests who logged in elsewhere; they are left out.
+        left_out: pages of other versions of it, which are not counted.
         planned: users for whom intervals are narrowest.
         preference: whose cards were taken, of lists that took turns; None: they did not.
         stopped: why it was stopped, and which arm everybody gets; "": it runs.
@@ -84,6 +85,7 @@ class Report:
     comparisons: Mapping[str, Mapping[MetricName, Comparison]]
     sample_ratio: float
     mixed: int
+    left_out: int
     planned: int
     preference: Preference | None
     stopped: str
@@ -98,8 +100,10 @@ def report(name: str, experiment: Experiment, pages: Sequence[Page], stopped: st
         pages: all that are known, oldest first, those of before it too.
         stopped: see `Report`.
     """
-    since = experiment.since or 0.0  # What was before is of another version: with other weights, and for others.
-    mine = [page for page in pages if name in page.arms and page.at >= since]
+    since = experiment.since or 0.0
+    all_mine = [page for page in pages if name in page.arms and page.at >= since]
+    # Another version had other weights, and was for others.
+    mine = [page for page in all_mine if page.versions.get(name, 0) == experiment.version]
     begins = experiment.since or (mine[0].at if mine else math.inf)
     past = tallies_of([page for page in pages if begins - PAST_SECONDS <= page.at < begins])
     seen = {(page.user, page.arms[name]) for page in mine}
@@ -126,6 +130,7 @@ def report(name: str, experiment: Experiment, pages: Sequence[Page], stopped: st
         comparisons,
         sample_ratio,
         len(mixed),
+        len(all_mine) - len(mine),
         experiment.users,
         preferred,
         stopped,

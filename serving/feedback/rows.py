@@ -46,11 +46,12 @@ EXPOSURES = {
     "model_version": pa.int64(),
     "rules_version": pa.string(),
     "arms": pa.string(),
+    "versions": pa.string(),
     "team": pa.string(),
     "took_ms": pa.float64(),
     "variety": pa.float64(),
 }
-OF_EXPERIMENTS = ("arms", "team", "took_ms", "variety")
+OF_EXPERIMENTS = ("arms", "versions", "team", "took_ms", "variety")
 """Columns of exposures that spans of earlier versions have not."""
 _REST = {
     "event_id": pa.string(),
@@ -219,5 +220,6 @@ def _exposure(card: Card, user_id: str, at: int, page: Mapping[str, Any]) -> Row
         "row": card.row,
         "found_by": card.found_by,
         "arms": _json(page.get("arms") or {}),
+        "versions": _json(page.get("versions") or {}),
         "team": page.get("teams", {}).get(card.item_id),
     }

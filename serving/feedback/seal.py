@@ -18,7 +18,7 @@ import pathlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -93,7 +93,7 @@ def seal(
     layout = read_layout(data)
     now = time.time() if at is None else at
     with _locked(serving_dir, data), _opened(serving_dir) as database:
-        plan = sealing.unfinished(database) or _new_plan(database, layout, now, min_events)
+        plan = _begun(database, layout, now) or _new_plan(database, layout, now, min_events)
         left_out = collections.Counter[str]()
         files = _carry_out(database, plan, layout, left_out) if plan else {}
         unknown = sealing.types_of(database, plan) if plan else {}
@@ -101,6 +101,38 @@ def seal(
     rows = {file["table"]: file["rows"] for file in files.values()}
     counts = {kind: count for kind, (count, _) in _unknown(unknown, layout).items()}
     return Sealed(plan.span if plan else "", rows, sorted(files), left, counts, dict(sorted(left_out.items())))
+
+
+def _begun(database: sqlite3.Connection, layout: Layout, now: float) -> sealing.Plan | None:
+    """The span that was begun; it goes by the next name, where another store took its own one meanwhile."""
+    plan = sealing.unfinished(database)
+    if plan is None:
+        return None
+    own = sealing.files_of(database, plan.span)
+    found = [_is_own(place, layout, own) for place in _places(layout, plan.span).values() if place.exists()]
+    if not found or any(found):  # What has begun to move keeps its name.
+        return plan
+    with _writing(database):
+        return sealing.rename(database, plan, layout.next_span(now, sealing.names(database)))
+
+
+def _places(layout: Layout, span: str) -> dict[str, pathlib.Path]:
+    """Table → where it goes, in the order in which they are moved."""
+    return {
+        "exposures": layout.file("exposures", span),
+        FEEDBACK: layout.feedback(span),
+        "interactions": layout.file("interactions", span),
+    }
+
+
+def _is_own(place: pathlib.Path, layout: Layout, own: Mapping[str, Any]) -> bool:
+    """Whether a file is what this store once wrote, by its digest: its name, another one may have taken."""
+    said = own.get(os.path.relpath(place, layout.data))
+    return said is not None and said["digest"] == _digest(place)
+
+
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_events: int) -> sealing.Plan | None:
@@ -146,21 +178,17 @@ def _carry_out(
     staging = layout.data / f"{STAGING}{plan.span}"
     staging.mkdir()
     counts = _write(database, plan, layout, staging, left_out)
-    places = {
-        "exposures": layout.file("exposures", plan.span),
-        FEEDBACK: layout.feedback(plan.span),
-        "interactions": layout.file("interactions", plan.span),
-    }
+    places = _places(layout, plan.span)
     written = {table: staging / f"{table}.parquet" for table in places if counts[table]}
     own = sealing.files_of(database, plan.span)
     for place in map(places.__getitem__, written):
-        if place.exists() and os.path.relpath(place, layout.data) not in own:
+        if place.exists() and not _is_own(place, layout, own):
             raise SealError(f"{place} is there, and is not of this live store: give it the name of another span")
     files = {
         os.path.relpath(places[table], layout.data): {
             "table": table,
             "rows": counts[table],
-            "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "digest": _digest(path),
         }
         for table, path in written.items()
     }

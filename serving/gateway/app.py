@@ -203,7 +203,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
 
     @router.get("/v1/health")
     async def health() -> dict[str, str]:
-        """Whether the process answers, and which rules are in force."""
+        """Whether the process answers, which rules are in force, and how many items they deny."""
         return home.health()
 
     @router.get("/v1/ready", responses={503: {"description": "There is nothing to show."}})

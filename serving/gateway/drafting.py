@@ -55,6 +55,8 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
     surface = assigned.on(surface)
     if "similar" in surface.rows and not ask.item_id:
         raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
+    if ask.item_id and policy.ruling.is_denied(ask.item_id):
+        raise LookupError("item_id: this item must not be shown")
     now = time.time_ns() // 1_000_000 / 1000  # As it is recorded.
     who, published = ask.who(), known.published
     k = ask.k or surface.length
@@ -68,8 +70,12 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
     questions = trials.asked(question, assigned, known.models)
     # Models do not find what is in the history: only what else must not be shown costs places.
     wanted = max(NUM_CANDIDATES, k + len(shown) + len(live.hidden))
+
+    def may_be_named(item_id: str) -> bool:
+        return item_id in items.titles and not policy.ruling.is_denied(item_id)
+
     similar, listings = await asyncio.gather(
-        finding.similar(ladder, ask, surface, reader, items.titles, k * 3),
+        finding.similar(ladder, ask, surface, reader, may_be_named, k * 3),
         asyncio.gather(*(ladder.find(question, reader, items, wanted) for question in questions)),
     )
     reader = dataclasses.replace(reader, excluded=reader.excluded | shown | {ask.item_id or ""})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import orjson
 
@@ -65,10 +65,10 @@ async def seen_often(store: Store, user: str, surface: Surface, now: float) -> d
 
 
 async def similar(
-    ladder: Ladder, ask: Ask, surface: Surface, reader: pages.Reader, titles: Container[str], k: int
+    ladder: Ladder, ask: Ask, surface: Surface, reader: pages.Reader, is_known: Callable[[str], bool], k: int
 ) -> tuple[str, Sequence[str]] | None:
     """The item that is asked about, or else the reader's newest, and what is like it; None: there is none."""
     if ask.after or not surface.needs_similar:
         return None
-    about = ask.item_id or pages.anchor(reader.request.history, titles.__contains__)
+    about = ask.item_id or pages.anchor(reader.request.history, is_known)
     return (about, await ladder.similar(about, k)) if about else None

@@ -89,13 +89,16 @@ class Following:
                 await self._read_beside_models()
         await asyncio.to_thread(self.policies.follow, self.published.items)  # Reading a long file takes seconds.
         self._metrics.refused_policy(bool(self.policies.fault))
+        self._metrics.denied(self.policies.denied)
         return FOLLOW_SECONDS
 
     async def _look_at_models(self) -> float:
         """Learns what the model server has, and the vocabulary of a new version; as above."""
         version = self.models.stable.version if self.models else None
         if self.models:
-            await self.models.refresh(self.policies.policy.experiments.labels)
+            policy = self.policies.policy
+            await self.models.refresh(policy.experiments.labels, policy.objectives)
+            self._metrics.lacks(len(self.models.lacking))
         if self.tokenize is None or (self.models and self.models.stable.version != version):
             self.tokenize = read_tokenizer(self._config.serving_dir)
             await self._read_beside_models()

@@ -24,6 +24,7 @@ from homefeed.serving.gateway.making import Draft, Made, make, recorded
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
+from homefeed.serving.gateway.shown import ShownPages
 from homefeed.serving.gateway.whys.whys import PAGES_OF_A_WHY, Sources, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -69,7 +70,8 @@ class Home:
         self._known = Following(config, self._live, metrics)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
-        self._intake = Intake(self._live, self._rate, metrics)
+        self._shown = ShownPages(self._live)
+        self._intake = Intake(self._live, self._rate, metrics, self._shown)
         self._recording = set[asyncio.Task[None]]()
         self.pulse = Pulse()
         models = self._known.models
@@ -121,8 +123,17 @@ class Home:
         told = {"status": "ok", "rules_version": policies.policy.version}
         if policies.policy.experiments.version:
             told["experiments_version"] = policies.policy.experiments.version
-        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self._known.trials.parted)}
+        denied = ", ".join(f"{rule}: {count}" for rule, count in policies.denied.items())
+        faults = {
+            "denied": denied,
+            "rules_fault": policies.fault,
+            "objective_fault": "; ".join(f"{name}: {why}" for name, why in self._lacking().items()),
+            "calibration": "; ".join(self._known.trials.parted),
+        }
         return told | {name: fault for name, fault in faults.items() if fault}
+
+    def _lacking(self) -> dict[str, str]:
+        return self._known.models.lacking if self._known.models else {}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
@@ -232,6 +243,7 @@ class Home:
             "impression_id": impression_id,
             "surface": ask.surface,
             "served_by": listing.served_by,
+            "objective": listing.objective,
             "age_ms": max(0, int((of_page.now - listing.made_at) * 1000)),
             "profile_version": question.profile_version,
             "model_version": listing.model_version,
@@ -240,17 +252,20 @@ class Home:
             "unmet": made.unmet,
             "arms": dict(assigned.arms),
         }
-        of_trials = trials.recorded(assigned, made, teams, self._known.published.items, seconds)
+        items = self._known.published.items
+        of_trials = trials.recorded(policy.experiments, assigned, made, teams, items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
         page |= listed(listing)
         at = round(of_page.now * 1000)
         exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
         recording = asyncio.create_task(self._live.record(exposure))
+        self._shown.remember(impression_id, [card["item_id"] for row in made.rows for card in row.cards])
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page)
+        has_history = bool(self._known.published.known(ask.who()).seen)
+        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page, has_history)
         self._metrics.served(page, self._groups(made, of_page), seconds, party)
         self._whys.ahead.served(exposure, page["rows"][0]["items"] if made.rows else ())
         self._metrics.ruled(made.set_aside, made.unmet)

@@ -14,6 +14,7 @@ from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import EventAnswer, EventIn, Rejected, live_event
+from homefeed.serving.gateway.shown import ShownPages
 from homefeed.serving.profiles import LiveEvent, Outcome, Store
 
 Read = Callable[[Any, float], EventIn | Rejected]
@@ -26,10 +27,11 @@ class Intake:
         store: where they are kept.
         rate: of each user.
         metrics: where they are counted.
+        shown: knows the cards of pages.
     """
 
-    def __init__(self, store: Store, rate: Rate, metrics: Metrics):
-        self._live, self._rate, self._metrics = store, rate, metrics
+    def __init__(self, store: Store, rate: Rate, metrics: Metrics, shown: ShownPages):
+        self._live, self._rate, self._metrics, self._shown = store, rate, metrics, shown
 
     async def take(
         self, said: Sequence[Any], read: Read, published: Published, impressions: Impressions
@@ -72,13 +74,18 @@ class Intake:
         return live_event(event, user, now, tags, page)
 
     async def _proved(self, event: EventIn, user: str, impressions: Impressions) -> str | None:
-        """The page that an event happened on: by its token or, without one, by its id, if it was served to them."""
+        """The page that an event happened on: by its token or, without one, by its id, if it was served to them.
+
+        It must have the event's item and place.
+        """
         shown = impressions.read(event.token, user) if event.token else Shown(event.impression_id, False)
         if shown is None or not shown.impression_id:
             return None
         # A guest's page became theirs when they logged in: the store knows.
         is_theirs = shown.is_theirs or await self._live.scrolled(shown.impression_id, user)
-        return shown.impression_id if is_theirs else None
+        if not is_theirs or not await self._shown.has(shown.impression_id, event.item_id, event.position):
+            return None
+        return shown.impression_id
 
     def _within_rates(self, meant: list[EventIn | Rejected]) -> list[EventIn | Rejected]:
         """Without the events of users who send too much: they must not stop others who are in the same call."""

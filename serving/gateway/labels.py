@@ -32,6 +32,13 @@ class Labels:
         """Of the models under each label, as far as is known."""
         return self.stable.version, *(models.version for models in self._others.values())
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Objective that models lack → why."""
+        return {
+            objective: why for one in (*self._others.values(), self.stable) for objective, why in one.lacking.items()
+        }
+
     async def learnt(self, label: str) -> Models:
         """As `of`, of a label that nobody may have asked for yet, as of an experiment that is over."""
         if label != STABLE and label not in self._others:
@@ -40,15 +47,15 @@ class Labels:
                 await self._others[label].refresh()
         return self.of(label)
 
-    async def refresh(self, labels: Collection[str]) -> None:
+    async def refresh(self, labels: Collection[str], objectives: Collection[str] = ()) -> None:
         """Learns what is stable now, and what is under other labels; see `Models.refresh`."""
         with contextlib.suppress(Unavailable):
-            await self.stable.refresh()
+            await self.stable.refresh(objectives)
         for label in {*labels} - {STABLE}:
             self._others.setdefault(label, Models(self._target, self._max_in_flight, label))
         for models in self._others.values():
             with contextlib.suppress(Unavailable):
-                await models.refresh()
+                await models.refresh(objectives)
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -68,6 +68,7 @@ class Listing:
         model_version: of the model that made it.
         question: what it answers.
         made_at: Unix seconds.
+        objective: what it is sorted for; "": the model's own, or no model made it.
         asked: digest of what the model was told (`making.asked`); "": it was made by none.
         found_by: the rung that made it, where it is shown again; else as `served_by`.
     """
@@ -78,6 +79,7 @@ class Listing:
     model_version: int | None
     question: Question
     made_at: float
+    objective: str = ""
     asked: str = ""
     found_by: str = ""
 
@@ -136,8 +138,10 @@ class Ladder:
         with self._metrics.asking(model):
             models = self._models.of(question.label)
             found = await models.find(model, reader.request, wanted, self._budget_seconds * share)
-        told = asked(reader.request)
-        return Listing(found.places, found.source, model, found.model_version, question, time.time(), told, model)
+        told, now = asked(reader.request), time.time()
+        return Listing(
+            found.places, found.source, model, found.model_version, question, now, found.objective, told, model
+        )
 
     def _keep(self, listing: Listing) -> Listing:
         key = (listing.question.user, listing.question.label)

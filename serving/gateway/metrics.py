@@ -55,6 +55,12 @@ class Metrics:
         self._rules = prometheus.Counter(
             "homefeed_rules", "Pages on which rules were set aside or unmet.", ["outcome"], registry=registry
         )
+        self._denied = prometheus.Gauge(
+            "homefeed_items_denied", "Items that a rule keeps off every page.", ["rule"], registry=self.registry
+        )
+        self._lacking = prometheus.Gauge(
+            "homefeed_objectives_lacking", "Objectives of surfaces that models do not know.", registry=self.registry
+        )
         self._refused_policy = prometheus.Gauge(
             "homefeed_policy_refused",
             "1: a file of rules, surfaces or experiments is wrong, and not in force.",
@@ -105,6 +111,16 @@ class Metrics:
         for outcome, names in (("set_aside", set_aside), ("unmet", unmet)):
             if names:
                 self._rules.labels(outcome).inc()
+
+    def denied(self, items: Mapping[str, int]) -> None:
+        """How many items each `deny` and `hold` is about now."""
+        self._denied.clear()
+        for rule, count in items.items():
+            self._denied.labels(rule).set(count)
+
+    def lacks(self, objectives: int) -> None:
+        """How many objectives of surfaces models do not know."""
+        self._lacking.set(objectives)
 
     def refused_policy(self, is_wrong: bool) -> None:
         """A file was looked at."""

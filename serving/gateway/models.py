@@ -7,21 +7,22 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import homefeed_client
 import numpy as np
 
 from homefeed.models.requests import Request, TensorSpec, batch_inputs
+from homefeed.schemas.words import one_line
+from homefeed.serving.gateway.breaker import Breaker
 from homefeed.serving.gateway.page import Place
 from homefeed.serving.policy.arrangement import ODDS_DIGITS
 from homefeed.serving.predictors import tensor_specs
 from homefeed.serving.recommender import FUSED, RETRIEVAL
 from homefeed.serving.releases.server_config import STABLE
 
-FAILURES_TO_OPEN = 5
-OPEN_SECONDS = 0.5
 METADATA_SECONDS = 2.0
 WARM_UP_SECONDS = 30.0  # The first call of a version may take long, longer than any page waits.
 MAX_SIMILAR = 10_000  # Lists that are kept.
@@ -53,48 +54,13 @@ class Found(NamedTuple):
         places: what it found.
         source: what it was made from: `history`, `features`, `popular` or `query`, as signatures.md says.
         model_version: of the model.
+        objective: what it is sorted for; "": the model's own.
     """
 
     places: list[Place]
     source: str
     model_version: int
-
-
-class Breaker:
-    """Stops asking who failed several times in a row; after a pause one call tries again.
-
-    >>> breaker = Breaker()
-    >>> for _ in range(FAILURES_TO_OPEN):
-    ...     breaker.tell(False, now=10.0)
-    >>> breaker.allows(now=10.1), breaker.allows(now=10.6), breaker.allows(now=10.6)
-    (False, True, False)
-    >>> breaker.tell(True, now=10.7)
-    >>> breaker.allows(now=10.7), breaker.allows(now=10.7)
-    (True, True)
-    """
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._next_trial = 0.0
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether calls are made."""
-        return self._failures < FAILURES_TO_OPEN
-
-    def allows(self, now: float) -> bool:
-        """Whether a call may be made; a trial counts as made."""
-        if self.is_closed:
-            return True
-        if now < self._next_trial:
-            return False
-        self._next_trial = now + OPEN_SECONDS
-        return True
-
-    def tell(self, succeeded: bool, now: float) -> None:
-        """How a call ended."""
-        self._failures = 0 if succeeded else self._failures + 1
-        self._next_trial = now + OPEN_SECONDS
+    objective: str = ""
 
 
 class Models:
@@ -118,6 +84,8 @@ class Models:
         self._label: str | None = label
         self._warm: dict[str, int] = {}  # Model → the version that has answered a call.
         self.version: int | None = None  # Of the fused model, as far as is known.
+        self.lacking: dict[str, str] = {}  # Objective that it was tried with and does not know → why.
+        self._tried: set[str] = set()
 
     @functools.cached_property
     def _client(self) -> homefeed_client.AsyncPredictionClient:
@@ -125,14 +93,18 @@ class Models:
         # No retries: a failed call is answered by the rung below, which is sooner.
         return homefeed_client.AsyncPredictionClient(self._target, options=CHANNEL)
 
-    async def refresh(self) -> None:
+    async def refresh(self, objectives: Collection[str] = ()) -> None:
         """Learns which version has the label now and what it takes; who answers this is asked again.
+
+        Args:
+            objectives: that pages ask for; those that the fused model lacks are known from then on.
 
         Raises:
             Unavailable: the server does not say.
         """
         try:
             await self._learn()
+            await self._try(objectives)
             self._breaker.tell(True, time.monotonic())
         except (homefeed_client.ModelNotFoundError, homefeed_client.InvalidRequestError):
             if self._wanted == STABLE:
@@ -155,7 +127,30 @@ class Models:
             if model == FUSED and found.version != self.version:
                 self.version = found.version
                 self._similar.clear()
+                self._tried.clear()
+                self.lacking.clear()
             self._specs[model], self._outputs[model] = specs, outputs
+
+    async def _try(self, objectives: Collection[str]) -> None:
+        """Asks once for each objective: no metadata tell which there are, and a page would end on a lower rung."""
+        specs, takes_one = self._specs[FUSED], "objective" in self._specs[FUSED]
+        for objective in sorted({*objectives} - self._tried):
+            inputs = batch_inputs([Request("", objective=objective)], specs) | {"k": np.ones(1, np.int32)}
+            try:
+                if takes_one:
+                    await self._client.predict(
+                        FUSED,
+                        inputs,
+                        signature=SIGNATURES[FUSED],
+                        outputs=["item_ids"],
+                        label=self._label,
+                        timeout_seconds=WARM_UP_SECONDS,
+                    )
+                else:
+                    self.lacking[objective] = "the model takes no objective"
+            except homefeed_client.InvalidRequestError as error:
+                self.lacking[objective] = one_line(str(error))[:200]
+            self._tried.add(objective)
 
     async def _warm_up(
         self, model: str, signature: str, specs: dict[str, TensorSpec], outputs: Sequence[str]
@@ -185,6 +180,8 @@ class Models:
         """
         if model not in self._specs:
             raise Unavailable(f"nothing is known of {model} yet")
+        # Better the model's own order than that of the rung below.
+        requests = [replace(one, objective="") if one.objective in self.lacking else one for one in requests]
         try:
             inputs = batch_inputs(requests, self._specs[model])
         except ValueError as error:  # Profiles of one push, a model of another.
@@ -192,8 +189,10 @@ class Models:
         inputs["k"] = np.full(len(requests), k, np.int32)
         answer = await self._predict(model, SIGNATURES[model], inputs, self._outputs[model], seconds)
         found = [
-            _found({name: column[row] for name, column in answer.outputs.items()}, k, answer.model_version)
-            for row in range(len(requests))
+            _found({name: column[row] for name, column in answer.outputs.items()}, k, answer.model_version)._replace(
+                objective=one.objective if model == FUSED else ""
+            )
+            for row, one in enumerate(requests)
         ]
         places = (place for one in found for place in one.places)
         if wrong := next((place for place in places if not all(map(math.isfinite, filter(None, place[1:])))), None):

@@ -35,6 +35,12 @@ class Policy:
         """Of rules and surfaces; "": there are no files."""
         return "-".join(filter(None, (self.ruling.rules.version, self.surfaces.version)))
 
+    @property
+    def objectives(self) -> frozenset[str]:
+        """What lists of surfaces, and of their arms, are sorted for."""
+        of_surfaces = {surface.objective for surface in self.surfaces.by_name.values()}
+        return frozenset(of_surfaces | self.experiments.objectives) - {""}
+
 
 class Policies:
     """Follows three files.
@@ -46,6 +52,7 @@ class Policies:
     Attributes:
         policy: in force.
         fault: why a file as it is now is not in force; "": it is.
+        denied: rule → items that it keeps off every page.
 
     Raises:
         PolicyError: a file cannot be used.
@@ -61,26 +68,39 @@ class Policies:
         self._files = rules, surfaces, experiments
         self._mark, self.fault = self._look(), ""
         self.policy = read_policy(rules, surfaces, items, experiments)
+        self._beside, self.denied = self._look_beside(), self.policy.ruling.denied()
 
     def follow(self, items: Items) -> None:
         """Takes over what a file says now, if it is right, and a new catalogue; else all stays as it was."""
         mark = self._look()
-        if mark != self._mark:
-            self._mark = mark
-            try:
-                rules, surfaces, experiments = self._files
-                self.policy, self.fault = read_policy(rules, surfaces, items, experiments), ""
-                _logger.info("policy %s is in force", self.policy.version)
-            except PolicyError as error:
-                self.fault = str(error)
-                _logger.warning("policy %s stays in force: %s", self.policy.version or "without rules", error)
+        beside = self._look_beside()
+        # What a faulty file names may be mended without it.
+        if mark != self._mark or beside != self._beside or self.fault:
+            self._mark, self._beside = mark, beside
+            self._read_again(items)
         elif not self.policy.ruling.is_of(items.cards):
             self.policy = dataclasses.replace(
                 self.policy, ruling=Ruling(self.policy.ruling.rules, items.cards, items.popular)
             )
+            self.denied = self.policy.ruling.denied()
+
+    def _read_again(self, items: Items) -> None:
+        try:
+            rules, surfaces, experiments = self._files
+            self.policy, self.fault = read_policy(rules, surfaces, items, experiments), ""
+            self._beside, self.denied = self._look_beside(), self.policy.ruling.denied()
+            _logger.info("policy %s is in force", self.policy.version)
+        except PolicyError as error:
+            if str(error) != self.fault:
+                _logger.warning("policy %s stays in force: %s", self.policy.version or "without rules", error)
+            self.fault = str(error)
 
     def _look(self) -> Mark:
         return tuple(map(_mark, self._files))
+
+    def _look_beside(self) -> Mark:
+        """At the files that the rules name."""
+        return tuple(map(_mark, self.policy.ruling.rules.files))
 
 
 def read_policy(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ from homefeed.serving.recommender import FUSED
 
 _logger = logging.getLogger(__name__)
 DRAFTED_ROWS = ("for_you", "search", "more")
+RETURN_SECONDS = 600  # A guest who comes back so long after their first page is taken for one.
+MAX_GUESTS = 100_000  # Whose first page is remembered.
 
 
 class Trials:
@@ -43,8 +47,10 @@ class Trials:
     def __init__(self, store: Store, metrics: Metrics):
         self._store, self._metrics = store, metrics
         self._stopped: dict[str, str] = {}
+        self._secret = b""
         self._monitor = Monitor()
         self._calibration = Calibration()
+        self._first_pages: OrderedDict[str, float] = OrderedDict()  # Guest → time of their first page here.
         self.parted: list[str] = []
         metrics.quality.listen(self._monitor.happened)
         metrics.quality.listen(self._calibration.happened)
@@ -60,9 +66,10 @@ class Trials:
         """
         if not experiments.by_name:
             return NOTHING
+        self._secret = self._secret or await self._store.secret()
         unit = Unit(ask.user_id or "", ask.session_id or "")
         stored = await self._store.assigned(user)
-        return assign(experiments, unit, ask.surface, stored, self._stopped, now)
+        return assign(experiments, unit, ask.surface, stored, self._stopped, now, self._secret)
 
     async def follow(self, experiments: Experiments, now: float) -> None:
         """Looks at what models predict, learns which experiments were stopped, and stops those that have to be.
@@ -82,10 +89,25 @@ class Trials:
             _logger.warning("experiment %s is stopped: %s", *stop[::2])
 
     def served(
-        self, experiments: Experiments, assigned: Assigned, user: str, made: Made, page: Mapping[str, Any]
+        self,
+        experiments: Experiments,
+        assigned: Assigned,
+        user: str,
+        made: Made,
+        page: Mapping[str, Any],
+        has_history: bool,
     ) -> Party:
-        """Counts a page as it is recorded; gives whose it is."""
-        arms = {experiments.key(name): arm for name, arm in assigned.arms.items()}
+        """Counts a page as it is recorded; gives whose it is.
+
+        Guardrails ask only whom nobody can make up at will: users with a history in the data or, where guests are the
+        units, those who came back.
+        """
+        is_back = self._is_back(user)
+        arms = {
+            experiments.key(name): arm
+            for name, arm in assigned.arms.items()
+            if (is_back if experiments.get(name).unit == "session" else has_history)
+        }
         cards = [card for row in made.rows for card in row.cards]
         chances = {card["item_id"]: card["probability"] for card in cards if card.get("probability") is not None}
         party = Party(user, arms, chances, str(page["model_version"] or ""))
@@ -95,18 +117,32 @@ class Trials:
             self._metrics.arm_served(name, arm)
         return party
 
+    def _is_back(self, user: str) -> bool:
+        now = time.monotonic()
+        first = self._first_pages.setdefault(user, now)
+        if len(self._first_pages) > MAX_GUESTS:
+            self._first_pages.popitem(last=False)
+        return now - first >= RETURN_SECONDS
+
     def forget(self, user: str) -> None:
         """Drops who a user is."""
+        self._first_pages.pop(user, None)
         self._monitor.forget(user)
         self._calibration.forget(user)
 
 
 def recorded(
-    assigned: Assigned, made: Made, teams: Mapping[str, str], items: Items, seconds: float
+    experiments: Experiments,
+    assigned: Assigned,
+    made: Made,
+    teams: Mapping[str, str],
+    items: Items,
+    seconds: float,
 ) -> dict[str, Any]:
     """What is kept of a page for its experiments.
 
     Args:
+        experiments: in force.
         assigned: of the page.
         made: the page.
         teams: item → label of the models that chose it, of an interleaved list.
@@ -116,6 +152,7 @@ def recorded(
     cards = [card["item_id"] for row in made.rows for card in row.cards]
     found: dict[str, Any] = {"arms": dict(assigned.arms), "took_ms": round(seconds * 1000, 2)}
     if assigned.arms:
+        found["versions"] = {name: experiments.get(name).version for name in assigned.arms}
         found["variety"] = round(variety(items.tags(item_id)[:1] for item_id in cards), 4)
     if assigned.changes:
         found["changes"] = {name: _plain(value) for name, value in assigned.changes.items()}

@@ -11,9 +11,17 @@ from typing import Annotated, Any
 import pydantic
 
 from homefeed.schemas.words import near, shown
+from homefeed.serving.policy.wordlist import Words
 
 NOW = "now"
-_TESTS = ("at_least", "at_most", "not")
+ALL = "all"
+WORDS = "words"
+"""As a field: title and description, which may have words; as a test, of any field."""
+_TESTS = ("at_least", "at_most", "not", WORDS)
+
+
+class Lines(list[str]):
+    """Values that are the lines of a file, which may have none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +29,14 @@ class Test:
     """What one field is asked.
 
     Attributes:
-        accepted: values of which it has to have one, as text.
+        accepted: values of which it has to have one, as text; None: any.
+        words: of which its text has to have one; None: it need have none.
         at_least, at_most: limits of a number, both included; None: no limit. `now` is the time of the page.
         negated: a test that must fail; None: there is none. A field that is not there fails every other test.
     """
 
-    accepted: frozenset[str] = frozenset()
+    accepted: frozenset[str] | None = None
+    words: Words | None = None
     at_least: float | str | None = None
     at_most: float | str | None = None
     negated: Test | None = None
@@ -39,7 +49,9 @@ class Test:
         return any(self._accepts(one, now) for one in values if one is not None)
 
     def _accepts(self, value: Any, now: float) -> bool:
-        if self.accepted:
+        if self.words is not None:
+            return self.words.are_in(str(value))
+        if self.accepted is not None:
             return plain(value) in self.accepted
         if not isinstance(value, int | float):
             number = _number(str(value))
@@ -73,7 +85,7 @@ class Condition:
             fields: name → value, or a list of values.
             now: Unix seconds.
         """
-        return all(test.holds(fields.get(name), now) for name, test in self.tests.items())
+        return all(test.holds(_value(fields, name), now) for name, test in self.tests.items())
 
     @property
     def is_timed(self) -> bool:
@@ -81,23 +93,32 @@ class Condition:
         return any(test.is_timed for test in self.tests.values())
 
 
+def _value(fields: Mapping[str, Any], name: str) -> Any:
+    return [fields.get("title"), fields.get("description")] if name == WORDS else fields.get(name)
+
+
 def read(said: Any) -> Condition:
     """A condition as it was written.
 
     Args:
-        said: field → value, list of values, or mapping of `at_least`, `at_most` and `not`; numbers are text.
+        said: `all`, or field → value, list of values, or mapping of `at_least`, `at_most`, `not` and `words`; of the
+            field `words` the words themselves. Numbers are text.
 
     Raises:
         ValueError: it is none.
     """
     if isinstance(said, Condition):
         return said
+    if said == ALL:
+        return Condition({})
     if not isinstance(said, Mapping) or not said:
         raise ValueError("expected fields and what they are to be, such as {categories: crime, price: {at_most: 20}}")
     return Condition({name: _read_test(name, tested) for name, tested in said.items()})
 
 
 def _read_test(name: str, said: Any) -> Test:
+    if name == WORDS and not isinstance(said, Mapping):
+        said = {WORDS: said}
     if isinstance(said, Mapping):
         if unknown := [key for key in said if key not in _TESTS]:
             raise ValueError(f"{name}.{unknown[0]} is unknown{near(unknown[0], _TESTS)}")
@@ -105,14 +126,23 @@ def _read_test(name: str, said: Any) -> Test:
             if len(said) > 1:
                 raise ValueError(f"{name}: `not` stands alone; put what is not to be inside of it")
             return Test(negated=_read_test(name, said["not"]))
+        if WORDS in said:
+            if len(said) > 1:
+                raise ValueError(f"{name}: `words` stands alone")
+            return Test(words=Words(_values(name, said[WORDS])))
         limits = {key: _read_limit(f"{name}.{key}", limit) for key, limit in said.items()}
         if not limits:
-            raise ValueError(f"{name} is asked nothing; expected at_least, at_most or not")
+            raise ValueError(f"{name} is asked nothing; expected at_least, at_most, words or not")
         return Test(**limits)  # type: ignore[arg-type]
+    return Test(frozenset(map(plain, _values(name, said))))
+
+
+def _values(name: str, said: Any) -> list[Any]:
     values = said if isinstance(said, list) else [said]
-    if not values or not all(isinstance(value, str | int | float) and str(value) for value in values):
-        raise ValueError(f"{name}: expected a value, several, or at_least, at_most or not, got {shown(said)}")
-    return Test(frozenset(map(plain, values)))
+    is_given = values or isinstance(said, Lines)  # A file may be empty: nothing passes.
+    if not is_given or not all(isinstance(value, str | int | float) and str(value) for value in values):
+        raise ValueError(f"{name}: expected a value, several, or at_least, at_most, words or not, got {shown(said)}")
+    return values
 
 
 def _read_limit(name: str, said: Any) -> float | str:

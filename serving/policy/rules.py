@@ -17,26 +17,30 @@ import yaml
 from pydantic import Field
 
 from homefeed.schemas import text_yaml
-from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.settings import Form
 from homefeed.schemas.words import explain, near, shown
-from homefeed.serving.policy.conditions import Condition, Moment, Written
+from homefeed.serving.policy.conditions import WORDS, Condition, Moment, Written
+from homefeed.serving.policy.errors import PolicyError as PolicyError
+from homefeed.serving.policy.files import Files
 
 Card = Mapping[str, Any]
-Effect = Literal["block", "allow", "boost", "pin", "quota", "cap"]
-EFFECTS: tuple[Effect, ...] = ("block", "allow", "boost", "pin", "quota", "cap")
+Effect = Literal["block", "allow", "boost", "pin", "quota", "cap", "deny", "hold"]
+EFFECTS: tuple[Effect, ...] = ("block", "allow", "boost", "pin", "quota", "cap", "deny", "hold")
+DENIALS = ("deny", "hold")
+"""Effects that hold for everybody, always, on every page, and in the models."""
 MAX_NAMES = 200  # Of a file: each page looks at all of them.
 _HOURS = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
-_BELONGS = {"by": ("boost",), "at_least": ("quota",), "at_most": ("quota", "cap"), "row": ("pin", "quota")}
+_BELONGS = {
+    "by": ("boost",),
+    "at_least": ("quota",),
+    "at_most": ("quota", "cap"),
+    "row": ("pin", "quota"),
+    "reviews": ("hold",),
+    **dict.fromkeys(("reader", "since", "until", "hours"), tuple(one for one in EFFECTS if one not in DENIALS)),
+}
 
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-
-
-class PolicyError(HomefeedError, ValueError):
-    """A file of rules or surfaces cannot be used."""
-
-    exit_code = 2
 
 
 def _is_hours(text: str) -> str:
@@ -76,13 +80,16 @@ class Rule(pydantic.BaseModel):
         boost: cards that stand as if `by` times nearer to the top.
         pin: items at the head of a row, in this order, as far as they may be shown.
         quota: cards of which a page has `at_least` (as far as there are any, in the row) or `at_most` so many.
+        deny: items that nobody may be shown, ever: neither a page nor a model has them.
+        hold: items that wait for a verdict in `reviews`; until they are accepted, they are denied.
         cap: a field, of each of whose values a page has `at_most` so many cards.
         by: of boost; below 1 it moves cards down.
         row: of pin and quota; "": the first.
         reader: whose pages; None: everybody's.
         since, until: Unix seconds between which it counts, the last one not included.
         hours: of the day, such as 18:00-23:30, in `zone`.
-        strict: rather no page than one that breaks it.
+        strict: rather no page than one that breaks it; `deny` and `hold` are.
+        reviews: ids of the items that were accepted; in the file the name of a file of verdicts.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -93,6 +100,8 @@ class Rule(pydantic.BaseModel):
     pin: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     quota: Written | None = None
     cap: Annotated[str, Field(min_length=1)] | None = None
+    deny: Written | None = None
+    hold: Written | None = None
     by: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     at_least: Annotated[int, Field(ge=1, le=1000)] | None = None
     at_most: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -103,6 +112,7 @@ class Rule(pydantic.BaseModel):
     hours: Annotated[str, pydantic.AfterValidator(_is_hours)] | None = None
     zone: Annotated[str, pydantic.AfterValidator(_is_zone)] = "UTC"
     strict: bool = False
+    reviews: frozenset[str] | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Rule:
@@ -113,9 +123,11 @@ class Rule(pydantic.BaseModel):
         for name, owners in _BELONGS.items():
             if getattr(self, name) not in (None, "") and effects[0] not in owners:
                 raise ValueError(f"`{name}` belongs to {' and '.join(owners)}, not to {effects[0]}")
-        needed = {"boost": "by", "cap": "at_most"}.get(effects[0])
+        needed = {"boost": "by", "cap": "at_most", "hold": "reviews"}.get(effects[0])
         if needed and getattr(self, needed) is None:
             raise ValueError(f"{effects[0]} needs `{needed}`")
+        if self.is_denial and self.condition and self.condition.is_timed:
+            raise ValueError(f"{effects[0]} holds always: it cannot ask for `now`; `block` can")
         if self.quota is not None and (self.at_least is None) == (self.at_most is None):
             raise ValueError("quota needs either `at_least` or `at_most`")
         if self.since is not None and self.until is not None and self.since >= self.until:
@@ -132,6 +144,21 @@ class Rule(pydantic.BaseModel):
         """Which cards it is about; None: it names items or a field."""
         found = getattr(self, self.effect)
         return found if isinstance(found, Condition) else None
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it holds for everybody, always and everywhere."""
+        return self.effect in DENIALS
+
+    @property
+    def keeps_off(self) -> bool:
+        """Whether the cards that it is about must not be shown."""
+        return self.block is not None or self.is_denial
+
+    def is_about(self, card: Card, now: float) -> bool:
+        """Whether a card, with its `item_id`, is meant."""
+        is_meant = self.condition is not None and self.condition.holds(card, now)
+        return is_meant and not (self.reviews and card["item_id"] in self.reviews)
 
     def counts(self, reader: Mapping[str, Any], now: float) -> bool:
         """Whether it counts for a reader at a time.
@@ -160,11 +187,15 @@ class Rules:
 
     Attributes:
         by_name: in the order of the file.
-        version: of the file's content; "": there is none.
+        version: of the file's content, and that of the files that it names; "": there is none.
+        files: that it names.
+        reviews: rule that holds items → its file of verdicts.
     """
 
     by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
     version: str = ""
+    files: tuple[pathlib.Path, ...] = ()
+    reviews: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     def require_columns(self, columns: Iterable[str]) -> None:
         """Checks that the fields that are asked for exist; a misspelt one would silently never match.
@@ -176,7 +207,7 @@ class Rules:
         for name, rule in self.by_name.items():
             asked = [rule.cap] if rule.cap else list(rule.condition.tests) if rule.condition else []
             for field in asked:
-                if field not in known:
+                if field not in known and field != WORDS:
                     raise PolicyError(f"{name}: items have no column {shown(field)}{near(field, known)}")
 
 
@@ -187,7 +218,13 @@ def read_rules(path: pathlib.Path) -> Rules:
         PolicyError: the file is missing, or says something else; all faults are told at once.
     """
     said, version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
-    return Rules(read_models(path, said, Rule), version)
+    files = Files(path.parent)
+    found = read_models(path, {name: files.put_in(described) for name, described in said.items()}, Rule)
+    if files.contents:
+        digests = [version, *(hashlib.sha256(content).hexdigest() for content in files.contents.values())]
+        version = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
+    reviews = {name: path.parent / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
+    return Rules(found, version, tuple(files.contents), reviews)
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:

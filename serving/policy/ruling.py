@@ -7,7 +7,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from homefeed.serving.policy.conditions import Condition
 from homefeed.serving.policy.rules import Card, Rule, Rules
 
 MAX_SEARCHED = 10_000  # Of the most popular items, where a rule leaves no candidate.
@@ -43,9 +42,10 @@ class Ruling:
     def __init__(self, rules: Rules, cards: Mapping[str, Card], popular: Sequence[str]):
         self.rules, self._cards, self._popular = rules, cards, popular
         self._counting = [Counting(name, rule, 1 << n) for n, (name, rule) in enumerate(rules.by_name.items())]
-        conditions = [(one.bit, one.rule.condition) for one in self._counting if one.rule.condition]
-        self._fixed = [(bit, condition) for bit, condition in conditions if not condition.is_timed]
-        self._timed = [(bit, condition) for bit, condition in conditions if condition.is_timed]
+        conditions = [(one, one.rule.condition) for one in self._counting if one.rule.condition]
+        self._fixed = [(one.bit, one.rule) for one, condition in conditions if not condition.is_timed]
+        self._timed = [(one.bit, one.rule) for one, condition in conditions if condition.is_timed]
+        self._denials = sum(one.bit for one in self._counting if one.rule.is_denial)
         self._bits: dict[str, int] = {}
         self._admitted: dict[tuple[int, int], list[str]] = {}
 
@@ -61,13 +61,15 @@ class Ruling:
         Args:
             reader: feature of the users table → value.
             now: Unix seconds.
-            names: of the rules of a surface; None: all.
+            names: of the rules of a surface, beside which denials count; None: all.
             without: names of rules that are set aside.
         """
         found = [
             one
             for one in self._counting
-            if (names is None or one.name in names) and one.name not in without and one.rule.counts(reader, now)
+            if (names is None or one.name in names or one.rule.is_denial)
+            and one.name not in without
+            and one.rule.counts(reader, now)
         ]
         return InForce(self, found, now)
 
@@ -77,6 +79,15 @@ class Ruling:
         if found is None:
             found = self._bits[item_id] = _bits(self._fixed, self._cards[item_id], now)
         return found | _bits(self._timed, self._cards[item_id], now) if self._timed else found
+
+    def is_denied(self, item_id: str) -> bool:
+        """Whether nobody may be shown an item."""
+        return bool(self._denials and item_id in self._cards and self._fixed_bits(item_id) & self._denials)
+
+    def denied(self) -> dict[str, int]:
+        """Denial → how many items of the catalogue it is about."""
+        bits = [self._fixed_bits(item_id) for item_id in self._cards] if self._denials else []
+        return {one.name: sum(bool(of & one.bit) for of in bits) for one in self._counting if one.rule.is_denial}
 
     def admitted(self, blocks: int, allows: int) -> list[str]:
         """Popular items that some rules admit, as far as they do not depend on the time."""
@@ -113,7 +124,7 @@ class InForce:
 
     def __init__(self, ruling: Ruling, rules: Sequence[Counting], now: float):
         self._ruling, self.rules, self._now = ruling, rules, now
-        self._blocks = sum(one.bit for one in rules if one.rule.block is not None)
+        self._blocks = sum(one.bit for one in rules if one.rule.keeps_off)
         self._allows = sum(one.bit for one in rules if one.rule.allow is not None)
         self.boosts = [(one.bit, one.rule.by or 1.0) for one in rules if one.rule.boost is not None]
         self._boosting = sum(bit for bit, _ in self.boosts)
@@ -133,7 +144,7 @@ class InForce:
         """The first rule that keeps an item off every page; "": none."""
         bits = self._ruling.bits(item_id, self._now)
         for name, rule, bit in self.rules:
-            if (rule.block is not None and bits & bit) or (rule.allow is not None and not bits & bit):
+            if (rule.keeps_off and bits & bit) or (rule.allow is not None and not bits & bit):
                 return name
         return ""
 
@@ -228,8 +239,8 @@ def _admits(bits: int, blocks: int, allows: int) -> bool:
     return not bits & blocks and bits & allows == allows
 
 
-def _bits(conditions: Sequence[tuple[int, Condition]], card: Card, now: float) -> int:
-    return sum(bit for bit, condition in conditions if condition.holds(card, now))
+def _bits(rules: Sequence[tuple[int, Rule]], card: Card, now: float) -> int:
+    return sum(bit for bit, rule in rules if rule.is_about(card, now))
 
 
 def _is_for(rule: Rule, row: str, is_first: bool) -> bool:

@@ -134,6 +134,13 @@ def keep_plan(database: sqlite3.Connection, plan: Plan) -> None:
     database.execute(f"INSERT INTO sealed ({columns}) VALUES (?, ?, ?, ?, ?, ?)", plan)
 
 
+def rename(database: sqlite3.Connection, plan: Plan, name: str) -> Plan:
+    """Gives a span another name, before anything of it is in its place."""
+    database.execute("UPDATE sealed SET span = ?, files = '{}' WHERE span = ?", (name, plan.span))
+    database.execute("UPDATE moved SET span = ? WHERE span = ?", (name, plan.span))
+    return plan._replace(span=name)
+
+
 def keep_files(database: sqlite3.Connection, span: str, files: dict[str, Any]) -> None:
     """Stores what was written: path → digest and rows."""
     said = orjson.dumps(files, option=orjson.OPT_SORT_KEYS).decode()

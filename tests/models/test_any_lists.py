@@ -14,8 +14,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homefeed.models.catalogue import ALWAYS
 from homefeed.models.evaluation import baselines, beyond_accuracy, metrics
-from homefeed.models.retrieval.index.exact_index import ALWAYS, EXCLUDED, ExactIndex
+from homefeed.models.retrieval.index.exact_index import EXCLUDED, ExactIndex
 from homefeed.models.retrieval.index.filters import Filters
 from homefeed.models.retrieval.index.partitioned_index import PartitionedIndex
 from homefeed.models.retrieval.index.text_match import TextMatch

@@ -83,6 +83,12 @@ def test_facts_are_features_of_items_and_no_columns_of_their_files(tmp_path: pat
         ("name: t\n", "", r"`name` is missing\."),
         ("name: t\n", "name: my shop\n", r"`name`: .*found 'my shop'"),
         ("price: {kind: number}", "价格: {kind: number}", r"items.features.价格: .* need names of letters a to z"),
+        (
+            "price: {kind: number}",
+            "Paid: {kind: number}, paid: {kind: number}",
+            r"items.features.paid: only capitals tell it from 'Paid', .*`columns: \{feature: paid\}`",
+        ),
+        ("price: {kind: number}", "Title: {kind: text}", r"items.features.Title: only capitals tell it from 'title'"),
         ("kind: number", "kind: float", r"`items.features.price.kind`: expected one of id, .*, found 'float'"),
         ("kind: number", "kind: number, mni: 1", r"`items.features.price.mni` is unknown; did you mean 'min'\?"),
         ("kind: number", "kind: embedding", r"`items.features.price`: `size` belongs to kind `embedding`"),

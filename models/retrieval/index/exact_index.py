@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.catalogue import NEVER
+
 EXCLUDED = np.finfo(np.float32).min  # Score of a candidate that must not be returned.
-ALWAYS = np.iinfo(np.int64).min  # `available_from` of an item without one: always available.
 
 
 class ExactIndex(tf.Module):
@@ -15,7 +16,8 @@ class ExactIndex(tf.Module):
 
     Args:
         embeddings: [num_rows, size] float32; row 0 is never found.
-        available_from: [num_rows] int64 Unix seconds, ALWAYS where nothing is said; None: nothing is said.
+        available_from: [num_rows] int64 Unix seconds, ALWAYS where nothing is said, NEVER of what is
+            never found; None: nothing is said.
     """
 
     def __init__(self, embeddings: npt.NDArray[np.float32], available_from: npt.NDArray[np.int64] | None = None):
@@ -42,22 +44,23 @@ class ExactIndex(tf.Module):
             queries: [batch, size] float32.
             seen: [batch, num_seen] int32 rows that must not be found; 0: none.
             k: int32 scalar.
-            now: [batch] int64 Unix seconds, of which what is not available yet is not found; 0, or None:
-                everything is available.
+            now: [batch] int64 Unix seconds, of which what is not available yet is not found; 0: unknown,
+                and None: everything but NEVER is available.
 
         Returns:
             [batch, min(k, num_rows - 1)] float32 scores, best first, and int32 rows; where fewer are left,
             EXCLUDED and 0.
         """
         scores = self.scores(queries)
-        if now is not None and self._available_from is not None:
+        if self._available_from is not None:
+            now = tf.zeros_like(queries[:, 0], tf.int64) if now is None else now
             scores = tf.where(is_available(self._available_from, now[:, None]), scores, EXCLUDED)
         return best_rows(exclude(scores, seen), k)
 
 
 def is_available(available_from: tf.Tensor, now: tf.Tensor) -> tf.Tensor:
     """Whether what is there from `available_from` on is there `now`; both int64, 0 for an unknown now."""
-    return (available_from <= now) | (now == 0)
+    return (available_from <= now) | ((now == 0) & (available_from != NEVER))
 
 
 def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:

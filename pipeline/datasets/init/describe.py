@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -15,7 +15,7 @@ import yaml
 from homefeed.pipeline.datasets.init import features
 from homefeed.pipeline.datasets.init.look import find, look
 from homefeed.pipeline.datasets.init.roles import Roles, find_roles
-from homefeed.schemas.dataset import FILE_NAME, TABLES, Dataset, DatasetError, TableName
+from homefeed.schemas.dataset import FILE_NAME, STANDARD_COLUMNS, TABLES, Dataset, DatasetError, TableName
 from homefeed.schemas.tables import find_table
 
 ROOM = 1.5  # A share that is found in the beginning of a file may be so many times as large in all of it.
@@ -110,7 +110,9 @@ def _table(roles: Roles, table: TableName, kinds: Mapping[str, str]) -> dict[str
     said = {name: value for name, value in one.table.model_dump(exclude_unset=True).items() if value is not None}
     names = {our: name for our, name in roles.columns.get(table, {}).items() if our != name}
     # A declared column goes by a name that is plain, where the file's is a path or in the way of another.
-    plain = {name: _plain(name, place) for place, name in enumerate(one.columns, start=1) if name in kinds}
+    plain = _plain_names(
+        [*one.columns], kinds, [our for our in STANDARD_COLUMNS[table] if our not in kinds or our in names]
+    )
     names |= {own: name for name, own in plain.items() if own != name}
     if "header" in said:
         said["header"] = list(said["header"])
@@ -119,6 +121,17 @@ def _table(roles: Roles, table: TableName, kinds: Mapping[str, str]) -> dict[str
     if kinds:
         said["features"] = {plain[name]: {"kind": kind} for name, kind in kinds.items()}
     return said
+
+
+def _plain_names(columns: Sequence[str], declared: Collection[str], taken: Iterable[str]) -> dict[str, str]:
+    """Column → a name that a model's inputs can have; no two differ by capitals only."""
+    used, found = {*map(str.lower, taken)}, dict[str, str]()
+    for place, name in enumerate(columns, start=1):
+        if name in declared:
+            plain = _plain(name, place)
+            found[name] = f"column_{place}" if plain.lower() in used else plain
+            used.add(found[name].lower())
+    return found
 
 
 def _plain(name: str, place: int) -> str:

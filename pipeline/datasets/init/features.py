@@ -56,7 +56,7 @@ def _kind_of(column: Column) -> tuple[Kind | None, str]:
         return (
             ("category", "") if is_whole and distinct <= FEW_NUMBERS and column.numbers.min() >= 0 else ("number", "")
         )
-    words = np.mean([len(text.split()) if text.isascii() else len(text) / 2 for text in column.texts])
+    words = np.mean([len(text.split()) if text.isascii() else len(text) / 2 for text in column.some])
     if distinct > 0.5 * number:
         return ("text", "") if words >= MIN_WORDS else (None, "a name of each row")
     return _category(distinct, number)

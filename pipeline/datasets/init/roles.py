@@ -145,8 +145,8 @@ def _named(
             if name not in taken
             and (skeleton(name) == skeleton(our) or re.fullmatch(pattern, skeleton(name)))
             and column.texts
-            and (column.seconds is not None or not (is_time or our == "available_from"))
-            and (column.numbers is not None or our != "value")
+            and (not (is_time or our == "available_from") or column.seconds is not None)
+            and (our != "value" or column.numbers is not None)
         ]
         if alike:
             best = max(

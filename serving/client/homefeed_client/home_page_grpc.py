@@ -16,7 +16,7 @@ from homefeed_client.channel import channel_options
 from homefeed_client.home_page import HomePageError, batches, tries
 
 _AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-_UNSAID = {"age_ms": 0, "profile_version": 0, "model_version": None, "rules_version": ""}
+_UNSAID = {"age_ms": 0, "profile_version": 0, "model_version": None, "rules_version": "", "objective": ""}
 _NAMED = ("item_id", "title", "score", "probability", "found_by")
 
 

@@ -7,6 +7,7 @@ import pytest
 from homefeed.components import example_gen, transform
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import SPLITS, DatasetDir, Examples, TransformGraph
+from homefeed.models.catalogue import ALWAYS, NEVER
 from tests.components.ingested import events, ingest, write_dataset
 
 DESCRIPTION = """\
@@ -87,6 +88,26 @@ def test_what_only_others_have_is_unknown_to_training(outputs: tuple[transform.O
 def test_the_line_counts_items_words_and_events_on_unknown_items(outputs: tuple[transform.Outputs, str]) -> None:
     words = len(transformed.load_wordpiece(outputs[0].transform_graph))
     assert outputs[1] == f"3 items, {words:,} word pieces, 1 events on items outside the catalogue"
+
+
+@pytest.mark.parametrize("learn_denied", [False, True])
+def test_denied_items_are_never_available_and_no_targets_unless_that_is_asked_for(
+    learn_denied: bool, tmp_path: pathlib.Path
+) -> None:
+    data = write_dataset(tmp_path / "data", events(LOG, COLUMNS), ITEMS, USERS, DESCRIPTION + "rules: rules.yaml\n")
+    rules = "no-bread: {deny: {words: {file: words.txt}}}\nfor-some: {block: {categories: fruit}, strict: true}\n"
+    (data / "rules.yaml").write_text(rules + "late: {hold: {item_id: C}, reviews: seen.jsonl}", encoding="utf-8")
+    (data / "words.txt").write_text("bread\n")
+    (data / "seen.jsonl").write_text('{"item_id": "C", "verdict": "accepted"}\n')
+    found, said = run(data, tmp_path / "out", transform.Config(learn_denied=learn_denied))
+    catalogue = transformed.load_catalogue(found.transform_graph)
+    assert catalogue.available_from.tolist() == [ALWAYS, ALWAYS, NEVER, ALWAYS]
+    assert catalogue.train_counts.tolist() == [0, 3, 2 if learn_denied else 0, 2]
+    bread = 2 if learn_denied else 0
+    train = transformed.load_sequences(found.transform_graph, found.examples, "train")
+    assert train.item_index.tolist() == [1, 1, 0, bread, 3, 1, 3, bread]
+    assert said.endswith("1 events on items outside the catalogue, 1 items denied (no-bread 1), with 2 events")
+    assert DatasetDir(data).rules() == [data / name for name in ("rules.yaml", "seen.jsonl", "words.txt")]
 
 
 def test_a_second_run_writes_the_same_bytes(

@@ -4,8 +4,11 @@ import pytest
 
 from homefeed.components import retrieval_trainer
 from homefeed.components.transform.refresh import catalogue_for
+from homefeed.models.catalogue import ALWAYS, NEVER
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.schemas.dataset import DatasetError
+from homefeed.serving.policy.reviews import write_reviews
+from homefeed.serving.policy.rules import PolicyError
 from tests.components.ingested import DESCRIPTION, write_dataset
 from tests.models.retrieval import toy
 
@@ -46,6 +49,19 @@ def test_texts_are_tokens_of_the_models_vocabulary(snapshot: Snapshot, shop: pat
     assert found.token_ids.shape == (4, toy.catalogue().token_ids.shape[1])
     assert [words[token] for token in found.token_ids[1]] == ["red", "tea"]
     assert [words[token] for token in found.token_ids[2]] == ["[UNK]", "cup"]  # The rest is cut off.
+
+
+def test_what_rules_deny_today_is_never_available(snapshot: Snapshot, shop: pathlib.Path) -> None:
+    assert catalogue_for(snapshot, shop).available_from.tolist() == []
+    described = shop / "dataset.yaml"
+    described.write_text(described.read_text() + "rules: rules.yaml\n")
+    (shop / "rules.yaml").write_text("a: {deny: {categories: new}}\nb: {hold: {price: 2}, reviews: r.jsonl}")
+    assert catalogue_for(snapshot, shop).available_from.tolist() == [ALWAYS, NEVER, NEVER, ALWAYS]
+    write_reviews(shop / "r.jsonl", ["item-2", "brand-new"], "accepted")
+    assert catalogue_for(snapshot, shop).available_from.tolist() == [ALWAYS, ALWAYS, NEVER, ALWAYS]
+    (shop / "rules.yaml").write_text("a: {deny: {categorie: new}}")
+    with pytest.raises(PolicyError, match="a: items have no column 'categorie'; did you mean 'categories'"):
+        catalogue_for(snapshot, shop)
 
 
 def test_a_table_that_cannot_be_read_is_refused(snapshot: Snapshot, shop: pathlib.Path) -> None:

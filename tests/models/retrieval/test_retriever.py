@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from homefeed.models import requests
+from homefeed.models.catalogue import ALWAYS
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index, partitioned_index, text_match
@@ -27,7 +28,7 @@ DATED = dataclasses.replace(
     toy.catalogue(),
     categorical=toy.catalogue().categorical | {"language": np.array([[0], *[[2], [3]] * 3, [2]], np.int32)},
     vocabularies=toy.catalogue().vocabularies | {"language": ("en", "zh")},
-    available_from=np.array([exact_index.ALWAYS] * 6 + [2_000_000, 3_000_000]),
+    available_from=np.array([ALWAYS] * 6 + [2_000_000, 3_000_000]),
 )
 TEXT = text_model(DATED)
 DATED = TEXT.describe(DATED)

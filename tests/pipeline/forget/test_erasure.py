@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import pathlib
 
 import pyarrow as pa
@@ -84,6 +85,25 @@ def test_no_trace_is_left(tmp_path: pathlib.Path) -> None:
     assert example_io.read_split(Examples(root / "examples" / "relations"), "all").num_rows == 1
     again = forget("zebra-user", data, root)
     assert again.removed == {} and again.models == []
+
+
+def test_files_beside_the_tables_lose_them_and_nobody_else(tmp_path: pathlib.Path) -> None:
+    data = write_dataset(tmp_path / "data", events(ROWS), users=USERS)
+    told = {
+        "users": {"user_id": ["other-user", "zebra-user"], "taste": [[1, 2], [3, 4]], "shares": [0.5]},
+        "friends": {"zebra-user": ["other-user"], "other-user": ["zebra-user", "zebra-user-2"]},
+        "notes": [{"user_id": "zebra-user", "text": "x"}, {"user_id": "other-user", "text": "y"}],
+    }
+    (data / "truth.json").write_text(json.dumps(told))
+    (data / "broken.json").write_text("{zebra-user")
+    done = forget("zebra-user", data)
+    assert json.loads((data / "truth.json").read_text()) == {
+        "users": {"user_id": ["other-user"], "taste": [[1, 2]], "shares": [0.5]},
+        "friends": {"other-user": ["zebra-user-2"]},
+        "notes": [{"user_id": "other-user", "text": "y"}],
+    }
+    assert done.removed[str(data / "truth.json")] == 4  # A row, a friend, a friend of another, and a note.
+    assert done.traces == [str(data / "broken.json")]
 
 
 def test_pseudonyms_are_forgotten_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def everything(
 ) -> pathlib.Path:
     """A run that served and recorded elsewhere; below it `data`, `root`, `served`, `metadata.sqlite`."""
     folder = tmp_path_factory.mktemp("everything")
-    shutil.copytree(sample_data, folder / "data", ignore=shutil.ignore_patterns("truth.json"))
+    shutil.copytree(sample_data, folder / "data")
     settings = (f"pusher.serving_dir={folder / 'served'}", f"bulk_inferrer.work_dir={folder / 'work'}")
     run_small(folder / "data", folder / "root", *settings, metadata=str(folder / "metadata.sqlite"))
     return folder

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -140,6 +141,32 @@ def test_with_nothing_new_everything_stays(root: pathlib.Path, refreshed: dict[s
         for version in (again.version - 1, again.version)
     ]
     assert pages[0] == pages[1]
+
+
+def test_what_rules_deny_is_in_no_list_of_the_models(
+    root: pathlib.Path, refreshed: dict[str, int], data: pathlib.Path
+) -> None:
+    """Neither with nor without a time, filters or words: whoever calls the model server gets none."""
+    request = Request("u", [Event("item-0007")])
+    first = Recommender(_served(root, refreshed["version"])).recommend([request], 3)[0]
+    denied = {first[0].item_id, first[2].item_id}
+    described = data / "dataset.yaml"
+    described.write_text(described.read_text() + "rules: rules.yaml\n")
+    (data / "rules.yaml").write_text("ids: {deny: {item_id: {file: denied.txt}}}")
+    (data / "denied.txt").write_text("\n".join(denied))
+    done = refresh(root, data)
+    assert done.denied_items == 2
+    predictor = _served(root, done.version)
+    served = Recommender(predictor)
+    asks = [dataclasses.replace(request, timestamp=now) for now in (0, 1_900_000_000)]
+    asks.append(dataclasses.replace(request, query_token_ids=[7, 8]))
+    for ask in asks:
+        found = {item.decode() for item in served.retrieve([ask], 100)["item_ids"][0]}
+        assert len(found) >= 50 and not denied & found
+        assert not denied & {place.item_id for place in served.recommend([ask], 50)[0]}
+    inputs = {"item_ids": np.array([b"item-0007"], object), "k": np.array([100], np.int32)}
+    similar = predictor.predict(RETRIEVAL, "similar_items", inputs)["item_ids"][0].tolist()
+    assert b"" in similar and not {item.encode() for item in denied} & set(similar)
 
 
 def test_nothing_pushed_is_said(tmp_path: pathlib.Path, data: pathlib.Path) -> None:

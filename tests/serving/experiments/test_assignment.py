@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from homefeed.serving.experiments.assignment import Unit, assign
+from homefeed.serving.experiments.bucketing import bucket
 from homefeed.serving.experiments.design import Experiments, read_experiments
 from homefeed.serving.policy.rules import PolicyError
 from homefeed.serving.policy.surfaces import HOME, Surface, Surfaces
@@ -76,6 +77,23 @@ def test_a_layer_gives_nobody_two_of_its_experiments(tmp_path: pathlib.Path) -> 
     given = [arms(experiments, f"u{n}") for n in range(2_000)]
     pairs = collections.Counter((one.get("x"), one["z"]) for one in given)
     assert min(pairs[arm, other] for arm in ("control", "more") for other in "ab") > 180, "z is drawn by itself"
+
+
+def test_nobody_can_tell_the_arm_of_an_id_that_they_choose(tmp_path: pathlib.Path) -> None:
+    """Without a seed the buckets are those of a store's secret; with one, those of whoever knows it."""
+    experiments = read("x: {arms: {a: {}, b: {model: canary}}}", tmp_path)
+    seeded = read("x: {arms: {a: {}, b: {model: canary}}, seed: s}", tmp_path)
+
+    def arm(experiments: Experiments, session: str, secret: bytes) -> str:
+        return assign(experiments, Unit("", session), HOME, {}, {}, NOW, secret).arms["x"]
+
+    chosen = [f"s{n}" for n in range(20_000) if bucket("x", f"s{n}") < 0.5][:4_000]
+    for secret in (b"one", b"two"):
+        found = [arm(experiments, session, secret) for session in chosen]
+        assert found == [arm(experiments, session, secret) for session in chosen]
+        assert 0.47 < found.count("a") / len(found) < 0.53, "they were chosen for a"
+    assert [arm(experiments, s, b"one") for s in chosen] != [arm(experiments, s, b"two") for s in chosen]
+    assert all(arm(seeded, s, b"one") == ("a" if bucket("s", s) < 0.5 else "b") for s in chosen)
 
 
 def test_units_and_times(tmp_path: pathlib.Path) -> None:

@@ -167,6 +167,19 @@ def test_pages_of_before_it_began_are_of_another_version() -> None:
     assert report("x", turns, after).preference.ties == 0  # Of arms; no list took turns.
 
 
+def test_pages_of_another_version_are_left_out_and_counted() -> None:
+    """Without a `since`: as they were recorded, also by an earlier homefeed, which recorded none."""
+    old = pages(1_000, share=0.9, seed=1)
+    new = [dataclasses.replace(page, versions={"x": 2, "y": 1}) for page in pages(1_000)]
+    second = TWO.model_copy(update={"version": 2})
+    found = report("x", second, [*old, *new])
+    assert found.left_out == len(old) and found.mixed == 0 and found.sample_ratio > 0.01
+    assert sum(arm.pages for arm in found.arms.values()) == len(new)
+    assert f"Pages of other versions, left out: {len(old):,}." in draw(found, conclude(found, second))
+    first = report("x", TWO, [*old, *new])
+    assert first.left_out == len(new) and sum(arm.pages for arm in first.arms.values()) == len(old)
+
+
 def test_a_file_that_is_no_store_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "live.sqlite").write_bytes(b"no database, but long enough to look like one" * 100)
     looks: list[Callable[[], object]] = [

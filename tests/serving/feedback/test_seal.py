@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from homefeed.schemas.dataset import DatasetError
+from homefeed.serving.feedback import seal as seal_module
 from homefeed.serving.feedback.layout import STAGING
 from homefeed.serving.feedback.seal import SealError, seal
 from homefeed.serving.profiles import LiveStore, write_profiles
@@ -356,25 +357,51 @@ def test_nothing_that_is_there_is_overwritten(
     assert bytes_of(data).items() >= before.items()
 
 
+@pytest.mark.parametrize("step", ["_carry_out", "_move"])
 def test_two_stores_of_one_folder_lose_nothing(
-    made: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    made: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The first plans a span and dies; meanwhile the second takes the same name."""
+    """The first plans a span, writes it perhaps, and dies; meanwhile the second takes the same name."""
     serving, data = made
     other, _ = shop.make(tmp_path / "other")
-    shop.busy(serving, 1)
-    shop.busy(other, 2)
+    logs = shop.busy(serving, 1), shop.busy(other, 2)
     with monkeypatch.context() as patch, pytest.raises(KeyError):
-        patch.setattr("homefeed.serving.feedback.seal._carry_out", lambda *_: {}["died"])
+        patch.setattr(f"homefeed.serving.feedback.seal.{step}", lambda *_: {}["died"])
         seal(serving, data, shop.NOW)
     assert seal(other, data, shop.NOW).span == "1"
     before = bytes_of(data)
-    with pytest.raises(SealError, match="is not of this live store"):
-        seal(serving, data, shop.NOW)
+    assert seal(serving, data, shop.NOW).span == "2" and not list(data.glob(f"{STAGING}*"))
     assert bytes_of(data).items() >= before.items()
-    for folder in ("exposures", "feedback", "interactions"):
-        (data / folder / "1.parquet").rename(data / folder / "8.parquet")
-    assert seal(serving, data, shop.NOW).span == "1" and not list(data.glob(f"{STAGING}*"))
+    sealed = [row["event_id"] for table in ("interactions", "feedback") for row in rows(data, table)]
+    assert sorted(sealed) == sorted(event.event_id for log in logs for event in log)
+    with opened(serving) as store:
+        assert store.merge("u1", "u2").result(), "what moves now is of the span that has the new name"
+    assert seal(serving, data, shop.NOW).span == ""
+
+
+def test_a_span_that_moved_in_part_meets_a_file_of_others(
+    made: tuple[pathlib.Path, pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, data = made
+    shop.busy(serving, 1)
+    move, moved = seal_module._move, list[pathlib.Path]()
+
+    def die_at_the_second(path: pathlib.Path, place: pathlib.Path) -> None:
+        moved.append(place)
+        move(path, place) if len(moved) == 1 else {}["died"]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(seal_module, "_move", die_at_the_second)
+        seal(serving, data, shop.NOW)
+    (data / "interactions").mkdir()
+    pq.write_table(
+        pa.table({"user_id": ["u"], "item_id": ["i"], "timestamp": [1], "event_type": ["view"]}),
+        data / "interactions/1.parquet",
+    )
+    before = bytes_of(data)
+    with pytest.raises(SealError, match=r"interactions/1.parquet is there, and is not of this live store"):
+        seal(serving, data, shop.NOW)
+    assert bytes_of(data).items() >= {name: of for name, of in before.items() if STAGING not in name}.items()
 
 
 def test_one_seals_into_a_folder_at_a_time(made: tuple[pathlib.Path, pathlib.Path]) -> None:

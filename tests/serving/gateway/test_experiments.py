@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 import pytest
 
+from homefeed.models.requests import Event, Request
 from homefeed.serving import process
 from homefeed.serving.experiments import conclusion
+from homefeed.serving.experiments.assignment import Assigned
 from homefeed.serving.experiments.design import read_experiments
 from homefeed.serving.experiments.reading import read, stops
 from homefeed.serving.experiments.report import report
@@ -24,12 +26,15 @@ from homefeed.serving.feedback.seal import SETTLED_SECONDS, seal
 from homefeed.serving.gateway import ladder
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.home import Home
+from homefeed.serving.gateway.making import Made
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.gateway.replay import replay
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.gateway.trials import Trials
 from homefeed.serving.gateway.whys import whys
+from homefeed.serving.profiles import FILE_NAME, open_store, write_profiles
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.releases import Releases
 from tests.pipeline.command import homefeed
@@ -52,6 +57,9 @@ def two_models(nearest: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPa
     """A root whose stable models find what is near, and whose canary what is far; and the port of a server of it."""
     root = tmp_path_factory.mktemp("experiments")
     toy.publish(root / "serving", nearest)
+    known = [Request(f"known-{n}", [Event("i02", timestamp=1_600_000_000)]) for n in range(300)]
+    titles = {item: f"Title of {item}" for item in toy.IDS}
+    write_profiles(root / "serving" / FILE_NAME, [*toy.profiles(), *known], titles, cards=toy.cards())
     farthest = toy.save_models(tmp_path_factory.mktemp("farthest"), farthest=True)
     Releases(root / "serving").push(farthest, canary=True)
     port = process.free_port()
@@ -88,9 +96,9 @@ async def ready(home: Home) -> None:
     raise AssertionError("no model server")
 
 
-async def visit(home: Home, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def visit(home: Home, number: int, kind: str = "reader") -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A reader who likes what has a small number: the page, and what they do."""
-    user = f"reader-{number}"
+    user = f"{kind}-{number}"
     page = await home.page(Ask(user_id=user, k=4))
     cards = page["rows"][0]["cards"]
     common = {"user_id": user, "token": page["token"]}
@@ -152,7 +160,7 @@ def test_a_planted_worse_model_is_stopped_by_its_experiment(
         try:
             pages, waiting = [], []
             for number in range(260):
-                page, events = await visit(gateway, number)
+                page, events = await visit(gateway, number, "known")
                 pages.append(page)
                 waiting += events
                 if len(waiting) > 400:
@@ -210,6 +218,46 @@ def test_a_planted_worse_model_is_stopped_by_its_experiment(
     assert "model: canary" in check and "click rate" in check and "users of two arms" in check
 
 
+@pytest.mark.parametrize(
+    ("unit", "has_history", "minutes", "is_stopped"),
+    [
+        ("visitor", False, 60, False),
+        ("visitor", True, 0, True),
+        ("session", False, 9, False),
+        ("session", False, 10, True),
+    ],
+)
+def test_nobody_trips_a_guardrail_with_users_that_they_make_up(
+    unit: str,
+    has_history: bool,
+    minutes: int,
+    is_stopped: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Four hundred in no time, of whom those in one arm hide all that they see."""
+    path = tmp_path / "experiments.yaml"
+    path.write_text(f"x: {{arms: {{a: {{}}, b: {{model: canary}}}}, unit: {unit}, users: 400}}")
+    experiments, clock = read_experiments(path), [0.0]
+    monkeypatch.setattr("homefeed.serving.gateway.trials.time.monotonic", lambda: clock[0])
+    home = Trials(open_store("", tmp_path / LIVE_FILE_NAME, lambda events, seconds: None, 10), Metrics())
+    facts = {"model_version": 1, "served_by": "fused", "took_ms": 1.0, "variety": 1.0}
+    for clock[0] in (0.0, minutes * 60.0):
+        for number in range(400):
+            arms = Assigned({"x": "ab"[number % 2]})
+            party = home.served(experiments, arms, f"guest:{number}", Made([]), facts, has_history)
+            for item in "cdef":
+                home._monitor.happened(party, item, ["seen", "hidden"] if number % 2 else ["seen"])
+
+    async def stops() -> bool:
+        await home.follow(experiments, 10.0**9)
+        found = await home._store.stops()
+        await home._store.close()
+        return bool(found)
+
+    assert asyncio.run(stops()) is is_stopped
+
+
 def test_two_models_take_turns_on_one_page(two_models: Any, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "experiments.yaml"
     path.write_text("turns: {interleave: [stable, canary]}")
@@ -260,6 +308,22 @@ def test_arms_are_followed_kept_and_stopped_by_hand(
         assert {user: page["arms"] for user, page in again.items()} == {user: p["arms"] for user, p in arms.items()}
         assert any(len(page["rows"][0]["cards"]) == 9 for page in again.values())
 
+        anew = "long: {arms: {a: {surface: {length: 3}}, b: {surface: {length: 5}}}, unit: user, version: 1}"
+        version = gateway.http.get("/v1/health").json()["experiments_version"]
+        path.write_text(anew)
+        eventually(lambda: gateway.http.get("/v1/health").json()["experiments_version"] != version)
+        for user in ("u1", "u2", "u3"):
+            gateway.page(user_id=user)
+        places = ("--root", str(tmp_path), "--experiments", str(path))
+
+        def counted() -> tuple[int, int]:
+            capsys.readouterr()
+            assert homefeed("experiment", "report", "long", *places, "--json") == 0
+            told = json.loads(capsys.readouterr().out)
+            return sum(arm["pages"] for arm in told["arms"].values()), told["left_out"]
+
+        eventually(lambda: counted() == (3, 24))
+
         path.write_text("long: {arms: {a: {}}}")
         eventually(lambda: "two or more `arms`" in gateway.http.get("/v1/health").json().get("rules_fault", ""))
         assert gateway.page(user_id="u1")["arms"] == arms["u1"]["arms"]
@@ -267,27 +331,41 @@ def test_arms_are_followed_kept_and_stopped_by_hand(
         path.write_text("long: {arms: {a: {surface: {length: 2}}, b: {surface: {length: 5}}}, unit: user}")
         eventually(lambda: "rules_fault" not in gateway.http.get("/v1/health").json())
         options = ("--root", str(tmp_path), "--experiments", str(path))
-        assert homefeed("experiment", "stop", "long", "--reason", "enough", *options) == 0
+        assert homefeed("experiment", "stop", "long", "--reason", "enough\n\x1b[2J of it", *options) == 0
         eventually(lambda: not gateway.page(user_id="u1")["arms"])
         assert {len(gateway.page(user_id=user)["rows"][0]["cards"]) for user in arms} == {2}
         assert homefeed("experiment", "report", "long", *options) == 0
-        assert "It was stopped: enough; everybody gets a." in " ".join(capsys.readouterr().out.split())
+        assert "It was stopped: enough [2J of it; everybody gets a." in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_wrong_objective_costs_its_own_pages_only(two_models: Any, tmp_path: pathlib.Path) -> None:
-    """A model without objectives passes them over, and pages go on."""
+    """A model without objectives sorts as it does, and the page and the gateway's health say so."""
     path = tmp_path / "experiments.yaml"
     path.write_text("aim: {arms: {a: {}, b: {model: canary, surface: {objective: none}}}}")
 
-    async def run() -> set[str]:
+    async def run() -> set[tuple[str, str]]:
         gateway = home(two_models, path)
         await ready(gateway)
         try:
-            return {(await gateway.page(Ask(user_id=f"o{n}", k=2)))["served_by"] for n in range(8)}
+            assert gateway.health()["objective_fault"] == "none: the model takes no objective"
+            assert b"homefeed_objectives_lacking 1.0" in gateway._metrics.text()
+            pages = [await gateway.page(Ask(user_id=f"o{n}", k=2)) for n in range(8)]
+            return {(page["served_by"], page["objective"]) for page in pages}
         finally:
             await gateway.stop()
 
-    assert asyncio.run(run()) == {"fused"}
+    assert asyncio.run(run()) == {("fused", "")}
+
+
+def test_an_objective_that_models_of_the_data_lack_is_refused_by_check(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dataset.yaml").write_text("name: t\ninteractions: {path: a.csv}\npositive: {min_value: 4}\n")
+    for objective, code in (("like", 2), ("likes", 0)):
+        path = tmp_path / "experiments.yaml"
+        path.write_text(f"aim: {{arms: {{a: {{}}, b: {{surface: {{objective: {objective}}}}}}}}}")
+        assert homefeed("experiment", "check", str(path), "--data", str(tmp_path)) == code
+    assert "know no 'like'; did you mean 'likes'?" in " ".join(capsys.readouterr().err.split())
 
 
 def test_pages_of_all_arms_are_made_again_byte_for_byte(two_models: Any, tmp_path: pathlib.Path) -> None:

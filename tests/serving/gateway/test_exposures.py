@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from homefeed.serving.feedback.attribution import attribute
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.profiles import Exposure, LiveStore
 from homefeed.serving.profiles.transaction import KEPT_SECONDS
@@ -62,6 +63,37 @@ def test_a_page_is_recorded_with_what_it_was_made_from(nearest: Any, tmp_path: p
         assert "token" not in recorded
 
 
+def test_an_event_belongs_to_a_page_that_has_its_item_and_place(tmp_path: pathlib.Path) -> None:
+    """Also where another gateway made the page; without an item, and on a page that is no longer kept, as before."""
+    toy.publish(tmp_path / "serving", {})
+    with toy.gateway(tmp_path) as gateway, toy.gateway(tmp_path) as other:
+        page = gateway.page(user_id="u", k=3)
+        shown = toy.items(page)
+        absent = next(item for item in toy.IDS if item not in shown)
+        said: dict[str, tuple[dict[str, Any], bool]] = {
+            "on it": ({"item_id": shown[0]}, True),
+            "at its end": ({"item_id": shown[0], "position": len(shown) - 1}, True),
+            "beyond its end": ({"item_id": shown[0], "position": len(shown)}, False),
+            "not on it": ({"item_id": absent}, False),
+            "of none": ({"type": "search", "query": "x"}, True),
+            "elsewhere": ({"item_id": "no such item"}, False),
+        }
+        for number, way in enumerate(("token", "impression_id")):
+            place = {way: page[way]}
+            for which in (gateway, other):
+                events = [
+                    {"event_id": f"{number}-{which.port}-{name}", "user_id": "u", "type": "view", **fields, **place}
+                    for name, (fields, _) in said.items()
+                ]
+                answers = [bool(answer.get("attributed")) for answer in which.send(*events)]
+                assert answers == [is_proved for _, is_proved in said.values()], (way, which is other)
+        gateway.send({"event_id": "buy", "user_id": "u", "type": "purchase", "item_id": absent})
+    with contextlib.closing(LiveStore(tmp_path / "serving" / "live.sqlite")) as store:
+        owed = attribute(store.events("u"))
+    assert "buy" not in owed, "it was never shown: nothing is owed to the page"
+    assert sum(key.endswith(("not on it", "elsewhere", "beyond its end")) for key in owed) == 0
+
+
 def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway) -> None:
     page = home.page(user_id="shown", k=3)
     other = home.page(user_id="another", k=3)
@@ -72,7 +104,7 @@ def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway)
             "event_id": f"token-{n}",
             "user_id": "shown",
             "type": "view",
-            "item_id": "i09",
+            "item_id": page["rows"][0]["cards"][0]["item_id"],
             "token": token,
             "position": n,
         }
@@ -94,22 +126,23 @@ def test_a_token_attributes_an_event_and_a_wrong_one_does_not(home: toy.Gateway)
 
 
 def test_a_page_s_id_proves_it_to_who_was_served_it(home: toy.Gateway) -> None:
-    mine, other = (home.page(user_id=user, k=2)["impression_id"] for user in ("has-id", "has-another"))
+    pages = [home.page(user_id=user, k=2) for user in ("has-id", "has-another")]
+    (mine, other), item = (page["impression_id"] for page in pages), toy.items(pages[0])[0]
     said = [mine, other, "no-such-page", ""]
     events = [
-        {"event_id": f"by-id-{n}", "user_id": "has-id", "type": "view", "item_id": "i09", "impression_id": page}
+        {"event_id": f"by-id-{n}", "user_id": "has-id", "type": "view", "item_id": item, "impression_id": page}
         for n, page in enumerate(said)
     ]
     assert [answer.get("attributed") for answer in home.send(*events)] == [True, None, None, None]
     # Who has the id and forges a token is not believed.
-    assert not home.did("by-id-5", "has-id", "view", "i09", impression_id=mine, token="forged")["attributed"]
+    assert not home.did("by-id-5", "has-id", "view", item, impression_id=mine, token="forged")["attributed"]
 
 
 def test_a_guest_s_token_counts_after_they_logged_in(home: toy.Gateway) -> None:
     page = home.page(session_id="session-t", k=2)
 
     def attributed(event_id: str, user: str) -> bool:
-        told = home.did(event_id, user, "view", "i20", token=page["token"])
+        told = home.did(event_id, user, "view", toy.items(page)[0], token=page["token"])
         return bool(told["attributed"])
 
     assert not attributed("login-0", "logs-in")
@@ -120,14 +153,15 @@ def test_a_guest_s_token_counts_after_they_logged_in(home: toy.Gateway) -> None:
 def test_the_page_s_own_buttons_bring_their_token_back(home: toy.Gateway) -> None:
     answer = home.http.get("/", params={"user_id": "presser"})
     fields = {name: answer.text.split(f'name="{name}" value="')[1].split('"')[0] for name in ("token", "impression")}
+    item = answer.text.split('value="like:')[1].split('"')[0]
     done = home.http.post(
         "/act",
-        data={**fields, "user_id": "presser", "act": "like:i09"},
+        data={**fields, "user_id": "presser", "act": f"like:{item}"},
         cookies={"homefeed_session": answer.cookies["homefeed_session"]},
     )
     assert done.status_code == 200
     (event,) = home.http.get("/me.json", params={"user_id": "presser"}).json()
-    assert event["item_id"] == "i09" and event["attributed"] and event["impression_id"]
+    assert event["item_id"] == item and event["attributed"] and event["impression_id"]
 
 
 def test_a_token_lasts_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ from tests.serving.servers import eventually
 VERB = [sys.executable, "-c", "from homefeed.pipeline.cli.main import main; main()", "page"]
 
 
-def homefeed(*arguments: str) -> str:
-    done = subprocess.run([*VERB, *arguments], capture_output=True, text=True, timeout=120)
+def homefeed(*arguments: str, group: str = "page") -> str:
+    done = subprocess.run([*VERB[:-1], group, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -166,3 +166,83 @@ def test_a_preview_shows_each_step_and_records_nothing(tmp_path: pathlib.Path) -
     assert "kept off by rules: 1" in homefeed("preview", *options)
     same = json.loads(homefeed("rules", "--root", str(tmp_path), "--dry-run", str(rules), "--json"))
     assert same["pages"] == 0
+
+
+DENIED = """
+ids: {deny: {item_id: {file: denied.txt}}}
+words: {deny: {words: [title of i23]}}
+new: {hold: {categories: comedy, price: {at_least: 24}}, reviews: seen.jsonl}
+some: {allow: {categories: comedy}}
+"""
+
+
+def all_pages(gateway: toy.Gateway) -> dict[str, Any]:
+    """Pages of every surface and source."""
+    asks: dict[str, dict[str, Any]] = {
+        "home": {"user_id": "fan"},
+        "all": {"session_id": "s", "surface": "all", "k": 50},
+        "search": {"user_id": "u", "query": "Title", "surface": "search", "k": 50},
+        "similar": {"user_id": "u", "surface": "similar", "item_id": "i20", "k": 50},
+    }
+    return {name: gateway.page(**ask) for name, ask in asks.items()}
+
+
+def test_denied_and_held_items_are_on_no_page_until_they_are_accepted(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    rules, surfaces, picks = (tmp_path / name for name in ("rules.yaml", "surfaces.yaml", "picks.txt"))
+    rules.write_text(DENIED)
+    (tmp_path / "denied.txt").write_text("i25\n")
+    surfaces.write_text("all: {rows: [for_you, trending, new, near_taste, popular, editors], rules: []}")
+    picks.write_text("i25\ni31\ni22\n")
+    options = ("--rules", str(rules), "--surfaces", str(surfaces), "--picks", str(picks))
+    verb = ("--root", str(tmp_path), "--rules", str(rules), "--json")
+    with toy.gateway(tmp_path, *options) as gateway:
+        gone = {"i23", "i25", *(f"i{n}" for n in range(25, 41))}
+        pages = all_pages(gateway)
+        assert all(not gone & set(items(page)) for page in pages.values())
+        assert set(items(pages["all"])) == set(toy.IDS) - gone
+        health = gateway.http.get("/v1/health").json()
+        assert health["denied"] == "ids: 1, words: 1, new: 16"
+        assert 'homefeed_items_denied{rule="new"} 16.0' in gateway.http.get("/metrics").text
+        # Nothing says its title either: neither a row that is about it, nor a page that is asked for it.
+        gateway.did("1", "fan", "like", "i25")
+        assert all(row["reason"].get("item_id") != "i25" for row in gateway.page(user_id="fan")["rows"])
+        asked = gateway.http.get("/v1/page", params={"user_id": "u", "surface": "similar", "item_id": "i25"})
+        assert (asked.status_code, asked.json()["field"]) == (404, "item_id")
+
+        waiting = json.loads(homefeed("review", *verb, group="items"))
+        assert [one["item_id"] for one in waiting] == [f"i{n}" for n in range(25, 41)]
+        homefeed("accept", "i31", "i26", "--why", "fine", *verb, group="items")
+        homefeed("refuse", "i27", "--why", "a\nb", *verb, group="items")
+        eventually(lambda: {"i31", "i26"} <= set(items(gateway.page(user_id="u", surface="all", k=50))))
+        assert row(gateway.page(user_id="u", surface="all"), "new") == ["i31"]
+        assert gateway.http.get("/v1/health").json()["denied"] == "ids: 1, words: 1, new: 14"
+        assert "i27" not in items(gateway.page(user_id="u", surface="all", k=50))
+        assert len(json.loads(homefeed("review", *verb, group="items"))) == 13
+        assert json.loads((tmp_path / "seen.jsonl").read_text().splitlines()[-1])["why"] == "a b"
+
+        (tmp_path / "denied.txt").write_text("i31\n")  # The file of rules is as it was.
+        eventually(lambda: "i31" not in items(gateway.page(user_id="u", surface="all", k=50)))
+        (tmp_path / "denied.txt").unlink()
+        eventually(
+            lambda: "denied.txt cannot be read" in gateway.http.get("/v1/health").json().get("rules_fault", "")
+        )
+        assert "i31" not in items(gateway.page(user_id="u", surface="all", k=50)), "what was in force stays"
+        (tmp_path / "denied.txt").write_text("i26\n")
+        eventually(lambda: "i31" in items(gateway.page(user_id="u", surface="all", k=50)))
+
+
+def test_a_verdict_on_what_nothing_holds_is_refused(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    (tmp_path / "rules.yaml").write_text("new: {hold: {price: {at_least: 30}}, reviews: seen.jsonl}")
+    (tmp_path / "none.yaml").write_text("a: {deny: {price: 3}}")
+
+    def fault(name: str, *items: str) -> str:
+        places = ("--root", str(tmp_path), "--rules", str(tmp_path / name))
+        done = subprocess.run([*VERB[:-1], "items", "accept", *items, *places], capture_output=True, text=True)
+        assert done.returncode == 2
+        return " ".join(done.stderr.split())
+
+    assert "there is no item 'i3'; did you mean" in fault("rules.yaml", "i3")
+    assert "holds i03" in fault("rules.yaml", "i31", "i03") and not (tmp_path / "seen.jsonl").exists()
+    assert "has no rule that holds items" in fault("none.yaml", "i03")

@@ -156,7 +156,7 @@ def test_what_was_seen_and_not_taken_stands_lower(tmp_path: pathlib.Path) -> Non
         ("a: {block: {price: {at_mos: 3}}}", "price.at_mos is unknown; did you mean 'at_most'?"),
         ("a: {block: {price: {at_most: cheap}}}", "price.at_most: expected a number, a time such as"),
         ("a: {block: {price: {not: {at_least: 3}, at_most: 2}}}", "price: `not` stands alone"),
-        ("a: {block: }", "expected exactly one of block, allow, boost, pin, quota, cap, found none"),
+        ("a: {block: }", "expected exactly one of block, allow, boost, pin, quota, cap, deny, hold, found none"),
         ("a: {block: {x: 1}, allow: {x: 2}}", "found block and allow"),
         ("a: {boost: {x: 1}}", "boost needs `by`"),
         ("a: {cap: author}", "cap needs `at_most`"),

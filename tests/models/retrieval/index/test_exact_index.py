@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+from homefeed.models.catalogue import ALWAYS, NEVER
 from homefeed.models.retrieval.index import exact_index
 
 
@@ -35,9 +36,19 @@ def test_scores_are_inner_products_with_every_row() -> None:
 
 
 def test_an_item_is_available_from_its_second_on() -> None:
-    times = tf.constant([5, 6, exact_index.ALWAYS], tf.int64)
+    times = tf.constant([5, 6, ALWAYS, NEVER], tf.int64)
     for now, expected in ((4, [False, False, True]), (5, [True, False, True]), (0, [True] * 3)):
-        assert exact_index.is_available(times, tf.constant(now, tf.int64)).numpy().tolist() == expected
+        assert exact_index.is_available(times, tf.constant(now, tf.int64)).numpy().tolist() == [*expected, False]
+
+
+def test_what_is_never_available_is_found_at_no_time() -> None:
+    embeddings = np.array([[0], [9], [8], [7]], np.float32)
+    times = np.array([ALWAYS, NEVER, ALWAYS, 5])
+    index = exact_index.ExactIndex(embeddings, times)
+    nothing, k = tf.zeros((1, 0), tf.int32), tf.constant(3)
+    for now, expected in ((None, [2, 3, 0]), (0, [2, 3, 0]), (4, [2, 0, 0]), (2**62, [2, 3, 0])):
+        asked = None if now is None else tf.constant([now], tf.int64)
+        assert index.search(tf.ones((1, 1)), nothing, k, asked)[1].numpy().tolist() == [expected]
 
 
 def test_excluded_rows_keep_their_place_and_lose_their_score() -> None:

@@ -1,0 +1,62 @@
+"""Files that a file of rules names: lists of values, a line each, and verdicts on items."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from homefeed.schemas.words import shown
+from homefeed.serving.policy.conditions import Lines
+from homefeed.serving.policy.errors import PolicyError
+from homefeed.serving.policy.reviews import read_reviews
+
+_FILE, _REVIEWS = "file", "reviews"
+
+
+class Files:
+    """Reads what rules name.
+
+    Args:
+        folder: of the file of rules.
+
+    Attributes:
+        contents: path → content, of all that were read.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+        self.contents: dict[pathlib.Path, bytes] = {}
+
+    def put_in(self, said: Any) -> Any:
+        """What a rule says, with `{file: NAME}` as the file's lines, and the file of `reviews` as what was accepted.
+
+        Raises:
+            PolicyError: a file cannot be read.
+        """
+        if isinstance(said, dict) and isinstance(said.get(_REVIEWS), str):
+            said = said | {_REVIEWS: self._accepted(said[_REVIEWS])}
+        if isinstance(said, dict) and said.keys() == {_FILE}:
+            return self._lines(said[_FILE])
+        return {name: self.put_in(value) for name, value in said.items()} if isinstance(said, dict) else said
+
+    def _lines(self, name: Any) -> Lines:
+        """The lines that hold something; what follows a `#` and a blank is a comment."""
+        if not isinstance(name, str):
+            raise PolicyError(f"file: expected the name of a file, got {shown(name)}")
+        try:
+            text = self._content(self._folder / name).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PolicyError(f"{self._folder / name} cannot be read: {error}; expected a value a line") from error
+        lines = (line.partition(" #")[0].strip() for line in text.splitlines())
+        return Lines(dict.fromkeys(line for line in lines if line and not line.startswith("# ")))
+
+    def _accepted(self, name: str) -> frozenset[str]:
+        path = self._folder / name
+        found = read_reviews(path)
+        self.contents[path] = path.read_bytes() if path.exists() else b""
+        return frozenset(item_id for item_id, verdict in found.items() if verdict == "accepted")
+
+    def _content(self, path: pathlib.Path) -> bytes:
+        if path not in self.contents:
+            self.contents[path] = path.read_bytes()
+        return self.contents[path]
