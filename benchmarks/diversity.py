@@ -98,7 +98,7 @@ def lists_of(root: pathlib.Path, max_queries: int) -> Lists:
             order = [place for place in np.argsort(-scored, kind="stable") if item_ids[place]]
             rows.append(np.array([row_of[item_ids[place]] for place in order]))
             scores.append([float(scored[place]) for place in order])
-            segments = (items.segments(item_ids[place]) for place in order)
+            segments = (items.segments(item_ids[place].decode()) for place in order)
             unexpected.append(np.array(page.unexpected(segments, page.known(request, items).taste)))
     return Lists(vectors.astype(np.float16), rows, scores, queries.targets, unexpected)
 

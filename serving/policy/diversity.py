@@ -133,7 +133,7 @@ class _Bound:
         self._discounts = _discounts(len(chance))
         self._chance = np.append(0.0, chance / max(float(chance @ self._discounts), ROUNDING))
         self._left = np.arange(len(chance))
-        self._price, self._budget = WORTH / max(max_loss, ROUNDING), max_loss + ROUNDING
+        self._price, self._budget = (WORTH + how.serendipity) / max(max_loss, ROUNDING), max_loss + ROUNDING
 
     def best(self, gains: Floats) -> int:
         """Takes the card with the greatest gain, its cost taken off.
