@@ -7,11 +7,14 @@ import json
 import pathlib
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import replacing
+from homefeed.serving.experiments.design import read_experiments
+from homefeed.serving.policy.rules import read_rules
+from homefeed.serving.policy.surfaces import read_surfaces
 from homefeed.serving.process import SERVER_ENVIRONMENT, server_flags
 from homefeed.serving.releases import Releases
 from homefeed.serving.releases.server_config import MODELS_DIR, MOUNTED_FILE
@@ -23,6 +26,8 @@ GRPC_PORT, REST_PORT = 8500, 8501
 GATEWAY_PORT = 8080
 GATEWAY_ROOT = "/var/lib/homefeed"  # The gateway's --root: it sees the pushed folder as `serving` in it.
 KEYS_DIR = "/run/secrets/homefeed"
+POLICY = "policy"
+POLICY_DIR = "/etc/homefeed/policy"
 GATEWAY_MEBIBYTES = 1024
 SECRETS = "secrets"
 
@@ -48,6 +53,15 @@ class Options:
     gateway_image: str = "homefeed:latest"  # Built from pipeline.Dockerfile.
     gateway_replicas: int = 1  # Of the home page on Kubernetes; more than one share a Redis.
     allowed_hosts: tuple[str, ...] = ()  # Names by which browsers call the home page.
+    rules: pathlib.Path | None = None  # What goes on the gateway's pages; the file is copied.
+    surfaces: pathlib.Path | None = None
+    experiments: pathlib.Path | None = None
+
+    @property
+    def policies(self) -> dict[str, pathlib.Path]:
+        """Option of the gateway → its file, of those that are given."""
+        given = {"rules": self.rules, "surfaces": self.surfaces, "experiments": self.experiments}
+        return {name: path for name, path in given.items() if path}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +109,11 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
 
     Raises:
         RenderError: there are no pushed models.
+        PolicyError: rules, surfaces or experiments are wrong.
     """
     import jinja2
+
+    policies = _policies(options)
 
     models = pushed_models(serving_dir)
     environment = jinja2.Environment(
@@ -120,19 +137,38 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
         "owner": "{0.st_uid}:{0.st_gid}".format(serving_dir.stat()),
         "flags": [*flags, "--monitoring_config_file=/config/monitoring.config"],
         "gateway_root": GATEWAY_ROOT,
-        "gateway_arguments": _gateway_arguments(options.allowed_hosts),
+        "gateway_arguments": _gateway_arguments(options),
+        "policies": policies,
+        "policy_dir": POLICY_DIR,
         "gateway_mebibytes": GATEWAY_MEBIBYTES,
         "keys_dir": KEYS_DIR,
         "environment": SERVER_ENVIRONMENT,
         "monitoring": (TEMPLATES / "config" / f"monitoring.config{SUFFIX}").read_text(encoding="utf-8"),
     }
-    return [_write(environment, name, out, values) for name in _names()] + _keys(out)
+    return [_write(environment, name, out, values) for name in _names()] + _copies(policies, out) + _keys(out)
 
 
-def _gateway_arguments(hosts: Sequence[str]) -> list[str]:
+def _policies(options: Options) -> dict[str, str]:
+    """Name → text of the files that say what goes on pages, and of those that the rules name beside them."""
+    readers = {"rules": read_rules, "surfaces": read_surfaces, "experiments": read_experiments}
+    found = {f"{name}.yaml": path for name, path in options.policies.items() if readers[name](path)}
+    for path in read_rules(options.rules).files if options.rules else ():
+        found |= {path.name: path} if path.is_file() else {}
+    return {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+
+
+def _copies(policies: Mapping[str, str], out: pathlib.Path) -> list[pathlib.Path]:
+    for name, text in policies.items():
+        (out / POLICY).mkdir(exist_ok=True)
+        (out / POLICY / name).write_text(text, encoding="utf-8")
+    return [pathlib.Path(POLICY, name) for name in policies]
+
+
+def _gateway_arguments(options: Options) -> list[str]:
     """What every gateway is told; where its models are and what else it is called follows from the platform."""
-    options = {"root": GATEWAY_ROOT, "host": "0.0.0.0", "port": GATEWAY_PORT, "api-keys": f"{KEYS_DIR}/keys.yaml"}
-    given = [*options.items(), *(("allowed-host", host) for host in hosts)]
+    places = {"root": GATEWAY_ROOT, "host": "0.0.0.0", "port": GATEWAY_PORT, "api-keys": f"{KEYS_DIR}/keys.yaml"}
+    places |= {name: f"{POLICY_DIR}/{name}.yaml" for name in options.policies}
+    given = [*places.items(), *(("allowed-host", host) for host in options.allowed_hosts)]
     return ["gateway", *(f"--{name}={value}" for name, value in given)]
 
 

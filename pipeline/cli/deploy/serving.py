@@ -33,6 +33,9 @@ def serving(
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name by which browsers call the home page; may be repeated.")
     ] = None,
+    rules: Annotated[pathlib.Path | None, typer.Option(help="YAML of rules for the home page; copied.")] = None,
+    surfaces: Annotated[pathlib.Path | None, typer.Option(help="YAML of surfaces; copied.")] = None,
+    experiments: Annotated[pathlib.Path | None, typer.Option(help="YAML of experiments; copied.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write Dockerfiles, compose, Kubernetes, KServe, Prometheus and Grafana files for the pushed models."""
@@ -51,6 +54,9 @@ def serving(
         gateway_image=gateway_image,
         gateway_replicas=gateway_replicas,
         allowed_hosts=tuple(allowed_host or ()),
+        rules=rules,
+        surfaces=surfaces,
+        experiments=experiments,
     )
     files = [str(path) for path in render(RunRoot(root).serving, out, options)]
     print_json({"out": str(out), "files": files}) if as_json else console.print(f"{len(files)} files to {out}")

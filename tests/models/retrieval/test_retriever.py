@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from homefeed.models import requests
-from homefeed.models.catalogue import ALWAYS
+from homefeed.models.catalogue import ALWAYS, NEVER
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.index import exact_index, partitioned_index, text_match
@@ -374,6 +374,24 @@ def test_a_partitioned_index_answers_alike(saved: Any, tmp_path: pathlib.Path) -
     ids, k = tf.constant(["item-4", "zz"]), tf.constant([3, 3])
     similar = [model.signatures["similar_items"](item_ids=ids, k=k)["scores"] for model in (loaded, exact)]
     np.testing.assert_allclose(*similar, rtol=1e-5)
+
+
+@pytest.mark.parametrize("index", ["exact", "partitioned"])
+def test_an_item_that_nobody_may_be_shown_is_in_no_list(saved: Any, tmp_path: pathlib.Path, index: str) -> None:
+    """Whatever is asked for, and when; who names it gets its score."""
+    trained, plain = saved
+    denied = dataclasses.replace(DATED, available_from=np.where(np.arange(8) == 5, NEVER, DATED.available_from))
+    snapshot = Snapshot.of(trained, denied, toy.sequences(), dataclasses.replace(TINY, index=index), WORDPIECE)
+    retriever.Retriever(snapshot, denied).save(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    graph = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    ops = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert ops <= STOCK_OPS, f"not on the list of stock ops: {sorted(ops - STOCK_OPS)}"
+    for asked in ({}, {"filters": {"categories": ["b"]}}, {"query": [7]}, {"now": 2_500_000}, {"now": 2**40}):
+        before, now = (set(_items(_call(model, k=7, **asked))) for model in (plain, loaded))
+        assert 5 in before and now == before - {5}, asked
+    similar = loaded.signatures["similar_items"](item_ids=tf.constant(["item-4"]), k=tf.constant([7]))
+    assert sorted(_items({"item_ids": similar["item_ids"].numpy()})) == [1, 2, 3, 6, 7]
 
 
 def test_a_query_beside_it_does_not_widen_a_search(saved: Any, tmp_path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from homefeed.pipeline.cli.main import app
-from homefeed.serving.deploy.render import Options
+from homefeed.serving.deploy.render import Options, render
 from homefeed.serving.gateway.auth import read_keys, require_safe
 from homefeed.serving.gateway.server import GRACE_SECONDS
 from homefeed.serving.process import free_port, server_flags
@@ -313,3 +313,32 @@ def test_the_guides_job_for_prometheus_finds_the_pods(out: pathlib.Path) -> None
     assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == [Options.namespace]
     alerted = {name for rule in rules(out) for name in re.findall(r'job="([^"]+)"', rule["expr"])}
     assert job["job_name"] in alerted
+
+
+def test_files_of_pages_come_along(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """With the lists that rules name; compose mounts the copies, and Kubernetes a map of them."""
+    texts = {
+        "rules.yaml": "ids: {deny: {item_id: {file: denied.txt}}}\n",
+        "surfaces.yaml": "landing: {rows: [new]}\n",
+        "experiments.yaml": "x: {arms: {a: {}, b: {model: canary}}}\n",
+        "denied.txt": 'i1\nü: "2"\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    given = {name: tmp_path / f"{name}.yaml" for name in ("rules", "surfaces", "experiments")}
+    made = tmp_path / "out"
+    files = render(root / "serving", made, Options(**given))
+    assert {pathlib.Path("policy", name) for name in texts} <= set(files)
+    assert {path.name: path.read_text(encoding="utf-8") for path in (made / "policy").iterdir()} == texts
+    objects = list(yaml.safe_load_all((made / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8")))
+    (config,) = (one for one in objects if one["kind"] == "ConfigMap")
+    assert config["data"] == texts
+    pod = objects[0]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "policy")
+    assert {"name": "policy", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
+    arguments = [f"--{name}={mount['mountPath']}/{name}.yaml" for name in given]
+    assert set(arguments) <= set(container["args"])
+    gateway = yaml.safe_load((made / "compose.yaml").read_text(encoding="utf-8"))["services"]["gateway"]
+    assert set(arguments) <= set(gateway["command"])
+    assert ("./policy", mount["mountPath"]) in [(one["source"], one["target"]) for one in gateway["volumes"]]
