@@ -138,7 +138,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     }
     for split in sequences:
         means[split][measured.RANKING_ROW] |= policy_value.means_of(values[split])
-        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split])
+        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split], found[split].objective)
     outputs.evaluation.write_json("metrics.json", means)
     (outputs.evaluation.path / "metrics.md").write_text(report.to_markdown(means), encoding="utf-8")
     margins = verdict.Margins(
