@@ -112,8 +112,8 @@ CHECKED = (
     "unseen."
 )
 OF_READERS = (
-    "NDCG@10 of what lists are sorted for, and P(liked) predicted less happened of what was chosen, with 95% intervals (bootstrap over users). "
-    "Groups overlap."
+    "NDCG@10 of what lists are sorted for, and P(liked) predicted less happened of what was chosen, with 95% "
+    "intervals (bootstrap over users). Groups overlap."
 )
 OF_ITEMS = (
     "The same of questions whose answer is in the group, and how much of the first ten places its items have, beside "
