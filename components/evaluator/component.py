@@ -141,7 +141,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     }
     for split in sequences:
         means[split][measured.RANKING_ROW] |= policy_value.means_of(values[split])
-        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split])
+        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split], found[split].objective)
     faithfulness = reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue)
     means["test"][measured.RANKING_ROW] |= reasons.means_of(faithfulness)
     outputs.evaluation.write_json("metrics.json", means)

@@ -15,6 +15,7 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.resampling import Floats, UserBootstrap, interval
 from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import INTERACTIONS
 
 
 def describe_groups(
@@ -88,13 +89,14 @@ def _figure(found: Floats) -> list[float] | None:
     return [float(found[0]), *interval(found)] if np.isfinite(found[0]) else None
 
 
-def means_of(described: Mapping[str, Any]) -> dict[str, float]:
-    """Metric → mean of guarded groups, as `metrics.json` has it."""
+def means_of(described: Mapping[str, Any], objective: str) -> dict[str, float]:
+    """Metric → mean of guarded groups, as `metrics.json` has it; NDCG@10 is of what the objective sorts for."""
+    names = {"ndcg@10": "ndcg@10" if objective == INTERACTIONS else f"ndcg@10 {objective}", "liked_gap": "liked_gap"}
     return {
-        f"{metric} of {name}": figures[metric][0]
+        f"{names[metric]} of {name}": figures[metric][0]
         for name in described["guarded"]["groups"]
         if (figures := described["readers"].get(name))
-        for metric in ("ndcg@10", "liked_gap")
+        for metric in names
         if figures[metric]
     }
 
@@ -110,8 +112,8 @@ CHECKED = (
     "unseen."
 )
 OF_READERS = (
-    "NDCG@10, and P(liked) predicted less happened of what was chosen, with 95% intervals (bootstrap over users). "
-    "Groups overlap."
+    "NDCG@10 of what lists are sorted for, and P(liked) predicted less happened of what was chosen, with 95% "
+    "intervals (bootstrap over users). Groups overlap."
 )
 OF_ITEMS = (
     "The same of questions whose answer is in the group, and how much of the first ten places its items have, beside "

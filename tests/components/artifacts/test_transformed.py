@@ -12,7 +12,7 @@ from tests.toy_data import toy_catalogue, toy_sequences
 def assert_equal(left: object, right: object) -> None:
     for field in dataclasses.fields(left):
         a, b = getattr(left, field.name), getattr(right, field.name)
-        if field.name in ("inputs", "time_zone"):
+        if field.name in ("inputs", "time_zone", "guards"):
             assert a == b
         elif isinstance(a, dict):
             assert a.keys() == b.keys(), field.name
@@ -41,10 +41,12 @@ def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
     graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
     sequences = toy_sequences(num_history=2)
     tokens = np.arange(3 * len(sequences.item_index), dtype=np.int32).reshape(-1, 3)
-    sequences = dataclasses.replace(sequences, query_token_ids=tokens)
+    sequences = dataclasses.replace(sequences, query_token_ids=tokens, guards=("gender", "age"))
     transformed.save_request(graph, sequences)
     transformed.save_sequences(examples, "train", sequences)
-    assert_equal(transformed.load_sequences(graph, examples, "train"), sequences)
+    loaded = transformed.load_sequences(graph, examples, "train")
+    assert_equal(loaded, sequences)
+    assert loaded.guards == ("gender", "age")
 
 
 def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:

@@ -110,6 +110,12 @@ def test_a_group_that_is_served_worse_than_others_alike_and_than_before() -> Non
     assert closing(check(active(0), **{POPULARITY: worse, RANKING_ROW: worse, IN_SERVICE: worse})) == []
 
 
+def test_a_loss_within_the_margin_is_borne() -> None:
+    slightly = {RANKING_ROW: np.full(NUM_USERS, 0.276), IN_SERVICE: np.full(NUM_USERS, 0.3)}  # 8% below.
+    assert closing(check(active(0), **slightly)) == []
+    assert closing(check(active(0), None, dataclasses.replace(LIMITS, base=0.0), **slightly)) != []
+
+
 def test_few_users_are_not_judged_and_one_event_each_tells_no_activity() -> None:
     few = check(active(0), None, dataclasses.replace(LIMITS, min_users=101))
     assert few["groups"]["gender: F"]["checks"] == {} and few["groups"]["gender: F"]["users"] == 100

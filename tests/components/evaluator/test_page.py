@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from homefeed.components.evaluator.fairness import means_of
 from homefeed.components.evaluator.page import page
 
 INTERVALS = {"ndcg@10_interval": [0.2, 0.3], "objective_interval": [0.1, 0.4]}
@@ -181,5 +182,7 @@ def test_groups_are_told_with_what_closes_the_blessing_and_who_is_too_few() -> N
     shares = "<td>9<td>45.0%<td>25.0% (20.0% to 30.0%)<td>35.0%<td>1,200<td>0.1000 (0.0625 to 0.1250)<td></tr>"
     assert f"<tr><td>eval<td>in zh{shares}" in found
     assert "<td>one typo in the search<td>40<td>75.0%<td>50.0%<td>0.25<td><td></tr>" in found
+    assert means_of(GROUPS, "interactions") == {"ndcg@10 of gender: F|X": 0.1, "liked_gap of gender: F|X": -0.03}
+    assert means_of(GROUPS, "likes") == {"ndcg@10 likes of gender: F|X": 0.1, "liked_gap of gender: F|X": -0.03}
     nothing = page(report(groups={"eval": {"guarded": {"groups": {}}, "readers": {}, "items": {}}}, robustness={}))
     assert "Guarded groups" not in nothing and "When little changes" not in nothing

@@ -42,8 +42,9 @@ def build(
 ) -> Sequences:
     rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
     table = {"path": "x.csv"}
+    people = table | {"features": {"age": {"kind": "number"}, "gender": {"kind": "category", "guard": True}}}
     dataset = Dataset.model_validate(
-        {"name": "shop", "interactions": table, "items": table, "users": table, "positive": positive or {}}
+        {"name": "shop", "interactions": table, "items": table, "users": people, "positive": positive or {}}
     )
     features = encode_events(events, dataset.event_features, min_count=1)
     inputs = request_inputs(dataset, features, users, queries is not None)
@@ -52,7 +53,7 @@ def build(
 
 def test_training_has_no_history(users: UserTable) -> None:
     train = sequences_of("train", users)
-    assert train.user_ids.tolist() == [b"u1", b"u2"]
+    assert train.user_ids.tolist() == [b"u1", b"u2"] and train.guards == ("gender",)
     assert train.num_history.tolist() == [0, 0]
     assert train.item_index.tolist() == [1, 0, 1]  # "gone" is in no catalogue: row 0.
     assert train.timestamp.tolist() == [12, 13, 11]
