@@ -14,6 +14,7 @@ from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import EventAnswer, EventIn, Rejected, live_event
+from homefeed.serving.log.sender import Sender
 from homefeed.serving.profiles import LiveEvent, Outcome, Store
 
 Read = Callable[[Any, float], EventIn | Rejected]
@@ -26,10 +27,11 @@ class Intake:
         store: where they are kept.
         rate: of each user.
         metrics: where they are counted.
+        sender: to the log that must have them before they are answered; None: there is none.
     """
 
-    def __init__(self, store: Store, rate: Rate, metrics: Metrics):
-        self._live, self._rate, self._metrics = store, rate, metrics
+    def __init__(self, store: Store, rate: Rate, metrics: Metrics, sender: Sender | None = None):
+        self._live, self._rate, self._metrics, self._sender = store, rate, metrics, sender
 
     async def take(
         self, said: Sequence[Any], read: Read, published: Published, impressions: Impressions
@@ -51,7 +53,7 @@ class Intake:
         events = [
             await self._stored(event, now, published, impressions) for event in meant if isinstance(event, EventIn)
         ]
-        done = await self._live.append(events) if events else []
+        done = await self._append(events) if events else []
         if events:
             self._metrics.stored(time.perf_counter() - arrived)
             self._metrics.quality.happened(events, done)
@@ -62,6 +64,14 @@ class Intake:
         ]
         self._metrics.told(answers)
         return answers
+
+    async def _append(self, events: Sequence[LiveEvent]) -> list[Outcome]:
+        if self._sender is None:
+            return await self._live.append(events)
+        self._sender.require_room()
+        done = await self._live.append(events)
+        await self._sender.settled()
+        return done
 
     async def _stored(self, event: EventIn, now: float, published: Published, impressions: Impressions) -> LiveEvent:
         tags = published.items.tags(event.item_id) if event.item_id else words(event.query)

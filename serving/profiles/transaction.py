@@ -151,8 +151,7 @@ class Transaction:
 
     def record(self, exposure: Exposure) -> None:
         """Stores a page that was served; of those that are too old or too many, two for each that comes."""
-        query = f"INSERT INTO exposures ({_OF_PAGES}) VALUES (?, ?, ?, ?, ?)"
-        newest = self._database.execute(query, exposure[:5]).lastrowid or 0
+        newest = insert_exposure(self._database, exposure)
         self._tell(exposure.user_id, lambda: page_record(exposure))
         given = [(exposure.user_id, *one) for one in exposure.assigned.items()]
         self._database.executemany("INSERT OR REPLACE INTO assignments VALUES (?, ?, ?)", given)
@@ -189,6 +188,12 @@ class Transaction:
 def insert_event(database: sqlite3.Connection, event: LiveEvent, moved: int = 0) -> bool:
     """Whether there was no event of its id."""
     return database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
+
+
+def insert_exposure(database: sqlite3.Connection, exposure: Exposure) -> int:
+    """Stores a page, if there is none of its id; gives the number of the newest page."""
+    query = f"INSERT INTO exposures ({_OF_PAGES}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    return database.execute(query, exposure[:5]).lastrowid or 0
 
 
 def read_exposures(database: sqlite3.Connection, user_id: str) -> list[Exposure]:
