@@ -176,8 +176,8 @@ def users_of(database: sqlite3.Connection, plan: Plan) -> list[str]:
 
 def pages_of(database: sqlite3.Connection, plan: Plan, user_id: str) -> list[tuple[str, int, bytes]]:
     """Impression, Unix milliseconds and content of the pages that a user has in a span."""
-    query = "SELECT impression_id, at, page FROM exposures WHERE user_id = ? AND seq > ? AND seq <= ?"
-        " ORDER BY at, impression_id"
+    where = "user_id = ? AND seq > ? AND seq <= ?"
+    query = f"SELECT impression_id, at, page FROM exposures WHERE {where} ORDER BY at, impression_id"
     return database.execute(query, (user_id, plan.pages_after, plan.pages_to)).fetchall()
 
 
