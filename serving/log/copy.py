@@ -89,7 +89,8 @@ def leave(database: sqlite3.Connection, last: int, came_before: int) -> int:
         last: number of the newest event that leaves.
         came_before: Unix milliseconds, of all that leaves.
     """
-    database.execute("INSERT OR REPLACE INTO facts VALUES ('left_before', ?)", (str(came_before),))
+    left = max(came_before, _left_before(database))
+    database.execute("INSERT OR REPLACE INTO facts VALUES ('left_before', ?)", (str(left),))
     (sealed,) = database.execute("SELECT coalesce(max(pages_to), 0) FROM sealed WHERE is_done").fetchone()
     database.execute("DELETE FROM exposures WHERE seq <= ? AND at < ?", (sealed, came_before))
     database.execute("DELETE FROM moved WHERE seq <= ?", (last,))
@@ -155,26 +156,27 @@ def _take_over(database: sqlite3.Connection, copied: Copied) -> None:
     database.execute("UPDATE offsets SET next = max(next, until)")  # The last places of a range may be empty.
     # A partition's records stay in their order, whatever their clocks said.
     query = (
-        "SELECT record FROM (SELECT record, part, place, max(at) OVER (PARTITION BY part ORDER BY place) AS newest"
-        " FROM read) ORDER BY newest, part, place"
+        "SELECT at, record FROM"
+        " (SELECT *, max(at) OVER (PARTITION BY part ORDER BY place) AS newest FROM read)"
+        " ORDER BY newest, part, place"
     )
-    for (said,) in database.execute(query):
+    for at, said in database.execute(query):
         copied.records += 1
         record = read_record(said)
         if record is None:
             copied.unreadable += 1
         else:
-            _take(database, record)
+            _take(database, record, at)
     database.execute("DELETE FROM read")
 
 
-def _take(database: sqlite3.Connection, record: Record) -> None:
+def _take(database: sqlite3.Connection, record: Record, at: int) -> None:
     said, guest = record
     if isinstance(said, Forgotten):
-        remember_forgotten(database, said.user_id, said.at)
+        remember_forgotten(database, said.user_id, at)
         for table in ("events", "exposures"):
             database.execute(f"DELETE FROM {table} WHERE user_id = ?", (said.user_id,))
-    elif _is_forgotten(database, said):
+    elif _is_forgotten(database, said.user_id, at):
         return
     elif isinstance(said, Exposure):
         _take_page(database, said, guest)
@@ -206,9 +208,9 @@ def _take_moved(database: sqlite3.Connection, event: LiveEvent, guest: str) -> N
             move_one(database, event.event_id, span)
 
 
-def _is_forgotten(database: sqlite3.Connection, said: LiveEvent | Exposure) -> bool:
-    row = database.execute("SELECT at FROM forgotten WHERE digest = ?", (_digest(said.user_id),)).fetchone()
-    at = said.at if isinstance(said, Exposure) else said.received_at
+def _is_forgotten(database: sqlite3.Connection, user_id: str, at: int) -> bool:
+    """Whether a user was forgotten after a record was made: it is a second copy, or nobody had read the first."""
+    row = database.execute("SELECT at FROM forgotten WHERE digest = ?", (_digest(user_id),)).fetchone()
     return row is not None and at <= row[0]
 
 

@@ -78,9 +78,9 @@ def page_record(exposure: Exposure, guest: str = "") -> bytes:
     return _packed({"page": {**said, "page": orjson.Fragment(exposure.page)}}, guest)
 
 
-def forget_record(user_id: str, at: int) -> bytes:
-    """A user was forgotten at a time, Unix milliseconds."""
-    return orjson.dumps({"forget": {"user_id": user_id, "at": at}})
+def forget_record(user_id: str) -> bytes:
+    """A user was forgotten."""
+    return orjson.dumps({"forget": {"user_id": user_id}})
 
 
 def _packed(said: dict[str, Any], guest: str) -> bytes:
@@ -89,10 +89,9 @@ def _packed(said: dict[str, Any], guest: str) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Forgotten:
-    """Who was forgotten, and when, Unix milliseconds."""
+    """Who was forgotten."""
 
     user_id: str
-    at: int
 
 
 class Record(NamedTuple):

@@ -132,7 +132,7 @@ class RedisStore:
             commands = [["DEL", name] for name in names]
             commands += [["SREM", key("ids"), event.event_id] for event in events]
             if self._logs:
-                commands.append(put(forget_record(user_id, int(time.time() * 1000)), user_id))
+                commands.append(put(forget_record(user_id), user_id))
             known = [(["LLEN", key("events", user_id)], str(len(events)))]
             if (await self._commit_all({user_id: Change([], known, commands)}))[0]:
                 break

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import operator
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -146,7 +145,7 @@ class Transaction:
         """Removes all that is known of a user."""
         self._erases = True
         outbox_table.take_back(self._database, user_id)
-        self._tell(user_id, lambda: forget_record(user_id, time.time_ns() // 1_000_000))
+        self._tell(user_id, lambda: forget_record(user_id))
         return self._remove(user_id, ("exposures", "assignments", "bases", "profiles", "events"))
 
     def record(self, exposure: Exposure) -> None:
