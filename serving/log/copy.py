@@ -26,10 +26,10 @@ CREATE TABLE IF NOT EXISTS offsets (
     part INTEGER PRIMARY KEY, next INTEGER NOT NULL, until INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS read (
-    part INTEGER NOT NULL, place INTEGER NOT NULL, at INTEGER NOT NULL, record BLOB NOT NULL,
-    PRIMARY KEY (part, place)
+    part INTEGER NOT NULL, place INTEGER NOT NULL, at INTEGER NOT NULL, number INTEGER NOT NULL,
+    user_id TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (part, place)
 );
-CREATE TABLE IF NOT EXISTS forgotten (digest BLOB PRIMARY KEY, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS closed (digest BLOB PRIMARY KEY, at INTEGER NOT NULL, number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -97,9 +97,22 @@ def leave(database: sqlite3.Connection, last: int, came_before: int) -> int:
     return database.execute("DELETE FROM events WHERE seq <= ?", (last,)).rowcount
 
 
-def remember_forgotten(database: sqlite3.Connection, user_id: str, at: int) -> None:
-    """From now on a copy leaves out what the log still has of a user up to a time, Unix milliseconds."""
-    database.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", (_digest(user_id), at))
+def close_user(database: sqlite3.Connection, user_id: str, at: int, number: int = 2**63 - 1) -> None:
+    """From now on what the log has of a user up to a record is left out.
+
+    They were forgotten, or were a guest whose records come again as those of the user who logged in. Copies of the
+    old ones may still come: another gateway may have sent them, and nobody may have read the first ones yet.
+
+    Args:
+        database: of the copy.
+        user_id: whose records they are.
+        at, number: of the record; see `Logged`.
+    """
+    query = (
+        "INSERT INTO closed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, number = excluded.number"
+        " WHERE (excluded.at, excluded.number) > (closed.at, closed.number)"
+    )
+    database.execute(query, (_digest(user_id), at, number))
 
 
 # --- What is read ---
@@ -138,7 +151,7 @@ def _plan(database: sqlite3.Connection, bounds: dict[int, Bounds], name: str) ->
 
 
 def _keep(database: sqlite3.Connection, batch: list[Logged]) -> None:
-    database.executemany("INSERT OR IGNORE INTO read VALUES (?, ?, ?, ?)", batch)
+    database.executemany("INSERT OR IGNORE INTO read VALUES (?, ?, ?, ?, ?, ?)", batch)
     ends = {one.partition: one.offset + 1 for one in batch}
     database.executemany("UPDATE offsets SET next = ?2 WHERE part = ?1", ends.items())
 
@@ -156,34 +169,37 @@ def _take_over(database: sqlite3.Connection, copied: Copied) -> None:
     database.execute("UPDATE offsets SET next = max(next, until)")  # The last places of a range may be empty.
     # A partition's records stay in their order, whatever their clocks said.
     query = (
-        "SELECT at, record FROM"
+        "SELECT at, number, record FROM"
         " (SELECT *, max(at) OVER (PARTITION BY part ORDER BY place) AS newest FROM read)"
         " ORDER BY newest, part, place"
     )
-    for at, said in database.execute(query):
+    for at, number, said in database.execute(query):
         copied.records += 1
         record = read_record(said)
         if record is None:
             copied.unreadable += 1
         else:
-            _take(database, record, at)
+            _take(database, record, (at, number))
     database.execute("DELETE FROM read")
 
 
-def _take(database: sqlite3.Connection, record: Record, at: int) -> None:
+def _take(database: sqlite3.Connection, record: Record, when: tuple[int, int]) -> None:
     said, guest = record
     if isinstance(said, Forgotten):
-        remember_forgotten(database, said.user_id, at)
         for table in ("events", "exposures"):
             database.execute(f"DELETE FROM {table} WHERE user_id = ?", (said.user_id,))
-    elif _is_forgotten(database, said.user_id, at):
+        close_user(database, said.user_id, *when)
         return
-    elif isinstance(said, Exposure):
+    if _is_closed(database, said.user_id, when):
+        return
+    if isinstance(said, Exposure):
         _take_page(database, said, guest)
     elif guest:
         _take_moved(database, said, guest)
     else:
         insert_event(database, said)
+    if guest:
+        close_user(database, guest, *when)
 
 
 def _take_page(database: sqlite3.Connection, page: Exposure, guest: str) -> None:
@@ -208,10 +224,10 @@ def _take_moved(database: sqlite3.Connection, event: LiveEvent, guest: str) -> N
             move_one(database, event.event_id, span)
 
 
-def _is_forgotten(database: sqlite3.Connection, user_id: str, at: int) -> bool:
-    """Whether a user was forgotten after a record was made: it is a second copy, or nobody had read the first."""
-    row = database.execute("SELECT at FROM forgotten WHERE digest = ?", (_digest(user_id),)).fetchone()
-    return row is not None and at <= row[0]
+def _is_closed(database: sqlite3.Connection, user_id: str, when: tuple[int, int]) -> bool:
+    query = "SELECT (?2, ?3) <= (at, number) FROM closed WHERE digest = ?1"
+    row = database.execute(query, (_digest(user_id), *when)).fetchone()
+    return bool(row and row[0])
 
 
 def _digest(user_id: str) -> bytes:

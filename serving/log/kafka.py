@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from homefeed.serving.log.address import Address, LogError
@@ -13,15 +13,26 @@ from homefeed.serving.profiles.outbox import Entry
 REACH_SECONDS = 10.0
 SILENT_SECONDS = 30.0  # A broker that has records and gives none for so long is out of reach.
 MAX_BATCH = 10_000  # Records that are read at once.
+NUMBER = "number"  # The header that orders records of the same millisecond.
 _LOOK_SECONDS = 0.2
 
 
 class Logged(NamedTuple):
-    """A record of the log, and where it is. `at` is when a store had it, Unix milliseconds."""
+    """A record of the log.
+
+    Attributes:
+        partition, offset: where it is.
+        at: when a store had it, Unix milliseconds.
+        number: of those of the same time, later ones have greater ones.
+        user_id: whose it is.
+        record: what it says.
+    """
 
     partition: int
     offset: int
     at: int
+    number: int
+    user_id: str
     record: bytes
 
 
@@ -131,9 +142,7 @@ class Log(_Client):
 
         try:
             for entry in entries:
-                self._producer.produce(
-                    self._address.topic, entry.record, entry.user_id, on_delivery=told, timestamp=entry.at
-                )
+                self._produce(entry, told)
             while self._producer.flush(_LOOK_SECONDS) and not self._is_closed and not faults:
                 pass
         except (self._kafka.KafkaException, BufferError) as error:
@@ -145,6 +154,12 @@ class Log(_Client):
             raise self._fault(faults[0]) if faults[0] else LogError(f"{self._address.name}: too much waits")
         if self._is_closed:
             raise LogError(f"{self._address.name} was closed while something was sent")
+
+    def _produce(self, entry: Entry, told: Callable[[Any, Any], None]) -> None:
+        headers = [(NUMBER, str(entry.mark[1]).encode())]
+        self._producer.produce(
+            self._address.topic, entry.record, entry.user_id, timestamp=entry.at, headers=headers, on_delivery=told
+        )
 
     def close(self) -> None:
         """Gives up what is not confirmed: it waits in the outbox."""
@@ -241,7 +256,10 @@ class LogReader(_Client):
             self._consumer.pause([self._place(number)])
         if error is not None or offset >= end:
             return None
-        return Logged(number, offset, message.timestamp()[1], message.value() or b"")
+        order = dict(message.headers() or ()).get(NUMBER, b"")
+        user = (message.key() or b"").decode("utf-8", "replace")
+        at, order = message.timestamp()[1], int(order) if order.isdigit() else 0
+        return Logged(number, offset, at, order, user, message.value() or b"")
 
     def _place(self, partition: int, offset: int = -1) -> Any:
         return self._kafka.TopicPartition(self._address.topic, partition, offset)

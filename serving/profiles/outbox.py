@@ -7,6 +7,8 @@ comes a second time, as the user's, after they logged in.
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -94,6 +96,16 @@ class Forgotten:
     user_id: str
 
 
+def _types(kind: type) -> dict[str, Any]:
+    """Field → what `isinstance` takes."""
+    hints = typing.get_type_hints(kind)
+    plain = {name: typing.get_origin(hint) or hint for name, hint in hints.items()}
+    return {name: hints[name] if one is types.UnionType else one for name, one in plain.items()}
+
+
+_TYPES = {kind: _types(kind) for kind in (LiveEvent, Exposure, Forgotten)}
+
+
 class Record(NamedTuple):
     """What a record says.
 
@@ -113,9 +125,17 @@ def read_record(record: bytes) -> Record | None:
         guest = found.pop("guest", "")
         ((kind, said),) = found.items()
         if kind == "event":
-            return Record(LiveEvent(**said | {"tags": tuple(said["tags"])}), guest)
+            said["tags"] = tuple(said["tags"])
+            return Record(LiveEvent(**_checked(said, LiveEvent)), guest)
         if kind == "page":
-            return Record(Exposure(**said | {"page": orjson.dumps(said["page"])}), guest)
-        return Record(Forgotten(**said)) if kind == "forget" else None
+            return Record(Exposure(**_checked(said | {"page": orjson.dumps(said["page"])}, Exposure)), guest)
+        return Record(Forgotten(**_checked(said, Forgotten))) if kind == "forget" else None
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
+
+
+def _checked(said: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of a record, if each is of its type."""
+    if not all(isinstance(value, _TYPES[kind][name]) for name, value in said.items()):
+        raise TypeError(kind)
+    return said

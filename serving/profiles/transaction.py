@@ -144,7 +144,6 @@ class Transaction:
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
         self._erases = True
-        outbox_table.take_back(self._database, user_id)
         self._tell(user_id, lambda: forget_record(user_id))
         return self._remove(user_id, ("exposures", "assignments", "bases", "profiles", "events"))
 

@@ -28,7 +28,7 @@ def written(data: pathlib.Path) -> dict[str, bytes]:
     return {name: found for name, found in bytes_of(data).items() if name.endswith(".parquet")}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_spans_are_those_of_one_gateway_byte_for_byte(
     seed: int, log: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,7 @@ def test_killed_at_any_step_the_spans_are_byte_for_byte_the_same(
     steps = die(f"{calm}:0", log=log, at=at)
     assert len(steps) > 150
     folders = [shutil.copytree(tmp_path / "made", tmp_path / f"{number}") for number in range(8)]
-    first = [steps[len(steps) * number // len(folders)] for number in range(len(folders))]
+    first = [steps[(len(steps) - 1) * number // (len(folders) - 1)] for number in range(len(folders))]
     draw = random.Random(1)
     die(*(f"{f}:{line}:{draw.choice(steps)}" for f, line in zip(folders, first, strict=True)), log=log, at=at)
     assert len({(folder / "data" / "interactions" / "1.parquet").exists() for folder in folders}) == 2

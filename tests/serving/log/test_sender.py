@@ -90,6 +90,7 @@ def test_while_the_log_is_away_nobody_is_answered_and_the_outbox_does_not_grow(
 
     asyncio.run(without())
     assert max(count for count, _ in told) == 1 and max(age for _, age in told) > 0.3
+    monkeypatch.undo()
     asyncio.run(come_back())
     assert sent(log) == ["1"]
 
