@@ -18,7 +18,7 @@ import pathlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -108,7 +108,10 @@ def seal(
         left_out = collections.Counter[str]()
         files = _carry_out(database, plan, layout, left_out) if plan else {}
         unknown = sealing.types_of(database, plan) if plan else {}
-        left = _let_leave(database, int((now - keep_seconds) * 1000), bool(log))
+        keep_from = int((now - keep_seconds) * 1000)
+        left = _let_leave(database, keep_from, leave_copy if log else leave)
+        if log:
+            _let_live_leave(serving_dir / LIVE_FILE_NAME, min(keep_from, sealing.last_time(database)))
     rows = {file["table"]: file["rows"] for file in files.values()}
     counts = {kind: count for kind, (count, _) in _unknown(unknown, layout).items()}
     span = plan.span if plan else ""
@@ -248,20 +251,32 @@ def _users(database: sqlite3.Connection, plan: sealing.Plan) -> Iterator[OfUser]
         database.execute("COMMIT")
 
 
-def _let_leave(database: sqlite3.Connection, received_before: int, is_copy: bool) -> int:
+def _let_leave(
+    database: sqlite3.Connection,
+    received_before: int,
+    leave: Callable[[sqlite3.Connection, int, int], int],
+    is_logged: bool = False,
+) -> int:
     """Lets events leave, some users' at a time; gives how many did."""
 
     def some() -> int:
         with sealing.writing(database):
-            return leave_copy(database, last, received_before) if is_copy else leave(database, last)
+            return leave(database, last, received_before)
 
-    last = last_to_leave(database, received_before)
+    last = last_to_leave(database, received_before, is_logged)
     count = sum(itertools.takewhile(bool, iter(some, None)))
     (free,) = database.execute("PRAGMA freelist_count").fetchone()
     for _ in range(0, free if count else 0, FREE_PAGES):
         # `execute` would end at the first of its steps, each of which gives a row without columns.
         database.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
     return count
+
+
+def _let_live_leave(path: pathlib.Path, received_before: int) -> None:
+    """The gateway's own file has its events for the profiles alone, where spans are written from the log."""
+    if path.is_file():
+        with contextlib.closing(_open(path, is_copy=False)) as database:
+            _let_leave(database, received_before, leave, is_logged=True)
 
 
 @contextlib.contextmanager

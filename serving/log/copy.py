@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import pathlib
 import sqlite3
+import time
+from collections.abc import Iterable
 
 from homefeed.serving.log.address import LogError, read_address
 from homefeed.serving.log.kafka import Bounds, Logged, LogReader
@@ -18,6 +21,7 @@ from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent
 from homefeed.serving.profiles.outbox import Forgotten, Record, read_record
 from homefeed.serving.profiles.sealing import move_one, span_of, writing
+from homefeed.serving.profiles.store import BUSY_SECONDS
 from homefeed.serving.profiles.transaction import insert_event, insert_exposure
 
 LOG_FILE_NAME = "log.sqlite"
@@ -81,18 +85,18 @@ def make_log_tables(database: sqlite3.Connection) -> None:
     database.executescript(TABLES)
 
 
-def leave(database: sqlite3.Connection, last: int, came_before: int) -> int:
+def leave(database: sqlite3.Connection, last: int, received_before: int) -> int:
     """Removes sealed events up to a number, and the pages that were sealed; gives the number of events.
 
     Args:
         database: of the copy, inside a transaction.
         last: number of the newest event that leaves.
-        came_before: Unix milliseconds, of all that leaves.
+        received_before: Unix milliseconds, of all that leaves.
     """
-    left = max(came_before, _left_before(database))
+    left = max(received_before, _left_before(database))
     database.execute("INSERT OR REPLACE INTO facts VALUES ('left_before', ?)", (str(left),))
     (sealed,) = database.execute("SELECT coalesce(max(pages_to), 0) FROM sealed WHERE is_done").fetchone()
-    database.execute("DELETE FROM exposures WHERE seq <= ? AND at < ?", (sealed, came_before))
+    database.execute("DELETE FROM exposures WHERE seq <= ? AND at < ?", (sealed, received_before))
     database.execute("DELETE FROM moved WHERE seq <= ?", (last,))
     return database.execute("DELETE FROM events WHERE seq <= ?", (last,)).rowcount
 
@@ -113,6 +117,21 @@ def close_user(database: sqlite3.Connection, user_id: str, at: int, number: int 
         " WHERE (excluded.at, excluded.number) > (closed.at, closed.number)"
     )
     database.execute(query, (_digest(user_id), at, number))
+
+
+def leave_out(path: pathlib.Path, users: Iterable[str]) -> str:
+    """From now on a copy leaves out what the log has of users up to now; gives the name of the log.
+
+    Args:
+        path: of the copy.
+        users: who were forgotten.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+        make_log_tables(database)
+        for user in users:
+            close_user(database, user, time.time_ns() // 1_000_000)
+        row = database.execute("SELECT value FROM facts WHERE name = 'source'").fetchone()
+    return str(row[0]) if row else ""
 
 
 # --- What is read ---

@@ -103,7 +103,7 @@ def _types(kind: type) -> dict[str, Any]:
     return {name: hints[name] if one is types.UnionType else one for name, one in plain.items()}
 
 
-_TYPES = {kind: _types(kind) for kind in (LiveEvent, Exposure, Forgotten)}
+_TYPES: dict[type, dict[str, Any]] = {kind: _types(kind) for kind in (LiveEvent, Exposure, Forgotten)}
 
 
 class Record(NamedTuple):

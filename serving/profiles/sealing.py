@@ -160,6 +160,12 @@ def files_of(database: sqlite3.Connection, span: str) -> dict[str, Any]:
     return files
 
 
+def last_time(database: sqlite3.Connection) -> int:
+    """When the last finished span was planned, Unix milliseconds; 0: there is none."""
+    (at,) = database.execute("SELECT coalesce(max(at), 0) FROM sealed WHERE is_done").fetchone()
+    return int(at)
+
+
 def finish(database: sqlite3.Connection, span: str) -> None:
     """The span is in its place."""
     database.execute("UPDATE sealed SET is_done = 1 WHERE span = ?", (span,))

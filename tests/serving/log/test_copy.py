@@ -7,9 +7,11 @@ import pathlib
 import random
 import shutil
 import sqlite3
+import time
 
 import pytest
 
+from homefeed.pipeline.forget import forget
 from homefeed.serving.feedback.seal import seal
 from homefeed.serving.log.address import LogError
 from homefeed.serving.log.copy import LOG_FILE_NAME
@@ -64,6 +66,41 @@ def test_what_is_none_of_ours_is_counted_and_left_out(log: str, tmp_path: pathli
     done = seal(serving, data, shop.NOW, log=log)
     assert done.rows == {"interactions": 1}
     assert done.log and (done.log.records, done.log.unreadable, done.log.gone) == (7, 6, 0)
+
+
+def test_who_is_forgotten_is_in_no_span_that_is_sealed_later(log: str, tmp_path: pathlib.Path) -> None:
+    """Nobody had read what the log has of them; what comes later counts."""
+    serving, data = shop.make(tmp_path / "root")
+    now = int(time.time() * 1000)
+    events = [shop.event(name, user, "click", "a") for name, user in (("1", "zebra-user"), ("2", "u"))]
+    send(log, [Entry((0, n), now, one.user_id, event_record(one)) for n, one in enumerate(events)])
+    seal(serving, data, 1.0, log=log)  # It reads them, and they are too young for a span.
+    send(log, [Entry((0, 3), now, "zebra-user", event_record(shop.event("3", "zebra-user", "click", "b")))])
+    done = forget("zebra-user", root=tmp_path / "root")
+    assert done.removed[str(serving / LOG_FILE_NAME)] == 1
+    assert [trace.partition("(")[2] for trace in done.traces] == [
+        "Kafka removes it when its retention ends; no span will have it)"
+    ]
+    later = now + 60_000
+    send(log, [Entry((0, 4), later, "zebra-user", event_record(shop.event("4", "zebra-user", "click", "c")))])
+    seal(serving, data, shop.NOW, log=log)
+    assert [row["event_id"] for row in rows(data, "interactions")] == ["2", "4"]
+
+
+def test_events_leave_the_store_of_the_gateway_when_the_log_is_sealed(
+    log: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, data = shop.make(tmp_path)
+    store = LiveStore(serving / LIVE_FILE_NAME, logs=True)
+    told = history.History(store, 5, monkeypatch)
+    told.go_on(40)
+    before = {user: (store.profile(user), store.excluded(user)) for user in history.USERS}
+    send(log, told.log)
+    seal(serving, data, told.now + 1, keep_seconds=DAY / 5, log=log)
+    kept = [event for user in [*history.USERS, *history.GUESTS] for event in store.events(user)]
+    assert 0 < len(kept) < len(told.acknowledged) * 0.8
+    assert before == {user: (store.profile(user), store.excluded(user)) for user in history.USERS}
+    store.close()
 
 
 def test_another_log_than_the_one_before_is_refused(
