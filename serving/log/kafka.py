@@ -80,6 +80,7 @@ class _Client:
         try:
             found = client.list_topics(address.topic, timeout=REACH_SECONDS).topics[address.topic]
         except self._kafka.KafkaException as error:
+            client.poll(0)  # Tells `_note` why.
             raise self._fault(error.args[0]) from error
         if found.error is not None:
             raise self._fault(found.error)

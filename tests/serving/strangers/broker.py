@@ -81,7 +81,7 @@ class Broker:
         log = (self._folder / "broker.log").open("ab")
         self._process = subprocess.Popen(self._java("kafka.Kafka", str(self._settings)), stdout=log, stderr=log)
         log.close()
-        eventually(self._answers, seconds=60)
+        eventually(self._answers, seconds=180)  # A machine may be busy.
 
     def _answers(self) -> bool:
         import socket
