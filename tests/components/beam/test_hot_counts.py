@@ -58,7 +58,9 @@ def followed(path: pathlib.Path, given: list[LiveEvent]) -> tuple[list[Entry], d
         counts = hot._board.counts.as_of(NOW)
         return entries, {item: counts[row].tolist() for item, row in hot._rows.items() if counts[row].any()}
 
-    return asyncio.run(follow())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time", lambda: float(NOW))
+        return asyncio.run(follow())
 
 
 def as_of(found: HotItem, now: float) -> list[float]:
