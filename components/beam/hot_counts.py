@@ -15,6 +15,8 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.coders import BooleanCoder
 from apache_beam.transforms import trigger, userstate
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.window import GlobalWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from homefeed.models.hot.board import FADED, HALF_LIVES
@@ -42,7 +44,7 @@ class HotItem:
     counts: tuple[float, ...]
 
 
-class HotCounts(beam.PTransform):
+class HotCounts(beam.PTransform[Any, Any]):
     """Records of a log, as (user, record) → HotItem of every item that somebody took.
 
     An event counts once, whatever copies of it the log has, and a person once for an item, as in the gateway: there
@@ -65,7 +67,7 @@ class HotCounts(beam.PTransform):
             | "OncePerPerson" >> beam.ParDo(_FirstOfPair(FADED * max(self._half_lives)))
             | "Panes"
             >> beam.WindowInto(
-                beam.window.GlobalWindows(), trigger=panes, accumulation_mode=trigger.AccumulationMode.ACCUMULATING
+                GlobalWindows(), trigger=panes, accumulation_mode=trigger.AccumulationMode.ACCUMULATING
             )
             | "Count" >> beam.CombinePerKey(DecayedCountsFn(self._half_lives))
             | "Item" >> beam.MapTuple(lambda item_id, found: HotItem(item_id, *found))
@@ -82,14 +84,14 @@ def taken(record: tuple[str, bytes]) -> Iterator[Any]:
         event = found.said
         if counts(event.type, event.item_id, event.at, event.received_at):
             at = min(event.at, event.received_at // 1000)  # A clock that is fast makes nothing hotter.
-            yield beam.window.TimestampedValue(((event.user_id, event.item_id), at), at)
+            yield TimestampedValue(((event.user_id, event.item_id), at), at)
 
 
 class _FirstOfPair(beam.DoFn):
     """Keeps the first of each person and item as (item, Unix seconds), and remembers the pair for a while."""
 
     SEEN = userstate.ReadModifyWriteStateSpec("seen", BooleanCoder())
-    FADES = userstate.TimerSpec("fades", beam.TimeDomain.WATERMARK)
+    FADES = userstate.TimerSpec("fades", TimeDomain.WATERMARK)
 
     def __init__(self, remembered_seconds: float):
         super().__init__()
