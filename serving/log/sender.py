@@ -36,6 +36,7 @@ class Sender:
         self._waiters = dict[asyncio.Future[None], Mark]()
         self._looks = asyncio.Event()
         self._oldest: Oldest | None = None
+        self._is_mine = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -88,9 +89,11 @@ class Sender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self) -> None:
-        if not await self._outbox.is_mine():
+        self._is_mine = await self._outbox.is_mine()
+        if not self._is_mine:
             await asyncio.sleep(REST_SECONDS)
-        elif entries := await self._outbox.waiting():
+            return
+        if entries := await self._outbox.waiting():
             await asyncio.to_thread(self._log.send, entries)
             await self._outbox.sent(entries[-1].mark)
             self._looks.set()
@@ -99,7 +102,8 @@ class Sender:
         self._looks.clear()
         await self._look()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._looks.wait(), LOOK_SECONDS if self._waiters else REST_SECONDS)
+            is_soon = self._waiters and not self._is_mine
+            await asyncio.wait_for(self._looks.wait(), LOOK_SECONDS if is_soon else REST_SECONDS)
 
     async def _look(self) -> None:
         """Lets those go whose entries have left; who comes meanwhile is not known to this look."""
