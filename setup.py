@@ -2,6 +2,7 @@
 
 from setuptools import find_packages, setup
 
+KAFKA = ["confluent-kafka>=2.6,<3"]
 KUBEFLOW = ["kfp>=2.13,<2.14"]
 VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
@@ -58,6 +59,7 @@ setup(
     ],
     extras_require={
         "dev": [
+            *KAFKA,
             *KUBEFLOW,
             *VERTEX,
             "cryptography>=42",
@@ -74,6 +76,7 @@ setup(
             "types-PyYAML>=6",
             "vowpalwabbit>=9.11,<10",
         ],
+        "kafka": KAFKA,
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.
         "scann": ["scann>=1.3.2,<1.4"],

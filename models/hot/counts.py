@@ -63,6 +63,7 @@ class DecayedCounts:
             return
         if self._landmarks is None:
             self._landmarks = other._landmarks.copy()
+        self._move_landmarks(float(other._landmarks.max()))
         scale = np.exp2((other._landmarks - self._landmarks) / self.half_lives)
         for place, sums in enumerate(self.sums):
             np.add.at(sums, rows, other.sums[place, from_rows] * scale[place])

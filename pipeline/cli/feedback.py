@@ -29,6 +29,9 @@ def seal(
             min=0, max=36_500, help="How long sealed events stay in the live store, and are known if sent again."
         ),
     ] = 7,
+    log: Annotated[
+        str, typer.Option(help="kafka://HOST:PORT/TOPIC, which gateways write; empty: the live store of one.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write what came to the home page as the next span of the data, each event once; again after a crash."""
@@ -38,7 +41,7 @@ def seal(
     if at and moment is None:
         raise typer.BadParameter(f"{at!r} is no time such as 2024-01-31T18:00")
     ahead = max(0.0, moment - time.time()) if moment else 0.0  # What is kept is kept by the clock.
-    done = seal(RunRoot(root).pushed(), data.resolve(), moment, min_events, keep_days * DAY_SECONDS + ahead)
+    done = seal(RunRoot(root).pushed(), data.resolve(), moment, min_events, keep_days * DAY_SECONDS + ahead, log)
     if as_json:
         print_json(dataclasses.asdict(done))
         return
@@ -53,6 +56,10 @@ def seal(
         console.print(f"{count:,} events of type {kind!r} are not learnt from: no event type of dataset.yaml")
     for column, count in done.left_out.items():
         console.print(f"{count:,} values of {column!r} are left out: dataset.yaml does not admit them")
+    if done.log and done.log.gone:
+        console.print(f"{done.log.gone:,} records had left the log before they were read: let it keep them longer")
+    if done.log and done.log.unreadable:
+        console.print(f"{done.log.unreadable:,} records of the log are none of homefeed's, and left out")
     if done.left:
         console.print(f"{done.left:,} events have left the live store")
 

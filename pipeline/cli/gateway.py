@@ -35,6 +35,9 @@ def gateway(
         list[str] | None, typer.Option(help="https://SITE whose pages may call it from browsers; may be repeated.")
     ] = None,
     store: Annotated[str, typer.Option(help="redis://HOST:PORT, for several gateways; empty: a file.")] = "",
+    log: Annotated[
+        str, typer.Option(help="kafka://HOST:PORT/TOPIC: events are answered when it has them; empty: none.")
+    ] = "",
     picks: Annotated[pathlib.Path | None, typer.Option(help="The editors' choice: an item id a line.")] = None,
     rules: Annotated[
         pathlib.Path | None, typer.Option(help="YAML of what must and must not be on a page; followed while running.")
@@ -68,6 +71,7 @@ def gateway(
         max_in_flight,
         max_exposures=max_exposures,
         store=store,
+        log=log,
         user_rate=user_rate,
         rules=rules,
         surfaces=surfaces,

@@ -22,6 +22,7 @@ from homefeed.schemas.dataset import TABLES, TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
+from homefeed.serving.log.copy import LOG_FILE_NAME, leave_out
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -99,6 +100,9 @@ def _forget(
     files = [*_files(*places.folders, *([data_dir] if data_dir else ())), *searched]
     left = [str(path) for path in dict.fromkeys(files) if person.is_in_bytes(content(path))]
     left += [str(path) for path in places.leftovers if path.exists()]
+    copies = [path for path in files if path.name == LOG_FILE_NAME]
+    logs = filter(None, (leave_out(path, person.names) for path in copies))
+    left += [f"the log {name} (Kafka removes it when its retention ends; no span will have it)" for name in logs]
     if store:
         count, is_compact = asyncio.run(_from_redis(store, person))
         removed |= {store: count} if count else {}

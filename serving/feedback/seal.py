@@ -18,7 +18,7 @@ import pathlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -31,6 +31,8 @@ from homefeed.schemas.scratch import remove
 from homefeed.serving.feedback.attribution import WINDOW_SECONDS, is_action_type
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING, Layout, read_layout
 from homefeed.serving.feedback.rows import OfUser, rows_of, schemas, table_of
+from homefeed.serving.log.copy import LOG_FILE_NAME, Copied, copy_log, make_log_tables
+from homefeed.serving.log.copy import leave as leave_copy
 from homefeed.serving.profiles import sealing
 from homefeed.serving.profiles.leaving import last_to_leave, leave
 from homefeed.serving.profiles.live import HIDING
@@ -58,6 +60,7 @@ class Sealed:
         left: events that are no longer in the live store.
         unknown: type that `dataset.yaml` does not know → events, too few to stop for, which nobody learns from.
         left_out: column of interactions → values that `dataset.yaml` does not admit, and that the span lacks.
+        log: what was read of the log; None: there is none, or a span was finished that was planned before.
     """
 
     span: str
@@ -66,6 +69,7 @@ class Sealed:
     left: int
     unknown: dict[str, int]
     left_out: dict[str, int]
+    log: Copied | None = None
 
 
 def seal(
@@ -74,8 +78,11 @@ def seal(
     at: float | None = None,
     min_events: int = 1,
     keep_seconds: float = WINDOW_SECONDS,
+    log: str = "",
 ) -> Sealed:
     """Writes the next span, or the one that was begun, and lets old events leave the live store.
+
+    With a log, the store is a copy of it, beside the live one: what came to all gateways.
 
     Args:
         serving_dir: where the live store is.
@@ -84,23 +91,31 @@ def seal(
         min_events: that a span must have, not counting what was only seen.
         keep_seconds: how long an event stays in the live store after it came, and is known by its id if it comes
             again.
+        log: URL of the log that gateways write; "": the live store has everything.
 
     Raises:
         DatasetError: `dataset.yaml` has no place for the span, or does not know the types of many events.
         SealError: there is no live store that can be read and written, its users have pseudonyms, or somebody else is
             sealing.
+        LogError: the log is out of reach, or is another than the one before.
     """
     layout = read_layout(data)
     now = time.time() if at is None else at
-    with _locked(serving_dir, data), _opened(serving_dir) as database:
-        plan = _begun(database, layout, now) or _new_plan(database, layout, now, min_events)
+    with _locked(serving_dir, data), _opened(serving_dir, bool(log)) as database:
+        plan = _begun(database, layout, now)
+        copied = copy_log(database, log) if log and not plan else None
+        plan = plan or _new_plan(database, layout, now, min_events)
         left_out = collections.Counter[str]()
         files = _carry_out(database, plan, layout, left_out) if plan else {}
         unknown = sealing.types_of(database, plan) if plan else {}
-        left = _let_leave(database, int((now - keep_seconds) * 1000))
+        keep_from = int((now - keep_seconds) * 1000)
+        left = _let_leave(database, keep_from, leave_copy if log else leave)
+        if log:
+            _let_live_leave(serving_dir / LIVE_FILE_NAME, min(keep_from, sealing.last_time(database)))
     rows = {file["table"]: file["rows"] for file in files.values()}
     counts = {kind: count for kind, (count, _) in _unknown(unknown, layout).items()}
-    return Sealed(plan.span if plan else "", rows, sorted(files), left, counts, dict(sorted(left_out.items())))
+    span = plan.span if plan else ""
+    return Sealed(span, rows, sorted(files), left, counts, dict(sorted(left_out.items())), copied)
 
 
 def _begun(database: sqlite3.Connection, layout: Layout, now: float) -> sealing.Plan | None:
@@ -112,7 +127,7 @@ def _begun(database: sqlite3.Connection, layout: Layout, now: float) -> sealing.
     found = [_is_own(place, layout, own) for place in _places(layout, plan.span).values() if place.exists()]
     if not found or any(found):  # What has begun to move keeps its name.
         return plan
-    with _writing(database):
+    with sealing.writing(database):
         return sealing.rename(database, plan, layout.next_span(now, sealing.names(database)))
 
 
@@ -137,7 +152,7 @@ def _digest(path: pathlib.Path) -> str:
 
 def _new_plan(database: sqlite3.Connection, layout: Layout, now: float, min_events: int) -> sealing.Plan | None:
     milliseconds = int(now * 1000)
-    with _writing(database):
+    with sealing.writing(database):
         name = layout.next_span(now, sealing.names(database))
         plan = sealing.next_plan(database, name, milliseconds, milliseconds - SETTLED_SECONDS * 1000)
         if sealing.count_events(database, plan) < min_events:
@@ -192,11 +207,11 @@ def _carry_out(
         }
         for table, path in written.items()
     }
-    with _writing(database):
+    with sealing.writing(database):
         sealing.keep_files(database, plan.span, files)
     for table, path in written.items():
         _move(path, places[table])
-    with _writing(database):
+    with sealing.writing(database):
         sealing.finish(database, plan.span)
     remove(staging)
     return files
@@ -264,14 +279,19 @@ def _users(database: sqlite3.Connection, plan: sealing.Plan) -> Iterator[OfUser]
         database.execute("COMMIT")
 
 
-def _let_leave(database: sqlite3.Connection, received_before: int) -> int:
+def _let_leave(
+    database: sqlite3.Connection,
+    received_before: int,
+    leave: Callable[[sqlite3.Connection, int, int], int],
+    is_logged: bool = False,
+) -> int:
     """Lets events leave, some users' at a time; gives how many did."""
 
     def some() -> int:
-        with _writing(database):
-            return leave(database, last)
+        with sealing.writing(database):
+            return leave(database, last, received_before)
 
-    last = last_to_leave(database, received_before)
+    last = last_to_leave(database, received_before, is_logged)
     count = sum(itertools.takewhile(bool, iter(some, None)))
     (free,) = database.execute("PRAGMA freelist_count").fetchone()
     for _ in range(0, free if count else 0, FREE_PAGES):
@@ -280,42 +300,39 @@ def _let_leave(database: sqlite3.Connection, received_before: int) -> int:
     return count
 
 
+def _let_live_leave(path: pathlib.Path, received_before: int) -> None:
+    """The gateway's own file has its events for the profiles alone, where spans are written from the log."""
+    if path.is_file():
+        with contextlib.closing(_open(path, is_copy=False)) as database:
+            _let_leave(database, received_before, leave, is_logged=True)
+
+
 @contextlib.contextmanager
-def _opened(serving_dir: pathlib.Path) -> Iterator[sqlite3.Connection]:
+def _opened(serving_dir: pathlib.Path, is_copy: bool) -> Iterator[sqlite3.Connection]:
+    path = serving_dir / (LOG_FILE_NAME if is_copy else LIVE_FILE_NAME)
     try:
-        with contextlib.closing(_open(serving_dir)) as database:
+        with contextlib.closing(_open(path, is_copy)) as database:
             yield database
     except sqlite3.Error as error:
-        raise SealError(
-            f"{serving_dir / LIVE_FILE_NAME}: {error}; mend the file or its disk and seal again: nothing is lost"
-        ) from error
+        raise SealError(f"{path}: {error}; mend the file or its disk and seal again: nothing is lost") from error
 
 
-def _open(serving_dir: pathlib.Path) -> sqlite3.Connection:
-    path = serving_dir / LIVE_FILE_NAME
-    if not path.is_file():
+def _open(path: pathlib.Path, is_copy: bool) -> sqlite3.Connection:
+    if not is_copy and not path.is_file():
         raise SealError(f"there is no {path}, so that nothing came yet: `homefeed gateway` makes it")
-    if (serving_dir / FILE_NAME).is_file() and ProfileStore(serving_dir / FILE_NAME).has_pseudonyms:
+    published = path.parent / FILE_NAME
+    if published.is_file() and ProfileStore(published).has_pseudonyms:
         raise SealError(
             f"users of {path} have pseudonyms, which data with the users' own ids cannot take; seal only what was "
             "pushed without example_gen.user_key"
         )
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    for pragma in ("synchronous = FULL", "secure_delete = ON"):
+    for pragma in ("auto_vacuum = INCREMENTAL", "synchronous = FULL", "secure_delete = ON"):
         database.execute(f"PRAGMA {pragma}")
     make_tables(database)
+    if is_copy:
+        make_log_tables(database)
     return database
-
-
-@contextlib.contextmanager
-def _writing(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    finally:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

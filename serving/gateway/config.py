@@ -17,6 +17,7 @@ class Config:
     Attributes:
         serving_dir: where models and profiles are published; the live store is beside them.
         store: URL of Redis, for gateways on several machines; "": a file.
+        log: URL of the log of all gateways; "": none.
         models: `host:port` of the model server; "": none.
         picks: ids of the editors' choice, best first.
         budget_seconds: how long models may take for a page, all tries together.
@@ -36,6 +37,7 @@ class Config:
     max_in_flight: int = 8
     max_exposures: int = MAX_EXPOSURES
     store: str = ""
+    log: str = ""
     user_rate: float = USER_RATE
     rules: pathlib.Path | None = None
     surfaces: pathlib.Path | None = None

@@ -26,6 +26,9 @@ from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
 from homefeed.serving.gateway.shown import ShownPages
 from homefeed.serving.gateway.whys.whys import PAGES_OF_A_WHY, Sources, Whys
+from homefeed.serving.log.address import read_address
+from homefeed.serving.log.kafka import Log
+from homefeed.serving.log.sender import Sender
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 
@@ -60,18 +63,25 @@ class Home:
     Raises:
         DatasetError: the profiles cannot be read.
         PolicyError: rules, surfaces or experiments cannot be used.
+        LogError: the log's address is none.
     """
 
     def __init__(self, config: Config, metrics: Metrics):
         self._metrics = metrics
         self._live = open_store(
-            config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
+            config.store,
+            config.serving_dir / LIVE_FILE_NAME,
+            metrics.committed,
+            config.max_exposures,
+            logs=bool(config.log),
         )
+        log = Log(read_address(config.log)) if config.log else None
+        self._sender = Sender(self._live.outbox(), log, metrics.waits) if log else None
         self._known = Following(config, self._live, metrics)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
         self._shown = ShownPages(self._live)
-        self._intake = Intake(self._live, self._rate, metrics, self._shown)
+        self._intake = Intake(self._live, self._rate, metrics, self._shown, self._sender)
         self._recording = set[asyncio.Task[None]]()
         self.pulse = Pulse()
         models = self._known.models
@@ -84,8 +94,11 @@ class Home:
 
         Raises:
             StoreError: the store is out of reach.
+            LogError: the log refuses, or has no such topic.
         """
         self._impressions = Impressions(await self._live.secret())
+        if self._sender:
+            await self._sender.start()
         await self._known.start()
         self._tasks = [
             asyncio.create_task(self.pulse.beat()),
@@ -102,6 +115,8 @@ class Home:
             task.cancel()
         await self._known.stop()
         await asyncio.gather(*self._recording, return_exceptions=True)
+        if self._sender:
+            await self._sender.stop()
         await self._live.close()
 
     def require_room(self, is_keyless: bool = False) -> None:
@@ -164,14 +179,20 @@ class Home:
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
-        return await self._live.merge(self._known.published.name(guest), self._known.published.name(user_id))
+        moved = await self._live.merge(self._known.published.name(guest), self._known.published.name(user_id))
+        if self._sender:
+            await self._sender.settled()
+        return moved
 
     async def forget(self, user: str) -> int:
         """Removes what is known live of a user or guest; gives the number of events."""
         self._ladder.forget(self._known.published.name(user))
         self._whys.ahead.forget(self._known.published.name(user))
         self._known.trials.forget(self._known.published.name(user))
-        return await self._live.forget(self._known.published.name(user))
+        removed = await self._live.forget(self._known.published.name(user))
+        if self._sender:
+            await self._sender.settled()
+        return removed
 
     # --- What they are shown ---
 

@@ -15,6 +15,7 @@ from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import EventAnswer, EventIn, Rejected, live_event
 from homefeed.serving.gateway.shown import ShownPages
+from homefeed.serving.log.sender import Sender
 from homefeed.serving.profiles import LiveEvent, Outcome, Store
 
 Read = Callable[[Any, float], EventIn | Rejected]
@@ -28,10 +29,12 @@ class Intake:
         rate: of each user.
         metrics: where they are counted.
         shown: knows the cards of pages.
+        sender: to the log that must have them before they are answered; None: there is none.
     """
 
-    def __init__(self, store: Store, rate: Rate, metrics: Metrics, shown: ShownPages):
+    def __init__(self, store: Store, rate: Rate, metrics: Metrics, shown: ShownPages, sender: Sender | None = None):
         self._live, self._rate, self._metrics, self._shown = store, rate, metrics, shown
+        self._sender = sender
 
     async def take(
         self, said: Sequence[Any], read: Read, published: Published, impressions: Impressions
@@ -53,7 +56,7 @@ class Intake:
         events = [
             await self._stored(event, now, published, impressions) for event in meant if isinstance(event, EventIn)
         ]
-        done = await self._live.append(events) if events else []
+        done = await self._append(events) if events else []
         if events:
             self._metrics.stored(time.perf_counter() - arrived)
             self._metrics.quality.happened(events, done)
@@ -64,6 +67,14 @@ class Intake:
         ]
         self._metrics.told(answers)
         return answers
+
+    async def _append(self, events: Sequence[LiveEvent]) -> list[Outcome]:
+        if self._sender is None:
+            return await self._live.append(events)
+        self._sender.require_room()
+        done = await self._live.append(events)
+        await self._sender.settled()
+        return done
 
     async def _stored(self, event: EventIn, now: float, published: Published, impressions: Impressions) -> LiveEvent:
         tags = published.items.tags(event.item_id) if event.item_id else words(event.query)

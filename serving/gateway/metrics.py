@@ -66,6 +66,12 @@ class Metrics:
             "1: a file of rules, surfaces or experiments is wrong, and not in force.",
             registry=registry,
         )
+        self._outbox = prometheus.Gauge(
+            "homefeed_outbox_entries", "Events and pages that the log has not confirmed.", registry=registry
+        )
+        self._outbox_age = prometheus.Gauge(
+            "homefeed_outbox_seconds", "Age of the oldest of them.", registry=registry
+        )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
         self._calibration = prometheus.Gauge(
@@ -143,6 +149,11 @@ class Metrics:
         """Events and pages are on disk."""
         self._commits.observe(seconds)
         self._sizes.observe(size)
+
+    def waits(self, count: int, seconds: float) -> None:
+        """What the log has not confirmed."""
+        self._outbox.set(count)
+        self._outbox_age.set(seconds)
 
     def recorded(self, done: asyncio.Task[None]) -> None:
         """A page was recorded, or not."""

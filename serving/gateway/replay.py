@@ -22,10 +22,11 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded
 from homefeed.serving.profiles.sealing import Base, read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
-from homefeed.serving.profiles.transaction import Exposure, read_events
+from homefeed.serving.profiles.transaction import read_events
 
 
 class ReplayError(HomefeedError, LookupError):

@@ -23,11 +23,14 @@ import orjson
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
+from homefeed.serving.profiles.outbox import Outbox, forget_record, page_record
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
+from homefeed.serving.profiles.redis_outbox import RedisOutbox, put, told
 from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import HAPPENED_BATCH, MAX_EXPOSURES, StoreBusy, StoreError
-from homefeed.serving.profiles.transaction import KEPT_SECONDS, Exposure, Outcome, Stop
+from homefeed.serving.profiles.transaction import KEPT_SECONDS, Outcome, Stop
 
 TIMEOUT_SECONDS = 5.0
 MAX_CONNECTIONS = 32
@@ -47,6 +50,7 @@ class RedisStore:
         url: `redis://HOST:PORT/NUMBER`, `rediss://` or `unix://`.
         observe: is told of each commit: number of events and seconds.
         max_exposures: pages that are kept.
+        logs: whether what is stored waits in an outbox for the log of all gateways.
 
     Raises:
         StoreError: no such URL.
@@ -57,9 +61,10 @@ class RedisStore:
         url: str,
         observe: Callable[[int, float], None] = lambda events, seconds: None,
         max_exposures: int = MAX_EXPOSURES,
+        logs: bool = False,
     ):
         self._name = _without_password(url)
-        self._observe, self._max_exposures = observe, max_exposures
+        self._observe, self._max_exposures, self._logs = observe, max_exposures, logs
         try:
             pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url, max_connections=MAX_CONNECTIONS, socket_timeout=TIMEOUT_SECONDS, timeout=TIMEOUT_SECONDS
@@ -67,6 +72,10 @@ class RedisStore:
         except ValueError as error:
             raise StoreError(f"{self._name} is no address of a store: {error}") from error
         self._redis: Any = redis.asyncio.Redis(connection_pool=pool)
+
+    def outbox(self) -> Outbox:
+        """See `Store.outbox`."""
+        return RedisOutbox(self._redis, self._reaching)
 
     async def secret(self) -> bytes:
         """See `Store.secret`."""
@@ -105,6 +114,9 @@ class RedisStore:
             commands = [["DEL", *(key(kind, guest) for kind in _OF_USERS)], *change.commands]
             commands += [["HSET", key("page", page), "user", user_id] for page in pages]
             commands += [["SADD", key("pages", user_id), page] for page in pages]
+            if self._logs:
+                commands += told(zip(moved, change.outcomes, strict=True), guest)
+                commands += [put(page_record(page, guest), user_id) for page in await self._pages(pages, user_id)]
             commands += [["HSETNX", key("assigned", user_id), *one] for one in given.items()]
             if (await self._commit_all({user_id: Change([], known, commands)}))[0]:
                 break
@@ -119,6 +131,8 @@ class RedisStore:
             names = [key(kind, user_id) for kind in _OF_USERS] + [key("page", page) for page in pages]
             commands = [["DEL", name] for name in names]
             commands += [["SREM", key("ids"), event.event_id] for event in events]
+            if self._logs:
+                commands.append(put(forget_record(user_id), user_id))
             known = [(["LLEN", key("events", user_id)], str(len(events)))]
             if (await self._commit_all({user_id: Change([], known, commands)}))[0]:
                 break
@@ -148,6 +162,8 @@ class RedisStore:
                 changes.sadd(of_user, exposure.impression_id).expire(of_user, KEPT_SECONDS)
                 if exposure.assigned:
                     changes.hset(key("assigned", exposure.user_id), mapping=dict(exposure.assigned))
+                if self._logs:
+                    changes.execute_command(*put(page_record(exposure), exposure.user_id))
                 changes.rpush(key("pages"), exposure.impression_id)
                 *_, count = await changes.execute()
             if count > self._max_exposures:
@@ -232,6 +248,15 @@ class RedisStore:
         """See `Store.close`."""
         await self._redis.aclose(close_connection_pool=True)
 
+    async def _pages(self, names: Sequence[str], user_id: str) -> list[Exposure]:
+        """Pages, as of a user; those that are no longer kept are left out."""
+        found = [await self._redis.hmget(key("page", name), "after", "at", "page") for name in names]
+        return [
+            Exposure(name, user_id, after.decode(), int(at), page)
+            for name, (after, at, page) in zip(names, found, strict=True)
+            if page is not None
+        ]
+
     async def _assigned(self, user_id: str) -> dict[str, str]:
         found = await self._redis.hgetall(key("assigned", user_id))
         return {name.decode(): arm.decode() for name, arm in found.items()}
@@ -255,7 +280,10 @@ class RedisStore:
         ):
             stored = _there([event.event_id for event in mine], old)
             had = _there([event.item_id for event in mine], seen)
-            changes[user] = folded(mine, read_profile(version, state), state or b"", stored, had)
+            change = folded(mine, read_profile(version, state), state or b"", stored, had)
+            if self._logs:
+                change.commands.extend(told(zip(mine, change.outcomes, strict=True)))
+            changes[user] = change
         return changes
 
     async def _commit_all(self, changes: dict[str, Change]) -> list[bool]:

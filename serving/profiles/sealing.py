@@ -7,9 +7,10 @@ events behind it make the profile that all events made.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +33,18 @@ MAX_SEEN = 1_000  # Items of a base; by the time that there are more, the data's
 # Events that moved from a guest to a user behind the events that were sealed; `span` has them already, or will.
 _OF_SPAN = "((events.seq > ? AND events.seq <= ? AND moved.span IS NULL) OR moved.span = ?)"
 _WITH_MOVED = "FROM events LEFT JOIN moved USING (seq)"
+
+
+@contextlib.contextmanager
+def writing(database: sqlite3.Connection) -> Iterator[None]:
+    """A transaction: all of it, or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
 
 
 Types = dict[str, tuple[int, int]]
@@ -154,6 +167,12 @@ def files_of(database: sqlite3.Connection, span: str) -> dict[str, Any]:
     return files
 
 
+def last_time(database: sqlite3.Connection) -> int:
+    """When the last finished span was planned, Unix milliseconds; 0: there is none."""
+    (at,) = database.execute("SELECT coalesce(max(at), 0) FROM sealed WHERE is_done").fetchone()
+    return int(at)
+
+
 def finish(database: sqlite3.Connection, span: str) -> None:
     """The span is in its place."""
     database.execute("UPDATE sealed SET is_done = 1 WHERE span = ?", (span,))
@@ -170,7 +189,8 @@ def users_of(database: sqlite3.Connection, plan: Plan) -> list[str]:
 
 def pages_of(database: sqlite3.Connection, plan: Plan, user_id: str) -> list[tuple[str, int, bytes]]:
     """Impression, Unix milliseconds and content of the pages that a user has in a span."""
-    query = "SELECT impression_id, at, page FROM exposures WHERE user_id = ? AND seq > ? AND seq <= ? ORDER BY seq"
+    where = "user_id = ? AND seq > ? AND seq <= ?"
+    query = f"SELECT impression_id, at, page FROM exposures WHERE {where} ORDER BY at, impression_id"
     return database.execute(query, (user_id, plan.pages_after, plan.pages_to)).fetchall()
 
 
@@ -185,9 +205,24 @@ def spans_of(database: sqlite3.Connection, user_id: str) -> list[str]:
 
 def move(database: sqlite3.Connection, events: Iterable[LiveEvent], spans: Iterable[str]) -> None:
     """Events have a new number, and their spans stay what they were."""
-    rows = [(span, event.event_id) for event, span in zip(events, spans, strict=True) if span]
-    query = "INSERT OR REPLACE INTO moved SELECT seq, ? FROM events WHERE event_id = ?"
-    database.executemany(query, rows)
+    for event, span in zip(events, spans, strict=True):
+        if span:
+            move_one(database, event.event_id, span)
+
+
+def span_of(database: sqlite3.Connection, event_id: str) -> str:
+    """The span of an event; "": of none yet."""
+    query = (
+        "SELECT coalesce(moved.span, (SELECT span FROM sealed WHERE seq > events_after AND seq <= events_to), '')"
+        f" {_WITH_MOVED} WHERE event_id = ?"
+    )
+    row = database.execute(query, (event_id,)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def move_one(database: sqlite3.Connection, event_id: str, span: str) -> None:
+    """As `move`, of one event."""
+    database.execute("INSERT OR REPLACE INTO moved SELECT seq, ? FROM events WHERE event_id = ?", (span, event_id))
 
 
 # --- What is kept of events that left ---

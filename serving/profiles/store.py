@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, excluded
+from homefeed.serving.profiles.outbox import Mark
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
 from homefeed.serving.profiles.transaction import (
-    Exposure,
     Outcome,
     Stop,
     Transaction,
@@ -41,6 +42,7 @@ HAPPENED_BATCH = 10_000  # Events that are read at once.
 CHECKPOINT_PAGES = 4_000  # Of the log, 16 MB: fewer commits wait for its events to be moved into the tables.
 MAX_WAITING = 4_000  # Jobs; beyond it a caller is told to come back.
 MAX_EXPOSURES = 1_000_000  # Pages that are kept, at about 1.5 kB each.
+_T = TypeVar("_T")
 BUSY_SECONDS = 30.0  # `homefeed forget` may hold the file for a while.
 
 
@@ -89,6 +91,7 @@ class LiveStore:
         path: of the file, made if missing.
         observe: is told of each commit: number of events and seconds. Called by the writing thread.
         max_exposures: pages that are kept.
+        logs: whether what is stored waits in an outbox for the log of all gateways.
 
     Attributes:
         secret: the same for all who open this store, and of this store alone.
@@ -99,8 +102,9 @@ class LiveStore:
         path: pathlib.Path,
         observe: Callable[[int, float], None] = lambda events, seconds: None,
         max_exposures: int = MAX_EXPOSURES,
+        logs: bool = False,
     ):
-        self._path, self._observe, self._max_exposures = path, observe, max_exposures
+        self._path, self._observe, self._max_exposures, self._logs = path, observe, max_exposures, logs
         self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_WAITING)
         self._closing = False
         self._recording: dict[str, Exposure] = {}
@@ -190,6 +194,15 @@ class LiveStore:
             batch = list(read_happened(self._reader, mark, HAPPENED_BATCH))
         return (batch[-1][0], _taken(batch)) if batch else (mark, [])
 
+    def look(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What somebody reads of the file."""
+        with self._reading():
+            return read(self._reader)
+
+    def sent(self, mark: Mark) -> Future[None]:
+        """The log has what waited in the outbox, up to a mark."""
+        return self._ask(lambda transaction: transaction.sent(mark))
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
@@ -258,7 +271,7 @@ class LiveStore:
     def _commit(self, jobs: Sequence[_Job]) -> None:
         started = time.perf_counter()
         try:
-            with Transaction(self._database, self._max_exposures) as transaction:
+            with Transaction(self._database, self._max_exposures, self._logs) as transaction:
                 results = [job.work(transaction) for job in jobs]
         except Exception as error:
             self._try_one_by_one(jobs, error)

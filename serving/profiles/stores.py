@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pathlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
 
+from homefeed.serving.profiles import outbox_table
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
+from homefeed.serving.profiles.outbox import WAIT_SECONDS, Entry, Mark, Oldest, Outbox
 from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import LiveStore
-from homefeed.serving.profiles.transaction import Exposure, Outcome, Stop
+from homefeed.serving.profiles.transaction import Outcome, Stop
 
 Observe = Callable[[int, float], None]
+_T = TypeVar("_T")
 
 
 class Store(Protocol):
@@ -75,6 +81,9 @@ class Store(Protocol):
             Marks, and what happened up to each; nothing, where nothing did.
         """
 
+    def outbox(self) -> Outbox:
+        """What waits for the log, of a store that was opened with `logs`."""
+
     async def close(self) -> None:
         """Writes what waits."""
 
@@ -82,8 +91,13 @@ class Store(Protocol):
 class FileStore:
     """`live.sqlite` in an event loop: one thread writes, and reading is quicker than asking a thread to."""
 
-    def __init__(self, path: pathlib.Path, observe: Observe, max_exposures: int):
-        self._live = LiveStore(path, observe, max_exposures)
+    def __init__(self, path: pathlib.Path, observe: Observe, max_exposures: int, logs: bool = False):
+        self._live = LiveStore(path, observe, max_exposures, logs)
+        self._wakes = asyncio.Event()
+
+    def outbox(self) -> Outbox:
+        """See `Store.outbox`."""
+        return FileOutbox(self._live, self._wakes)
 
     async def secret(self) -> bytes:
         """See `Store.secret`."""
@@ -91,19 +105,19 @@ class FileStore:
 
     async def append(self, events: Sequence[LiveEvent]) -> list[Outcome]:
         """See `Store.append`; all of the events are stored, or none."""
-        return await asyncio.wrap_future(self._live.append(events))
+        return await self._done(self._live.append(events))
 
     async def merge(self, guest: str, user_id: str) -> int:
         """See `Store.merge`."""
-        return await asyncio.wrap_future(self._live.merge(guest, user_id))
+        return await self._done(self._live.merge(guest, user_id))
 
     async def forget(self, user_id: str) -> int:
         """See `Store.forget`."""
-        return await asyncio.wrap_future(self._live.forget(user_id))
+        return await self._done(self._live.forget(user_id))
 
     async def record(self, exposure: Exposure) -> None:
         """See `Store.record`."""
-        await asyncio.wrap_future(self._live.record(exposure))
+        await self._done(self._live.record(exposure))
 
     async def assigned(self, user_id: str) -> dict[str, str]:
         """See `Store.assigned`."""
@@ -156,11 +170,56 @@ class FileStore:
         """See `Store.close`."""
         await asyncio.to_thread(self._live.close)
 
+    async def _done(self, change: Future[_T]) -> _T:
+        done = await asyncio.wrap_future(change)
+        self._wakes.set()  # There may be something to send.
+        return done
 
-def open_store(url: str, path: pathlib.Path, observe: Observe, max_exposures: int) -> Store:
-    """The store of a URL, `redis://…`; "": the file."""
+
+class FileOutbox:
+    """The outbox of `live.sqlite`, which one process writes and sends."""
+
+    def __init__(self, live: LiveStore, wakes: asyncio.Event):
+        self._live, self._wakes = live, wakes
+
+    async def is_mine(self) -> bool:
+        """See `Outbox.is_mine`: nobody else has the file."""
+        return True
+
+    async def waiting(self) -> list[Entry]:
+        """See `Outbox.waiting`."""
+        self._wakes.clear()
+        found = self._live.look(outbox_table.read_waiting)
+        if not found:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wakes.wait(), WAIT_SECONDS)
+        return found
+
+    async def sent(self, mark: Mark) -> None:
+        """See `Outbox.sent`."""
+        await asyncio.wrap_future(self._live.sent(mark))
+
+    async def newest(self) -> Mark:
+        """See `Outbox.newest`."""
+        return self._live.look(outbox_table.read_newest)
+
+    async def oldest(self) -> Oldest | None:
+        """See `Outbox.oldest`."""
+        return self._live.look(outbox_table.read_oldest)
+
+
+def open_store(url: str, path: pathlib.Path, observe: Observe, max_exposures: int, logs: bool = False) -> Store:
+    """The store of a URL, `redis://…`; "": the file.
+
+    Args:
+        url: of the store.
+        path: of the file.
+        observe: is told of each commit: number of events and seconds.
+        max_exposures: pages that are kept.
+        logs: whether what is stored waits in an outbox for the log of all gateways.
+    """
     if not url:
-        return FileStore(path, observe, max_exposures)
+        return FileStore(path, observe, max_exposures, logs)
     from homefeed.serving.profiles.redis_store import RedisStore  # It takes a third of a second.
 
-    return RedisStore(url, observe, max_exposures)
+    return RedisStore(url, observe, max_exposures, logs)

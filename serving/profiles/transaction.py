@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from homefeed.serving.profiles import sealing
+from homefeed.serving.profiles import outbox_table, sealing
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile, apply
+from homefeed.serving.profiles.outbox import Mark, event_record, forget_record, page_record
 
-TABLES = f"""{sealing.TABLES}
-CREATE TABLE IF NOT EXISTS events (
+TABLES = f"""{sealing.TABLES}{outbox_table.TABLE}CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
     tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
@@ -46,6 +48,7 @@ _INSERT = (
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE user_id = ? AND seq <= ? ORDER BY seq"
 _ALL = 2**63 - 1
+_OF_PAGES = "impression_id, user_id, after, at, page"
 
 
 def make_tables(database: sqlite3.Connection) -> None:
@@ -62,26 +65,6 @@ class Outcome(NamedTuple):
 
     accepted: bool  # False: an event of this id was there before.
     version: int  # Of the user's profile now.
-
-
-class Exposure(NamedTuple):
-    """A page that was served.
-
-    Attributes:
-        impression_id: of the page.
-        user_id: who asked.
-        after: the page before it, when somebody scrolls on; "": none.
-        at: Unix milliseconds.
-        page: rungs, versions, arms, seed, candidates and the items of the rows, as JSON.
-        assigned: experiment → arm, of those that the user did not have before and keeps.
-    """
-
-    impression_id: str
-    user_id: str
-    after: str
-    at: int
-    page: bytes
-    assigned: Mapping[str, str] = {}
 
 
 class Stop(NamedTuple):
@@ -106,10 +89,11 @@ class Transaction:
     Args:
         database: of the live store.
         max_exposures: pages that are kept; the oldest go first.
+        logs: whether what is stored goes into the outbox as well.
     """
 
-    def __init__(self, database: sqlite3.Connection, max_exposures: int):
-        self._database, self._max_exposures = database, max_exposures
+    def __init__(self, database: sqlite3.Connection, max_exposures: int, logs: bool = False):
+        self._database, self._max_exposures, self._logs = database, max_exposures, logs
         self._profiles: dict[str, LiveProfile] = {}
         self._erases = False
 
@@ -130,10 +114,11 @@ class Transaction:
         if kind is None and self._erases:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def append(self, event: LiveEvent, moved: int = 0) -> Outcome:
-        """Stores an event, if there is none of its id; one that moved was there before, under this number."""
-        accepted = self._database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
+    def append(self, event: LiveEvent, moved: int = 0, guest: str = "") -> Outcome:
+        """Stores an event, if there is none of its id; one that moved was a guest's, under this number."""
+        accepted = insert_event(self._database, event, moved)
         if accepted:
+            self._tell(event.user_id, lambda: event_record(event, guest))
             self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
         return Outcome(accepted, self._profile(event.user_id).version)
 
@@ -144,11 +129,14 @@ class Transaction:
         numbers = "SELECT iif(moved, moved, seq) FROM events WHERE user_id = ? ORDER BY seq"
         first = [number for (number,) in database.execute(numbers, (guest,)).fetchall()]
         spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
+        for exposure in read_exposures(database, guest):
+            moved = exposure._replace(user_id=user_id)
+            self._tell(user_id, functools.partial(page_record, moved, guest))
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         given = "INSERT OR IGNORE INTO assignments SELECT ?, experiment, arm FROM assignments WHERE user_id = ?"
         database.execute(given, (user_id, guest))
         self._remove(guest, ("assignments", "bases", "profiles", "events"))
-        count = len([self.append(event, number) for event, number in zip(events, first, strict=True)])
+        count = len([self.append(event, number, guest) for event, number in zip(events, first, strict=True)])
         sealing.move(database, events, spans)
         sealing.rule_out(database, user_id, *left)
         return count
@@ -156,12 +144,13 @@ class Transaction:
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
         self._erases = True
+        self._tell(user_id, lambda: forget_record(user_id))
         return self._remove(user_id, ("exposures", "assignments", "bases", "profiles", "events"))
 
     def record(self, exposure: Exposure) -> None:
         """Stores a page that was served; of those that are too old or too many, two for each that comes."""
-        query = "INSERT INTO exposures (impression_id, user_id, after, at, page) VALUES (?, ?, ?, ?, ?)"
-        newest = self._database.execute(query, exposure[:5]).lastrowid or 0
+        newest = insert_exposure(self._database, exposure)
+        self._tell(exposure.user_id, lambda: page_record(exposure))
         given = [(exposure.user_id, *one) for one in exposure.assigned.items()]
         self._database.executemany("INSERT OR REPLACE INTO assignments VALUES (?, ?, ?)", given)
         # Only the two oldest are looked at: a commit never waits for a great deletion.
@@ -171,9 +160,17 @@ class Transaction:
         )
         self._database.execute(query, (newest - self._max_exposures, exposure.at - KEPT_SECONDS * 1000))
 
+    def sent(self, mark: Mark) -> None:
+        """The log has what waited in the outbox, up to a mark."""
+        outbox_table.delete_sent(self._database, mark)
+
     def stop(self, stop: Stop) -> None:
         """Records that an experiment was stopped; a later stop counts instead of an earlier one."""
         self._database.execute("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", stop)
+
+    def _tell(self, user_id: str, record: Callable[[], bytes]) -> None:
+        if self._logs:
+            outbox_table.put(self._database, user_id, record())
 
     def _profile(self, user_id: str) -> LiveProfile:
         return self._profiles.get(user_id) or read_profile(self._database, user_id)
@@ -184,6 +181,23 @@ class Transaction:
             self._database.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,)).rowcount for table in tables
         ]
         return counts[-1]
+
+
+def insert_event(database: sqlite3.Connection, event: LiveEvent, moved: int = 0) -> bool:
+    """Whether there was no event of its id."""
+    return database.execute(_INSERT, (*_row(event), moved)).rowcount > 0
+
+
+def insert_exposure(database: sqlite3.Connection, exposure: Exposure) -> int:
+    """Stores a page, if there is none of its id; gives the number of the newest page."""
+    query = f"INSERT INTO exposures ({_OF_PAGES}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    return database.execute(query, exposure[:5]).lastrowid or 0
+
+
+def read_exposures(database: sqlite3.Connection, user_id: str) -> list[Exposure]:
+    """The pages that a user was served."""
+    query = f"SELECT {_OF_PAGES} FROM exposures WHERE user_id = ? ORDER BY seq"
+    return [Exposure(*row) for row in database.execute(query, (user_id,))]
 
 
 def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:

@@ -1,4 +1,4 @@
-"""Seals that are killed: `python -m tests.serving.feedback.die_sealing AT KEEP_SECONDS FOLDER:LINES:LINES ...`.
+"""Seals that are killed: `python -m tests.serving.feedback.die_sealing AT KEEP_SECONDS LOG FOLDER:LINES:LINES ...`.
 
 In each folder (`serving` and `data`) one child after the other seals and kills itself after as many lines of the
 sealing's own code; 0: not at all, and then it prints after how many lines each line of code was reached first.
@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas  # noqa: F401  Children need not do what pyarrow does at its first array.
 
-from homefeed.serving import feedback, profiles
+from homefeed.serving import feedback, log, profiles
 from homefeed.serving.feedback.seal import seal
 
-OWN = tuple(str(pathlib.Path(str(module.__file__)).parent) for module in (feedback, profiles))
+OWN = tuple(str(pathlib.Path(str(module.__file__)).parent) for module in (feedback, log, profiles))
 
 
 def die_after(lines: int) -> dict[tuple[str, int], int]:
@@ -42,14 +42,14 @@ def die_after(lines: int) -> dict[tuple[str, int], int]:
 
 
 def main() -> None:
-    at, keep, *jobs = sys.argv[1:]
+    at, keep, url, *jobs = sys.argv[1:]
     for folder, *lines in (job.split(":") for job in jobs):
         for number in map(int, lines):
             child = os.fork()
             if not child:
                 reached = die_after(number)
                 place = pathlib.Path(folder)
-                seal(place / "serving", place / "data", float(at), keep_seconds=float(keep))
+                seal(place / "serving", place / "data", float(at), keep_seconds=float(keep), log=url)
                 sys.settrace(None)
                 if not number:
                     print(*reached.values(), flush=True)

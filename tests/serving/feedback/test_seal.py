@@ -195,8 +195,8 @@ def test_feedback_that_was_taken_back_teaches_nothing(made: tuple[pathlib.Path, 
 # --- Kills ---
 
 
-def _die(*jobs: str) -> list[int]:
-    command = [sys.executable, "-m", "tests.serving.feedback.die_sealing", str(shop.NOW), str(5 * DAY), *jobs]
+def die(*jobs: str, log: str = "", at: int = shop.NOW) -> list[int]:
+    command = [sys.executable, "-m", "tests.serving.feedback.die_sealing", str(at), str(5 * DAY), log, *jobs]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [int(number) for number in said.split()]
 
@@ -205,13 +205,13 @@ def _die(*jobs: str) -> list[int]:
 def test_killed_at_any_step_the_spans_are_byte_for_byte_the_same(times: int, tmp_path: pathlib.Path) -> None:
     log = shop.busy(shop.make(tmp_path / "made")[0], 4, num_users=6, num_events=12)
     calm = shutil.copytree(tmp_path / "made", tmp_path / "calm")
-    steps = _die(f"{calm}:0")
+    steps = die(f"{calm}:0")
     assert len(steps) > 150
     folders = [shutil.copytree(tmp_path / "made", tmp_path / f"{number}") for number in range(times)]
     first = [steps[len(steps) * number // times] for number in range(times)]
     draw = random.Random(times)
     # Two are killed one after the other, the second perhaps where it only carries on.
-    _die(*(f"{folder}:{line}:{draw.choice(steps)}" for folder, line in zip(folders, first, strict=True)))
+    die(*(f"{folder}:{line}:{draw.choice(steps)}" for folder, line in zip(folders, first, strict=True)))
     ends = collections.Counter((folder / "data" / "interactions" / "1.parquet").exists() for folder in folders)
     assert len(ends) == 2, "some died before the span was in its place, and some after"
     with opened(calm / "serving") as store:

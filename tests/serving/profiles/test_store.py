@@ -14,9 +14,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
-from homefeed.serving.profiles.transaction import Exposure, Stop
+from homefeed.serving.profiles.transaction import Stop
 from tests.serving.profiles.folded import fold
 
 T = 1_700_002_800
