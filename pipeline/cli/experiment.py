@@ -13,6 +13,7 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.audit import Trail, operator
 from homefeed.serving.experiments.design import Experiment, Experiments, read_experiments
 from homefeed.serving.experiments.metrics import METRICS
 from homefeed.serving.policy.rules import Rules, read_rules
@@ -170,6 +171,7 @@ def stop(
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
     stopped = Stop(described.key(name), chosen, reason, int(time.time()))
     asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
+    Trail.beside(serving_dir).add("stop", operator(), subject=name, arm=chosen, reason=reason)
     if as_json:
         print_json(stopped._asdict())
         return

@@ -21,6 +21,8 @@ from homefeed.schemas import tables
 from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
+from homefeed.serving.audit import Trail, operator
+from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
 
 MODEL_TYPES = ("Model", "PretrainedBert")
@@ -59,6 +61,7 @@ def forget(
         DatasetError: the data folder or a key cannot be read.
         RunError: there is no such root, another run is using it, or the metadata cannot be opened.
         StoreError: the Redis cannot be reached.
+        AuditError: it is done, and could not be written into the audit trail.
     """
     data_dir = data_dir and data_dir.resolve()
     if root is None:
@@ -70,8 +73,13 @@ def forget(
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
         lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
-        keys = {user_key, *_keys_of_runs(root)}
-        return _forget(user_id, data_dir, keys, lineage, find_places(root, lineage), searched, store)
+        keys, places = {user_key, *_keys_of_runs(root)}, find_places(root, lineage)
+        done = _forget(user_id, data_dir, keys, lineage, places, searched, store)
+        names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
+        trails = {path.parent for path in _files(*places.folders) if path.name == FILE_NAME}
+        for folder in filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving}):
+            Trail.beside(folder).forgotten(names, operator(), files=len(done.removed), traces=len(done.traces))
+        return done
 
 
 def _forget(

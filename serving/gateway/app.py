@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from homefeed.serving.audit import AuditError
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
@@ -85,6 +86,7 @@ def make_app(
             expose_headers=["Retry-After"],
         )
     app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(AuditError, _not_stored)
     app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_served)

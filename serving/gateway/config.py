@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+from homefeed.serving.audit.trail import KEPT_DAYS
 from homefeed.serving.profiles.store import MAX_EXPOSURES
 
 USER_RATE = 100.0
@@ -26,6 +27,8 @@ class Config:
         rules: file of what must and must not be on a page; None: there is none.
         surfaces: file of the kinds of pages; None: the usual ones.
         experiments: file of experiments on them; None: there are none.
+        data: folder of `dataset.yaml`, for the console; None: it is not known here.
+        audit_days: so long the audit trail is kept.
     """
 
     serving_dir: pathlib.Path
@@ -39,3 +42,10 @@ class Config:
     rules: pathlib.Path | None = None
     surfaces: pathlib.Path | None = None
     experiments: pathlib.Path | None = None
+    data: pathlib.Path | None = None
+    audit_days: int = KEPT_DAYS
+
+    @property
+    def policies(self) -> dict[str, pathlib.Path | None]:
+        """Kind → file of what may be changed while pages are served."""
+        return {"rules": self.rules, "surfaces": self.surfaces, "experiments": self.experiments}

@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from homefeed.serving.audit import Trail, What
+from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.gateway import trials
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.drafting import Drafted, draft
@@ -26,6 +28,9 @@ from homefeed.serving.gateway.schema import Ask, EventAnswer, read_event
 from homefeed.serving.gateway.whys import PAGES_OF_A_WHY, Whys
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
+
+READER = "reader"
+"""Who asks about their own page, in the audit trail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,10 @@ class Home:
         metrics: where it is counted.
 
     Attributes:
+        config: as it was given.
+        live: store of events and pages.
+        known: what it follows.
+        trail: the audit trail.
         pulse: how late the event loop is.
 
     Raises:
@@ -61,19 +70,20 @@ class Home:
     """
 
     def __init__(self, config: Config, metrics: Metrics):
-        self._metrics = metrics
-        self._live = open_store(
+        self._metrics, self.config = metrics, config
+        self.live = open_store(
             config.store, config.serving_dir / LIVE_FILE_NAME, metrics.committed, config.max_exposures
         )
-        self._known = Following(config, self._live, metrics)
+        self.trail = Trail(config.serving_dir / FILE_NAME, config.audit_days)
+        self.known = Following(config, self.live, metrics, self.trail)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
-        self._intake = Intake(self._live, self._rate, metrics)
+        self._intake = Intake(self.live, self._rate, metrics)
         self._recording = set[asyncio.Task[None]]()
         self.pulse = Pulse()
-        models = self._known.models
+        models = self.known.models
         self._ladder = Ladder(models, config.budget_seconds, self.pulse, metrics)
-        self._whys = Whys(self._live, models.stable if models else None, self.pulse)
+        self._whys = Whys(self.live, models.stable if models else None, self.pulse)
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,21 +92,21 @@ class Home:
         Raises:
             StoreError: the store is out of reach.
         """
-        self._impressions = Impressions(await self._live.secret())
-        await self._known.start()
+        self._impressions = Impressions(await self.live.secret())
+        await self.known.start()
         self._beat = asyncio.create_task(self.pulse.beat())
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
-        await self._known.learn()
+        await self.known.learn()
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
         if self._beat:
             self._beat.cancel()
-        await self._known.stop()
+        await self.known.stop()
         await asyncio.gather(*self._recording, return_exceptions=True)
-        await self._live.close()
+        await self.live.close()
 
     def require_room(self, is_keyless: bool = False) -> None:
         """Refuses a page where even the last rung would come late.
@@ -113,23 +123,23 @@ class Home:
 
     def health(self) -> dict[str, Any]:
         """Which rules and experiments are in force, why those of the file are not, and what models no longer say."""
-        policies = self._known.policies
+        policies = self.known.policies
         told = {"status": "ok", "rules_version": policies.policy.version}
         if policies.policy.experiments.version:
             told["experiments_version"] = policies.policy.experiments.version
-        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self._known.trials.parted)}
+        faults = {"rules_fault": policies.fault, "calibration": "; ".join(self.known.trials.parted)}
         return told | {name: fault for name, fault in faults.items() if fault}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
-        answering = self._known.models is not None and self._known.models.stable.is_answering
-        return {"items": len(self._known.published.items.cards), "models": answering}
+        answering = self.known.models is not None and self.known.models.stable.is_answering
+        return {"items": len(self.known.published.items.cards), "models": answering}
 
     # --- What users do ---
 
     async def take(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """See `Intake.take`."""
-        return await self._intake.take(said, read, self._known.published, self._impressions)
+        return await self._intake.take(said, read, self.known.published, self._impressions)
 
     def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
@@ -137,25 +147,43 @@ class Home:
 
     async def profile(self, user: str) -> LiveProfile:
         """The live profile of a user or guest."""
-        return (await self._live.read(self._known.published.name(user)))[0]
+        return (await self.live.read(self.known.published.name(user)))[0]
 
     async def events(self, user: str) -> list[LiveEvent]:
         """All live events of a user or guest, in the order of arrival."""
-        return await self._live.events(self._known.published.name(user))
+        return await self.live.events(self.known.published.name(user))
 
     def title(self, item_id: str) -> str:
         """What an item is called."""
-        return self._known.published.items.titles.get(item_id, item_id)
+        return self.known.published.items.titles.get(item_id, item_id)
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
-        return await self._live.merge(self._known.published.name(guest), self._known.published.name(user_id))
+        names = self.known.published.name(guest), self.known.published.name(user_id)
+        moved = await self.live.merge(*names)
+        await asyncio.to_thread(self.trail.renamed, *names)
+        return moved
 
-    async def forget(self, user: str) -> int:
-        """Removes what is known live of a user or guest; gives the number of events."""
-        self._ladder.forget(self._known.published.name(user))
-        self._known.trials.forget(self._known.published.name(user))
-        return await self._live.forget(self._known.published.name(user))
+    async def forget(self, user: str, who: str = READER) -> int:
+        """Removes what is known live of a user or guest; gives the number of events.
+
+        Args:
+            user: the user or guest.
+            who: asks for it, for the audit trail.
+        """
+        name = self.known.published.name(user)
+        self._ladder.forget(name)
+        self.known.trials.forget(name)
+        removed = await self.live.forget(name)
+        await asyncio.to_thread(self.trail.forgotten, [name], who, events=removed)
+        return removed
+
+    def note(self, what: What, who: str, **facts: Any) -> None:
+        """Writes into the audit trail; nobody waits for it, and what could not be written is counted."""
+        noting = asyncio.create_task(asyncio.to_thread(self.trail.add, what, who, **facts))
+        self._recording.add(noting)
+        noting.add_done_callback(self._recording.discard)
+        noting.add_done_callback(self._metrics.audited)
 
     # --- What they are shown ---
 
@@ -172,7 +200,7 @@ class Home:
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
         impression_id = uuid.uuid4().hex
-        drafted = await draft(ask, impression_id, self._known, self._live, self._ladder)
+        drafted = await draft(ask, impression_id, self.known, self.live, self._ladder)
         made = self._made(drafted)
         return self._served(ask, impression_id, drafted, made)
 
@@ -182,29 +210,37 @@ class Home:
         Raises:
             LookupError: see `page`.
         """
-        drafted = await draft(ask, uuid.uuid4().hex, self._known, self._live, self._ladder)
+        drafted = await draft(ask, uuid.uuid4().hex, self.known, self.live, self._ladder)
         made = self._made(drafted, explains=True)
         return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
 
     def _made(self, drafted: Drafted, explains: bool = False) -> Made:
-        known = self._known
+        known = self.known
         return make(drafted.draft, known.published.items, known.vectors.of, drafted.policy.ruling, explains=explains)
 
-    async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
-        """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
+    async def why(self, impression_id: str, item_id: str, user: str | None, who: str = READER) -> dict[str, Any]:
+        """Why a card was on a page, for whose it was (`user`; None: for an operator, `who`); see `Whys.why`.
 
         Raises:
             LookupError: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
         """
-        exposure = await self._live.exposure(impression_id)
-        if exposure is None or (user is not None and exposure.user_id != self._known.published.name(user)):
+        exposure = await self.live.exposure(impression_id)
+        if exposure is None or (user is not None and exposure.user_id != self.known.published.name(user)):
             raise LookupError("impression_id: this user had no such page, or it is no longer kept")
         if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
             raise TooMuch("too many reasons are asked for", seconds)
-        known = self._known
-        return await self._whys.why(
+        known = self.known
+        told = await self._whys.why(
             exposure, item_id, known.published, known.vectors.of, known.policies.policy, known.tokenize
         )
+        self._note_reasons(exposure, told, who)
+        return told
+
+    def _note_reasons(self, exposure: Exposure, told: Mapping[str, Any], who: str) -> None:
+        said = [one["text"] for one in (*told["reasons"], *filter(None, [told["instead"]]))]
+        facts = {name: told[name] for name in ("is_measured", "answered_by")}
+        about = {"subject": told["item_id"], "user_id": exposure.user_id, "impression_id": exposure.impression_id}
+        self.note("why", who, **about, **facts, reasons=said)
 
     def _served(self, ask: Ask, impression_id: str, drafted: Drafted, made: Made) -> dict[str, Any]:
         """The answer, which is recorded as well."""
@@ -222,16 +258,16 @@ class Home:
             "unmet": made.unmet,
             "arms": dict(assigned.arms),
         }
-        of_trials = trials.recorded(assigned, made, teams, self._known.published.items, seconds)
+        of_trials = trials.recorded(assigned, made, teams, self.known.published.items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
         at = round(of_page.now * 1000)
         exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
-        recording = asyncio.create_task(self._live.record(exposure))
+        recording = asyncio.create_task(self.live.record(exposure))
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page)
+        party = self.known.trials.served(policy.experiments, assigned, question.user, made, page)
         self._metrics.served(page, seconds, party)
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)

@@ -35,6 +35,12 @@ class Policy:
         """Of rules and surfaces; "": there are no files."""
         return "-".join(filter(None, (self.ruling.rules.version, self.surfaces.version)))
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Kind of file → version of what it says; "": there is no file."""
+        found = self.ruling.rules, self.surfaces, self.experiments
+        return dict(zip(("rules", "surfaces", "experiments"), (one.version for one in found), strict=True))
+
 
 class Policies:
     """Follows three files.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import random
@@ -9,6 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from homefeed.models.sequential.drafting import team_draft
+from homefeed.serving.audit import Trail
 from homefeed.serving.experiments.assignment import NOTHING, Assigned, Unit, assign
 from homefeed.serving.experiments.design import Experiments
 from homefeed.serving.experiments.metrics import of_page, variety
@@ -35,13 +37,14 @@ class Trials:
     Args:
         store: where arms and stops are kept.
         metrics: where pages are counted.
+        trail: the audit trail, where stops are told.
 
     Attributes:
         parted: where predicted and observed rates have parted, in words.
     """
 
-    def __init__(self, store: Store, metrics: Metrics):
-        self._store, self._metrics = store, metrics
+    def __init__(self, store: Store, metrics: Metrics, trail: Trail):
+        self._store, self._metrics, self._trail = store, metrics, trail
         self._stopped: dict[str, str] = {}
         self._monitor = Monitor()
         self._calibration = Calibration()
@@ -80,6 +83,8 @@ class Trials:
             await self._store.stop(stop)
             self._stopped[stop.experiment] = stop.arm
             _logger.warning("experiment %s is stopped: %s", *stop[::2])
+            why = {"subject": stop.experiment, "arm": stop.arm, "reason": stop.reason}
+            await asyncio.to_thread(self._trail.add, "stop", "gateway", **why)
 
     def served(
         self, experiments: Experiments, assigned: Assigned, user: str, made: Made, page: Mapping[str, Any]
