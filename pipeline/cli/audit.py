@@ -16,7 +16,7 @@ from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
 from homefeed.schemas.privacy import pseudonym
-from homefeed.serving.audit import Entry, Trail
+from homefeed.serving.audit import Entry, Trail, Wanted
 from homefeed.serving.audit.pages import pages
 from homefeed.serving.audit.trail import WHATS
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
@@ -46,14 +46,14 @@ def audit(
         if name not in KINDS:
             raise typer.BadParameter(f"--what {name!r} is none of {', '.join(KINDS)}")
     serving_dir = RunRoot(root).pushed()
-    between = {"since": _moment(since) or 0.0, "until": _moment(until)}
-    about = {"users": _names(serving_dir, user) if user else (), "impression_id": page}
+    users = _names(serving_dir, user) if user else []
     of_trail = [name for name in what or () if name != PAGE]
+    wanted = Wanted(_moment(since) or 0.0, _moment(until), users, page, of_trail, limit=limit)
     found: list[list[Entry]] = []
     if of_trail or not what:
-        found.append(Trail.beside(serving_dir).entries(what=of_trail, limit=limit, **between, **about))
+        found.append(Trail.beside(serving_dir).entries(wanted))
     if PAGE in (what or ()) or (not what and (user or page)):
-        found.append(pages(serving_dir, limit=limit, **between, **about))
+        found.append(pages(serving_dir, wanted))
     listed = list(heapq.merge(*found, key=lambda entry: entry.at, reverse=True))[:limit]
     print_json([entry._asdict() for entry in listed]) if as_json else _show(listed)
 

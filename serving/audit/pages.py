@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import math
 import pathlib
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from homefeed.serving.audit.trail import MAX_ENTRIES, Entry
+from homefeed.serving.audit.trail import Entry, Wanted
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 
 FACTS = ("surface", "query", "item_id", "served_by", "model_version", "rules_version", "arms", "set_aside", "unmet")
 """Of what is recorded of a page."""
+_ALL = 2**62
 _COLUMNS = "SELECT impression_id, user_id, at, page FROM exposures"
 
 
-def pages(
-    serving_dir: pathlib.Path,
-    *,
-    since: float = 0.0,
-    until: float | None = None,
-    users: Collection[str] = (),
-    impression_id: str = "",
-    limit: int = MAX_ENTRIES,
-) -> list[Entry]:
+def pages(serving_dir: pathlib.Path, wanted: Wanted) -> list[Entry]:
     """The pages that the live store has, newest first; none, where it is elsewhere. No query reads the whole log.
 
     Args:
         serving_dir: where `live.sqlite` is.
-        since, until: Unix seconds; the last one is not included.
-        users: names of one reader, as the store has them; none: of all.
-        impression_id: of one page; "": all.
-        limit: how many at most.
+        wanted: which; `users` are names as the store has them.
 
     Raises:
         StoreError: the file cannot be read.
@@ -44,17 +35,21 @@ def pages(
     if not path.is_file():
         return []
     with contextlib.closing(open_to_read(path)) as database:
-        if impression_id:
-            rows = database.execute(f"{_COLUMNS} WHERE impression_id = ?", (impression_id,)).fetchall()
-        elif users:
-            marks = ", ".join("?" * len(users))
-            query = f"{_COLUMNS} WHERE user_id IN ({marks}) ORDER BY seq DESC LIMIT ?"
-            rows = database.execute(query, (*users, limit)).fetchall()
-        else:
-            end = _Times(database).before(until) if until is not None else 2**62
-            rows = database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, limit)).fetchall()
+        rows = _rows(database, wanted)
     found = map(page_entry, rows)
-    return [one for one in found if since * 1000 <= one.at and (until is None or one.at < until * 1000)]
+    end = math.inf if wanted.until is None else wanted.until * 1000
+    return [one for one in found if wanted.since * 1000 <= one.at < end]
+
+
+def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
+    if wanted.impression_id:
+        return database.execute(f"{_COLUMNS} WHERE impression_id = ?", (wanted.impression_id,)).fetchall()
+    if wanted.users:
+        marks = ", ".join("?" * len(wanted.users))
+        query = f"{_COLUMNS} WHERE user_id IN ({marks}) ORDER BY seq DESC LIMIT ?"
+        return database.execute(query, (*wanted.users, wanted.limit)).fetchall()
+    end = _ALL if wanted.until is None else _Times(database).before(wanted.until)
+    return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()
 
 
 def page_entry(row: Sequence[Any]) -> Entry:

@@ -1,7 +1,8 @@
 """The audit trail of a serving directory: one SQLite file beside the models, whatever store gateways have.
 
 Each entry is a transaction of its own (`synchronous=FULL`): who was told that a change is made finds it after
-kill -9, and command lines and gateways write side by side. Pages are not copied into it: the live store has them as exposures.
+kill -9, and command lines and gateways write side by side. Pages are not copied into it: the live store has them as
+exposures.
 Users are called as in the stores, by pseudonyms where the data has a key, so that `homefeed forget` finds their rows;
 of somebody who was forgotten a keyed hash stays, by which only who knows the id finds the entry.
 """
@@ -9,6 +10,7 @@ of somebody who was forgotten a keyed hash stays, by which only who knows the id
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import hashlib
 import hmac
@@ -75,6 +77,26 @@ class Entry(NamedTuple):
     details: Mapping[str, Any] = {}
 
 
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which entries.
+
+    Attributes:
+        since, until: Unix seconds; the last one is not included.
+        users: names of somebody, as in `Entry`; what was written when they were forgotten is found as well.
+        impression_id, what, subject: that entries are about; empty: all.
+        limit: how many at most.
+    """
+
+    since: float = 0.0
+    until: float | None = None
+    users: Collection[str] = ()
+    impression_id: str = ""
+    what: Collection[str] = ()
+    subject: str = ""
+    limit: int = MAX_ENTRIES
+
+
 class Trail:
     """Adds entries, and finds them.
 
@@ -129,44 +151,29 @@ class Trail:
             with self._writing() as database:
                 database.execute("UPDATE trail SET user_id = ? WHERE user_id = ?", (user_id, guest))
 
-    def entries(
-        self,
-        *,
-        since: float = 0.0,
-        until: float | None = None,
-        users: Collection[str] = (),
-        impression_id: str = "",
-        what: Collection[str] = (),
-        subject: str = "",
-        limit: int = MAX_ENTRIES,
-    ) -> list[Entry]:
-        """Entries, newest first.
-
-        Args:
-            since, until: Unix seconds; the last one is not included.
-            users: names of somebody, as in `Entry`; what was written when they were forgotten is found as well.
-            impression_id, what, subject: that entries are about; empty: all.
-            limit: how many at most.
+    def entries(self, wanted: Wanted | None = None) -> list[Entry]:
+        """Entries, newest first; None: the newest of all.
 
         Raises:
             AuditError: the file cannot be read.
         """
+        wanted = wanted or Wanted()
         if not self._path.is_file():
             return []
         with self._reading() as database:
-            known = [*users, *(_hashed(database, name) for name in users)]
+            known = [*wanted.users, *(_hashed(database, name) for name in wanted.users)]
             tests: dict[str, Sequence[Any]] = {
-                "at >= ?": [round(since * 1000)],
-                "at < ?": [] if until is None else [round(until * 1000)],
+                "at >= ?": [round(wanted.since * 1000)],
+                "at < ?": [] if wanted.until is None else [round(wanted.until * 1000)],
                 f"user_id IN ({', '.join('?' * len(known))})": known,
-                f"what IN ({', '.join('?' * len(what))})": [*what],
-                "impression_id = ?": [impression_id] if impression_id else [],
-                "subject = ?": [subject] if subject else [],
+                f"what IN ({', '.join('?' * len(wanted.what))})": [*wanted.what],
+                "impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
+                "subject = ?": [wanted.subject] if wanted.subject else [],
             }
             where = " AND ".join(test for test, values in tests.items() if values)
             query = f"SELECT {', '.join(Entry._fields)} FROM trail WHERE {where} ORDER BY seq DESC LIMIT ?"
-            rows = database.execute(query, [*itertools.chain.from_iterable(tests.values()), limit]).fetchall()
-        return [Entry(*row[:-1], orjson.loads(row[-1])) for row in rows]
+            rows = database.execute(query, [*itertools.chain.from_iterable(tests.values()), wanted.limit]).fetchall()
+        return [Entry._make([*row[:-1], orjson.loads(row[-1])]) for row in rows]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

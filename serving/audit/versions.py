@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 from typing import NamedTuple
 
-from homefeed.serving.audit.trail import Trail
+from homefeed.serving.audit.trail import Trail, Wanted
 
 KINDS = ("rules", "surfaces", "experiments")
 MAX_VERSIONS = 50
@@ -39,7 +39,7 @@ def note_in_force(trail: Trail, kind: str, path: pathlib.Path, version: str) -> 
     Raises:
         AuditError: it is not on disk.
     """
-    last = trail.entries(what=["in force"], subject=kind, limit=1)
+    last = trail.entries(Wanted(what=["in force"], subject=kind, limit=1))
     text = path.read_text(encoding="utf-8")
     if version_of(text) == version and (not last or last[0].details["version"] != version):
         trail.add("in force", "gateway", subject=kind, version=version, text=text)
@@ -52,7 +52,8 @@ def history(trail: Trail, kind: str) -> list[Version]:
         AuditError: the trail cannot be read.
     """
     found = dict[str, Version]()
-    for entry in reversed(trail.entries(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)):
+    wanted = Wanted(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)
+    for entry in reversed(trail.entries(wanted)):
         version = Version(entry.at, entry.who, entry.details["version"], entry.details["text"])
         first = found.pop(version.version, version)
         found[version.version] = version._replace(who=first.who)

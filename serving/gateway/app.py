@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from homefeed.serving.audit import AuditError
+from homefeed.serving.console.routes import make_console
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
@@ -92,6 +93,7 @@ def make_app(
     app.add_exception_handler(HTTPException, _not_served)
     app.include_router(_routes(home, metrics, keys))
     app.include_router(make_site(home, may_name_users=not keys.scopes))
+    app.include_router(make_console(home, metrics, keys))
     return app
 
 

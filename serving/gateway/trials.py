@@ -17,6 +17,7 @@ from homefeed.serving.experiments.metrics import of_page, variety
 from homefeed.serving.experiments.monitor import Monitor, Party
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.calibration import Calibration
+from homefeed.serving.gateway.clicks import Clicks
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.ladder import Listing, Question
@@ -41,6 +42,7 @@ class Trials:
 
     Attributes:
         parted: where predicted and observed rates have parted, in words.
+        clicks: how often cards are acted on.
     """
 
     def __init__(self, store: Store, metrics: Metrics, trail: Trail):
@@ -49,6 +51,8 @@ class Trials:
         self._monitor = Monitor()
         self._calibration = Calibration()
         self.parted: list[str] = []
+        self.clicks = Clicks()
+        metrics.quality.listen(self.clicks.happened)
         metrics.quality.listen(self._monitor.happened)
         metrics.quality.listen(self._calibration.happened)
 
@@ -104,6 +108,7 @@ class Trials:
         """Drops who a user is."""
         self._monitor.forget(user)
         self._calibration.forget(user)
+        self.clicks.forget(user)
 
 
 def recorded(

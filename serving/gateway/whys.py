@@ -147,21 +147,12 @@ class Whys:
     async def _card(
         self, exposure: Exposure, item_id: str, published: Published, policy: Policy, tokenize: Tokenize | None
     ) -> Card:
-        page, user, surfaces = orjson.loads(exposure.page), exposure.user_id, policy.surfaces
+        page = orjson.loads(exposure.page)
         rows = [row for row in page["rows"] if item_id in row["items"]]
         if not rows:
             raise LookupError("item_id: it was not on this page")
-        before = await self._live.scrolled(exposure.after, user)
-        shown = {item for one in before for row in orjson.loads(one)["rows"] for item in row["items"]}
-        events, base = await self._live.events(user), await self._live.base(user)
-        drafted = draft_of(published, exposure, page, events, base, shown)
-        if drafted is None or page["surface"] not in surfaces.by_name:
-            raise LookupError("impression_id: what this page was made of is no longer kept")
-        draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
-        tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
-        request = dataclasses.replace(draft.reader.request, query_token_ids=tokens)
-        reader = dataclasses.replace(draft.reader, request=request)
-        return Card(page, rows[0], rows[0]["items"].index(item_id), dataclasses.replace(draft, reader=reader))
+        draft = await draft_again(self._live, exposure, published, policy, tokenize)
+        return Card(page, rows[0], rows[0]["items"].index(item_id), draft)
 
     async def _try(self, card: Card, items: Items, vectors: Vectors, policy: Policy) -> Tried | None:
         """Lists without parts of the request; None: no model made this card, or none answers."""
@@ -172,6 +163,34 @@ class Whys:
             return await trial.run()
         except Unavailable:
             return trial.found
+
+
+async def draft_again(
+    live: Store, exposure: Exposure, published: Published, policy: Policy, tokenize: Tokenize | None
+) -> Draft:
+    """What a page was made of, on its surface as it is under a policy.
+
+    Args:
+        live: where pages and events are.
+        exposure: the page.
+        published: profiles and catalogue.
+        policy: rules and surfaces.
+        tokenize: text → token ids; None: no model reads text.
+
+    Raises:
+        LookupError: it is no longer kept, or there is no such surface.
+    """
+    page, user = orjson.loads(exposure.page), exposure.user_id
+    before = await live.scrolled(exposure.after, user)
+    shown = {item for one in before for row in orjson.loads(one)["rows"] for item in row["items"]}
+    events, base = await live.events(user), await live.base(user)
+    drafted = draft_of(published, exposure, page, events, base, shown)
+    if drafted is None or page["surface"] not in policy.surfaces.by_name:
+        raise LookupError("impression_id: what this page was made of is no longer kept")
+    draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
+    tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
+    request = dataclasses.replace(draft.reader.request, query_token_ids=tokens)
+    return dataclasses.replace(draft, reader=dataclasses.replace(draft.reader, request=request))
 
 
 class _Trial:
