@@ -22,8 +22,9 @@ from homefeed.schemas.dataset import TableName, load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
 from homefeed.serving.audit import Trail, operator
-from homefeed.serving.audit.trail import FILE_NAME
+from homefeed.serving.audit.trail import FILE_NAME as AUDIT_FILE
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
+from homefeed.serving.profiles.published import FILE_NAME, user_key_of
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -73,10 +74,10 @@ def forget(
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
         lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
-        keys, places = {user_key, *_keys_of_runs(root)}, find_places(root, lineage)
+        keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage)
         done = _forget(user_id, data_dir, keys, lineage, places, searched, store)
         names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
-        trails = {path.parent for path in _files(*places.folders) if path.name == FILE_NAME}
+        trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
         for folder in filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving}):
             Trail.beside(folder).forgotten(names, operator(), files=len(done.removed), traces=len(done.traces))
         return done
@@ -142,8 +143,10 @@ def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
     return removed
 
 
-def _keys_of_runs(root: pathlib.Path) -> set[str]:
-    return {Examples(file.parent).user_key() for file in root.rglob(Examples.USER_KEY_FILE)}
+def _keys_of(root: pathlib.Path) -> set[str]:
+    """Of runs, and of profiles that are served where the runs' artifacts are gone."""
+    runs = {Examples(file.parent).user_key() for file in root.rglob(Examples.USER_KEY_FILE)}
+    return runs | {user_key_of(file) for file in root.rglob(FILE_NAME)}
 
 
 def _files(*folders: pathlib.Path) -> list[pathlib.Path]:

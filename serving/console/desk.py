@@ -8,8 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from homefeed.serving.console.access import Operator
-from homefeed.serving.console.jobs import Job, Jobs
+from homefeed.serving.console.jobs import Jobs
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
 
@@ -19,7 +18,7 @@ Facts = dict[str, Any]
 """What a template is given."""
 
 
-class NotThere(LookupError):  # noqa: N818  An answer, not a fault.
+class NotThere(Exception):  # noqa: N818  An answer, not a fault.
     """There is no such page of the console."""
 
 
@@ -69,6 +68,3 @@ class Done:
     about: str = ""
     page: str = ""
     query: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-__all__ = ["Asked", "Desk", "Done", "Facts", "Job", "NotThere", "Operator"]

@@ -8,7 +8,8 @@ import pathlib
 import time
 from typing import Any
 
-from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere, Operator
+from homefeed.serving.console.access import Operator
+from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere
 from homefeed.serving.experiments.design import Experiment
 from homefeed.serving.experiments.metrics import METRICS
 from homefeed.serving.profiles import Stop

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from homefeed.serving.console import drawing
-from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere, Operator
+from homefeed.serving.console.access import Operator
+from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere
 from homefeed.serving.recommender import FUSED
 from homefeed.serving.releases import Releases
 from homefeed.serving.releases.releases import Release

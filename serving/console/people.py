@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.console.desk import Asked, Desk, Done, Facts, Operator
+from homefeed.serving.console.access import Operator
+from homefeed.serving.console.desk import Asked, Desk, Done, Facts
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.gateway.site import SETTINGS
 

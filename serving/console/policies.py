@@ -14,8 +14,9 @@ from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import replacing
-from homefeed.serving.audit.versions import KINDS, history, version_of
-from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere, Operator
+from homefeed.serving.audit.versions import KINDS, Version, history, version_of
+from homefeed.serving.console.access import Operator
+from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere
 from homefeed.serving.gateway.policies import Policy, read_policy
 from homefeed.serving.policy.rules import PolicyError
 
@@ -49,7 +50,8 @@ async def policies(desk: Desk, asked: Asked) -> Facts:
         return {"kind": kind, "kinds": KINDS, "file": None}
     current = await asyncio.to_thread(_read, path)
     versions = await asyncio.to_thread(history, desk.home.trail, kind)
-    text = await asyncio.to_thread(_chosen, desk, asked, {one.version: one.text for one in versions}, current)
+    chosen = asked.get("version", "")
+    text = await asyncio.to_thread(text_of, desk, chosen, versions) if chosen else current
     version = version_of(text)
     job = desk.jobs.find(f"rules {version} {version_of(current)}")
     return {
@@ -72,13 +74,14 @@ def _read(path: pathlib.Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _chosen(desk: Desk, asked: Asked, known: dict[str, str], current: str) -> str:
-    """What is edited: a draft, an earlier version, or the file as it is."""
-    version = asked.get("version", "")
-    if not version:
-        return current
-    if version in known:
-        return known[version]
+def text_of(desk: Desk, version: str, known: Sequence[Version]) -> str:
+    """What a version says: one that was in force, or a draft.
+
+    Raises:
+        NotThere: it is neither.
+    """
+    if found := [one.text for one in known if one.version == version]:
+        return found[0]
     path = _draft_path(desk, version)
     if not path.is_file():
         raise NotThere(version)

@@ -12,12 +12,11 @@ import orjson
 from homefeed.models.faithfulness.removal import Part, parts_of, without
 from homefeed.serving.audit.pages import FACTS
 from homefeed.serving.audit.versions import history
-from homefeed.serving.console.desk import Asked, Desk, Facts, NotThere
-from homefeed.serving.console.policies import policy_with
+from homefeed.serving.console.desk import Asked, Desk, Facts
+from homefeed.serving.console.policies import policy_with, text_of
 from homefeed.serving.gateway.making import Draft, make
 from homefeed.serving.gateway.making import asked as told_to_models
 from homefeed.serving.gateway.models import Unavailable
-from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.whys import FEWEST_PLACES, draft_again
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.recommender import FUSED
@@ -53,7 +52,9 @@ def _listed(exposure: Exposure) -> dict[str, Any]:
 async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
     known, page = desk.home.known, orjson.loads(exposure.page)
     versions = await asyncio.to_thread(history, desk.home.trail, "rules")
-    policy = await _policy(desk, asked.get("rules", ""), {one.version: one.text for one in versions})
+    policy = known.policies.policy
+    if version := asked.get("rules"):
+        policy = await policy_with(desk, "rules", await asyncio.to_thread(text_of, desk, version, versions))
     draft = await draft_again(desk.home.live, exposure, known.published, policy, known.tokenize)
     parts = parts_of(draft.reader.request)
     gone = [part for part in parts if part.name == asked.get("without") and part.kind == "event"]
@@ -78,14 +79,6 @@ async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
         "fault": fault,
         "as_recorded": page.get("asked") == told_to_models(draft.reader.request) or bool(gone),
     }
-
-
-async def _policy(desk: Desk, version: str, known: Mapping[str, str]) -> Policy:
-    if not version:
-        return desk.home.known.policies.policy
-    if version not in known:
-        raise NotThere(version)
-    return await policy_with(desk, "rules", known[version])
 
 
 async def _asked_again(desk: Desk, draft: Draft, gone: Sequence[Part], label: str) -> tuple[Draft, int | None]:
