@@ -27,7 +27,8 @@ def gateway(
         str, typer.Option(help="Address to listen on; one beyond this machine needs keys.")
     ] = "127.0.0.1",
     api_keys: Annotated[
-        pathlib.Path | None, typer.Option(help="YAML: name: {key: …, scopes: [page, events, admin]}.")
+        pathlib.Path | None,
+        typer.Option(help="YAML: name: {key: …, scopes: [page, events, metrics, viewer, operator, admin]}."),
     ] = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name by which browsers may call it; may be repeated.")

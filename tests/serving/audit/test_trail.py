@@ -58,7 +58,7 @@ def test_entries_are_found_by_time_page_user_and_kind(tmp_path: pathlib.Path) ->
     trail.add("why", "reader", subject="i2", user_id="u2", impression_id="p2")
 
     def subjects(**wanted: object) -> list[str]:
-        return [one.subject for one in trail.entries(Wanted(**wanted))]  # type: ignore[arg-type]
+        return [one.subject for one in trail.entries(Wanted(**wanted))]
 
     assert subjects() == ["i2", "i1", "3"]
     assert subjects(since=middle) == ["i2", "i1"] and subjects(until=middle) == ["3"]
@@ -123,7 +123,7 @@ def test_pages_are_found_by_time_without_reading_the_log(tmp_path: pathlib.Path)
     store.close()
 
     def names(**wanted: object) -> list[str]:
-        return [one.impression_id for one in pages(tmp_path, Wanted(**wanted))]  # type: ignore[arg-type]
+        return [one.impression_id for one in pages(tmp_path, Wanted(**wanted))]
 
     assert names(until=1_100.0, limit=3) == ["p99", "p98", "p97"]
     assert names(since=1_298.0) == ["p299", "p298"]
