@@ -124,17 +124,19 @@ class _Console:
             return self._fault(shell, "not_there", 404)
         asked = dict(request.query_params)
         if view.is_about_people:
-            self._note_look(shell.operator, name, asked)
+            await self._note_look(shell.operator, name, asked)
         try:
             return shell.page(name, await view.query(self._desk, asked))
         except NotThere:
             return self._fault(shell, "not_there", 404)
 
-    def _note_look(self, operator: Operator, name: str, asked: Asked) -> None:
-        user, page = asked.get("user", "")[:128], asked.get("page", "")[:64]
-        if user or page:
-            called = self._desk.home.known.published.name(user) if user else ""
-            self._desk.home.note("look", operator.name, subject=name, user_id=called, impression_id=page)
+    async def _note_look(self, operator: Operator, name: str, asked: Asked) -> None:
+        """Somebody looks at a person, or at a page of theirs."""
+        home, user, page = self._desk.home, asked.get("user", "")[:128], asked.get("page", "")[:64]
+        exposure = await home.live.exposure(page) if page else None
+        if user or exposure:
+            called = exposure.user_id if exposure else home.known.published.name(user)
+            home.note("look", operator.name, subject=name, user_id=called, impression_id=page if exposure else "")
 
     async def report(self, request: Request) -> Response:
         """A page that a run, or a report of an experiment, has drawn."""

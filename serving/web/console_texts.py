@@ -48,11 +48,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "clicks": ("Click rate, since the start", "启动以来的点击率"),
     "click_told": (
         "{value} of the cards that were seen were acted on; 95% interval {low} to {high}, which holds whenever one "
-        "looks; {readers} readers.",
+        "looks; readers: {readers}.",
         "看到的卡片中有 {value} 被操作；95% 区间 {low} 至 {high}，随时查看都成立；读者 {readers} 人。",
     ),
     "click_few": (
-        "{value} of the cards that were seen were acted on; {readers} readers are too few for an interval.",
+        "{value} of the cards that were seen were acted on; readers: {readers}, too few for an interval.",
         "看到的卡片中有 {value} 被操作；读者 {readers} 人，尚不足以给出区间。",
     ),
     "state": ("State", "状态"),

@@ -28,7 +28,7 @@ def test_now_tells_rungs_clicks_and_faults(desk: Desk) -> None:
     )
     with desk.browser() as browser:
         told = see(browser, "now")
-        assert "100.00% of the cards that were seen were acted on; 1 readers are too few" in told.text
+        assert "100.00% of the cards that were seen were acted on; readers: 1, too few" in told.text
         assert "answers, version 1" in told.text and "Nothing is wrong." in told.text and "fused" in told.text
         file = desk.root / "rules.yaml"
         file.write_text("wrong: {blocks: {}}\n")
