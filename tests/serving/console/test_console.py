@@ -164,7 +164,7 @@ def test_data_shows_verdicts_and_the_pages_of_runs(desk: Desk) -> None:
 
 
 def test_a_person_is_shown_exported_and_forgotten(desk: Desk) -> None:
-    person = '<b>"mara"</b>'
+    person = '--data=<b>"mara"</b>'  # No option of the verb either.
     page = desk.gateway.page(user_id=person)
     desk.gateway.did("mara-1", person, "like", "i03", token=page["token"])
     name = desk.name(person)
