@@ -12,7 +12,7 @@ import markupsafe
 from homefeed.serving.gateway.clicks import Rate
 
 WIDTH = 640
-BOX, ROW, GAP = (150, 34), 52, 40  # A box of a graph; from one to the next below; between columns.
+BOX, ROW, GAP = (136, 34), 52, 20  # A box of a graph; from one to the next below; between columns.
 
 
 def shares(parts: Sequence[tuple[str, float]]) -> markupsafe.Markup:
@@ -94,7 +94,7 @@ def graph(nodes: Sequence[Node], arrows: Sequence[tuple[str, str]]) -> markupsaf
     deepest = max(node.depth for node in nodes)
     columns = itertools.groupby(nodes, key=lambda node: node.depth)
     at = {
-        node.key: ((deepest - depth) * (BOX[0] + GAP), row * ROW)
+        node.key: ((deepest - depth) * (BOX[0] + GAP), (row + depth % 3) * ROW)  # Arrows pass between boxes.
         for depth, column in columns
         for row, node in enumerate(column)
     }
