@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from homefeed.components.artifacts import html_page, svg
 from tests.serving.console.conftest import desk, models, root  # noqa: F401  Fixtures.
 from tests.serving.console.desk import HOSTILE, Desk
 from tests.serving.gateway import toy
@@ -23,10 +24,9 @@ LOOKS = [
     for lang, scheme, size in itertools.product(("en", "zh"), ("light", "dark"), (PHONE, DESKTOP))
 ]
 SHOTS = os.environ.get("CONSOLE_SHOTS", "")  # A folder for pictures of all pages.
-REPORT = (
-    '<!DOCTYPE html><html lang="en"><title>Dataset</title><style>p { color: #146c2e; }</style><h1>Dataset</h1>'
-    '<p id="green">Fine.</p></html>'
-)
+FIGURE = html_page.figure("events", svg.bars([("", [3.0, 5.0])], ["Monday", "Tuesday"], "{:.0f}".format), "a day")
+TABLE = f"<table><tr>{'<th>a long word' * 9}</tr><tr>{'<td class=n>1' * 9}</tr></table>"
+REPORT = html_page.document("Dataset", f"<h1>Dataset</h1><p class='good' id='fine'>Fine.</p>{FIGURE}{TABLE}")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
 
 def test_a_page_that_was_drawn_elsewhere_has_its_own_styles_and_no_others(visit: Any, addresses: list[str]) -> None:
     page = visit(addresses[-1], color_scheme="light")
-    assert page.locator("#green").evaluate("one => getComputedStyle(one).color") == "rgb(20, 108, 46)"
+    assert page.locator("#fine").evaluate("one => getComputedStyle(one).color") == "rgb(27, 120, 55)"
     assert page.locator("header nav a[aria-current]").inner_text() == "Data"
 
 
