@@ -43,7 +43,7 @@ async def now(desk: Desk, asked: Asked) -> Facts:
         "faults": [text for text in (known.policies.fault, *known.trials.parted) if text],
         "items": len(known.published.items.cards),
         "models": known.models.stable if known.models else None,
-        "lag_ms": home.pulse.lag_seconds * 1000,
+        "lag_ms": max(0.0, home.pulse.lag_seconds) * 1000,
         "versions": policy.versions,
     }
 

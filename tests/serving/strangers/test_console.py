@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from homefeed.components.artifacts import html_page, svg
-from tests.serving.console.conftest import desk, models, root  # noqa: F401  Fixtures.
+from tests.serving.console.conftest import desk  # noqa: F401  A fixture.
 from tests.serving.console.desk import HOSTILE, Desk
 from tests.serving.gateway import toy
+from tests.serving.gateway.conftest import models, root  # noqa: F401  Fixtures.
 from tests.serving.servers import eventually
 from tests.serving.strangers.test_browser import DESKTOP, PHONE, chromium  # noqa: F401  A fixture.
 
