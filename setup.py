@@ -16,7 +16,7 @@ setup(
     package_data={
         "homefeed.schemas": ["*.pbtxt"],
         "homefeed.serving.deploy": ["templates/**/*.j2"],
-        "homefeed.serving.web": ["*.j2", "*.css", "*.js"],
+        "homefeed.serving.web": ["*.j2", "console/*.j2", "*.css", "*.js"],
     },
     install_requires=[
         "apache-beam>=2.72,<2.73",  # 2.73 wants protobuf 5, TensorFlow 2.16 wants 4.

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES
+from homefeed.schemas.columns import STANDARD_COLUMNS, TABLES
 from homefeed.schemas.features import schema_text, tfmd_schema
 
 for table in TABLES:

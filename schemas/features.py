@@ -11,16 +11,8 @@ import pathlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from homefeed.schemas.dataset import (
-    MODEL_KINDS,
-    STANDARD_COLUMNS,
-    Dataset,
-    DatasetError,
-    Feature,
-    Kind,
-    TableName,
-    UnreachableError,
-)
+from homefeed.schemas.columns import MODEL_KINDS, STANDARD_COLUMNS, Feature, Kind, TableName
+from homefeed.schemas.dataset import Dataset, DatasetError, UnreachableError
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2

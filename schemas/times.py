@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import Unit
+from homefeed.schemas.columns import Unit
 from homefeed.schemas.settings import Form
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.schemas import times
-from homefeed.schemas.dataset import Feature, Kind, Unit
+from homefeed.schemas.columns import Feature, Kind, Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa

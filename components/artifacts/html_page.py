@@ -22,6 +22,7 @@ svg .axis { stroke: var(--line); fill: none; }
 @media (max-width: 40rem) { svg text { font-size: 15px; } }
 figcaption { font-weight: 600; } .bad { color: var(--bad); } .good { color: var(--good); }
 """
+_TABLE = '<table tabindex="0">'  # One that is too wide scrolls, by keys as well.
 
 
 def document(title: str, body: str, style: str = "") -> str:
@@ -29,7 +30,7 @@ def document(title: str, body: str, style: str = "") -> str:
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}{style}</style>{body}</html>\n"
+        f"<style>{STYLE}{style}</style>{body.replace('<table>', _TABLE)}</html>\n"
     )
 
 

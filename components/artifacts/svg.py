@@ -123,4 +123,4 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 def _svg(width: float, height: float, drawn: Sequence[str]) -> str:
     """As wide as it is drawn, or as the page where that is narrower."""
-    return f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">{"".join(drawn)}</svg>'
+    return f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}">{"".join(drawn)}</svg>'

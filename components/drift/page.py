@@ -14,6 +14,7 @@ NUM_VALUES, NUM_BARS = 12, 24
 STYLE = """
 tr.drift { background: var(--alarm); } .key { display: inline-block; width: .8em; height: .8em; }
 .b { fill: var(--c0); fill-opacity: .55; } .c { fill: var(--c1); fill-opacity: .55; }
+.key.b { background: var(--c0); } .key.c { background: var(--c1); }
 """
 
 
@@ -29,9 +30,9 @@ def page(baseline: Summary, current: Summary, findings: Sequence[Finding]) -> st
     if undecided := sum(not found.drifted and not found.can_fire for found in findings):
         verdict += f"<p>{undecided} figures are of too few values to tell drift from chance.</p>"
     sides = "".join(
-        f'<li><span class="key" style="background:{colour}"></span> {label}: {html.escape(side.name)} '
+        f'<li><span class="key {kind}"></span> {label}: {html.escape(side.name)} '
         f"({', '.join(f'{count:,} {table}' for table, count in side.num_rows.items())})</li>"
-        for label, side, colour in (("baseline", baseline, svg.COLOURS[0]), ("current", current, svg.COLOURS[1]))
+        for label, side, kind in (("baseline", baseline, "b"), ("current", current, "c"))
     )
     # Not of user ids: a picture of them would name people.
     shared = (baseline.columns.keys() & current.columns.keys()) - {USER_ID}
@@ -40,7 +41,7 @@ def page(baseline: Summary, current: Summary, findings: Sequence[Finding]) -> st
     return html_page.document(
         "Drift",
         f"<h1>Drift report</h1>{verdict}<ul>{sides}</ul>"
-        "<table><tr><th>feature<th>distance<th>value<th>by chance<th>limit<th>verdict<th></tr>"
+        "<table><tr><th>feature<th>distance<th>value<th>by chance<th>limit<th>verdict<td></tr>"
         f"{''.join(map(_row, worst_first(findings)))}</table>"
         f"<h2>Distributions</h2><div class='grid'>{figures}</div>",
         STYLE,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import KEYS, TRACES, Feature, TableName
+from homefeed.schemas.columns import KEYS, TRACES, Feature, TableName
 
 NUM_GROUPS = 64
 MAX_CATEGORIES = 1000  # A column with more distinct values is judged as ids are.

@@ -15,7 +15,7 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.evaluation.resampling import Floats, UserBootstrap, interval
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import INTERACTIONS
+from homefeed.schemas.objectives import INTERACTIONS
 
 
 def describe_groups(

@@ -32,7 +32,8 @@ from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, newest_alone
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import KEYS, DatasetError, TableName, Unit
+from homefeed.schemas.columns import KEYS, TableName, Unit
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import Source
 from homefeed.schemas.times import misread
 

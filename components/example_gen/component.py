@@ -17,7 +17,8 @@ from homefeed.components.beam.settings import BeamSettings
 from homefeed.components.example_gen.counts import check_counts, find_examples, summarize
 from homefeed.components.example_gen.splits import SplitMethod, SplitRule
 from homefeed.schemas import privacy, spans, times
-from homefeed.schemas.dataset import TABLES, Dataset, DatasetError, TableName, load_dataset
+from homefeed.schemas.columns import TABLES, TableName
+from homefeed.schemas.dataset import Dataset, DatasetError, load_dataset
 from homefeed.schemas.settings import Count, CountOrNone, Form, Fraction
 from homefeed.schemas.tables import find_table, is_there, relation_names
 from homefeed.schemas.times import TimeOrNone

@@ -9,7 +9,8 @@ import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from homefeed.schemas.dataset import OF_EXPOSURES, OPTIONAL, Dataset, DatasetError, TableName
+from homefeed.schemas.columns import OF_EXPOSURES, OPTIONAL, TableName
+from homefeed.schemas.dataset import Dataset, DatasetError
 
 if TYPE_CHECKING:
     from homefeed.components.example_gen.ids import Unmatched

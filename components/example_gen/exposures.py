@@ -11,7 +11,8 @@ import pyarrow as pa
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.example_gen.rows import no_nulls, one_each, take
 from homefeed.components.example_gen.splits import Cuts, Ints, SplitRule, assign_splits
-from homefeed.schemas.dataset import DatasetError, TableName
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import Source
 
 OF_IMPRESSION = ("impression_id", "user_id", "timestamp")  # One value an impression; of other columns one an item.

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homefeed.schemas.dataset import KEYS, Dataset, TableName
+from homefeed.schemas.columns import KEYS, TableName
+from homefeed.schemas.dataset import Dataset
 
 REFERS: dict[TableName, str] = {"items": "item_id", "users": "user_id"}  # Table → the events' column of its ids.
 MAX_COMPARED = 1000  # Ids for which it is tried what would make them meet.

@@ -10,7 +10,8 @@ import pyarrow as pa
 from homefeed.components.example_gen.counts import TableCounts, check_counts
 from homefeed.components.example_gen.rows import join_batches, last_of_each, list_rows, titled
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import KEYS, TableName, load_dataset
+from homefeed.schemas.columns import KEYS, TableName
+from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.tables import Source, find_table, is_there
 
 

@@ -17,7 +17,8 @@ from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule
 from homefeed.components.example_gen.written import count_split
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import KEYS, Positive, TableName
+from homefeed.schemas.columns import KEYS, TableName
+from homefeed.schemas.dataset import Positive
 from homefeed.schemas.tables import Source
 
 JOINED: dict[TableName, TableName] = {"knowledge": "items"}

@@ -23,7 +23,7 @@ from homefeed.components.artifacts.types import Examples, Quarantine
 from homefeed.components.example_gen import ids
 from homefeed.components.example_gen.rows import join_batches
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import TableName
+from homefeed.schemas.columns import TableName
 from homefeed.schemas.scratch import PREFIX, scratch
 
 PLAIN = CompressionTypes.UNCOMPRESSED

@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import ExampleAnomalies, ExampleStatistics, Schema
-from homefeed.schemas.dataset import OF_EXPOSURES, TableName
+from homefeed.schemas.columns import OF_EXPOSURES, TableName
 
 
 def find_anomalies(

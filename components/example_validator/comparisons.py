@@ -11,7 +11,8 @@ from homefeed.components.drift.compare import compare
 from homefeed.components.drift.findings import USER_ID
 from homefeed.components.drift.report import DriftReport
 from homefeed.components.drift.sources.load import load
-from homefeed.schemas.dataset import TableName, load_dataset
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.tables import find_files
 
 DRIFT = "drift"  # The name of the comparison with earlier data.

@@ -22,7 +22,8 @@ from homefeed.components.artifacts.types import (
     Schema,
 )
 from homefeed.components.drift.sources.load import split_spans
-from homefeed.schemas.dataset import FILE_NAME, TABLES
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import FILE_NAME
 from homefeed.schemas.settings import CountOrNone, Form
 
 DRIFT_FILE, DRIFT_PAGE, DATASET_PAGE = "drift.json", "drift.html", "dataset.html"

@@ -16,7 +16,7 @@ from homefeed.components.drift.bars import histograms, top_values
 from homefeed.components.drift.findings import USER_ID
 from homefeed.components.drift.sources.load import load
 from homefeed.components.drift.summary import Column, Summary
-from homefeed.schemas.dataset import OPTIONAL
+from homefeed.schemas.columns import OPTIONAL
 
 WIDTH, HEIGHT, NUM_BARS = 420, 120, 20
 STYLE = "\nrect { fill: var(--c0); }\n"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 
 from homefeed.components.artifacts.types import ALL, DatasetDir, ExampleStatistics, Schema
-from homefeed.schemas.dataset import TABLES, TableName, load_dataset
+from homefeed.schemas.columns import TABLES, TableName
+from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.features import read_schema
 from homefeed.schemas.settings import CountOrNone, Share
 

@@ -6,7 +6,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.schemas import features as spec
-from homefeed.schemas.dataset import Feature, TableName
+from homefeed.schemas.columns import Feature, TableName
 
 
 def infer(

@@ -19,7 +19,8 @@ from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, Examples, ExampleStatistics, Quarantine
 from homefeed.components.schema_gen import inference
 from homefeed.components.schema_gen.component import CURATED_DIR, SPLITS_SEEN, Config
-from homefeed.schemas.dataset import TABLES, DatasetError, TableName, load_dataset
+from homefeed.schemas.columns import TABLES, TableName
+from homefeed.schemas.dataset import DatasetError, load_dataset
 from homefeed.schemas.features import read_schema
 from homefeed.schemas.scratch import scratch
 

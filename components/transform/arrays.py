@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 PAD, OOV, NUM_RESERVED = 0, 1, 2
 

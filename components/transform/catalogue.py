@@ -15,7 +15,7 @@ from homefeed.components.transform.arrays import PAD, encode, of_kinds, vocabula
 from homefeed.components.transform.text import item_texts
 from homefeed.models import behaviour_text
 from homefeed.models.catalogue import ALWAYS, NEVER, Catalogue
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 
 def build_catalogue(

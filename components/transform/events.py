@@ -15,7 +15,7 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.arrays import look_up, of_kinds, vocabulary
 from homefeed.models import behaviour_text
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 
 @dataclasses.dataclass(frozen=True)

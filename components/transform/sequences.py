@@ -12,7 +12,8 @@ from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.events import EventFeatures, Events
 from homefeed.components.transform.users import UserTable
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Dataset, TableName
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import Dataset
 from homefeed.schemas.features import Input, serving_inputs
 
 

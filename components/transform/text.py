@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from homefeed.components.transform.arrays import of_kinds
 from homefeed.models import behaviour_text
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 
 def learn_wordpiece(texts: Iterable[str], size: int, bert_preset: str) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform.arrays import encode
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 
 @dataclasses.dataclass(frozen=True)

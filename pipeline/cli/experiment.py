@@ -15,6 +15,7 @@ from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.words import near, one_line
+from homefeed.serving.audit import Trail, operator
 from homefeed.serving.experiments.design import Experiment, Experiments, read_experiments
 from homefeed.serving.experiments.metrics import METRICS
 from homefeed.serving.policy.rules import PolicyError, Rules, read_rules
@@ -185,6 +186,7 @@ def stop(
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
     stopped = Stop(described.key(name), chosen, one_line(reason), int(time.time()))
     asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
+    Trail.beside(serving_dir).add("stop", operator(), subject=name, arm=chosen, reason=stopped.reason)
     if as_json:
         print_json(stopped._asdict())
         return

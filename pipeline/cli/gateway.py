@@ -10,6 +10,7 @@ import typer
 
 from homefeed.pipeline.cli.terminal import Root, console
 from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.audit.trail import KEPT_DAYS
 from homefeed.serving.gateway.auth import Keys, read_keys
 from homefeed.serving.gateway.config import USER_RATE, Config
 from homefeed.serving.gateway.server import serve
@@ -26,7 +27,8 @@ def gateway(
         str, typer.Option(help="Address to listen on; one beyond this machine needs keys.")
     ] = "127.0.0.1",
     api_keys: Annotated[
-        pathlib.Path | None, typer.Option(help="YAML: name: {key: …, scopes: [page, events, admin]}.")
+        pathlib.Path | None,
+        typer.Option(help="YAML: name: {key: …, scopes: [page, events, metrics, viewer, operator, admin]}."),
     ] = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name by which browsers may call it; may be repeated.")
@@ -48,6 +50,10 @@ def gateway(
     experiments: Annotated[
         pathlib.Path | None, typer.Option(help="YAML of experiments on the pages; followed while running.")
     ] = None,
+    data: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder with dataset.yaml: the console forgets people there as well.")
+    ] = None,
+    audit_days: Annotated[int, typer.Option(min=1, help="So long the audit trail is kept.")] = KEPT_DAYS,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
     whys_ahead: Annotated[
@@ -77,6 +83,8 @@ def gateway(
         surfaces=surfaces,
         experiments=experiments,
         whys_ahead=whys_ahead,
+        data=data.resolve() if data else None,
+        audit_days=audit_days,
     )
 
     def listening() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homefeed.pipeline.cli.terminal import Data, Json, console, print_json
+from homefeed.pipeline.runner.root import RunRoot
+from homefeed.serving.audit import Trail, operator
 
 if TYPE_CHECKING:
     from homefeed.components.schema_gen.review import Proposal
@@ -39,12 +42,17 @@ def schema_diff(data: Data, as_json: Json = False) -> None:
 def schema_accept(
     data: Data,
     features: Annotated[list[str] | None, typer.Argument(help="table.column …; all if none is named.")] = None,
+    root: Annotated[pathlib.Path | None, typer.Option(help="Root in whose audit trail it is written.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write proposals into the curated schema."""
     from homefeed.components.schema_gen import review
 
-    _show(review.accept(data, features or None), as_json)
+    accepted = review.accept(data, features or None)
+    if root:
+        said = [f"{one.feature}: {one.change}" for one in accepted]
+        Trail.beside(RunRoot(root).serving).add("review", operator(), subject="schema", accepted=said)
+    _show(accepted, as_json)
 
 
 def _show(proposals: list[Proposal], as_json: bool) -> None:

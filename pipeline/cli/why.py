@@ -11,6 +11,7 @@ from homefeed.pipeline.cli.page import Rules, Surfaces
 from homefeed.pipeline.cli.terminal import Json, Root, console, errors, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit import operator
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
@@ -58,7 +59,7 @@ async def _why(config: Config, impression: str, item: str) -> dict[str, Any]:
     home = Home(config, Metrics())
     try:
         await home.learn()
-        return await home.why(impression, item, None)
+        return await home.why(impression, item, None, operator())
     finally:
         await home.stop()
 

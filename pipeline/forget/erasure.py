@@ -18,11 +18,15 @@ from homefeed.pipeline.runner.local_runner import locked
 from homefeed.pipeline.runner.metadata import MetadataStore, Record
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import TABLES, TableName, load_dataset
+from homefeed.schemas.columns import TABLES, TableName
+from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.privacy import load_key, pseudonym
 from homefeed.schemas.scratch import remove
+from homefeed.serving.audit import Trail, operator
+from homefeed.serving.audit.trail import FILE_NAME as AUDIT_FILE
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
 from homefeed.serving.log.copy import LOG_FILE_NAME, leave_out
+from homefeed.serving.profiles.published import FILE_NAME, user_key_of
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -60,6 +64,7 @@ def forget(
         DatasetError: the data folder or a key cannot be read.
         RunError: there is no such root, another run is using it, or the metadata cannot be opened.
         StoreError: the Redis cannot be reached.
+        AuditError: it is done, and could not be written into the audit trail.
     """
     data_dir = data_dir and data_dir.resolve()
     if root is None:
@@ -71,8 +76,13 @@ def forget(
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
         lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
-        keys = {user_key, *_keys_of_runs(root)}
-        return _forget(user_id, data_dir, keys, lineage, find_places(root, lineage), searched, store)
+        keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage)
+        done = _forget(user_id, data_dir, keys, lineage, places, searched, store)
+        names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
+        trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
+        for folder in filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving}):
+            Trail.beside(folder).forgotten(names, operator(), files=len(done.removed), traces=len(done.traces))
+        return done
 
 
 def _forget(
@@ -139,8 +149,10 @@ def _from_tables(data_dir: pathlib.Path, person: Person) -> dict[str, int]:
     return removed
 
 
-def _keys_of_runs(root: pathlib.Path) -> set[str]:
-    return {Examples(file.parent).user_key() for file in root.rglob(Examples.USER_KEY_FILE)}
+def _keys_of(root: pathlib.Path) -> set[str]:
+    """Of runs, and of profiles that are served where the runs' artifacts are gone."""
+    runs = {Examples(file.parent).user_key() for file in root.rglob(Examples.USER_KEY_FILE)}
+    return runs | {user_key_of(file) for file in root.rglob(FILE_NAME)}
 
 
 def _files(*folders: pathlib.Path) -> list[pathlib.Path]:

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 
 from homefeed.pipeline.forget.person import Person
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import Feature, Table
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import Table
 
 
 def from_table(file: tables.File, table: Table, person: Person, columns: Sequence[str] = ("user_id",)) -> int:

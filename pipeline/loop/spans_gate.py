@@ -20,7 +20,8 @@ from homefeed.pipeline.recommender import recommender
 from homefeed.pipeline.runner.local_runner import Observer, Step, run_pipeline
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import spans, tables
-from homefeed.schemas.dataset import FILE_NAME, DatasetError, TableName, UnreachableError, load_dataset
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import FILE_NAME, DatasetError, UnreachableError, load_dataset
 
 WHOLE = ""  # The one span of data without {SPAN}.
 NEW_EVERY_SPAN = ("interactions.user_id", "users.user_id")

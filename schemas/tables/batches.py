@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from homefeed.schemas import times, values
-from homefeed.schemas.dataset import Feature, Table, Unit
+from homefeed.schemas.columns import Feature, Unit
+from homefeed.schemas.dataset import Table
 from homefeed.schemas.tables import delimited, json_lines, parquet
 from homefeed.schemas.tables.files import File
 from homefeed.schemas.tables.rows import BadRow, Batch, RawRows

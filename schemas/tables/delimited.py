@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table
+from homefeed.schemas.columns import Feature, Kind
+from homefeed.schemas.dataset import DatasetError, Table
 from homefeed.schemas.tables import rows as _rows
 from homefeed.schemas.tables.files import File
 from homefeed.schemas.tables.quotes import STRONG, Dialect

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from homefeed.schemas import spans
-from homefeed.schemas.dataset import OPTIONAL, DatasetError, Table, TableName, UnreachableError, load_dataset
+from homefeed.schemas.columns import OPTIONAL, TableName
+from homefeed.schemas.dataset import DatasetError, Table, UnreachableError, load_dataset
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from homefeed.schemas import values
-from homefeed.schemas.dataset import DatasetError, Feature, Table
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import DatasetError, Table
 from homefeed.schemas.tables import rows as _rows
 from homefeed.schemas.tables.files import File
 from homefeed.schemas.tables.rows import BadRow, Faults, RawRows, as_lists, as_texts, shown

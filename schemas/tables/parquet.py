@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table, UnreachableError
+from homefeed.schemas.columns import Feature, Kind
+from homefeed.schemas.dataset import DatasetError, Table, UnreachableError
 from homefeed.schemas.tables.files import File
 from homefeed.schemas.tables.rows import Faults, RawRows, as_texts
 

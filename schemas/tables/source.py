@@ -12,7 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from homefeed.schemas import times
-from homefeed.schemas.dataset import OPTIONAL, Dataset, DatasetError, Feature, Table, TableName, Unit
+from homefeed.schemas.columns import OPTIONAL, Feature, TableName, Unit
+from homefeed.schemas.dataset import Dataset, DatasetError, Table
 from homefeed.schemas.tables import delimited, json_lines, parquet
 from homefeed.schemas.tables.batches import count_units, read_file, read_raw
 from homefeed.schemas.tables.files import COMPRESSIONS, File, Found, find_files

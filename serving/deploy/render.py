@@ -180,7 +180,7 @@ def _keys(out: pathlib.Path) -> list[pathlib.Path]:
     shop, prometheus = secrets.token_hex(24), secrets.token_hex(24)
     texts = {
         "keys.yaml": f'shop: {{key: "{shop}", scopes: [page, events]}}\n'
-        f'prometheus: {{key: "{prometheus}", scopes: [admin]}}\n',
+        f'prometheus: {{key: "{prometheus}", scopes: [metrics]}}\n',
         "prometheus.key": prometheus,
         ".gitignore": "*\n",
     }

@@ -9,7 +9,7 @@ from homefeed.serving.experiments.report import Arm, Comparison, Report
 
 _STYLE = """
 body{font:15px/1.4 system-ui,sans-serif;margin:2rem;max-width:72rem;color:#222;background:#fff}
-table{border-collapse:collapse;width:100%;margin:1rem 0}
+table{border-collapse:collapse;display:block;overflow-x:auto;max-width:100%;margin:1rem 0}
 th,td{text-align:right;padding:.2rem .6rem;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
 th:first-child,td:first-child{text-align:left}caption{text-align:left;font-weight:600}
 .broken{color:#b00020;font-weight:600}.verdict{font-size:1.15rem}
@@ -36,7 +36,9 @@ def draw(found: Report, verdict: str) -> str:
     split = f"p of the split of users: {found.sample_ratio:.2g}. Users of several arms, left out: {found.mixed:,}."
     split += f" Pages of other versions, left out: {found.left_out:,}." if found.left_out else ""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title><style>{_STYLE}</style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(title)}</title><style>{_STYLE}</style>"
         f'<h1>{_text(title)}</h1><p class="verdict">{_text(verdict)}</p>{_table("Arms", heads, arms)}{tables}'
         f"<p>{_text(split)} Intervals hold whenever, and however often, one looks.</p></html>"
     )
@@ -72,8 +74,8 @@ def _interval(low: float, high: float) -> str:
 
 
 def _table(title: str, heads: list[str], body: str) -> str:
-    head = "".join(f'<th scope="col">{_text(one)}</th>' for one in heads)
-    return f"<table><caption>{_text(title)}</caption><tr>{head}</tr>{body}</table>"
+    head = "".join(f'<th scope="col">{_text(one)}</th>' if one else "<td></td>" for one in heads)
+    return f"<table tabindex=0><caption>{_text(title)}</caption><tr>{head}</tr>{body}</table>"
 
 
 def _text(said: str) -> str:

@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homefeed.schemas import times
-from homefeed.schemas.dataset import Dataset, DatasetError, TableName, load_dataset
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import Dataset, DatasetError, load_dataset
 from homefeed.schemas.scratch import replacing
 from homefeed.schemas.tables import find_files
 from homefeed.serving.feedback.rows import EXPOSURES, OF_EXPERIMENTS

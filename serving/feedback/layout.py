@@ -8,15 +8,8 @@ import pathlib
 from collections.abc import Collection, Iterable
 
 from homefeed.schemas import spans
-from homefeed.schemas.dataset import (
-    FILE_NAME,
-    Dataset,
-    DatasetError,
-    Table,
-    TableName,
-    UnreachableError,
-    load_dataset,
-)
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import FILE_NAME, Dataset, DatasetError, Table, UnreachableError, load_dataset
 from homefeed.schemas.tables import find_files, find_table, is_uri
 from homefeed.schemas.tables.files import format_of
 

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from homefeed.schemas.dataset import Dataset, Feature, TableName
+from homefeed.schemas.columns import Feature, TableName
+from homefeed.schemas.dataset import Dataset
 from homefeed.serving.feedback.attribution import Card, attribute, is_action, joined, served
 from homefeed.serving.feedback.layout import FEEDBACK, Layout
 from homefeed.serving.profiles.live import FEEDBACK as TAKEN_BACK

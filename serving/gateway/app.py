@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from homefeed.serving.gateway.auth import Keys
+from homefeed.serving.audit import AuditError
+from homefeed.serving.console.routes import make_console
+from homefeed.serving.gateway.auth import METRICS, Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.metrics import Metrics
@@ -85,11 +87,13 @@ def make_app(
             expose_headers=["Retry-After"],
         )
     app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(AuditError, _not_stored)
     app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_served)
     app.include_router(_routes(home, metrics, keys))
     app.include_router(make_site(home, may_name_users=not keys.scopes))
+    app.include_router(make_console(home, metrics, keys))
     return app
 
 
@@ -130,7 +134,7 @@ def _may(keys: Keys, scope: str) -> Any:
 
 def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     router = fastapi.APIRouter(default_response_class=Answers, responses=REFUSALS)
-    page, events, admin = (_may(keys, scope) for scope in ("page", "events", "admin"))
+    page, events, counted = (_may(keys, scope) for scope in ("page", "events", METRICS))
 
     @router.get("/v1/page", dependencies=[page])
     async def get_page(ask: Annotated[Ask, Query()]) -> Response:
@@ -212,7 +216,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         state = home.readiness()
         return Answers(state, 200 if state["items"] else 503)
 
-    @router.get("/metrics", dependencies=[admin], response_class=PlainTextResponse)
+    @router.get("/metrics", dependencies=[counted], response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")

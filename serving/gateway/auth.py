@@ -18,7 +18,10 @@ from homefeed.schemas import text_yaml
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.limits import Rate, TooMuch
 
-SCOPES = ("page", "events", "admin")
+ROLES = ("viewer", "operator", "admin")
+"""Of the console: each may do what those before it may."""
+METRICS = "metrics"
+SCOPES = ("page", "events", METRICS, *ROLES)
 MIN_KEY_BYTES = 16
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+](:\d+)?")
 
@@ -36,19 +39,27 @@ class Keys:
     Attributes:
         scopes: SHA-256 of a key → what it is good for.
         rates: SHA-256 of a key → how often it may be used, for keys that are limited.
+        names: SHA-256 of a key → what the file calls it.
     """
 
     scopes: Mapping[bytes, frozenset[str]] = dataclasses.field(default_factory=dict)
     rates: Mapping[bytes, Rate] = dataclasses.field(default_factory=dict)
+    names: Mapping[bytes, str] = dataclasses.field(default_factory=dict)
 
     def allow(self, key: str, scope: str) -> bool | None:
-        """Whether a key is good for a scope; None: there is no such key."""
+        """Whether a key is good for a scope; None: there is no such key. An admin may read metrics as well."""
         if not self.scopes:
             return True
         digest = _digest(key)
         # Every key is compared, and in constant time, so that the time tells nothing.
         found = [scopes for known, scopes in self.scopes.items() if hmac.compare_digest(known, digest)]
-        return scope in found[0] if found else None
+        wanted = {scope, "admin"} if scope == METRICS else {scope}
+        return not wanted.isdisjoint(found[0]) if found else None
+
+    def role(self, key: str) -> tuple[str, str] | None:
+        """The name of a key, and the highest role that it has on the console; None: there is no such key, or role."""
+        held = [role for role in ROLES if self.allow(key, role)]
+        return (self.names.get(_digest(key), ""), held[-1]) if held else None
 
     def require_rate(self, key: str) -> None:
         """Counts a use of a key that is good.
@@ -79,9 +90,11 @@ def read_keys(path: pathlib.Path) -> Keys:
         ) from error
     if not isinstance(said, dict) or not said:
         raise AccessError(f"{path} names no keys; expected `name: {{key: …, scopes: [page, events]}}`")
-    read = [_read_key(path, str(name), entry) for name, entry in said.items()]
+    read = {str(name): _read_key(path, str(name), entry) for name, entry in said.items()}
     return Keys(
-        {digest: scopes for digest, scopes, _ in read}, {digest: Rate(rate) for digest, _, rate in read if rate}
+        {digest: scopes for digest, scopes, _ in read.values()},
+        {digest: Rate(rate) for digest, _, rate in read.values() if rate},
+        {digest: name for name, (digest, _, _) in read.items()},
     )
 
 

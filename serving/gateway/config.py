@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+from homefeed.serving.audit.trail import KEPT_DAYS
 from homefeed.serving.profiles.store import MAX_EXPOSURES
 
 USER_RATE = 100.0
@@ -28,6 +29,8 @@ class Config:
         surfaces: file of the kinds of pages; None: the usual ones.
         experiments: file of experiments on them; None: there are none.
         whys_ahead: cards of a first row whose reasons are made while nothing else is to do; 0: none.
+        data: folder of `dataset.yaml`, for the console; None: it is not known here.
+        audit_days: so long the audit trail is kept.
     """
 
     serving_dir: pathlib.Path
@@ -43,3 +46,10 @@ class Config:
     surfaces: pathlib.Path | None = None
     experiments: pathlib.Path | None = None
     whys_ahead: int = 0
+    data: pathlib.Path | None = None
+    audit_days: int = KEPT_DAYS
+
+    @property
+    def policies(self) -> dict[str, pathlib.Path | None]:
+        """Kind → file of what may be changed while pages are served."""
+        return {"rules": self.rules, "surfaces": self.surfaces, "experiments": self.experiments}

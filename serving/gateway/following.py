@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit import AuditError, Trail
+from homefeed.serving.audit.versions import note_in_force
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.hot import Hot
 from homefeed.serving.gateway.labels import Labels
@@ -32,6 +34,7 @@ class Following:
         config: where everything is.
         live: store of events and pages.
         metrics: where it is counted.
+        trail: where it is told which rules, surfaces and experiments came into force.
 
     Attributes:
         published: profiles and items of the last push.
@@ -47,15 +50,16 @@ class Following:
         PolicyError: rules, surfaces or experiments cannot be used.
     """
 
-    def __init__(self, config: Config, live: Store, metrics: Metrics):
-        self._config, self._metrics = config, metrics
+    def __init__(self, config: Config, live: Store, metrics: Metrics, trail: Trail):
+        self._config, self._metrics, self._trail = config, metrics, trail
+        self._noted: dict[str, str] = {}
         self.published = read_published(config.serving_dir, config.picks)
         self.vectors = read_vectors(config.serving_dir)
         self.policies = Policies(config.rules, config.surfaces, self.published.items, config.experiments)
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self.models = Labels(config.models, limits) if config.models else None
         self.hot = Hot(live)
-        self.trials = Trials(live, metrics)
+        self.trials = Trials(live, metrics, trail)
         self.tokenize: Tokenize | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,7 +94,17 @@ class Following:
         await asyncio.to_thread(self.policies.follow, self.published.items)  # Reading a long file takes seconds.
         self._metrics.refused_policy(bool(self.policies.fault))
         self._metrics.denied(self.policies.denied)
+        await self._note_policies()
         return FOLLOW_SECONDS
+
+    async def _note_policies(self) -> None:
+        """Writes which versions came into force; what cannot be written now is written at the next look."""
+        with contextlib.suppress(AuditError, OSError):
+            for kind, version in self.policies.policy.versions.items():
+                path = self._config.policies[kind]
+                if path and self._noted.get(kind) != version:
+                    await asyncio.to_thread(note_in_force, self._trail, kind, path, version)
+                    self._noted[kind] = version
 
     async def _look_at_models(self) -> float:
         """Learns what the model server has, and the vocabulary of a new version; as above."""

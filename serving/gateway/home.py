@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from homefeed.serving.audit import Trail, What
+from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
 from homefeed.serving.gateway.config import Config
@@ -31,6 +33,9 @@ from homefeed.serving.log.kafka import Log
 from homefeed.serving.log.sender import Sender
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
+
+READER = "reader"
+"""Who asks about their own page, in the audit trail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,10 @@ class Home:
         metrics: where it is counted.
 
     Attributes:
+        config: as it was given.
+        live: store of events and pages.
+        known: what it follows.
+        trail: the audit trail.
         pulse: how late the event loop is.
 
     Raises:
@@ -67,8 +76,8 @@ class Home:
     """
 
     def __init__(self, config: Config, metrics: Metrics):
-        self._metrics = metrics
-        self._live = open_store(
+        self._metrics, self.config = metrics, config
+        self.live = open_store(
             config.store,
             config.serving_dir / LIVE_FILE_NAME,
             metrics.committed,
@@ -76,17 +85,18 @@ class Home:
             logs=bool(config.log),
         )
         log = Log(read_address(config.log)) if config.log else None
-        self._sender = Sender(self._live.outbox(), log, metrics.waits) if log else None
-        self._known = Following(config, self._live, metrics)
+        self._sender = Sender(self.live.outbox(), log, metrics.waits) if log else None
+        self.trail = Trail(config.serving_dir / FILE_NAME, config.audit_days)
+        self.known = Following(config, self.live, metrics, self.trail)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)
-        self._shown = ShownPages(self._live)
-        self._intake = Intake(self._live, self._rate, metrics, self._shown, self._sender)
+        self._shown = ShownPages(self.live)
+        self._intake = Intake(self.live, self._rate, metrics, self._shown, self._sender)
         self._recording = set[asyncio.Task[None]]()
         self.pulse = Pulse()
-        models = self._known.models
+        models = self.known.models
         self._ladder = Ladder(models, config.budget_seconds, self.pulse, metrics)
-        self._whys = Whys(self._live, models, self.pulse, config.whys_ahead)
+        self._whys = Whys(self.live, models, self.pulse, config.whys_ahead)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -96,10 +106,10 @@ class Home:
             StoreError: the store is out of reach.
             LogError: the log refuses, or has no such topic.
         """
-        self._impressions = Impressions(await self._live.secret())
+        self._impressions = Impressions(await self.live.secret())
         if self._sender:
             await self._sender.start()
-        await self._known.start()
+        await self.known.start()
         self._tasks = [
             asyncio.create_task(self.pulse.beat()),
             asyncio.create_task(self._whys.ahead.work(self._make_ahead)),
@@ -107,17 +117,17 @@ class Home:
 
     async def learn(self) -> None:
         """Looks once at what a started home page follows."""
-        await self._known.learn()
+        await self.known.learn()
 
     async def stop(self) -> None:
         """Writes what waits and closes everything."""
         for task in self._tasks:
             task.cancel()
-        await self._known.stop()
+        await self.known.stop()
         await asyncio.gather(*self._recording, return_exceptions=True)
         if self._sender:
             await self._sender.stop()
-        await self._live.close()
+        await self.live.close()
 
     def require_room(self, is_keyless: bool = False) -> None:
         """Refuses a page where even the last rung would come late.
@@ -134,7 +144,7 @@ class Home:
 
     def health(self) -> dict[str, Any]:
         """Which rules and experiments are in force, why those of the file are not, and what models no longer say."""
-        policies = self._known.policies
+        policies = self.known.policies
         told = {"status": "ok", "rules_version": policies.policy.version}
         if policies.policy.experiments.version:
             told["experiments_version"] = policies.policy.experiments.version
@@ -143,23 +153,23 @@ class Home:
             "denied": denied,
             "rules_fault": policies.fault,
             "objective_fault": "; ".join(f"{name}: {why}" for name, why in self._lacking().items()),
-            "calibration": "; ".join(self._known.trials.parted),
+            "calibration": "; ".join(self.known.trials.parted),
         }
         return told | {name: fault for name, fault in faults.items() if fault}
 
     def _lacking(self) -> dict[str, str]:
-        return self._known.models.lacking if self._known.models else {}
+        return self.known.models.lacking if self.known.models else {}
 
     def readiness(self) -> dict[str, Any]:
         """Whether there are items to show, and whether the models answer."""
-        answering = self._known.models is not None and self._known.models.stable.is_answering
-        return {"items": len(self._known.published.items.cards), "models": answering}
+        answering = self.known.models is not None and self.known.models.stable.is_answering
+        return {"items": len(self.known.published.items.cards), "models": answering}
 
     # --- What users do ---
 
     async def take(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """See `Intake.take`."""
-        return await self._intake.take(said, read, self._known.published, self._impressions)
+        return await self._intake.take(said, read, self.known.published, self._impressions)
 
     def explain(self, said: Sequence[Any], read: Read = read_event) -> list[EventAnswer]:
         """What `take` would say of events, without storing any."""
@@ -167,32 +177,48 @@ class Home:
 
     async def profile(self, user: str) -> LiveProfile:
         """The live profile of a user or guest."""
-        return (await self._live.read(self._known.published.name(user)))[0]
+        return (await self.live.read(self.known.published.name(user)))[0]
 
     async def events(self, user: str) -> list[LiveEvent]:
         """All live events of a user or guest, in the order of arrival."""
-        return await self._live.events(self._known.published.name(user))
+        return await self.live.events(self.known.published.name(user))
 
     def title(self, item_id: str) -> str:
         """What an item is called."""
-        return self._known.published.items.titles.get(item_id, item_id)
+        return self.known.published.items.titles.get(item_id, item_id)
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
-        moved = await self._live.merge(self._known.published.name(guest), self._known.published.name(user_id))
+        names = self.known.published.name(guest), self.known.published.name(user_id)
+        moved = await self.live.merge(*names)
         if self._sender:
             await self._sender.settled()
+        await asyncio.to_thread(self.trail.renamed, *names)
         return moved
 
-    async def forget(self, user: str) -> int:
-        """Removes what is known live of a user or guest; gives the number of events."""
-        self._ladder.forget(self._known.published.name(user))
-        self._whys.ahead.forget(self._known.published.name(user))
-        self._known.trials.forget(self._known.published.name(user))
-        removed = await self._live.forget(self._known.published.name(user))
+    async def forget(self, user: str, who: str = READER) -> int:
+        """Removes what is known live of a user or guest; gives the number of events.
+
+        Args:
+            user: the user or guest.
+            who: asks for it, for the audit trail.
+        """
+        name = self.known.published.name(user)
+        self._ladder.forget(name)
+        self._whys.ahead.forget(name)
+        self.known.trials.forget(name)
+        removed = await self.live.forget(name)
         if self._sender:
             await self._sender.settled()
+        await asyncio.to_thread(self.trail.forgotten, [name], who, events=removed)
         return removed
+
+    def note(self, what: What, who: str, **facts: Any) -> None:
+        """Writes into the audit trail; nobody waits for it, and what could not be written is counted."""
+        noting = asyncio.create_task(asyncio.to_thread(self.trail.add, what, who, **facts))
+        self._recording.add(noting)
+        noting.add_done_callback(self._recording.discard)
+        noting.add_done_callback(self._metrics.audited)
 
     # --- What they are shown ---
 
@@ -209,7 +235,7 @@ class Home:
             self._metrics.refused("page")
             raise TooMuch("too many pages of one user", seconds)
         impression_id = uuid.uuid4().hex
-        drafted = await draft(ask, impression_id, self._known, self._live, self._ladder)
+        drafted = await draft(ask, impression_id, self.known, self.live, self._ladder)
         made = self._made(drafted)
         return self._served(ask, impression_id, drafted, made)
 
@@ -219,41 +245,49 @@ class Home:
         Raises:
             LookupError: see `page`.
         """
-        drafted = await draft(ask, uuid.uuid4().hex, self._known, self._live, self._ladder)
+        drafted = await draft(ask, uuid.uuid4().hex, self.known, self.live, self._ladder)
         made = self._made(drafted, explains=True)
         return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
 
     def _made(self, drafted: Drafted, explains: bool = False) -> Made:
-        known = self._known
+        known = self.known
         return make(drafted.draft, known.published.items, known.vectors.of, drafted.policy.ruling, explains=explains)
 
     def _groups(self, made: Made, draft: Draft) -> dict[str, Groups]:
         """Item → its groups."""
-        reader, items = by_reader(draft.reader.is_new), self._known.published.items
+        reader, items = by_reader(draft.reader.is_new), self.known.published.items
         return {
             card["item_id"]: items.groups(card["item_id"], reader, draft.now)
             for row in made.rows
             for card in row.cards
         }
 
-    async def why(self, impression_id: str, item_id: str, user: str | None) -> dict[str, Any]:
-        """Why a card was on a page, for whose it was (`user`; None: for an operator); see `Whys.why`.
+    async def why(self, impression_id: str, item_id: str, user: str | None, who: str = READER) -> dict[str, Any]:
+        """Why a card was on a page, for whose it was (`user`; None: for an operator, `who`); see `Whys.why`.
 
         Raises:
             LookupError: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
         """
-        exposure = await self._live.exposure(impression_id)
-        if exposure is None or (user is not None and exposure.user_id != self._known.published.name(user)):
+        exposure = await self.live.exposure(impression_id)
+        if exposure is None or (user is not None and exposure.user_id != self.known.published.name(user)):
             raise LookupError("impression_id: this user had no such page, or it is no longer kept")
         if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
             raise TooMuch("too many reasons are asked for", seconds)
-        return await self._whys.why(exposure, item_id, self._sources())
+        told = await self._whys.why(exposure, item_id, self._sources())
+        self._note_reasons(exposure, told, who)
+        return told
+
+    def _note_reasons(self, exposure: Exposure, told: Mapping[str, Any], who: str) -> None:
+        said = [one["text"] for one in (*told["reasons"], *filter(None, [told["instead"]]))]
+        facts = {name: told[name] for name in ("is_measured", "answered_by")}
+        about = {"subject": told["item_id"], "user_id": exposure.user_id, "impression_id": exposure.impression_id}
+        self.note("why", who, **about, **facts, reasons=said)
 
     async def _make_ahead(self, exposure: Exposure, items: Sequence[str]) -> None:
         await self._whys.make_ahead(exposure, items, self._sources())
 
     def _sources(self) -> Sources:
-        known = self._known
+        known = self.known
         return Sources(known.published, known.vectors.of, known.policies.policy, known.tokenize)
 
     def _served(self, ask: Ask, impression_id: str, drafted: Drafted, made: Made) -> dict[str, Any]:
@@ -273,20 +307,20 @@ class Home:
             "unmet": made.unmet,
             "arms": dict(assigned.arms),
         }
-        items = self._known.published.items
+        items = self.known.published.items
         of_trials = trials.recorded(policy.experiments, assigned, made, teams, items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
         page |= listed(listing)
         at = round(of_page.now * 1000)
         exposure = Exposure(impression_id, question.user, ask.after, at, orjson.dumps(page), assigned.fresh)
         # Nobody waits for the disk to see a page; one that could not be recorded is counted.
-        recording = asyncio.create_task(self._live.record(exposure))
+        recording = asyncio.create_task(self.live.record(exposure))
         self._shown.remember(impression_id, [card["item_id"] for row in made.rows for card in row.cards])
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        has_history = bool(self._known.published.known(ask.who()).seen)
-        party = self._known.trials.served(policy.experiments, assigned, question.user, made, page, has_history)
+        has_history = bool(self.known.published.known(ask.who()).seen)
+        party = self.known.trials.served(policy.experiments, assigned, question.user, made, page, has_history)
         self._metrics.served(page, self._groups(made, of_page), seconds, party)
         self._whys.ahead.served(exposure, page["rows"][0]["items"] if made.rows else ())
         self._metrics.ruled(made.set_aside, made.unmet)

@@ -72,6 +72,9 @@ class Metrics:
         self._outbox_age = prometheus.Gauge(
             "homefeed_outbox_seconds", "Age of the oldest of them.", registry=registry
         )
+        self._unaudited = prometheus.Counter(
+            "homefeed_audit_lost", "Facts that could not be written into the audit trail.", registry=registry
+        )
         self._lost = prometheus.Counter("homefeed_exposures_lost", "Pages that were not recorded.", registry=registry)
 
         self._calibration = prometheus.Gauge(
@@ -159,6 +162,11 @@ class Metrics:
         """A page was recorded, or not."""
         if done.cancelled() or done.exception():
             self._lost.inc()
+
+    def audited(self, done: asyncio.Task[None]) -> None:
+        """Something was written into the audit trail, or not."""
+        if done.cancelled() or done.exception():
+            self._unaudited.inc()
 
     @contextlib.contextmanager
     def asking(self, model: str) -> Iterator[None]:

@@ -41,6 +41,12 @@ class Policy:
         of_surfaces = {surface.objective for surface in self.surfaces.by_name.values()}
         return frozenset(of_surfaces | self.experiments.objectives) - {""}
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Kind of file → version of what it says; "": there is no file."""
+        found = self.ruling.rules, self.surfaces, self.experiments
+        return dict(zip(("rules", "surfaces", "experiments"), (one.version for one in found), strict=True))
+
 
 class Policies:
     """Follows three files.

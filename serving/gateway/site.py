@@ -30,7 +30,12 @@ COOKIE = "homefeed_session"
 COOKIE_SECONDS = 180 * 86_400
 CARDS = 8  # Of a row.
 MAX_FIELDS = 128  # Of a form; of what was seen, a field a card.
-FILES = {"home.css": "text/css", "home.js": "text/javascript"}
+FILES = {
+    "home.css": "text/css",
+    "home.js": "text/javascript",
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self' data: https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -127,14 +132,14 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
 
     @router.post("/act")
     async def act(request: Request) -> Response:
-        fields = _fields_of(await request.body())
+        fields = fields_of(await request.body())
         said = dict(fields)
         who = sender(request, said)
         return await show(who, notice=await _done(home, who, said)) if who else _not_theirs()
 
     @router.post("/seen")
     async def seen(request: Request) -> Response:
-        fields = _fields_of(await request.body())
+        fields = fields_of(await request.body())
         who = sender(request, dict(fields))
         if who is None:
             return _not_theirs()
@@ -159,7 +164,7 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
     return router
 
 
-def _fields_of(body: bytes) -> list[tuple[str, str]]:
+def fields_of(body: bytes) -> list[tuple[str, str]]:
     """What a form sent; nothing, if it is none of ours."""
     try:
         return urllib.parse.parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
@@ -224,10 +229,10 @@ def render(
         {"heading": heading(words, row["reason"], row["id"]), "why": why(words, row["reason"]), "cards": row["cards"]}
         for row in page["rows"]
     ]
-    return _template("home.html.j2").render(
+    return template("home.html.j2").render(
         page=page,
         rows=rows,
-        edition=_edition(),
+        edition=edition(),
         words=words,
         lang=who.language,
         other=other,
@@ -247,10 +252,10 @@ def render(
 def render_why(told: Mapping[str, Any], who: Visitor) -> str:
     """The reasons of a card as HTML."""
     said = [*told["reasons"], *([told["instead"]] if told["instead"] else [])]
-    return _template("why.html.j2").render(
+    return template("why.html.j2").render(
         title=told["title"],
         sentences=[one["text"][who.language] for one in said],
-        edition=_edition(),
+        edition=edition(),
         words=TEXTS[who.language],
         lang=who.language,
         back_address=_address("/", who.address),
@@ -271,7 +276,8 @@ def _fields(values: Mapping[str, str]) -> markupsafe.Markup:
 
 
 @functools.cache
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of `serving/web`, which escapes whatever it is given."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
     return environment.get_template(name)
 
@@ -282,6 +288,6 @@ def _read(name: str) -> bytes:
 
 
 @functools.cache
-def _edition() -> str:
+def edition() -> str:
     """Another one where a file is another, so that browsers may keep them."""
     return hashlib.sha256(b"".join(map(_read, FILES))).hexdigest()[:8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import random
@@ -11,12 +12,14 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from homefeed.models.sequential.drafting import team_draft
+from homefeed.serving.audit import Trail
 from homefeed.serving.experiments.assignment import NOTHING, Assigned, Unit, assign
 from homefeed.serving.experiments.design import Experiments
 from homefeed.serving.experiments.metrics import of_page, variety
 from homefeed.serving.experiments.monitor import Monitor, Party
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.calibration import Calibration
+from homefeed.serving.gateway.clicks import Clicks
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.ladder import Listing, Question
@@ -39,19 +42,23 @@ class Trials:
     Args:
         store: where arms and stops are kept.
         metrics: where pages are counted.
+        trail: the audit trail, where stops are told.
 
     Attributes:
         parted: where predicted and observed rates have parted, in words.
+        clicks: how often cards are acted on.
     """
 
-    def __init__(self, store: Store, metrics: Metrics):
-        self._store, self._metrics = store, metrics
+    def __init__(self, store: Store, metrics: Metrics, trail: Trail):
+        self._store, self._metrics, self._trail = store, metrics, trail
         self._stopped: dict[str, str] = {}
         self._secret = b""
         self._monitor = Monitor()
         self._calibration = Calibration()
         self._first_pages: OrderedDict[str, float] = OrderedDict()  # Guest → time of their first page here.
         self.parted: list[str] = []
+        self.clicks = Clicks()
+        metrics.quality.listen(self.clicks.happened)
         metrics.quality.listen(self._monitor.happened)
         metrics.quality.listen(self._calibration.happened)
 
@@ -87,6 +94,8 @@ class Trials:
             await self._store.stop(stop)
             self._stopped[stop.experiment] = stop.arm
             _logger.warning("experiment %s is stopped: %s", *stop[::2])
+            why = {"subject": stop.experiment, "arm": stop.arm, "reason": stop.reason}
+            await asyncio.to_thread(self._trail.add, "stop", "gateway", **why)
 
     def served(
         self,
@@ -129,6 +138,7 @@ class Trials:
         self._first_pages.pop(user, None)
         self._monitor.forget(user)
         self._calibration.forget(user)
+        self.clicks.forget(user)
 
 
 def recorded(

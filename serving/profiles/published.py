@@ -86,6 +86,17 @@ def _item_row(
     return item_id, title, card, popularity
 
 
+def user_key_of(path: pathlib.Path) -> str:
+    """Where the key of a store's pseudonyms is, as `write_profiles` was told; "": it has none, or is no store."""
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        try:
+            (reference,) = database.execute("SELECT value FROM settings WHERE name = 'user_key'").fetchone()
+        except (sqlite3.DatabaseError, TypeError):
+            return ""
+    return str(reference)
+
+
 class ProfileStore:
     """Reads a store that `write_profiles` made. Users are asked for by their own ids, whatever they are stored by.
 

@@ -232,6 +232,12 @@ class LiveStore:
         found = self._reader.execute(query, (impression_id,)).fetchone()
         return Exposure(*found) if found else None
 
+    def pages(self, user_id: str, limit: int) -> list[Exposure]:
+        """The pages that a user was served last, newest first; without those on their way to the disk."""
+        columns = ", ".join(Exposure._fields[:5])
+        query = f"SELECT {columns} FROM exposures WHERE user_id = ? ORDER BY seq DESC LIMIT ?"
+        return [Exposure(*row) for row in self._reader.execute(query, (user_id, limit))]
+
     def close(self) -> None:
         """Writes what waits, and closes the file."""
         self._jobs.put(None)

@@ -66,6 +66,9 @@ class Store(Protocol):
     async def exposure(self, impression_id: str) -> Exposure | None:
         """A page that was served; None: there is none, or no longer."""
 
+    async def pages(self, user_id: str, limit: int) -> list[Exposure]:
+        """The pages that a user was served last, newest first."""
+
     async def base(self, user_id: str) -> Base:
         """What a user's events that have left had made: the profile is this one, changed by `events`."""
 
@@ -150,6 +153,10 @@ class FileStore:
     async def exposure(self, impression_id: str) -> Exposure | None:
         """See `Store.exposure`."""
         return self._live.exposure(impression_id)
+
+    async def pages(self, user_id: str, limit: int) -> list[Exposure]:
+        """See `Store.pages`."""
+        return self._live.pages(user_id, limit)
 
     async def base(self, user_id: str) -> Base:
         """See `Store.base`."""

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit import Trail, What, operator
 from homefeed.serving.releases.folder import ReleaseFolder
 from homefeed.serving.releases.server_config import (
     BATCHING,
@@ -159,23 +160,26 @@ class Releases:
             is_canary = canary and stable is not None
             names = sorted({*self.models(), *models})
             self._write_config(names, stable if is_canary else version, version if is_canary else None)
+            self._note("push", version, "", canary=is_canary, models=sorted(models))
         return version
 
-    def promote(self, version: int | None = None, *, settle_seconds: float = 0.0) -> int:
+    def promote(self, version: int | None = None, *, settle_seconds: float = 0.0, who: str = "") -> int:
         """Makes a version the stable one, and the newest that servers see; newer ones are retired.
 
         Args:
             version: which; by default the canary.
             settle_seconds: pause between moving the labels and retiring newer versions. Servers that read the
                 configuration within it never hold a label without a version.
+            who: asks for it, for the audit trail; "": the user of this machine.
 
         Raises:
             ReleaseError: there is no canary, or no such version.
+            AuditError: it is done, and could not be written into the audit trail.
         """
         with self._changing():
-            return self._promote(version, settle_seconds)
+            return self._promote(version, settle_seconds, "promote", who)
 
-    def _promote(self, version: int | None, settle_seconds: float) -> int:
+    def _promote(self, version: int | None, settle_seconds: float, what: What, who: str) -> int:
         chosen = self._labelled(CANARY) if version is None else version
         known = {release.version: release for release in self.versions()}
         there_are = f"there are {_listed(known.values())}"
@@ -185,27 +189,39 @@ class Releases:
             raise ReleaseError(f"version {chosen} does not exist in {self.root}; {there_are}")
         if known[chosen].state == "retired":
             self._folder.restore(chosen)
+        before = self._labelled(STABLE)
         self._write_config(self.models(), chosen, None)
         newer = [number for number, release in known.items() if number > chosen and release.state != "retired"]
         if newer:
             time.sleep(settle_seconds)
             self._folder.retire(newer)
+        self._note(what, chosen, who, before=before, retired=newer)
         return chosen
 
-    def rollback(self, *, settle_seconds: float = 0.0) -> int:
+    def rollback(self, *, settle_seconds: float = 0.0, who: str = "") -> int:
         """Takes back the newest step: a canary that is out, or else the stable version, for the one before.
+
+        Args:
+            settle_seconds, who: see `promote`.
 
         Raises:
             ReleaseError: there is no earlier version.
+            AuditError: see `promote`.
         """
-        stable = self._labelled(STABLE)
-        if self._labelled(CANARY) is not None:
-            return self.promote(stable, settle_seconds=settle_seconds)
-        known = self.versions()
-        earlier = [r.version for r in known if r.state != "retired" and stable is not None and r.version < stable]
-        if not earlier:
-            raise ReleaseError(f"no version before {stable} to go back to; there are {_listed(known)}")
-        return self.promote(max(earlier), settle_seconds=settle_seconds)
+        with self._changing():
+            stable = self._labelled(STABLE)
+            if self._labelled(CANARY) is not None:
+                return self._promote(stable, settle_seconds, "roll back", who)
+            known = self.versions()
+            earlier = [r.version for r in known if r.state != "retired" and stable is not None and r.version < stable]
+            if not earlier:
+                raise ReleaseError(f"no version before {stable} to go back to; there are {_listed(known)}")
+            return self._promote(max(earlier), settle_seconds, "roll back", who)
+
+    def _note(self, what: What, version: int, who: str, **details: Any) -> None:
+        """Into the audit trail, which an object store has no place for."""
+        if self._folder.is_local:
+            Trail.beside(self.root).add(what, who or operator(), subject=str(version), **details)
 
     def put_file(self, path: pathlib.Path, name: str) -> str:
         """Publishes a file beside the models, in one step; gives its place."""

@@ -13,7 +13,7 @@ from homefeed.components.artifacts.types import (
     Quarantine,
     Schema,
 )
-from homefeed.schemas.dataset import TABLES
+from homefeed.schemas.columns import TABLES
 from tests.components.ingested import DESCRIPTION, events, ingest
 
 ITEMS = "item_id,title,price,size\n" + "".join(f"{n},Thing {n},{n / 10},{'SM'[n % 2]}\n" for n in range(40))

@@ -13,7 +13,8 @@ from homefeed.components.artifacts.types import DatasetDir
 from homefeed.pipeline.config.fields import Setting, settings_of
 from homefeed.pipeline.deploy.kubeflow.tasks import Task
 from homefeed.pipeline.recommender import recommender
-from homefeed.schemas.dataset import Dataset, Feature, Positive, Table
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import Dataset, Positive, Table
 from homefeed.schemas.settings import Form
 from homefeed.schemas.words import metadata, unannotated
 

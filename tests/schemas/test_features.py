@@ -16,7 +16,8 @@ from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, ExampleStatistics, Schema
 from homefeed.pipeline.datasets.sample import write_sample
 from homefeed.schemas import features as spec
-from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Dataset, Feature, TableName, load_dataset
+from homefeed.schemas.columns import STANDARD_COLUMNS, TABLES, Feature, TableName
+from homefeed.schemas.dataset import Dataset, load_dataset
 from tests.components.ingested import ingest
 
 TYPES = {"BYTES": tf.string, "INT": tf.int64, "FLOAT": tf.float32}

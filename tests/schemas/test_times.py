@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homefeed.schemas import times
-from homefeed.schemas.dataset import Unit
+from homefeed.schemas.columns import Unit
 
 
 def utc(*parts: int) -> int:

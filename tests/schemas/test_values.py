@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homefeed.schemas import values
-from homefeed.schemas.dataset import Feature, Kind, Unit
+from homefeed.schemas.columns import Feature, Kind, Unit
 
 LEAP_DAY = 1709164800  # 2024-02-29T00:00:00Z
 NOT_A_TIME = "is not a time in Unix seconds or ISO 8601"

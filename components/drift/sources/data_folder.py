@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.schemas.dataset import STANDARD_COLUMNS, TABLES, Dataset, TableName, load_dataset
+from homefeed.schemas.columns import STANDARD_COLUMNS, TABLES, TableName
+from homefeed.schemas.dataset import Dataset, load_dataset
 from homefeed.schemas.tables import arrow_schema, find_files, find_table, is_there, join_facts, relation_names
 
 FACTS = arrow_schema(STANDARD_COLUMNS["knowledge"])

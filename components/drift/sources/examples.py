@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, TableName
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature, TableName
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.values import arrow_type
 
 BATCH_SIZE = 1000

@@ -6,7 +6,8 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from homefeed.components.artifacts.types import Examples, ExampleStatistics
-from homefeed.schemas.dataset import FILE_NAME, TABLES, DatasetError
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import FILE_NAME, DatasetError
 
 if TYPE_CHECKING:
     from homefeed.components.drift.summary import Summary

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, TableName
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature, TableName
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.values import arrow_type
 
 HISTORY, OF_EVENTS, OF_USERS = "history", "history_", "user_"

@@ -15,7 +15,8 @@ import yaml
 from homefeed.pipeline.datasets.init import features
 from homefeed.pipeline.datasets.init.look import find, look
 from homefeed.pipeline.datasets.init.roles import Roles, find_roles
-from homefeed.schemas.dataset import FILE_NAME, STANDARD_COLUMNS, TABLES, Dataset, DatasetError, TableName
+from homefeed.schemas.columns import STANDARD_COLUMNS, TABLES, TableName
+from homefeed.schemas.dataset import FILE_NAME, Dataset, DatasetError
 from homefeed.schemas.tables import find_table
 
 ROOM = 1.5  # A share that is found in the beginning of a file may be so many times as large in all of it.

@@ -9,7 +9,7 @@ import numpy as np
 
 from homefeed.pipeline.datasets.init.look import Column
 from homefeed.pipeline.datasets.init.roles import skeleton
-from homefeed.schemas.dataset import MODEL_KINDS, Kind, TableName
+from homefeed.schemas.columns import MODEL_KINDS, Kind, TableName
 
 MAX_CATEGORIES = 5_000
 MAX_OF_EVENTS = 200  # Different values of what describes an event: one with more names people, orders or things.

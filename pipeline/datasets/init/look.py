@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homefeed.schemas import times, values
-from homefeed.schemas.dataset import DatasetError, Feature, Kind, Table
+from homefeed.schemas.columns import Feature, Kind
+from homefeed.schemas.dataset import DatasetError, Table
 from homefeed.schemas.tables import COMPRESSIONS, File, json_lines, open_file
 from homefeed.schemas.tables.batches import read_raw
 from homefeed.schemas.tables.delimited import MARK

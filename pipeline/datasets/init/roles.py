@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from homefeed.pipeline.datasets.init.look import Column, Looked
-from homefeed.schemas.dataset import DatasetError, TableName
+from homefeed.schemas.columns import TableName
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.words import shown
 
 _ID = r"(id|key|code|no|nr|number|uuid|hash|编号|号|标识)?"

@@ -43,7 +43,8 @@ from homefeed.pipeline.datasets.sample.words import (
     MEMBERSHIPS,
     STYLES,
 )
-from homefeed.schemas.dataset import FILE_NAME, TABLES
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import FILE_NAME
 
 WEEK_SECONDS = 7 * 24 * 3600
 

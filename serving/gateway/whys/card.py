@@ -86,21 +86,42 @@ async def read_card(
     Raises:
         LookupError: the page has no such card, or what it was made of is no longer there.
     """
-    page, user, surfaces = orjson.loads(exposure.page), exposure.user_id, policy.surfaces
+    page = orjson.loads(exposure.page)
     rows = [row for row in page["rows"] if item_id in row["items"]]
     if not rows:
         raise LookupError("item_id: it was not on this page")
+    draft, request = await _again(live, exposure, published, policy, tokenize)
+    return Card(page, rows[0], rows[0]["items"].index(item_id), draft, request)
+
+
+async def draft_again(
+    live: Store, exposure: Exposure, published: Published, policy: Policy, tokenize: Tokenize | None
+) -> Draft:
+    """What a page was made of, on its surface as it is under a policy; arguments and errors as of `read_card`."""
+    return (await _again(live, exposure, published, policy, tokenize))[0]
+
+
+async def _again(
+    live: Store, exposure: Exposure, published: Published, policy: Policy, tokenize: Tokenize | None
+) -> tuple[Draft, Request]:
+    """The draft of a page, and what models were told for its list."""
+    page, user = orjson.loads(exposure.page), exposure.user_id
     before = await live.scrolled(exposure.after, user)
     shown = {item for one in before for row in orjson.loads(one)["rows"] for item in row["items"]}
     kept = await live.events(user), await live.base(user)
     drafted = draft_of(published, exposure, page, *kept, shown)
-    if drafted is None or page["surface"] not in surfaces.by_name:
+    if drafted is None or page["surface"] not in policy.surfaces.by_name:
         raise LookupError("impression_id: what this page was made of is no longer kept")
-    draft, request = on_surface(drafted[0], surface_of(policy, page), drafted[1]), drafted[0].reader.request
+    draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
+    tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
+
+    def asked_for(request: Request) -> Request:
+        return dataclasses.replace(request, query_token_ids=tokens, objective=draft.surface.objective)
+
+    told = asked_for(draft.reader.request)
+    draft = dataclasses.replace(draft, reader=dataclasses.replace(draft.reader, request=told))
     if again := page.get("again"):
         earlier = exposure._replace(at=again["at"])
         of_list = draft_of(published, earlier, page | {"profile_version": again["profile_version"]}, *kept, shown)
-        request = of_list[0].reader.request if of_list else request
-    tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
-    told = dataclasses.replace(request, query_token_ids=tokens, objective=draft.surface.objective)
-    return Card(page, rows[0], rows[0]["items"].index(item_id), draft, told)
+        told = asked_for(of_list[0].reader.request) if of_list else told
+    return draft, told

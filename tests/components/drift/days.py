@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from homefeed.components.drift.compare import compare
 from homefeed.components.drift.summary import Summary, summarize_batches
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 FEATURES = {
     "user_id": Feature(kind="id"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from homefeed.components.drift import summary as summaries
 from homefeed.components.drift.summary import NUM_GROUPS, Column, Summary, bin_values, bins, summarize_batches, words
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 
 
 def test_bins_keep_order_and_size() -> None:

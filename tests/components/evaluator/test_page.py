@@ -124,7 +124,7 @@ def test_ways_to_read_texts_stand_beside_each_other() -> None:
 
 def test_every_split_has_a_table_of_its_methods() -> None:
     found = page(report())
-    assert found.count("<table><tr><th>method<th>hr@10<th>ndcg@10<th>ndcg@10 likes<th>queries</tr>") == 2
+    assert found.count('<table tabindex="0"><tr><th>method<th>hr@10<th>ndcg@10<th>ndcg@10 likes<th>queries</tr>') == 2
     assert "<h2>On eval</h2>" in found and "<h2>On test</h2>" in found
     assert "<td>retrieval + ranking<td class=n>0.5<td class=n>0.375<td class=n>0.3125<td class=n>1,200</tr>" in found
     assert "<title>predicted 0.10, happened 0.20, 700 events</title>" in found

@@ -12,7 +12,8 @@ from homefeed.components.example_gen.counts import TableCounts
 from homefeed.components.example_gen.shards import Options
 from homefeed.components.example_gen.splits import SplitRule
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import DatasetError, load_dataset
 from homefeed.schemas.tables import source
 from tests.components.ingested import DESCRIPTION, digests, events, histories, ingest, write_dataset
 

@@ -6,7 +6,8 @@ import pytest
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import SPLITS, Examples, Quarantine
 from homefeed.components.example_gen.counts import TableCounts, summarize
-from homefeed.schemas.dataset import TABLES, DatasetError, load_dataset
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import DatasetError, load_dataset
 from homefeed.schemas.tables import find_files
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 

@@ -6,7 +6,8 @@ from homefeed.components import schema_gen
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.artifacts.types import DatasetDir, Schema
 from homefeed.components.schema_gen.component import SPLITS_SEEN
-from homefeed.schemas.dataset import TABLES, DatasetError
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import DatasetError
 from tests.components.validated import describe, infer, log, validate
 
 

@@ -5,7 +5,7 @@ from homefeed.components import statistics_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.schema_gen import inference
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import strings
 
 FEATURES = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform import arrays
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
 
 FEATURES = {

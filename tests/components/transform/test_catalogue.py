@@ -10,7 +10,7 @@ from homefeed.components.transform.catalogue import build_catalogue, extended_vo
 from homefeed.components.transform.text import item_texts, learn_wordpiece
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.catalogue import Catalogue
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
 
 ITEM_FEATURES = {

@@ -10,7 +10,7 @@ from homefeed.components.transform.events import (
     training_queries,
 )
 from homefeed.components.transform.text import learn_wordpiece
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 

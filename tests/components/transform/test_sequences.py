@@ -10,7 +10,8 @@ from homefeed.components.transform.events import Events, encode_events
 from homefeed.components.transform.sequences import build_sequences, request_inputs
 from homefeed.components.transform.users import UserTable, build_users
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.dataset import Dataset, Feature
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import Dataset
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 

@@ -7,7 +7,7 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.transform.text import item_texts, learn_wordpiece
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
 from homefeed.models.text import bert
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
 
 ITEM_FEATURES = {

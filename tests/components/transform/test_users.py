@@ -4,7 +4,7 @@ import pytest
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.transform.users import UserTable, build_users, those, trained_on
-from homefeed.schemas.dataset import Feature
+from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
 
 FEATURES = {

@@ -11,10 +11,10 @@ from typing import Any
 from typer.main import get_command
 
 from homefeed.pipeline.cli.main import app, load
-from homefeed.schemas import dataset
+from homefeed.schemas import columns
 
 GIVEN = (("input", "in_dir"), ("output", "new_dir"))
-TABLES = " ".join(f"--{kind} {name}={{{place}}}" for kind, place in GIVEN for name in dataset.TABLES)
+TABLES = " ".join(f"--{kind} {name}={{{place}}}" for kind, place in GIVEN for name in columns.TABLES)
 RIGHT = {
     "data movielens-100k": "--out {new_dir} --from {archive}",
     "data sample": "--out {out_dir} --users 20 --items 40 --events 150",
@@ -45,6 +45,7 @@ RIGHT = {
     "page replay": "p1 --root {served}",
     "page rules": "--root {served} --dry-run {in_file}",
     "why": "a-page i1 --root {served}",
+    "audit": "--root {served}",
     "experiment check": "{in_file}",
     "experiment report": "none --experiments {in_file} --root {served}",
     "experiment stop": "none --experiments {in_file} --root {served}",
@@ -108,6 +109,8 @@ MORE = (
     ("tune --data {data} --root {root} --set-range ranking_trainer.nope=1,2", "nope"),
     ("tune --data {data} --root {root} --set-range ranking_trainer.width=64..32", "64..32"),
     ("lineage --root {ran} 99", "99"),
+    ("audit --root {served} --what nope", "nope"),
+    ("audit --root {served} --since someday", "someday"),
     ("lineage --root {ran} Nope", "Nope"),
     ("evaluate --root {ran}", "{ran}"),
     ("recommend --user u1", "--server"),

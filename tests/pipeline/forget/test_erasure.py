@@ -16,7 +16,7 @@ from homefeed.pipeline.forget import forget
 from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.schemas.dataset import TABLES
+from homefeed.schemas.columns import TABLES
 from homefeed.serving.feedback.layout import STAGING
 from homefeed.serving.feedback.seal import seal
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveStore, ProfileStore, write_profiles

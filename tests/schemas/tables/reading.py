@@ -6,7 +6,8 @@ import io
 from typing import Any
 
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import STANDARD_COLUMNS, Feature, Table
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature
+from homefeed.schemas.dataset import Table
 
 FEATURES = {name: STANDARD_COLUMNS["interactions"][name] for name in ("user_id", "item_id", "timestamp", "value")}
 HEADER = ",".join(FEATURES) + "\n"

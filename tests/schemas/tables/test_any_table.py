@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError, Feature, Table
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature
+from homefeed.schemas.dataset import DatasetError, Table
 from homefeed.schemas.tables import rows as row_settings
 from homefeed.schemas.tables import streams
 from tests.schemas.tables.reading import FEATURES as EVENTS

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import STANDARD_COLUMNS, Feature
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature
 from tests.schemas.tables.reading import FEATURES, HEADER, lost, read, row
 
 

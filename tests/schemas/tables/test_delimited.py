@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homefeed.schemas.dataset import STANDARD_COLUMNS, DatasetError
+from homefeed.schemas.columns import STANDARD_COLUMNS
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import delimited
 from homefeed.schemas.tables import rows as rows_module
 from homefeed.schemas.tables.rows import NOT_UTF_8

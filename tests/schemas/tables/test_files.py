@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from homefeed.schemas.dataset import DatasetError, Feature, Table, UnreachableError
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import DatasetError, Table, UnreachableError
 from homefeed.schemas.tables import File, find_files, local_files, read_file
 from homefeed.schemas.tables.files import format_of, partitions
 from tests.bucket import bucket

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from homefeed.schemas.dataset import DatasetError, Feature
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import File, json_lines
 from homefeed.schemas.tables import rows as rows_module
 from homefeed.schemas.tables.json_lines import OBJECTS

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from homefeed.schemas.dataset import DatasetError, Feature
+from homefeed.schemas.columns import Feature
+from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import File, parquet
 from homefeed.schemas.tables.rows import NOT_UTF_8
 from tests.schemas.tables.reading import lost, read, row

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from homefeed.schemas.dataset import STANDARD_COLUMNS, Feature
+from homefeed.schemas.columns import STANDARD_COLUMNS, Feature
 from homefeed.schemas.tables import delimited
 from tests.schemas.tables.reading import HEADER, read
 

@@ -22,7 +22,7 @@ from tests.serving.servers import eventually
 
 KEYS = """
 shop: {key: shop-0123456789abcdef, scopes: [page, events]}
-watch: {key: watch-0123456789abcdef, scopes: [admin]}
+watch: {key: watch-0123456789abcdef, scopes: [metrics]}
 """
 SHOP, WATCH = "shop-0123456789abcdef", "watch-0123456789abcdef"
 SITE = "https://shop.test"
@@ -49,7 +49,10 @@ def test_loopback_needs_none(host: str) -> None:
         ("- a", "names no keys"),
         ("shop: secret-secret-secret", r"shop should be \{key"),
         ("shop: {key: secret-secret-secret, scopes: all}", "shop should be"),
-        ("shop: {key: secret-secret-secret, scopes: [pages]}", "unknown scopes pages; there are page, events, admin"),
+        (
+            "shop: {key: secret-secret-secret, scopes: [pages]}",
+            "unknown scopes pages; there are page, events, metrics, ",
+        ),
         ("shop: {key: short, scopes: [page]}", "has 5 bytes, expected 16 or more"),
         ("a: [", "cannot be read"),
         (

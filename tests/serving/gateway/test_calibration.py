@@ -66,8 +66,8 @@ def test_health_and_metrics_tell_it(tmp_path: pathlib.Path) -> None:
         await home.start()
         try:
             assert "calibration" not in home.health()
-            readers(home._known.trials._calibration, FIRST_READERS + 400, 0.5)
-            readers(home._known.trials._calibration, 800, 0.2, begin=5_000)
+            readers(home.known.trials._calibration, FIRST_READERS + 400, 0.5)
+            readers(home.known.trials._calibration, 800, 0.2, begin=5_000)
             await home.learn()
             await home.page(Ask(user_id="u", k=2))
             return home.health()

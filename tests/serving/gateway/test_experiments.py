@@ -86,7 +86,7 @@ def home(two_models: Any, experiments: pathlib.Path, rules: pathlib.Path | None 
 async def ready(home: Home) -> None:
     """Until the models of both labels have answered."""
     await home.start()
-    models = home._known.models
+    models = home.known.models
     assert models
     for _ in range(200):
         await home.learn()

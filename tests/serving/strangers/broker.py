@@ -105,7 +105,8 @@ class Broker:
 
     def make_topic(self, name: str, partitions: int = 3) -> str:
         """Makes a topic; gives the URL of its log."""
-        from confluent_kafka.admin import AdminClient, NewTopic
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
 
         client = AdminClient({"bootstrap.servers": self.servers})
         client.create_topics([NewTopic(name, partitions, 1)], operation_timeout=30)[name].result(60)

@@ -7,7 +7,8 @@ import pytest
 
 from homefeed.pipeline.datasets.sample import write_news
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import TABLES, load_dataset
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import load_dataset
 
 SIZES = {"num_users": 200, "num_items": 2_000, "num_events": 8_000}
 FILES = ("interactions.csv", "items.csv", "users.csv", "dataset.yaml")

@@ -10,7 +10,8 @@ import pytest
 from homefeed.pipeline.datasets.sample import write_sample, write_weeks
 from homefeed.pipeline.datasets.sample.words import CATEGORIES, EVENT_TYPES
 from homefeed.schemas import tables
-from homefeed.schemas.dataset import TABLES, load_dataset
+from homefeed.schemas.columns import TABLES
+from homefeed.schemas.dataset import load_dataset
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,85 @@
+"""Pages as entries of the audit trail: what was asked, what answered, and what was in force."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import math
+import pathlib
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from homefeed.serving.audit.trail import Entry, Wanted
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
+
+FACTS = ("surface", "query", "item_id", "served_by", "model_version", "rules_version", "arms", "set_aside", "unmet")
+"""Of what is recorded of a page."""
+_ALL = 2**62
+_COLUMNS = "SELECT impression_id, user_id, at, page FROM exposures"
+
+
+def pages(serving_dir: pathlib.Path, wanted: Wanted) -> list[Entry]:
+    """The pages that the live store has, newest first; none, where it is elsewhere. No query reads the whole log.
+
+    Args:
+        serving_dir: where `live.sqlite` is.
+        wanted: which; `users` are names as the store has them.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    path = serving_dir / LIVE_FILE_NAME
+    if not path.is_file():
+        return []
+    with contextlib.closing(open_to_read(path)) as database:
+        rows = _rows(database, wanted)
+    found = map(page_entry, rows)
+    end = math.inf if wanted.until is None else wanted.until * 1000
+    return [one for one in found if wanted.since * 1000 <= one.at < end]
+
+
+def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
+    if wanted.impression_id:
+        return database.execute(f"{_COLUMNS} WHERE impression_id = ?", (wanted.impression_id,)).fetchall()
+    if wanted.users:
+        marks = ", ".join("?" * len(wanted.users))
+        query = f"{_COLUMNS} WHERE user_id IN ({marks}) ORDER BY seq DESC LIMIT ?"
+        return database.execute(query, (*wanted.users, wanted.limit)).fetchall()
+    end = _ALL if wanted.until is None else _Times(database).before(wanted.until)
+    return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()
+
+
+def page_entry(row: Sequence[Any]) -> Entry:
+    """A page as an entry.
+
+    Args:
+        row: impression_id, user_id, at, page, as in an Exposure.
+    """
+    impression_id, user_id, at, page = row
+    said = orjson.loads(page)
+    return Entry(at, "reader", "page", "", user_id, impression_id, {name: said.get(name) for name in FACTS})
+
+
+class _Times(Sequence[int]):
+    """Times of pages by their number, which grow: a binary search takes twenty looks, and no index of times."""
+
+    def __init__(self, database: sqlite3.Connection):
+        self._database = database
+        first, last = database.execute(
+            "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM exposures"
+        ).fetchone()
+        self._first, self._length = int(first), int(last) - int(first) + 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, place: Any) -> Any:
+        query = "SELECT at FROM exposures WHERE seq >= ? ORDER BY seq LIMIT 1"
+        return self._database.execute(query, (self._first + place,)).fetchone()[0]
+
+    def before(self, seconds: float) -> int:
+        """The number below which pages are older."""
+        return self._first + bisect.bisect_left(self, round(seconds * 1000))

@@ -1,0 +1,60 @@
+"""Versions of rules, surfaces and experiments that were in force: their texts stand in the audit trail."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from typing import NamedTuple
+
+from homefeed.serving.audit.trail import Trail, Wanted
+
+KINDS = ("rules", "surfaces", "experiments")
+MAX_VERSIONS = 50
+
+
+class Version(NamedTuple):
+    """What a file said.
+
+    Attributes:
+        at: Unix milliseconds since when.
+        who: put it there: who published it, or `gateway`, which found it.
+        version: of the content, as pages name it.
+        text: the content.
+    """
+
+    at: int
+    who: str
+    version: str
+    text: str
+
+
+def version_of(text: str) -> str:
+    """As `read_yaml` names a file's content."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def note_in_force(trail: Trail, kind: str, path: pathlib.Path, version: str) -> None:
+    """Writes that a file's version is in force, unless that was the last to be so.
+
+    Raises:
+        AuditError: it is not on disk.
+    """
+    last = trail.entries(Wanted(what=["in force"], subject=kind, limit=1))
+    text = path.read_text(encoding="utf-8")
+    if version_of(text) == version and (not last or last[0].details["version"] != version):
+        trail.add("in force", "gateway", subject=kind, version=version, text=text)
+
+
+def history(trail: Trail, kind: str) -> list[Version]:
+    """What was in force or published, newest first; each version once, by whom it came first.
+
+    Raises:
+        AuditError: the trail cannot be read.
+    """
+    found = dict[str, Version]()
+    wanted = Wanted(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)
+    for entry in reversed(trail.entries(wanted)):
+        version = Version(entry.at, entry.who, entry.details["version"], entry.details["text"])
+        first = found.pop(version.version, version)
+        found[version.version] = version._replace(who=first.who)
+    return list(reversed(found.values()))[:MAX_VERSIONS]

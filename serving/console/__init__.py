@@ -1,0 +1,1 @@
+"""The console: what operators see and change while pages are served."""

@@ -1,0 +1,134 @@
+"""The audit trail: what was written is there after kill -9, whoever writes beside; who was forgotten is not named."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import orjson
+import pytest
+
+from homefeed.serving.audit import AuditError, Trail, Wanted
+from homefeed.serving.audit.pages import pages
+from homefeed.serving.audit.versions import history, note_in_force, version_of
+from homefeed.serving.profiles import Exposure
+from homefeed.serving.profiles.store import LIVE_FILE_NAME, LiveStore
+from tests.serving.servers import eventually
+
+WRITER = """
+import pathlib, sys
+from homefeed.serving.audit import Trail
+trail = Trail(pathlib.Path(sys.argv[1]))
+for number in range(int(sys.argv[3])):
+    trail.add("promote", sys.argv[2], subject=str(number))
+    print(number, flush=True)
+"""
+
+
+def write(path: pathlib.Path, who: str, count: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WRITER, str(path), who, str(count)]
+    with (path.parent / who).open("wb") as told:
+        return subprocess.Popen(command, stdout=told)
+
+
+def test_several_processes_write_and_what_was_told_survives_kill_9(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    writers = [write(path, "anna", 100_000), write(path, "bao", 40)]
+    eventually(lambda: (tmp_path / "anna").read_text().count("\n") > 20)
+    writers[0].send_signal(signal.SIGKILL)
+    writers[0].wait()
+    told = (tmp_path / "anna").read_text().count("\n")
+    assert writers[1].wait(60) == 0
+    found = Trail(path).entries(Wanted(limit=100_000))
+    numbers = {who: [int(one.subject) for one in reversed(found) if one.who == who] for who in ("anna", "bao")}
+    assert numbers["bao"] == list(range(40))
+    assert numbers["anna"] == list(range(len(numbers["anna"]))) and told <= len(numbers["anna"]) <= told + 1
+    assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
+
+
+def test_entries_are_found_by_time_page_user_and_kind(tmp_path: pathlib.Path) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    assert trail.entries() == []
+    trail.add("promote", "anna", subject="3", before=2)
+    middle = time.time()
+    trail.add("why", "reader", subject="i1", user_id="u1", impression_id="p1", reasons=[{"en": "it is new"}])
+    trail.add("why", "reader", subject="i2", user_id="u2", impression_id="p2")
+
+    def subjects(**wanted: object) -> list[str]:
+        return [one.subject for one in trail.entries(Wanted(**wanted))]
+
+    assert subjects() == ["i2", "i1", "3"]
+    assert subjects(since=middle) == ["i2", "i1"] and subjects(until=middle) == ["3"]
+    assert subjects(users=["u1"]) == ["i1"] and subjects(impression_id="p2") == ["i2"]
+    assert subjects(what=["promote"]) == ["3"] and subjects(limit=1) == ["i2"]
+    assert trail.entries(Wanted(subject="3"))[0].details == {"before": 2}
+
+
+def test_who_was_forgotten_is_named_by_a_hash_that_only_their_id_finds(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    trail = Trail(path)
+    trail.add("why", "reader", subject="i1", user_id="guest:secret-name")
+    trail.renamed("guest:secret-name", "secret-name")
+    trail.add("look", "anna", user_id="other")
+    trail.forgotten(["secret-name"], "anna", events=3)
+    assert b"secret-name" not in path.read_bytes()
+    (found,) = trail.entries(Wanted(users=["secret-name"]))
+    assert (found.what, found.who, found.details) == ("forget", "anna", {"events": 3, "entries": 1})
+    assert [one.what for one in trail.entries()] == ["forget", "look"]
+    elsewhere = Trail(tmp_path / "other.sqlite")
+    elsewhere.forgotten(["secret-name"], "anna")
+    assert elsewhere.entries()[0].user_id != found.user_id  # The secret is of one file.
+
+
+def test_entries_are_kept_for_a_time(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail, now = Trail(tmp_path / "audit.sqlite", kept_days=10), time.time_ns()
+    for days in (0, 5, 11):
+        monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + days * 86_400 * 10**9)  # noqa: B023
+        trail.add("promote", "anna", subject=str(days))
+    assert [one.subject for one in trail.entries()] == ["11", "5"]
+
+
+def test_a_file_that_is_none_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    path.write_text("no database, but long enough for a header of one" * 40)
+    for ask in (Trail(path).entries, lambda: Trail(path).add("promote", "anna")):
+        with pytest.raises(AuditError, match=r"audit\.sqlite cannot be (read|written): .*; free the disk"):
+            ask()
+
+
+def test_versions_are_told_once_by_who_came_first(tmp_path: pathlib.Path) -> None:
+    trail, path = Trail(tmp_path / "audit.sqlite"), tmp_path / "rules.yaml"
+    path.write_text("a: {}\n")
+    for _ in range(2):
+        note_in_force(trail, "rules", path, version_of("a: {}\n"))
+    trail.add("publish", "anna", subject="rules", version=version_of("b: {}\n"), text="b: {}\n")
+    note_in_force(trail, "rules", path, version_of("b: {}\n"))  # The file does not say that.
+    path.write_text("b: {}\n")
+    note_in_force(trail, "rules", path, version_of("b: {}\n"))
+    assert [(one.who, one.text) for one in history(trail, "rules")] == [("anna", "b: {}\n"), ("gateway", "a: {}\n")]
+    assert [one.what for one in trail.entries()] == ["in force", "publish", "in force"]
+    path.write_text("a: {}\n")
+    note_in_force(trail, "rules", path, version_of("a: {}\n"))
+    assert [one.text for one in history(trail, "rules")] == ["a: {}\n", "b: {}\n"]
+
+
+def test_pages_are_found_by_time_without_reading_the_log(tmp_path: pathlib.Path) -> None:
+    store = LiveStore(tmp_path / LIVE_FILE_NAME)
+    for number in range(300):
+        page = orjson.dumps({"surface": "home", "model_version": 7, "arms": {"e": "a"}, "candidates": ["i"] * 9})
+        store.record(Exposure(f"p{number}", f"u{number % 3}", "", 1_000_000 + number * 1_000, page)).result()
+    store.close()
+
+    def names(**wanted: object) -> list[str]:
+        return [one.impression_id for one in pages(tmp_path, Wanted(**wanted))]
+
+    assert names(until=1_100.0, limit=3) == ["p99", "p98", "p97"]
+    assert names(since=1_298.0) == ["p299", "p298"]
+    assert names(until=1_000.0) == [] and names(until=10_000.0, limit=1) == ["p299"]
+    assert names(users=["u1"], limit=2) == ["p298", "p295"] and names(impression_id="p5") == ["p5"]
+    (one,) = pages(tmp_path, Wanted(impression_id="p5"))
+    assert one.user_id == "u2" and one.details["arms"] == {"e": "a"} and "candidates" not in one.details
+    assert pages(tmp_path / "elsewhere", Wanted()) == []
