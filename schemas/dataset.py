@@ -61,8 +61,8 @@ class Table(Strict):
     delimiter: Annotated[str, pydantic.Field(pattern=r"^[\t -~]$")] | None = None  # None: comma in CSV, tab in TSV.
     encoding: Annotated[str, pydantic.AfterValidator(_text_encoding)] = "utf-8"  # Python's name of it.
     header: Several | None = None  # Names of the columns, of CSV and TSV without a line of them.
-    columns: dict[str, str] = pydantic.Field({})  # Our name → the name in the file, where they differ.
-    features: dict[str, Feature] = pydantic.Field({})  # Columns beyond the standard ones that the models may use.
+    columns: dict[str, str] = pydantic.Field(default={})  # Our name → the name in the file, where they differ.
+    features: dict[str, Feature] = pydantic.Field(default={})  # Columns beyond the standard ones that models may use.
 
 
 class Relations(Table):
