@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from homefeed.schemas import dataset, tables
+import yaml
+
+from homefeed.schemas import dataset, tables, text_yaml
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.policy.rules import read_rules
 
 SPLITS = ("train", "eval", "test")  # Of interactions, in the order of time.
 ALL = "all"  # The one split of items and users.
@@ -117,10 +119,23 @@ class DatasetDir(Artifact):
         return sorted(self.path.glob("schema/*.pbtxt"))
 
     def rules(self) -> list[pathlib.Path]:
-        """The file of rules, and those that it names."""
+        """The file of rules, and those that it names; Transform tells what is wrong with them."""
         name = dataset.load_dataset(self.path).rules
-        found = (self.path / name, *read_rules(self.path / name).files) if name else ()
-        return sorted(path for path in found if path.is_file())
+        path = self.path / (name or "")
+        if not path.is_file():
+            return []
+        with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError):
+            said = text_yaml.load(path.read_text(encoding="utf-8"))
+            return sorted({path, *(beside for beside in _named(said, path.parent) if beside.is_file())})
+        return [path]
+
+
+def _named(said: Any, folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The files that a file of rules names, at any depth."""
+    if isinstance(said, dict):
+        yield from (folder / said[key] for key in ("file", "reviews") if isinstance(said.get(key), str))
+    for value in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
+        yield from _named(value, folder)
 
 
 class Baseline(Artifact):

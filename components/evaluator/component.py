@@ -93,19 +93,7 @@ def config_inputs(config: Config) -> dict[str, Artifact]:
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Measures on `eval`, which decides, and on `test`, which is only reported."""
-    from homefeed.components.evaluator import (
-        card_rates,
-        examples,
-        fairness,
-        group_checks,
-        impressions,
-        measured,
-        policy_value,
-        reasons,
-        report,
-        robustness,
-        verdict,
-    )
+    from homefeed.components.evaluator import chapters, examples, group_checks, measured, report, verdict
     from homefeed.models.text.text_alone import TextAlone
     from homefeed.models.text.text_model import TextModel
 
@@ -124,33 +112,33 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         for split, sequences in zip(SPLITS[1:], others, strict=True)
     }
     sequences = dict(zip(SPLITS[1:], others, strict=True))
-    exposures = {split: transformed.load_exposures(inputs.examples, split) for split in sequences}
-    sizes = config.max_queries, config.batch_size
-    of_shown, values, rates = {}, {}, {}
-    first_event = card_rates.first_events([train, *others])
-    for split, of_split in sequences.items():
-        asked = recommender, exposures[split], of_split, catalogue, *sizes
-        of_shown[split] = impressions.describe_shown(impressions.measure_shown(*asked))
-        values[split] = policy_value.describe_value(policy_value.slots_by_chance(*asked), config.value_error)
-        rates[split] = card_rates.describe_rates(exposures[split], catalogue, first_event)
+    beside = chapters.describe(
+        chapters.Material(
+            recommender,
+            text,
+            wordpiece,
+            catalogue,
+            train,
+            sequences,
+            {split: transformed.load_exposures(inputs.examples, split) for split in sequences},
+            found,
+            config.max_queries,
+            config.batch_size,
+            config.value_error,
+            config.of_groups,
+            report.activity_of(base),
+        )
+    )
     means = {split: report.means_of(of_split) for split, of_split in found.items()}
-    known = report.activity_of(base)
-    of_groups = {
-        split: fairness.describe_groups(found[split], of_split, train, catalogue, wordpiece, config.of_groups, known)
-        for split, of_split in sequences.items()
-    }
     for split in sequences:
-        means[split][measured.RANKING_ROW] |= policy_value.means_of(values[split])
-        means[split][measured.RANKING_ROW] |= fairness.means_of(of_groups[split], found[split].objective)
-    faithfulness = reasons.measure_reasons(recommender, found["test"].queries, sequences["test"], catalogue)
-    means["test"][measured.RANKING_ROW] |= reasons.means_of(faithfulness)
+        means[split][measured.RANKING_ROW] |= chapters.means_of(beside, found, split)
     outputs.evaluation.write_json("metrics.json", means)
     (outputs.evaluation.path / "metrics.md").write_text(report.to_markdown(means), encoding="utf-8")
     margins = verdict.Margins(
         config.popularity_margin, config.ranking_margin, config.base_margin, config.slice_margin
     )
     against = verdict.judge(found["eval"].ranks, margins, found["eval"].slices, found["eval"].weights)
-    against += group_checks.reasons(of_groups["eval"]["guarded"])
+    against += group_checks.reasons(beside["groups"]["eval"]["guarded"])
     chosen = measured.ease_regularization(rivals)
     texts = inputs.bert.read_json(TEXTS_FILE)
     objectives = list(train.objectives) if recommender.knows_objectives else [""]
@@ -167,16 +155,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
         base,
         texts,
         chosen,
-        {
-            "card_rates": rates,
-            "groups": of_groups,
-            "robustness": robustness.measure_robustness(
-                recommender, text, found["test"].queries, sequences["test"], catalogue, wordpiece, config.batch_size
-            ),
-            "impressions": of_shown,
-            "policy_value": values,
-            "faithfulness": faithfulness,
-        },
+        beside,
     )
     outputs.blessing.write_reasons(against)
     ours = means["test"][measured.RANKING_ROW]

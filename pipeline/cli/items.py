@@ -12,6 +12,7 @@ import typer
 from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.words import near, one_line
+from homefeed.serving.audit import Trail, operator
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.policy.reviews import Verdict, read_reviews, write_reviews
@@ -66,12 +67,13 @@ def refuse(items: Ids, root: Root, rules: Described, why: Why = "", as_json: Jso
 
 
 def _read(root: pathlib.Path, path: pathlib.Path) -> tuple[Rules, Items]:
+    serving_dir = RunRoot(root).pushed()
     described = read_rules(path)
     if not described.reviews:
         raise typer.BadParameter(
             f"{path} has no rule that holds items, such as new: {{hold: all, reviews: seen.jsonl}}"
         )
-    published = read_published(RunRoot(root).pushed(), ()).items
+    published = read_published(serving_dir, ()).items
     described.require_columns(published.columns)
     return described, published
 
@@ -96,6 +98,8 @@ def _decide(
         raise typer.BadParameter(f"no rule of {path} holds {', '.join(free)}")
     for name, file in described.reviews.items():
         write_reviews(file, [one.item_id for one in found if one.rule == name], verdict, one_line(why))
+    trail = Trail.beside(RunRoot(root).pushed())
+    trail.add("review", operator(), subject=one_line(", ".join(ids)), verdict=verdict, reason=one_line(why))
     if as_json:
         print_json([one._replace(verdict=verdict)._asdict() for one in found])
         return

@@ -49,6 +49,7 @@ def test_a_component_knows_its_name_and_its_artifacts() -> None:
         "items": Examples,
         "users": Examples,
         "exposures": Examples,
+        "relations": Examples,
         "quarantine": Quarantine,
     }
     assert contract.component(fuser).input_types == {"retrieval_model": Model, "ranking_model": Model}

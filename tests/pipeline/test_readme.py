@@ -226,7 +226,7 @@ def test_yaml_is_a_dataset_or_a_configuration(block: Block, tmp_path: pathlib.Pa
         read_experiments(tmp_path / "block.yaml")
     elif "interactions" in values:
         Dataset.model_validate(values)
-    elif values.keys() <= {"items", "users", "exposures", "positive", "objective"}:
+    elif values.keys() <= {"items", "users", "exposures", "relations", "knowledge", "positive", "objective"}:
         Dataset.model_validate({"name": "part", "interactions": {"path": "interactions.csv"}} | values)
     elif any({"cpu", "memory", "accelerator"} & fields.keys() for fields in values.values()):
         load_tasks(DAG, tmp_path / "block.yaml")

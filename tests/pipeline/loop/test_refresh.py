@@ -148,7 +148,7 @@ def test_what_rules_deny_is_in_no_list_of_the_models(
 ) -> None:
     """Neither with nor without a time, filters or words: whoever calls the model server gets none."""
     request = Request("u", [Event("item-0007")])
-    first = Recommender(_served(root, refreshed["version"])).recommend([request], 3)[0]
+    first = Recommender(_served(root, refreshed["version"]), 100).recommend([request], 3)[0]
     denied = {first[0].item_id, first[2].item_id}
     described = data / "dataset.yaml"
     described.write_text(described.read_text() + "rules: rules.yaml\n")
@@ -157,7 +157,7 @@ def test_what_rules_deny_is_in_no_list_of_the_models(
     done = refresh(root, data)
     assert done.denied_items == 2
     predictor = _served(root, done.version)
-    served = Recommender(predictor)
+    served = Recommender(predictor, 100)
     asks = [dataclasses.replace(request, timestamp=now) for now in (0, 1_900_000_000)]
     asks.append(dataclasses.replace(request, query_token_ids=[7, 8]))
     for ask in asks:

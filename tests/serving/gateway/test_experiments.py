@@ -17,6 +17,7 @@ import pytest
 
 from homefeed.models.requests import Event, Request
 from homefeed.serving import process
+from homefeed.serving.audit import Trail
 from homefeed.serving.experiments import conclusion
 from homefeed.serving.experiments.assignment import Assigned
 from homefeed.serving.experiments.design import read_experiments
@@ -240,7 +241,8 @@ def test_nobody_trips_a_guardrail_with_users_that_they_make_up(
     path.write_text(f"x: {{arms: {{a: {{}}, b: {{model: canary}}}}, unit: {unit}, users: 400}}")
     experiments, clock = read_experiments(path), [0.0]
     monkeypatch.setattr("homefeed.serving.gateway.trials.time.monotonic", lambda: clock[0])
-    home = Trials(open_store("", tmp_path / LIVE_FILE_NAME, lambda events, seconds: None, 10), Metrics())
+    store = open_store("", tmp_path / LIVE_FILE_NAME, lambda events, seconds: None, 10)
+    home = Trials(store, Metrics(), Trail(tmp_path / "audit.sqlite"))
     facts = {"model_version": 1, "served_by": "fused", "took_ms": 1.0, "variety": 1.0}
     for clock[0] in (0.0, minutes * 60.0):
         for number in range(400):
