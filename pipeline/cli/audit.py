@@ -41,7 +41,7 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, help="Newest entries that are listed.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """List who changed what, which pages were served, which reasons were told; newest first."""
+    """List who changed what, which pages were served, and which reasons were told."""
     for name in what or ():
         if name not in KINDS:
             raise typer.BadParameter(f"--what {name!r} is none of {', '.join(KINDS)}")

@@ -69,9 +69,7 @@ VERBS = {
     "feedback": Verb("feedback:feedback_app", "Make training data of what came to the home page."),
     "page": Verb("page:page_app", "See what a page would be, and what other rules would change."),
     "why": Verb("why:why", "Tell why a card was on a page: reasons that were measured or recorded."),
-    "audit": Verb(
-        "audit:audit", "List who changed what, which pages were served, and which reasons were told, newest first."
-    ),
+    "audit": Verb("audit:audit", "List who changed what, which pages were served, and which reasons were told."),
     "experiment": Verb("experiment:experiment_app", "Check experiments, see what came of them, and stop them."),
     "models": Verb("models:models_app", "List, promote and roll back published models."),
     "retrain": Verb(
