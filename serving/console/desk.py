@@ -50,7 +50,7 @@ class Desk:
 
     def title(self, item_id: str) -> str:
         """What an item is called."""
-        return self.home.title(item_id)
+        return self.home.known.published.items.titles.get(item_id, item_id)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from homefeed.serving.policy.rules import PolicyError
 LAST_PAGES = 1_000
 MAX_SHOWN = 10  # Items and pages of a difference.
 MAX_TEXT = 500_000
+MAX_COMPARED = 250_000  # Pairs of lines.
 
 
 class ConflictError(HomefeedError, ValueError):
@@ -89,8 +90,11 @@ def text_of(desk: Desk, version: str, known: Sequence[Version]) -> str:
 
 
 def _difference(before: str, after: str) -> list[tuple[str, str]]:
-    """Lines of a unified difference, each with its sign."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    """Lines of a unified difference, each with its sign; of a large one, how many lines there are."""
+    old, new = before.splitlines(), after.splitlines()
+    if len(old) * len(new) > MAX_COMPARED:  # Pages wait meanwhile, and it grows with the square.
+        return [("-", f"-{len(old):,} lines"), ("+", f"+{len(new):,} lines")] if old != new else []
+    lines = difflib.unified_diff(old, new, lineterm="", n=2)
     return [(line[:1], line) for line in lines if not line.startswith(("---", "+++"))]
 
 
@@ -132,7 +136,12 @@ async def fault_of(desk: Desk, kind: str, text: str) -> str:
 
 def _text(said: Asked) -> str:
     """Browsers send lines that end as on Windows."""
-    return said.get("text", "")[:MAX_TEXT].replace("\r\n", "\n")
+    text = said.get("text", "")
+    if len(text) > MAX_TEXT:
+        raise PolicyError(
+            f"it has {len(text):,} characters; expected at most {MAX_TEXT:,}: name files of ids instead"
+        )
+    return text.replace("\r\n", "\n")
 
 
 async def check(desk: Desk, operator: Operator, said: Asked) -> Done:

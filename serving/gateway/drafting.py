@@ -92,7 +92,7 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
     of_friends: Sequence[str] = ()
     if live.settings.get("personalised", True) is not False:
         of_friends = await finding.friends(store, surface, published, user, reader.excluded, k * 3)
-    more_of = finding.more_of(ask, surface, reader, items)
+    more_of = finding.more_of(ask, surface, reader, items, may_be_named)
     found = Found(listing.places, listing.source, listing.served_by, similar, hottest, of_friends, more_of)
     of_page = Draft(surface, reader, found, k, now, ask.query, bool(ask.after), seen_often, seed_of(impression_id))
     return Drafted(policy, questions[0], listing, of_page, assigned, teams)

@@ -36,13 +36,18 @@ async def shown_before(store: Store, after: str, user: str) -> frozenset[str]:
     return frozenset()
 
 
-def more_of(ask: Ask, surface: Surface, reader: pages.Reader, items: Items) -> str:
+def more_of(
+    ask: Ask, surface: Surface, reader: pages.Reader, items: Items, may_be_named: Callable[[str], bool]
+) -> str:
     """The item that is asked about, or else the reader's newest, that shares facts with others; "": there is none."""
     if not surface.needs("more_of"):
         return ""
+
+    def is_fit(item_id: str) -> bool:
+        return items.has_more(item_id) and may_be_named(item_id)
+
     about = [ask.item_id] if ask.item_id else []
-    newest = pages.anchor(reader.request.history, items.has_more)
-    return next(filter(items.has_more, about), newest or "")
+    return next(filter(is_fit, about), pages.anchor(reader.request.history, is_fit) or "")
 
 
 async def friends(

@@ -184,8 +184,9 @@ class Home:
         return await self.live.events(self.known.published.name(user))
 
     def title(self, item_id: str) -> str:
-        """What an item is called."""
-        return self.known.published.items.titles.get(item_id, item_id)
+        """What an item is called; one that nobody may be shown goes by its id."""
+        is_denied = self.known.policies.policy.ruling.is_denied(item_id)
+        return item_id if is_denied else self.known.published.items.titles.get(item_id, item_id)
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""

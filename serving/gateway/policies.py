@@ -84,11 +84,19 @@ class Policies:
         if mark != self._mark or beside != self._beside or self.fault:
             self._mark, self._beside = mark, beside
             self._read_again(items)
-        elif not self.policy.ruling.is_of(items.cards):
-            self.policy = dataclasses.replace(
-                self.policy, ruling=Ruling(self.policy.ruling.rules, items.cards, items.popular)
-            )
-            self.denied = self.policy.ruling.denied()
+        if not self.policy.ruling.is_of(items.cards):
+            self._apply_to(items)
+
+    def _apply_to(self, items: Items) -> None:
+        """The same rules for a new catalogue, which may lack a column that they ask for: then they match nothing."""
+        rules = self.policy.ruling.rules
+        self.policy = dataclasses.replace(self.policy, ruling=Ruling(rules, items.cards, items.popular))
+        self.denied = self.policy.ruling.denied()
+        try:
+            rules.require_columns(items.columns)
+        except PolicyError as error:
+            self.fault = self.fault or f"{error}; since the last push this rule matches nothing"
+            _logger.warning("%s", self.fault)
 
     def _read_again(self, items: Items) -> None:
         try:

@@ -10,6 +10,7 @@ from homefeed.serving.policy.conditions import Lines
 from homefeed.serving.policy.errors import PolicyError
 from homefeed.serving.policy.reviews import read_reviews
 
+MAX_BYTES = 256 << 20
 _FILE, _REVIEWS = "file", "reviews"
 
 
@@ -43,18 +44,28 @@ class Files:
         """The lines that hold something; what follows a `#` and a blank is a comment."""
         if not isinstance(name, str):
             raise PolicyError(f"file: expected the name of a file, got {shown(name)}")
+        path = self._place(name)
         try:
-            text = self._content(self._folder / name).decode("utf-8-sig")
+            text = self._content(path).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise PolicyError(f"{self._folder / name} cannot be read: {error}; expected a value a line") from error
+            raise PolicyError(f"{path} cannot be read: {error}; expected a value a line") from error
         lines = (line.partition(" #")[0].strip() for line in text.splitlines())
         return Lines(dict.fromkeys(line for line in lines if line and not line.startswith("# ")))
 
     def _accepted(self, name: str) -> frozenset[str]:
-        path = self._folder / name
+        path = self._place(name)
         found = read_reviews(path)
         self.contents[path] = path.read_bytes() if path.exists() else b""
         return frozenset(item_id for item_id, verdict in found.items() if verdict == "accepted")
+
+    def _place(self, name: str) -> pathlib.Path:
+        """Where a file is. Who may change rules need not be allowed to read all that the gateway can."""
+        path = self._folder / name
+        if not path.resolve().is_relative_to(self._folder.resolve()):
+            raise PolicyError(f"{shown(name)} is not in the folder of the rules, nor below; put the file there")
+        if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_BYTES):
+            raise PolicyError(f"{shown(name)} is no file of at most {MAX_BYTES >> 20} MiB; expected lines of text")
+        return path
 
     def _content(self, path: pathlib.Path) -> bytes:
         if path not in self.contents:

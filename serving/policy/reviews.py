@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from homefeed.schemas.words import shown
 from homefeed.serving.policy.errors import PolicyError
 
 Verdict = Literal["accepted", "refused"]
@@ -21,7 +20,7 @@ def read_reviews(path: pathlib.Path) -> dict[str, Verdict]:
         PolicyError: the file cannot be read, or a line says something else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
     found: dict[str, Verdict] = {}
@@ -39,8 +38,9 @@ def _read(path: pathlib.Path, number: int, line: str) -> tuple[str, Verdict]:
     except (ValueError, TypeError, KeyError):
         item_id = verdict = None
     if not isinstance(item_id, str) or verdict not in get_args(Verdict):
+        # Not what the line says: the file may be another than was meant.
         raise PolicyError(
-            f'{path}:{number} says {shown(line[:80])}; expected {{"item_id": "…", "verdict": "accepted"}}, or refused'
+            f'{path}:{number} is no verdict; expected {{"item_id": "…", "verdict": "accepted"}}, or refused'
         )
     return item_id, verdict
 

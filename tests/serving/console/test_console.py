@@ -87,6 +87,9 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         assert "It cannot be in force:" in wrong.text and "did you mean 'categories'" in wrong.text
         for act in ("try", "publish"):
             press(browser, page, act, 200 if act == "try" else 409, kind="rules", current=current, text="a: {}")
+        long = f"# {'x' * 500_000}\n{DRAMA}"
+        refused = press(browser, page, "publish", 409, kind="rules", current=current, text=long)
+        assert "expected at most 500,000" in refused.text
         assert (desk.root / "rules.yaml").read_text() == RULES
         draft = press(browser, page, "check", kind="rules", current=current, text=DRAMA.replace("\n", "\r\n"))
         assert "It can be in force." in draft.text and "+no-drama:" in draft.text and "-no-comedy:" in draft.text

@@ -14,8 +14,11 @@ import pytest
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.home import Home
+from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.policies import Policies
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.profiles.published import Item
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
 from tests.serving.servers import eventually
@@ -80,6 +83,21 @@ def test_the_gateway_does_not_start_with_a_wrong_file(tmp_path: pathlib.Path) ->
     (tmp_path / "rules.yaml").write_text("a: {block: {colour: red}}")
     with pytest.raises(HomefeedError, match="a: items have no column 'colour'"):
         Home(Config(tmp_path, rules=tmp_path / "rules.yaml"), Metrics())
+
+
+def test_a_push_without_a_column_that_rules_ask_for_is_told(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "rules.yaml").write_text("no-drama: {block: {categories: drama}}")
+    before, after = (
+        Items(Item(item, item, card, 1) for item in cards)
+        for cards, card in (("ab", {"categories": ["drama"]}), ("abc", {"genres": ["drama"]}))
+    )
+    policies = Policies(tmp_path / "rules.yaml", None, before)
+    for _ in range(2):
+        policies.follow(after)
+        assert "no-drama: items have no column 'categories'" in policies.fault
+        assert policies.policy.ruling.is_of(after.cards) and not policies.policy.ruling.is_denied("c")
+    policies.follow(before)
+    assert policies.fault == "" and policies.policy.ruling.is_of(before.cards)
 
 
 def test_what_was_seen_too_often_stands_lower_where_a_surface_says_so(tmp_path: pathlib.Path) -> None:
@@ -209,6 +227,7 @@ def test_denied_and_held_items_are_on_no_page_until_they_are_accepted(tmp_path: 
         assert all(row["reason"].get("item_id") != "i25" for row in gateway.page(user_id="fan")["rows"])
         asked = gateway.http.get("/v1/page", params={"user_id": "u", "surface": "similar", "item_id": "i25"})
         assert (asked.status_code, asked.json()["field"]) == (404, "item_id")
+        assert "Title of i25" not in gateway.http.get("/why", params={"item": "i25"}).text
 
         waiting = json.loads(homefeed("review", *verb, group="items"))
         assert [one["item_id"] for one in waiting] == [f"i{n}" for n in range(25, 41)]

@@ -126,7 +126,10 @@ def test_the_version_is_also_that_of_the_files(tmp_path: pathlib.Path) -> None:
         ("r: {deny: {item_id: {file: none.txt}}}", "none.txt cannot be read"),
         ("r: {deny: {item_id: {file: [a]}}}", "file: expected the name of a file"),
         ("r: {deny: {words: {words: a, at_most: 1}}}", "words: `words` stands alone"),
-        ("r: {hold: all, reviews: broken.jsonl}", 'broken.jsonl:2 says \'{"item_id": 3}\'; expected {"item_id"'),
+        ("r: {hold: all, reviews: broken.jsonl}", 'broken.jsonl:2 is no verdict; expected {"item_id"'),
+        ("r: {hold: all, reviews: /etc/passwd}", "'/etc/passwd' is not in the folder of the rules"),
+        ("r: {deny: {item_id: {file: ../denied.txt}}}", "'../denied.txt' is not in the folder of the rules"),
+        ("r: {deny: {item_id: {file: .}}}", "'.' is no file of at most 256 MiB"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(text: str, complaint: str, tmp_path: pathlib.Path) -> None:
