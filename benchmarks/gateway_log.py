@@ -23,6 +23,7 @@ from homefeed_client import HomePageClient
 from benchmarks import results
 from benchmarks.gateway import cpu_seconds
 from homefeed.models.requests import Event, Request
+from homefeed.pipeline.runner.root import RunRoot
 from homefeed.serving.process import free_port
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 
@@ -91,10 +92,10 @@ def main() -> None:
         for turn in range(ROUNDS):
             for way, options in ways.items():
                 root = pathlib.Path(name, f"{way}-{turn}")
-                (root / "serving").mkdir(parents=True)
+                RunRoot(root).serving.mkdir(parents=True)
                 profiles = [Request("other", [Event(f"i{n}", timestamp=1_600_000_000) for n in range(NUM_ITEMS)])]
                 write_profiles(
-                    root / "serving" / FILE_NAME, profiles, {f"i{n}": f"Item {n}" for n in range(NUM_ITEMS)}
+                    RunRoot(root).serving / FILE_NAME, profiles, {f"i{n}": f"Item {n}" for n in range(NUM_ITEMS)}
                 )
                 for figure, value in measure(root, args.calls, *options).items():
                     found.setdefault(f"{way}.{figure}", []).append(value)

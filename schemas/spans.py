@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from homefeed.schemas.dataset import DatasetError
 
 SPAN, VERSION = "{SPAN}", "{VERSION}"
+LEDGER = "retraining.json"
+"""What `homefeed retrain` keeps in a root: the verdict on each span, and each retraining."""
 
 
 def as_glob(pattern: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from homefeed.components.artifacts.types import ARTIFACTS, STAGING
 from homefeed.pipeline.runner.errors import RunError
+from homefeed.schemas.spans import LEDGER
 from homefeed.serving.profiles import FILE_NAME
 
 _ROOT = '"{root}/'  # How a JSON text that names a place in the root begins.
@@ -65,7 +66,7 @@ class RunRoot:
     @property
     def ledger(self) -> pathlib.Path:
         """What a later retraining must know."""
-        return self.path / "retraining.json"
+        return self.path / LEDGER
 
     @property
     def studies(self) -> pathlib.Path:

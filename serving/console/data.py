@@ -11,11 +11,10 @@ from typing import Any
 
 import orjson
 
+from homefeed.schemas.spans import LEDGER
 from homefeed.serving.console.desk import Asked, Desk, Facts, NotThere
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 
-LEDGER = "retraining.json"
-"""What `homefeed retrain` keeps in a root: the verdict on each span, and each retraining."""
 MAX_LISTED = 60
 _LINK = re.compile(r'href="([\w.-]+\.html)"')
 
