@@ -108,7 +108,7 @@ def load_request(graph: TransformGraph) -> dict[str, Any]:
     read = graph.read_json(REQUEST_FILE)
     for kind in ("vocabularies", "event_vocabularies"):
         read[kind] = {name: tuple(values) for name, values in read[kind].items()}
-    read["objectives"], read["guards"] = dict(read["objectives"]), tuple(read["guards"])
+    read["objectives"], read["guards"] = dict(read["objectives"]), tuple(read.get("guards", ()))
     read["inputs"] = {name: Input(spec["dtype"], tuple(spec["shape"])) for name, spec in read["inputs"].items()}
     return dict(read)
 

@@ -84,9 +84,10 @@ class Items:
         facts = sorted(self._facts.get(item_id, ()), key=lambda fact: (len(self._with_fact[fact]), fact))
         given = {item_id}
         for fact in facts:
-            fresh = [other for other in self._with_fact[fact] if other not in given]
-            given.update(fresh)
-            yield from ((other, fact) for other in fresh)
+            for other in self._with_fact[fact]:  # One at a time: a maker may have most of the catalogue.
+                if other not in given:
+                    given.add(other)
+                    yield other, fact
 
     def shared(self, one: str, other: str) -> list[str]:
         """The facts that hold of both of two items."""
