@@ -9,7 +9,7 @@ import dataclasses
 import time
 
 from homefeed.components.artifacts import example_io
-from homefeed.components.artifacts.types import Examples, Gate
+from homefeed.components.artifacts.types import SPLITS, Examples, Gate
 
 
 class Freshness(Gate):
@@ -56,6 +56,3 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     against = reasons_against(newest, config.now or int(time.time()), config.max_age_days)
     outputs.freshness.write_reasons(against)
     return against[0] if against else f"the newest event is of {time.strftime('%Y-%m-%d', time.gmtime(newest))}"
-
-
-SPLITS = ("train", "eval", "test")

@@ -17,12 +17,9 @@ from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
 from homefeed.schemas.privacy import pseudonym
 from homefeed.serving.audit import Entry, Trail, Wanted
-from homefeed.serving.audit.pages import pages
-from homefeed.serving.audit.trail import WHATS
+from homefeed.serving.audit.pages import KINDS, PAGE, pages
 from homefeed.serving.profiles import FILE_NAME, ProfileStore
 
-PAGE = "page"
-KINDS = (*WHATS, PAGE)
 MAX_SHOWN = 200  # Characters of an entry's details.
 SECRET = ("text",)  # What a table has no room for; --json has it.
 

@@ -12,13 +12,17 @@ from typing import Any
 
 import orjson
 
-from homefeed.serving.audit.trail import Entry, Wanted
+from homefeed.serving.audit.trail import WHATS, Entry, Wanted
+from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 
+PAGE = "page"
+KINDS = (*WHATS, PAGE)
+"""What may be done, as entries name it."""
 FACTS = ("surface", "query", "item_id", "served_by", "model_version", "rules_version", "arms", "set_aside", "unmet")
 """Of what is recorded of a page."""
 _ALL = 2**62
-_COLUMNS = "SELECT impression_id, user_id, at, page FROM exposures"
+_COLUMNS = f"SELECT {', '.join(Exposure._fields[:5])} FROM exposures"
 
 
 def pages(serving_dir: pathlib.Path, wanted: Wanted) -> list[Entry]:
@@ -36,7 +40,7 @@ def pages(serving_dir: pathlib.Path, wanted: Wanted) -> list[Entry]:
         return []
     with contextlib.closing(open_to_read(path)) as database:
         rows = _rows(database, wanted)
-    found = map(page_entry, rows)
+    found = (page_entry(Exposure(*row)) for row in rows)
     end = math.inf if wanted.until is None else wanted.until * 1000
     return [one for one in found if wanted.since * 1000 <= one.at < end]
 
@@ -52,15 +56,11 @@ def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
     return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()
 
 
-def page_entry(row: Sequence[Any]) -> Entry:
-    """A page as an entry.
-
-    Args:
-        row: impression_id, user_id, at, page, as in an Exposure.
-    """
-    impression_id, user_id, at, page = row
-    said = orjson.loads(page)
-    return Entry(at, "reader", "page", "", user_id, impression_id, {name: said.get(name) for name in FACTS})
+def page_entry(exposure: Exposure) -> Entry:
+    """A page as an entry."""
+    said = orjson.loads(exposure.page)
+    facts = {name: said.get(name) for name in FACTS}
+    return Entry(exposure.at, "reader", PAGE, "", exposure.user_id, exposure.impression_id, facts)
 
 
 class _Times(Sequence[int]):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 
-from homefeed.serving.audit.pages import page_entry
+from homefeed.serving.audit.pages import KINDS, PAGE, page_entry
 from homefeed.serving.audit.pages import pages as pages_of
 from homefeed.serving.audit.trail import WHATS, Entry, Wanted
 from homefeed.serving.console.desk import Asked, Desk, Facts
 
 MAX_LISTED = 100
-PAGE = "page"
-KINDS = (*WHATS, PAGE)
 
 
 async def audit(desk: Desk, asked: Asked) -> Facts:
@@ -42,9 +40,9 @@ async def _pages(desk: Desk, names: list[str], page: str, until: float | None) -
     """Pages of whatever store; the newest of all readers only where it is a file."""
     if page:
         one = await desk.home.live.exposure(page)
-        return [page_entry((one.impression_id, one.user_id, one.at, one.page))] if one else []
+        return [page_entry(one)] if one else []
     if names:
         read = [one for name in names for one in await desk.home.live.pages(name, MAX_LISTED)]
-        found = [page_entry((one.impression_id, one.user_id, one.at, one.page)) for one in read]
+        found = [page_entry(one) for one in read]
         return sorted((one for one in found if until is None or one.at < until * 1000), key=lambda one: -one.at)
     return await asyncio.to_thread(pages_of, desk.serving_dir, Wanted(until=until, limit=MAX_LISTED))

@@ -56,7 +56,7 @@ async def _known(desk: Desk, user: str) -> dict[str, Any]:
         "events": len(await desk.home.events(user)),
         "pages": len(await desk.home.live.pages(published.name(user), MAX_PAGES)),
         "tags": sorted(profile.tags.items(), key=lambda tag: -tag[1]),
-        "personalised": profile.settings.get("personalised", True),
+        "personalised": profile.is_personalised,
     }
 
 

@@ -90,7 +90,7 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
         taken = (event.item_id for event in reader.request.history if event.event_type not in HIDING)
         hottest = known.hot.lists(taken, reader.excluded, NUM_CANDIDATES)
     of_friends: Sequence[str] = ()
-    if live.settings.get("personalised", True) is not False:
+    if live.is_personalised:
         of_friends = await finding.friends(store, surface, published, user, reader.excluded, k * 3)
     more_of = finding.more_of(ask, surface, reader, items, may_be_named)
     found = Found(listing.places, listing.source, listing.served_by, similar, hottest, of_friends, more_of)

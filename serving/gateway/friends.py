@@ -44,7 +44,7 @@ def taken(people: Iterable[tuple[Sequence[Event], LiveProfile]], excluded: Colle
 
 def _positive(events: Sequence[Event], live: LiveProfile) -> list[Event]:
     """The newest events with what somebody took and did not turn against."""
-    if live.settings.get("personalised", True) is False:
+    if not live.is_personalised:
         return []
     history = merged_history(events, live)
     disliked = {event.item_id for event in history if event.event_type in HIDING}

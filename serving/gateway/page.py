@@ -104,7 +104,7 @@ def reader(known: Known, live: LiveProfile, seen: Collection[str], now: float, q
     """
     profile, excluded = known.profile, known.seen.union(seen, live.hidden)
     is_new = not (profile.history or live.packed)
-    if live.settings.get("personalised", True) is False:
+    if not live.is_personalised:
         return Reader(Request(profile.user_id, timestamp=int(now), query_token_ids=query), {}, excluded, is_new)
     request = Request(profile.user_id, merged_history(profile.history, live), profile.features, int(now), query)
     taste = dict(known.taste)

@@ -240,7 +240,7 @@ def render(
         notice=notice,
         token=who.token,
         tags=[{"id": tag, "name": tag.partition(":")[2] or tag} for tag, weight in _liked(profile)],
-        personalised=profile.settings.get("personalised", True),
+        personalised=profile.is_personalised,
         hidden=_fields(who.address),
         other_address=_address("/", who.address | {"lang": other}),
         more_address=_address("/", who.address | {"after": str(page["impression_id"])}),

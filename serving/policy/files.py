@@ -8,7 +8,7 @@ from typing import Any
 from homefeed.schemas.words import shown
 from homefeed.serving.policy.conditions import Lines
 from homefeed.serving.policy.errors import PolicyError
-from homefeed.serving.policy.reviews import read_reviews
+from homefeed.serving.policy.reviews import parse_reviews, read_content
 
 MAX_BYTES = 256 << 20
 _FILE, _REVIEWS = "file", "reviews"
@@ -54,8 +54,9 @@ class Files:
 
     def _accepted(self, name: str) -> frozenset[str]:
         path = self._place(name)
-        found = read_reviews(path)
-        self.contents[path] = path.read_bytes() if path.exists() else b""
+        if path not in self.contents:
+            self.contents[path] = read_content(path)
+        found = parse_reviews(path, self.contents[path])
         return frozenset(item_id for item_id, verdict in found.items() if verdict == "accepted")
 
     def _place(self, name: str) -> pathlib.Path:

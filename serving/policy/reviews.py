@@ -19,9 +19,30 @@ def read_reviews(path: pathlib.Path) -> dict[str, Verdict]:
     Raises:
         PolicyError: the file cannot be read, or a line says something else.
     """
+    return parse_reviews(path, read_content(path))
+
+
+def read_content(path: pathlib.Path) -> bytes:
+    """What a file of verdicts holds; nothing, where there is none yet.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
+
+
+def parse_reviews(path: pathlib.Path, content: bytes) -> dict[str, Verdict]:
+    """As `read_reviews`, of what was read of a file.
+
+    Raises:
+        PolicyError: a line says something else.
+    """
+    try:
+        lines = content.decode().split("\n")
+    except UnicodeDecodeError as error:
         raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
     found: dict[str, Verdict] = {}
     for number, line in enumerate(lines, start=1):

@@ -132,6 +132,11 @@ class LiveProfile:
         """The newest events with an item, oldest first."""
         return tuple(Recent(item, kind, self.as_of + at, *rest) for item, kind, at, *rest in self.packed)
 
+    @property
+    def is_personalised(self) -> bool:
+        """Whether the user wants a page of their own."""
+        return self.settings.get("personalised", True) is not False
+
     def history(self) -> list[Recent]:
         """What speaks for a taste: no feedback against an item, and nothing that was hidden later."""
         hidden = set(self.hidden)
