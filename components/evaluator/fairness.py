@@ -10,6 +10,7 @@ import numpy as np
 from homefeed.components.evaluator import group_checks, groups
 from homefeed.components.evaluator.impressions import html_table, markdown_table
 from homefeed.components.evaluator.measured import RANKING_ROW, Measured
+from homefeed.components.evaluator.policy_value import span
 from homefeed.components.evaluator.queries import GroupLimits
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
@@ -145,16 +146,12 @@ def _read(described: Mapping[str, Any]) -> Iterator[list[str]]:
 def _of_items(described: Mapping[str, Any]) -> Iterator[list[str]]:
     for split, found in described.items():
         for name, one in found["items"].items():
-            shares = f"{one['catalogue']:.1%}", _span(one["shown"], "{:.1%}"), f"{one['chosen']:.1%}"
+            shares = f"{one['catalogue']:.1%}", span(one["shown"], "{:.1%}"), f"{one['chosen']:.1%}"
             yield [split, name, f"{one['items']:,}", *shares, *_cells(one)]
 
 
 def _cells(one: Mapping[str, Any]) -> list[str]:
-    return [f"{one['queries']:,}", _span(one["ndcg@10"], "{:.4f}"), _span(one["liked_gap"], "{:+.3f}")]
-
-
-def _span(figure: Sequence[float] | None, written: str) -> str:
-    return f"{written} ({written} to {written})".format(*figure) if figure else ""
+    return [f"{one['queries']:,}", span(one["ndcg@10"]), span(one["liked_gap"], "{:+.3f}")]
 
 
 def to_html(described: Mapping[str, Any]) -> str:

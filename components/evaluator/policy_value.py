@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -218,12 +218,13 @@ def rows(described: Mapping[str, Any]) -> Iterator[list[str]]:
             yield [split, name, *figures, size, could, of["support"]]
 
 
-def span(figures: list[float | None] | None) -> str:
-    """Value and interval in words."""
+def span(figures: Sequence[float | None] | None, written: str = "{:.4f}") -> str:
+    """Value and interval in words, each number as it is to be written."""
     if not figures or figures[0] is None:
         return ""
     value, low, high = figures
-    return f"{value:.4f}" + ("" if low is None or high is None else f" ({low:.4f} to {high:.4f})")
+    ends = "" if low is None or high is None else f" ({written} to {written})".format(low, high)
+    return written.format(value) + ends
 
 
 TITLE = "Value of the policy"

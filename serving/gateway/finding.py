@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
-import orjson
-
 from homefeed.serving.gateway import page as pages
 from homefeed.serving.gateway.friends import taken
 from homefeed.serving.gateway.items import Items
@@ -16,6 +14,7 @@ from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Store
+from homefeed.serving.profiles.exposure import items_of
 from homefeed.serving.profiles.live import IMPRESSION
 
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
@@ -30,7 +29,7 @@ async def shown_before(store: Store, after: str, user: str) -> frozenset[str]:
     for pause in PAUSES_SECONDS if after else ():
         await asyncio.sleep(pause)
         if before := await store.scrolled(after, user):
-            return frozenset(item for page in before for row in orjson.loads(page)["rows"] for item in row["items"])
+            return frozenset(item for page in before for item in items_of(page))
     if after:
         raise LookupError("after: no page of this user has this impression_id; ask without `after`")
     return frozenset()

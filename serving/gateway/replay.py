@@ -22,7 +22,7 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
-from homefeed.serving.profiles.exposure import Exposure
+from homefeed.serving.profiles.exposure import Exposure, items_of
 from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded
 from homefeed.serving.profiles.sealing import Base, read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
@@ -265,7 +265,7 @@ def _shown_before(database: sqlite3.Connection, impression_id: str) -> set[str]:
         found = database.execute(query, (impression_id,)).fetchone()
         if found is None:
             break
-        shown |= {item for row in orjson.loads(found[1])["rows"] for item in row["items"]}
+        shown.update(items_of(found[1]))
         impression_id = found[0]
     return shown
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import orjson
-
 from homefeed.serving.profiles import Store
+from homefeed.serving.profiles.exposure import items_of
 
 MAX_PAGES = 4_096  # That are remembered; others are looked up.
 
@@ -49,7 +48,5 @@ class ShownPages:
         if impression_id not in self._items:
             if (exposure := await self._store.exposure(impression_id)) is None:
                 return None
-            self.remember(
-                impression_id, [item for row in orjson.loads(exposure.page)["rows"] for item in row["items"]]
-            )
+            self.remember(impression_id, items_of(exposure.page))
         return self._items[impression_id]

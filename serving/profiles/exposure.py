@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import orjson
+
 
 class Exposure(NamedTuple):
     """A page that was served.
@@ -24,3 +26,8 @@ class Exposure(NamedTuple):
     at: int
     page: bytes
     assigned: Mapping[str, str] = {}
+
+
+def items_of(page: bytes) -> list[str]:
+    """The items of a page as it is recorded, row by row."""
+    return [item for row in orjson.loads(page)["rows"] for item in row["items"]]

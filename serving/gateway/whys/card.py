@@ -15,6 +15,7 @@ from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.replay import draft_of, on_surface, surface_of
 from homefeed.serving.profiles import Exposure, Store
+from homefeed.serving.profiles.exposure import items_of
 from homefeed.serving.queries import Tokenize
 from homefeed.serving.releases.server_config import STABLE
 
@@ -107,7 +108,7 @@ async def _again(
     """The draft of a page, and what models were told for its list."""
     page, user = orjson.loads(exposure.page), exposure.user_id
     before = await live.scrolled(exposure.after, user)
-    shown = {item for one in before for row in orjson.loads(one)["rows"] for item in row["items"]}
+    shown = {item for one in before for item in items_of(one)}
     kept = await live.events(user), await live.base(user)
     drafted = draft_of(published, exposure, page, *kept, shown)
     if drafted is None or page["surface"] not in policy.surfaces.by_name:
