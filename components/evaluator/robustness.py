@@ -132,8 +132,9 @@ def _compared(
         pairs = zip(before.item_ids, before.scores, after.item_ids, after.scores, had, strict=True)
         moves += [_moves(*pair) for pair in pairs]
         ndcg.append([metrics.ndcg(lists.ranks, 10) for lists in (before, after)])
+    found = _means(moves)
     ours, theirs = np.concatenate(ndcg, axis=1).mean(axis=1).tolist()
-    return _means(moves) | {"before": ours, "after": theirs}
+    return found and found | {"before": ours, "after": theirs}
 
 
 def _lists(recommender: Recommender, requests: Sequence[Request], targets: npt.NDArray[np.object_]) -> Lists:

@@ -11,6 +11,7 @@ from homefeed.components.evaluator.robustness import (
     _moves,
     _own_move,
     measure_robustness,
+    to_html,
     typo,
     without_first_word,
 )
@@ -34,6 +35,17 @@ def test_what_changes_is_measured_on_real_models(recommender: Recommender) -> No
     asked = dataclasses.replace(sequences, query_token_ids=tokens)
     found = measure_robustness(recommender, text_model(catalogue), queries, asked, catalogue, VOCABULARY, 3)
     assert found[TYPO]["requests"] == len(queries)
+
+
+def test_lists_that_say_nothing_have_no_figures(recommender: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of lists with one item each, or of scores that are all equal, nobody can say how far they moved."""
+    sequences, catalogue = toy_sequences(4, num_history=2), toy_catalogue()
+    asked = recommender.candidates
+    said = lambda requests: dataclasses.replace(found := asked(requests), scores=np.ones_like(found.scores))  # noqa: E731
+    monkeypatch.setattr(recommender, "candidates", said)
+    parts = make_queries(sequences, 100), sequences, catalogue, VOCABULARY, 3
+    found = measure_robustness(recommender, text_model(catalogue), *parts)
+    assert found.keys() == {RENAMED} and EVENT not in to_html(found)
 
 
 def test_a_list_that_stays_and_one_that_turns_round() -> None:
