@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
+from typing import Any
 
 import httpx
 
 from homefeed.serving.gateway.pulse import KEYLESS_SHARE, MAX_PAGES_A_BEAT, MIN_PAGES_A_BEAT, Pulse
 from tests.serving.gateway.toy import Gateway
 from tests.serving.servers import eventually
+
+
+class InTime(asyncio.SelectorEventLoop):
+    """Time passes only when nobody has anything to do: on a busy machine, too, every beat comes in time."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def _run_once(self) -> None:
+        loop: Any = self  # What its own kind keeps, of which types do not tell.
+        if not loop._ready and loop._scheduled:
+            self.now = max(self.now, loop._scheduled[0].when())
+        super()._run_once()  # type: ignore[misc]
 
 
 def test_the_lag_is_how_long_the_loop_was_held_up() -> None:
@@ -42,8 +58,9 @@ def test_so_many_pages_are_begun_between_two_beats_and_no_more() -> None:
         beating.cancel()
         return begun
 
-    assert asyncio.run(ask(1_000)) == [MAX_PAGES_A_BEAT] * 3
-    assert asyncio.run(ask(3)) == [3] * 3
+    with asyncio.Runner(loop_factory=InTime) as runner:
+        assert runner.run(ask(1_000)) == [MAX_PAGES_A_BEAT] * 3
+        assert runner.run(ask(3)) == [3] * 3
 
 
 def test_a_loop_that_is_late_takes_fewer_pages_until_it_is_in_time_again() -> None:
