@@ -26,7 +26,7 @@ class InTime(asyncio.SelectorEventLoop):
         loop: Any = self  # What its own kind keeps, of which types do not tell.
         if not loop._ready and loop._scheduled:
             self.now = max(self.now, loop._scheduled[0].when())
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()
 
 
 def test_the_lag_is_how_long_the_loop_was_held_up() -> None:
