@@ -121,8 +121,8 @@ async def policy_with(desk: Desk, kind: str, text: str) -> Policy:
     draft = _draft_path(desk, version_of(text))
     await asyncio.to_thread(draft.write_bytes, text.encode())
     files = desk.home.config.policies | {kind: draft}
-    items = desk.home.known.published.items
-    return await asyncio.to_thread(read_policy, files["rules"], files["surfaces"], items, files["experiments"])
+    published = desk.home.known.published
+    return await asyncio.to_thread(read_policy, files["rules"], files["surfaces"], published, files["experiments"])
 
 
 async def fault_of(desk: Desk, kind: str, text: str) -> str:

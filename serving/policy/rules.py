@@ -21,7 +21,7 @@ from homefeed.schemas.settings import Form
 from homefeed.schemas.words import explain, near, shown
 from homefeed.serving.policy.conditions import WORDS, Condition, Moment, Written
 from homefeed.serving.policy.errors import PolicyError as PolicyError
-from homefeed.serving.policy.files import Files
+from homefeed.serving.policy.files import Files, Mark
 
 Card = Mapping[str, Any]
 Effect = Literal["block", "allow", "boost", "pin", "quota", "cap", "deny", "hold"]
@@ -146,6 +146,11 @@ class Rule(pydantic.BaseModel):
         return found if isinstance(found, Condition) else None
 
     @property
+    def asked(self) -> list[str]:
+        """The fields of cards that it asks for."""
+        return [self.cap] if self.cap else list(self.condition.tests) if self.condition else []
+
+    @property
     def is_denial(self) -> bool:
         """Whether it holds for everybody, always and everywhere."""
         return self.effect in DENIALS
@@ -188,13 +193,13 @@ class Rules:
     Attributes:
         by_name: in the order of the file.
         version: of the file's content, and that of the files that it names; "": there is none.
-        files: that it names.
+        files: that it names → the mark of what was read.
         reviews: rule that holds items → its file of verdicts.
     """
 
     by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
     version: str = ""
-    files: tuple[pathlib.Path, ...] = ()
+    files: Mapping[pathlib.Path, Mark] = dataclasses.field(default_factory=dict)
     reviews: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     def require_columns(self, columns: Iterable[str]) -> None:
@@ -203,12 +208,24 @@ class Rules:
         Raises:
             PolicyError: one does not.
         """
+        if faults := self.faults(columns):
+            raise PolicyError("; ".join(faults))
+
+    def faults(self, columns: Iterable[str], only_strict: bool = False) -> list[str]:
+        """The fields that rules ask for and that no item has, a sentence each.
+
+        Args:
+            columns: of the catalogue.
+            only_strict: of denials and strict rules alone: rather no page than one without them.
+        """
         known = set(columns)
-        for name, rule in self.by_name.items():
-            asked = [rule.cap] if rule.cap else list(rule.condition.tests) if rule.condition else []
-            for field in asked:
-                if field not in known and field != WORDS:
-                    raise PolicyError(f"{name}: items have no column {shown(field)}{near(field, known)}")
+        return [
+            f"{name}: items have no column {shown(field)}{near(field, known)}"
+            for name, rule in self.by_name.items()
+            if not only_strict or rule.strict or rule.is_denial
+            for field in rule.asked
+            if field not in known and field != WORDS
+        ]
 
 
 def read_rules(path: pathlib.Path) -> Rules:
@@ -224,7 +241,7 @@ def read_rules(path: pathlib.Path) -> Rules:
         digests = [version, *(hashlib.sha256(content).hexdigest() for content in files.contents.values())]
         version = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
     reviews = {name: path.parent / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
-    return Rules(found, version, tuple(files.contents), reviews)
+    return Rules(found, version, files.marks, reviews)
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:

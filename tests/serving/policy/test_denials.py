@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
 
 from homefeed.serving.gateway.items import Items
+from homefeed.serving.policy import files
 from homefeed.serving.policy.conditions import read
+from homefeed.serving.policy.files import mark_of
 from homefeed.serving.policy.reviews import read_reviews, write_reviews
 from homefeed.serving.policy.rules import PolicyError, read_rules
 from homefeed.serving.policy.ruling import Ruling
@@ -113,6 +116,37 @@ def test_the_version_is_also_that_of_the_files(tmp_path: pathlib.Path) -> None:
     assert {path.name for path in rules.files} == {"denied.txt", "words.txt", "seen.jsonl"}
     (tmp_path / "denied.txt").write_text("")
     assert read_rules(tmp_path / "rules.yaml").by_name["ids"].is_about({"item_id": "i01"}, 0.0) is False
+
+
+@pytest.mark.parametrize("name", ["denied.txt", "seen.jsonl"])
+def test_a_line_that_comes_while_a_file_is_read_is_not_missed(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("r: {deny: {item_id: {file: denied.txt}}}\nh: {hold: all, reviews: seen.jsonl}")
+    (tmp_path / "denied.txt").write_text("i01\n")
+    verdict = '{"item_id": "i02", "verdict": "accepted"}\n'
+    (tmp_path / "seen.jsonl").write_text(verdict)
+    late = {"denied.txt": "i09\n", "seen.jsonl": verdict.replace("i02", "i09")}[name]
+    stat, looks = files.os.fstat, list[int]()
+
+    def write_meanwhile(at: int) -> os.stat_result:  # Between a read and the look at the file after it, thrice.
+        found = stat(at)
+        if found.st_ino == (tmp_path / name).stat().st_ino:
+            looks.append(at)
+            if len(looks) in (1, 3, 5):
+                with (tmp_path / name).open("a") as file:
+                    file.write(late)
+        return found
+
+    monkeypatch.setattr(files.os, "fstat", write_meanwhile)
+    rules = read_rules(path)
+    assert len(looks) == 6  # It moved at each of three tries: its mark says that there is more.
+    assert mark_of(tmp_path / name) != rules.files[tmp_path / name]
+    rules = read_rules(path)
+    assert all(mark_of(one) == mark for one, mark in rules.files.items())
+    assert rules.by_name["r"].is_about({"item_id": "i09"}, 0.0) is (name == "denied.txt")
+    assert rules.by_name["h"].is_about({"item_id": "i09"}, 0.0) is (name == "denied.txt")
 
 
 @pytest.mark.parametrize(
