@@ -38,9 +38,51 @@ from tests.serving.policy.test_rules import catalogue, draft, page, shown
         ("cafe\u0301", "CAFÉ", True),
         ("", "anything", False),
         ("!!", "!!", False),
+        # Signs between letters, and phrases that they part.
+        ("bomb", "b.o.m.b, b-o_m*b", True),
+        ("bomb", "bo💣mb", True),
+        ("bomb", "b o m b", False),  # Spaces part words.
+        ("pipe bomb", "p-i-p-e b/o/m/b", True),
+        ("pipe bomb", "pi-pebomb", False),
+        ("hell", "he'll, he\u2019ll", False),
+        ("hell", "hell-bent", True),
+        ("hell", "s.hell", True),
+        # Marks, and what nobody sees.
+        ("bomb", "b\u0336o\u0336m\u0336b\u0336", True),
+        ("bomb", "bo\u0301\u0323mb", True),  # Which is also bọ́mb.
+        ("bomb", "b\u00ado\u200dm\ufe0fb", True),
+        ("bomb", "b\u3164o\u115fmb\U000e0061", True),
+        ("bomb", "𝐛ⓞ𝗺𝒷", True),
+        # German.
+        ("bombe", "Bom\u00adbe", True),
+        ("schwul", "schwüle Nacht, schwül", False),  # Another letter is another word.
+        ("schwül", "SCHWU\u0308L", True),
+        ("rohrbombe", "Rohr-Bombe", True),
+        ("rohrbombe", "Rohrbomben", False),
+        # Chinese, Japanese, Korean.
+        ("赌博", "赌·博", True),
+        ("赌博", "赌\ufe0f\u200b博", True),
+        ("炸弹", "炸\u0336弹", True),
+        ("がん", "か\u3099んの本", True),
+        ("がん", "かんの本", False),
+        ("도박", "온라인도\u3164박", True),
+        # Arabic: vowels and stretching may be left out; letters may not.
+        ("قمار", "لعبة قِمَار", True),
+        ("قِمَار", "قمار", True),
+        ("قمار", "قـمـار", True),
+        ("قمار", "قمر", False),
+        # Hindi: marks are letters.
+        ("जुआ", "ऑनलाइन जुआ खेलें", True),
+        ("जुआ", "जुआरी", False),
+        ("चोर", "चार", False),
+        ("चोर", "चो\u200dर", True),
+        # Thai has no spaces, and its marks are letters.
+        ("พนัน", "เว็บพนันออนไลน์", True),
+        ("พนัน", "พนน", False),
+        ("ปืน", "ปื\u200bน", True),
     ],
 )
-def test_words_are_found_whole_in_english_and_anywhere_in_chinese(word: str, text: str, is_there: bool) -> None:
+def test_words_are_found_whole_where_spaces_part_them_and_anywhere_else(word: str, text: str, is_there: bool) -> None:
     assert Words([word]).are_in(text) is is_there
 
 
