@@ -119,7 +119,9 @@ def rules(
     """Print what other rules would change on the pages that were served last."""
     serving_dir = RunRoot(root).pushed()
     published = read_published(serving_dir, _chosen(picks))
-    before, after = (read_policy(path, surfaces, published) for path in (rules, dry_run))
+    before = read_policy(rules, surfaces, published)
+    # In the place of the rules, the file would name lists that lie there.
+    after = read_policy(dry_run, surfaces, published, folder=rules.parent if rules else None)
     found = compare(serving_dir, before, after, last)
     if as_json:
         print_json(_json(found))

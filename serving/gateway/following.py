@@ -117,7 +117,9 @@ class Following:
             for kind, version in self.policies.policy.versions.items():
                 path = self._config.policies[kind]
                 if path and self._noted.get(kind) != version:
-                    await asyncio.to_thread(note_in_force, self._trail, kind, path, version)
+                    rules = self.policies.policy.ruling.rules
+                    of_rules = (rules.text_version, rules.lists) if kind == "rules" else ()
+                    await asyncio.to_thread(note_in_force, self._trail, kind, path, version, *of_rules)
                     self._noted[kind] = version
 
     async def _look_at_models(self) -> float:

@@ -145,13 +145,19 @@ def read_policy(
     surfaces: pathlib.Path | None,
     published: Published,
     experiments: pathlib.Path | None = None,
+    folder: pathlib.Path | None = None,
 ) -> Policy:
     """Rules, surfaces and experiments that fit each other and the catalogue.
+
+    Args:
+        rules, surfaces, experiments: the files; None: there is none.
+        published: profiles and items of a push.
+        folder: where the files are that the rules name; None: beside them.
 
     Raises:
         PolicyError: they do not, or a file is wrong.
     """
-    said = read_rules(rules) if rules else Rules()
+    said = read_rules(rules, folder) if rules else Rules()
     kinds = read_surfaces(surfaces) if surfaces else Surfaces()
     try:
         if published.items.cards:  # Before the first push nobody knows the columns.

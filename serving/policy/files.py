@@ -71,7 +71,7 @@ class Files:
 
     def _place(self, name: str) -> pathlib.Path:
         """Where a file is. Who may change rules need not be allowed to read all that the gateway can."""
-        path = self._folder / name
+        path = self._folder / os.path.normpath(name)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise PolicyError(f"{shown(name)} is not in the folder of the rules, nor below; put the file there")
         if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_BYTES):

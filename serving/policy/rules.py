@@ -193,12 +193,16 @@ class Rules:
     Attributes:
         by_name: in the order of the file.
         version: of the file's content, and that of the files that it names; "": there is none.
-        files: that it names → the mark of what was read.
+        text_version: of the file's content alone.
+        lists: name of each file that it names → version of that one's content.
+        files: the same files → the mark of what was read.
         reviews: rule that holds items → its file of verdicts.
     """
 
     by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
     version: str = ""
+    text_version: str = ""
+    lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
     files: Mapping[pathlib.Path, Mark] = dataclasses.field(default_factory=dict)
     reviews: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
@@ -228,20 +232,25 @@ class Rules:
         ]
 
 
-def read_rules(path: pathlib.Path) -> Rules:
+def read_rules(path: pathlib.Path, folder: pathlib.Path | None = None) -> Rules:
     """Rules from a YAML file: `name: {block: {categories: crime}}`.
+
+    Args:
+        path: of the file.
+        folder: where the files are that it names, of a draft that lies elsewhere; None: its own.
 
     Raises:
         PolicyError: the file is missing, or says something else; all faults are told at once.
     """
-    said, version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
-    files = Files(path.parent)
+    said, text_version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
+    folder = folder or path.parent
+    files = Files(folder)
     found = read_models(path, {name: files.put_in(described) for name, described in said.items()}, Rule)
-    if files.contents:
-        digests = [version, *(hashlib.sha256(content).hexdigest() for content in files.contents.values())]
-        version = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
-    reviews = {name: path.parent / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
-    return Rules(found, version, files.marks, reviews)
+    digests = {str(one.relative_to(folder)): hashlib.sha256(held).hexdigest() for one, held in files.contents.items()}
+    whole = hashlib.sha256(" ".join([text_version, *digests.values()]).encode()).hexdigest()[:12]
+    lists = {name: digest[:12] for name, digest in digests.items()}
+    reviews = {name: folder / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
+    return Rules(found, whole if lists else text_version, text_version, lists, files.marks, reviews)
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
