@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+import json
 import pathlib
 import re
 import zoneinfo
@@ -197,6 +198,7 @@ class Rules:
         lists: name of each file that it names → version of that one's content.
         files: the same files → the mark of what was read.
         reviews: rule that holds items → its file of verdicts.
+        denies: version of what rules `deny`, with the lines of the files that these name; "": nothing.
     """
 
     by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
@@ -205,6 +207,7 @@ class Rules:
     lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
     files: Mapping[pathlib.Path, Mark] = dataclasses.field(default_factory=dict)
     reviews: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    denies: str = ""
 
     def require_columns(self, columns: Iterable[str]) -> None:
         """Checks that the fields that are asked for exist; a misspelt one would silently never match.
@@ -245,12 +248,19 @@ def read_rules(path: pathlib.Path, folder: pathlib.Path | None = None) -> Rules:
     said, text_version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
     folder = folder or path.parent
     files = Files(folder)
-    found = read_models(path, {name: files.put_in(described) for name, described in said.items()}, Rule)
+    whole = {name: files.put_in(described) for name, described in said.items()}
+    found = read_models(path, whole, Rule)
     digests = {str(one.relative_to(folder)): hashlib.sha256(held).hexdigest() for one, held in files.contents.items()}
-    whole = hashlib.sha256(" ".join([text_version, *digests.values()]).encode()).hexdigest()[:12]
+    version = _version(" ".join([text_version, *digests.values()])) if digests else text_version
     lists = {name: digest[:12] for name, digest in digests.items()}
     reviews = {name: folder / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
-    return Rules(found, whole if lists else text_version, text_version, lists, files.marks, reviews)
+    denied = [whole[name]["deny"] for name, rule in found.items() if rule.deny is not None]
+    denies = _version(json.dumps(denied, sort_keys=True)) if denied else ""
+    return Rules(found, version, text_version, lists, files.marks, reviews, denies)
+
+
+def _version(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
