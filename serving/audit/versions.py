@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 import types
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from homefeed.serving.audit.trail import Trail, Wanted
 
@@ -61,7 +61,7 @@ def note_in_force(
     last = trail.entries(Wanted(what=["in force"], subject=kind, limit=1))
     text = path.read_text(encoding="utf-8")
     if version_of(text) == (text_version or version) and (not last or last[0].details["version"] != version):
-        named = {"lists": dict(lists)} if lists else {}
+        named: dict[str, Any] = {"lists": dict(lists)} if lists else {}
         trail.add("in force", "gateway", subject=kind, version=version, text=text, **named)
 
 

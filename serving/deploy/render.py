@@ -8,7 +8,7 @@ import pathlib
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
@@ -153,7 +153,11 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
 
 def _policies(options: Options) -> dict[str, str]:
     """Name → text of the files that say what goes on pages, and of those that the rules name beside them."""
-    readers = {"rules": read_rules, "surfaces": read_surfaces, "experiments": read_experiments}
+    readers: dict[str, Callable[[pathlib.Path], object]] = {
+        "rules": read_rules,
+        "surfaces": read_surfaces,
+        "experiments": read_experiments,
+    }
     found = {f"{name}.yaml": path for name, path in options.policies.items() if readers[name](path)}
     if options.rules:
         lists = {name: options.rules.parent / name for name in read_rules(options.rules).lists}

@@ -136,7 +136,8 @@ def _read_test(name: str, said: Any) -> Test:
             raise ValueError(f"{name} is asked nothing; expected at_least, at_most, words or not")
         return Test(**limits)  # type: ignore[arg-type]
     texts = [str(value) for value in _values(name, said)]
-    return Test(frozenset([*texts, *filter(None.__ne__, map(_number, texts))]))
+    numbers = [number for text in texts if (number := _number(text)) is not None]
+    return Test(frozenset([*texts, *numbers]))
 
 
 def _values(name: str, said: Any) -> list[Any]:

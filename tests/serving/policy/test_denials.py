@@ -8,7 +8,6 @@ import pathlib
 import pytest
 
 from homefeed.serving.gateway.items import Items
-from homefeed.serving.policy import files
 from homefeed.serving.policy.conditions import read
 from homefeed.serving.policy.files import mark_of
 from homefeed.serving.policy.reviews import read_reviews, write_reviews
@@ -170,7 +169,7 @@ def test_a_line_that_comes_while_a_file_is_read_is_not_missed(
     verdict = '{"item_id": "i02", "verdict": "accepted"}\n'
     (tmp_path / "seen.jsonl").write_text(verdict)
     late = {"denied.txt": "i09\n", "seen.jsonl": verdict.replace("i02", "i09")}[name]
-    stat, looks = files.os.fstat, list[int]()
+    stat, looks = os.fstat, list[int]()
 
     def write_meanwhile(at: int) -> os.stat_result:  # Between a read and the look at the file after it, thrice.
         found = stat(at)
@@ -181,7 +180,7 @@ def test_a_line_that_comes_while_a_file_is_read_is_not_missed(
                     file.write(late)
         return found
 
-    monkeypatch.setattr(files.os, "fstat", write_meanwhile)
+    monkeypatch.setattr(os, "fstat", write_meanwhile)
     rules = read_rules(path)
     assert len(looks) == 6  # It moved at each of three tries: its mark says that there is more.
     assert mark_of(tmp_path / name) != rules.files[tmp_path / name]
