@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 from typing import Any
@@ -33,6 +34,11 @@ class Files:
         self._folder = folder
         self.contents: dict[pathlib.Path, bytes] = {}
         self.marks: dict[pathlib.Path, Mark] = {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Name of each file that was read, from the folder → version of its content."""
+        return {str(path.relative_to(self._folder)): version_of(held) for path, held in self.contents.items()}
 
     def put_in(self, said: Any) -> Any:
         """What a rule says, with `{file: NAME}` as the file's lines, and the file of `reviews` as what was accepted.
@@ -82,6 +88,11 @@ class Files:
         if path not in self.contents:
             self.contents[path], self.marks[path] = read_marked(path)
         return self.contents[path]
+
+
+def version_of(content: bytes | str) -> str:
+    """What a content is called where versions are told."""
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()[:12]
 
 
 def mark_of(path: pathlib.Path) -> Mark:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import hashlib
 import json
 import pathlib
 import re
@@ -22,7 +21,7 @@ from homefeed.schemas.settings import Form
 from homefeed.schemas.words import explain, near, shown
 from homefeed.serving.policy.conditions import WORDS, Condition, Moment, Written
 from homefeed.serving.policy.errors import PolicyError as PolicyError
-from homefeed.serving.policy.files import Files, Mark
+from homefeed.serving.policy.files import Files, Mark, version_of
 
 Card = Mapping[str, Any]
 Effect = Literal["block", "allow", "boost", "pin", "quota", "cap", "deny", "hold"]
@@ -219,12 +218,7 @@ class Rules:
             raise PolicyError("; ".join(faults))
 
     def faults(self, columns: Iterable[str], only_strict: bool = False) -> list[str]:
-        """The fields that rules ask for and that no item has, a sentence each.
-
-        Args:
-            columns: of the catalogue.
-            only_strict: of denials and strict rules alone: rather no page than one without them.
-        """
+        """Fields that rules (or `only_strict` ones, denials among them) ask for and no item has, a sentence each."""
         known = set(columns)
         return [
             f"{name}: items have no column {shown(field)}{near(field, known)}"
@@ -250,17 +244,11 @@ def read_rules(path: pathlib.Path, folder: pathlib.Path | None = None) -> Rules:
     files = Files(folder)
     whole = {name: files.put_in(described) for name, described in said.items()}
     found = read_models(path, whole, Rule)
-    digests = {str(one.relative_to(folder)): hashlib.sha256(held).hexdigest() for one, held in files.contents.items()}
-    version = _version(" ".join([text_version, *digests.values()])) if digests else text_version
-    lists = {name: digest[:12] for name, digest in digests.items()}
+    lists, denied = files.versions, [whole[name]["deny"] for name, rule in found.items() if rule.deny is not None]
+    version = version_of(" ".join([text_version, *lists.values()])) if lists else text_version
+    denies = version_of(json.dumps(denied, sort_keys=True)) if denied else ""
     reviews = {name: folder / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
-    denied = [whole[name]["deny"] for name, rule in found.items() if rule.deny is not None]
-    denies = _version(json.dumps(denied, sort_keys=True)) if denied else ""
     return Rules(found, version, text_version, lists, files.marks, reviews, denies)
-
-
-def _version(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
@@ -286,7 +274,7 @@ def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
         raise PolicyError(f"{path}: expected {expected}, got {shown(said)}")
     if len(said) > MAX_NAMES:
         raise PolicyError(f"{path} has {len(said):,} names; expected at most {MAX_NAMES:,}")
-    return said, hashlib.sha256(content).hexdigest()[:12]
+    return said, version_of(content)
 
 
 def read_models(path: pathlib.Path, said: Mapping[str, Any], kind: type[Model]) -> dict[str, Model]:
