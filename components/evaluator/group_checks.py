@@ -182,7 +182,9 @@ class _Activity:
         }
 
     def _gaps(self, counts: Floats, seconds: Floats) -> dict[str, Floats]:
-        events, times = (np.bincount(self._place, of_each)[self._some] for of_each in (counts, seconds))
+        events, times = (
+            np.bincount(self._place, of_each)[self._some].astype(np.float64) for of_each in (counts, seconds)
+        )
         users, active = np.arange(len(events)), events > 0
         return {
             name: activity_gap(self._bootstrap, events, times, mask)
