@@ -96,7 +96,14 @@ def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     cards = item_cards(example_io.read_split(inputs.items, ALL))
     write_profiles(
-        path, profiles, named, inputs.users.user_key(), cards, inputs.items.facts(), _relations(inputs.relations)
+        path,
+        profiles,
+        named,
+        inputs.users.user_key(),
+        cards,
+        inputs.items.facts(),
+        _relations(inputs.relations),
+        inputs.items.declared(),
     )
 
 

@@ -176,6 +176,12 @@ class Dataset(Strict):
         """The columns of a table as everything behind ExampleGen sees it: those of items with the facts on them."""
         return self.columns(name) | (self.facts if name == "items" else {})
 
+    def declared(self, name: TableName) -> list[str]:
+        """The columns that a table's files must have, because dataset.yaml names them; of items with the facts."""
+        table: Table | None = getattr(self, name)
+        named = {**table.columns, **table.features} if table else {}
+        return [*named, *(self.facts if name == "items" else ())]
+
     def columns(self, name: TableName) -> dict[str, Feature]:
         """Standard and declared columns of a table's files, by our names; a declaration overrides the standard."""
         if self.is_derived(name):

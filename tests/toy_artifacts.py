@@ -39,6 +39,7 @@ def items_table(folder: pathlib.Path) -> Examples:
     }
     example_io.write_split(items, "all", example_io.record_batch(rows))
     items.write_json(Examples.FACTS_FILE, ["categories"])
+    items.write_json(Examples.DECLARED_FILE, ["price", "complaint"])
     return items
 
 

@@ -162,6 +162,7 @@ class Examples(Splits):
 
     USER_KEY_FILE: ClassVar[str] = "user_key.json"
     FACTS_FILE: ClassVar[str] = "facts.json"  # Of items: the columns that are facts.
+    DECLARED_FILE: ClassVar[str] = "declared.json"  # Of items: the columns that dataset.yaml names.
 
     def user_key(self) -> str:
         """Where the key is by which user ids became pseudonyms (`env:NAME` or `file:PATH`); empty: they did not."""
@@ -171,8 +172,14 @@ class Examples(Splits):
 
     def facts(self) -> list[str]:
         """The columns of items that are facts on them, such as the series of a book."""
-        there = (self.path / self.FACTS_FILE).is_file()
-        names: list[str] = self.read_json(self.FACTS_FILE) if there else []
+        return self._names(self.FACTS_FILE)
+
+    def declared(self) -> list[str]:
+        """The columns of items that the data have, whether or not an item has a value there."""
+        return self._names(self.DECLARED_FILE)
+
+    def _names(self, file: str) -> list[str]:
+        names: list[str] = self.read_json(file) if (self.path / file).is_file() else []
         return names
 
     def split_files(self, split: str) -> list[pathlib.Path]:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from homefeed.components.artifacts.types import DatasetDir
 from homefeed.components.drift.comparators import comparator_kind, read_comparators
@@ -43,6 +43,7 @@ def run_drift(
     current: pathlib.Path | str,
     schema: pathlib.Path | str | None = None,
     thresholds: Mapping[str, float] | None = None,
+    without: Collection[str] = (),
 ) -> DriftReport:
     """Compares two datasets, or parts of them.
 
@@ -53,19 +54,26 @@ def run_drift(
         schema: folder of `<table>.pbtxt`, or one such file, whose comparators set thresholds. None: those of the
             current (or else the baseline's) data folder's `schema/`, if it has one.
         thresholds: `table.column:measure` → the value over which it is drift; takes precedence.
+        without: `table.column` that is not compared.
 
     Raises:
         DatasetError: a side cannot be read, a comparator or threshold cannot be evaluated, or a column is on one
             side only.
     """
-    sides = load(baseline), load(current)
+    sides = _without(load(baseline), without), _without(load(current), without)
     folders = (DatasetDir(split_spans(side)[0]) for side in (current, baseline))
     curated = next((files for folder in folders if (files := folder.curated_schemas())), [])
     files = _schema_files(pathlib.Path(schema)) if schema else curated
     limits = read_comparators(files, comparator_kind(*sides))
     if all(side.num_rows.keys() == {"statistics"} for side in sides):  # They do not say of which table they are.
         limits = {f"statistics.{name.partition('.')[2]}": limit for name, limit in limits.items()}
+    limits = {name: limit for name, limit in limits.items() if name.rpartition(":")[0] not in without}
     return compare(*sides, thresholds, limits)
+
+
+def _without(side: Summary, left_out: Collection[str]) -> Summary:
+    columns = {name: column for name, column in side.columns.items() if name not in left_out}
+    return dataclasses.replace(side, columns=columns) if left_out else side
 
 
 def _schema_files(schema: pathlib.Path) -> list[pathlib.Path]:

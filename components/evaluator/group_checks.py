@@ -45,6 +45,11 @@ class Check:
     excess: Floats
     scale: float
 
+    @property
+    def is_told(self) -> bool:
+        """Whether there is a figure in each sample: of few users, whom nobody chose anything for, there is none."""
+        return bool(np.isfinite(self.relative).all() and np.isfinite(self.excess).all())
+
     def findable(self, num_deviations: float) -> float:
         """The relative loss that would be found in four of five data sets like this one, at most 1."""
         far = (num_deviations + POWER_DEVIATIONS) * float(np.nanstd(self.excess[1:]))
@@ -69,30 +74,34 @@ def check_groups(
         in_service: `activity` as it was returned for the models in service; None: nothing is known of their data.
 
     Returns:
-        `activity`: name → `level` and `deviation` of how active its users are in training beside others (logarithms);
-        `error` (family-wise), `deviations` (how many standard errors a bound is away), and `groups`: name → `users`,
-        `queries`, and `checks`: against → `relative`, `interval` (95%, of this figure alone), `bound` (that holds for
-        all together), `margin`, `findable` and `closes`. A group without checks is too small.
+        `activity`: name → `rate` and `deviation` of how active its users are in training beside others (logarithms);
+        `error` (family-wise), `deviations` (how many standard errors a bound is away), and
+        `groups`: name → `users`, `queries`, `too_few` (what it cannot be measured by: too few of its users were found
+        anything), and `checks`: against → `relative`, `interval` (95%, of this figure alone), `bound` (that holds for
+        all together), `margin`, `findable` and `closes`. A group with neither is too small.
     """
     of_users = guarded_users(sequences, train)
     masks = at_queries(of_users, found.queries)
-    activity = _Activity.of(sequences, train, limits)
-    checks = [*_of_quality(found, sequences, masks, limits), *_of_events(activity, limits, in_service or {})]
+    activity = _Activity(sequences, train, limits)
+    all_checks = [*_of_quality(found, sequences, masks, limits), *_of_events(activity, limits, in_service or {})]
+    checks = [check for check in all_checks if check.is_told]
     excesses = np.stack([check.excess for check in checks], axis=1) if checks else np.zeros((1, 0))
     far = resampling.critical(excesses, FAMILY_WISE_ERROR) if checks else 0.0
     groups: dict[str, Any] = {
         name: {
             "users": len(np.unique(found.queries.rows[mask])),
             "queries": int(mask.sum()),
+            "too_few": [check.against for check in all_checks if check.group == name and not check.is_told],
             "checks": {check.against: _described(check, far) for check in checks if check.group == name},
         }
         for name, mask in masks.items()
     }
-    return {"error": FAMILY_WISE_ERROR, "deviations": far, "comparisons": len(checks), "groups": groups} | {
-        "activity": {
-            name: {"level": float(gap[0]), "deviation": float(np.nanstd(gap[1:]))}
-            for name, gap in activity.in_training.items()
-        }
+    return {
+        "error": FAMILY_WISE_ERROR,
+        "deviations": far,
+        "comparisons": len(checks),
+        "groups": groups,
+        "activity": activity.described(),
     }
 
 
@@ -122,9 +131,9 @@ def _of_quality(found: Measured, sequences: Sequences, masks: Groups, limits: Gr
         if IN_SERVICE in gains:
             expected[BASE] = bootstrap.means(gains[IN_SERVICE], mask), limits.base
         for against, (theirs, margin) in expected.items():
-            if margin < 1 and theirs[0] > 0:
-                with np.errstate(divide="ignore"):
-                    relative = mean / theirs - 1
+            if margin < 1:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    relative = np.where(theirs[0] > 0, mean / theirs - 1, np.nan)
                 yield Check(name, against, margin, relative, mean - (1 - margin) * theirs, float(theirs[0]))
 
 
@@ -137,30 +146,65 @@ def _known(found: Measured, sequences: Sequences) -> Floats:
     return np.stack([np.log1p(lengths), lengths == 0, searched, popular, found.weights], axis=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Activity:
-    """Group → [1 + num_samples] logarithm, how active its users are beside others; of those with enough users."""
+    """How active the users of guarded groups are beside others, [1 + num_samples] logarithms, in both of two times.
 
-    in_training: dict[str, Floats]
-    later: dict[str, Floats]
+    A user is there from their first event, which is not counted, to the end; who was there in training is all of the
+    split's time, with or without events.
 
-    @classmethod
-    def of(cls, sequences: Sequences, train: Sequences, limits: GroupLimits) -> _Activity:
-        counts, members = _activity(sequences, train, limits.max_users)
-        everybody = np.arange(len(counts))
-        bootstrap = UserBootstrap(everybody)
+    Attributes:
+        in_training, later: name → figures, of those with enough active users.
+    """
 
-        def gaps(events: Floats) -> dict[str, Floats]:
-            active = events > 0
-            return {
-                name: activity_gap(bootstrap, events, mask)
-                for name, mask in members.items()
-                if _are_enough(everybody[active], mask[active], limits.min_users)
-            }
-
-        before, after = counts.T
+    def __init__(self, sequences: Sequences, train: Sequences, limits: GroupLimits):
+        ids = np.concatenate([train.user_ids, sequences.user_ids]).astype(bytes)
+        _, first, self._place = np.unique(ids, return_index=True, return_inverse=True)
+        mine, theirs = (guarded_users(people, train) for people in (train, sequences))
+        self._some = np.linspace(0, len(first) - 1, min(len(first), limits.max_users)).astype(np.int64)
+        self._members = {name: np.concatenate([mine[name], theirs[name]])[first][self._some] for name in mine}
+        self._bootstrap, self._min_users = UserBootstrap(np.arange(len(self._some))), limits.min_users
+        of_train, of_split = _since_first(train), _since_first(sequences)
+        nothing = np.zeros(len(train.user_ids)), np.zeros(len(sequences.user_ids))
+        self.in_training = self._gaps(*(np.concatenate([of_train[one], nothing[1]]) for one in (0, 1)))
         # Where a split takes one event of everybody, it does not tell who is active.
-        return cls(gaps(before), gaps(after) if after.max(initial=0) > 1 else {})
+        tells = (np.diff(sequences.row_splits) - sequences.num_history).max(initial=0) > 1
+        known = np.full(len(train.user_ids), _spread(sequences.timestamp[sequences.targets]))
+        of_split = (of_split[0], np.where(np.isin(sequences.user_ids, train.user_ids), 0.0, of_split[1]))
+        later = np.concatenate([nothing[0], of_split[0]]), np.concatenate([known, of_split[1]])
+        self.later = self._gaps(*later) if tells else {}
+
+    def described(self) -> dict[str, dict[str, float]]:
+        """What a later run compares with."""
+        return {
+            name: {"rate": float(gap[0]), "deviation": float(np.std(gap[1:]))}
+            for name, gap in self.in_training.items()
+            if np.isfinite(gap).all()
+        }
+
+    def _gaps(self, counts: Floats, seconds: Floats) -> dict[str, Floats]:
+        events, times = (
+            np.bincount(self._place, of_each)[self._some].astype(np.float64) for of_each in (counts, seconds)
+        )
+        users, active = np.arange(len(events)), events > 0
+        return {
+            name: activity_gap(self._bootstrap, events, times, mask)
+            for name, mask in self._members.items()
+            if _are_enough(users[active], mask[active], self._min_users)
+        }
+
+
+def _since_first(people: Sequences) -> tuple[Floats, Floats]:
+    """[num_users] events of a split, and seconds from a user's first one to the split's end; the first begins it."""
+    targets = people.targets
+    counts = (np.diff(people.row_splits) - people.num_history).astype(np.float64)
+    start, end = (people.timestamp[targets].min(), people.timestamp[targets].max()) if len(targets) else (0, 0)
+    firsts = people.timestamp[np.minimum(people.row_splits[:-1] + people.num_history, len(people.timestamp) - 1)]
+    is_new = (people.num_history == 0) & (counts > 0)
+    return counts - is_new, np.where(is_new, end - firsts, end - start).astype(np.float64)
+
+
+def _spread(times: npt.NDArray[np.int64]) -> float:
+    return float(times.max() - times.min()) if len(times) else 0.0
 
 
 def _of_events(activity: _Activity, limits: GroupLimits, in_service: Mapping[str, Any]) -> Iterator[Check]:
@@ -172,29 +216,16 @@ def _of_events(activity: _Activity, limits: GroupLimits, in_service: Mapping[str
     if limits.events >= 1:
         return
     for name, gap in activity.in_training.items():
-        if known := in_service.get(name):
+        if "rate" in (known := in_service.get(name, {})):
             noise = np.random.default_rng(0).normal(0.0, known["deviation"], len(gap))
             noise[0] = 0.0
-            yield _check_of_events(name, EVENTS_BASE, limits.events, gap - known["level"] + noise)
+            yield _check_of_events(name, EVENTS_BASE, limits.events, gap - known["rate"] + noise)
         elif name in activity.later:
             yield _check_of_events(name, EVENTS, limits.events, gap - activity.later[name])
 
 
 def _check_of_events(name: str, against: str, margin: float, log: Floats) -> Check:
     return Check(name, against, margin, np.expm1(log), log - np.log1p(-margin), 0.0)
-
-
-def _activity(sequences: Sequences, train: Sequences, max_users: int) -> tuple[Floats, Groups]:
-    """[num_users, 2] events of each user in training and in the split, and who is in which group."""
-    ids = np.concatenate([train.user_ids, sequences.user_ids]).astype(bytes)
-    _, first, place = np.unique(ids, return_index=True, return_inverse=True)
-    in_training, later = np.diff(train.row_splits), np.diff(sequences.row_splits) - sequences.num_history
-    sizes = np.concatenate([in_training, np.zeros(len(later))]), np.concatenate([np.zeros(len(in_training)), later])
-    counts = np.stack([np.bincount(place, size, len(first)).astype(np.float64) for size in sizes], axis=1)
-    mine, theirs = (guarded_users(people, train) for people in (train, sequences))
-    members = {name: np.concatenate([mine[name], theirs[name]])[first] for name in mine}
-    some = np.linspace(0, len(first) - 1, min(len(first), max_users)).astype(np.int64)
-    return counts[some], {name: mask[some] for name, mask in members.items()}
 
 
 def _are_enough(users: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_], least: int) -> bool:

@@ -125,6 +125,7 @@ def ingest(dataset: Dataset, inputs: Inputs, outputs: Outputs, config: Config) -
         if table not in destinations:
             example_io.write_none(getattr(outputs, table), splits)
     outputs.items.write_json(Examples.FACTS_FILE, [*dataset.facts])
+    outputs.items.write_json(Examples.DECLARED_FILE, dataset.declared("items"))
     options = shards.Options(
         config.rule(),
         config.user_key,

@@ -28,7 +28,8 @@ def denied_items(data_dir: pathlib.Path, dataset: Dataset, items: pa.RecordBatch
     if dataset.rules is None:
         return {}
     rules = read_rules(data_dir / dataset.rules)
-    rules.require_columns(["item_id", *dataset.features("items"), *items.schema.names])
+    # A standard column that is nowhere filled was lost, or never there: nothing would be denied by it.
+    rules.require_columns(["item_id", *dataset.declared("items"), *items.schema.names])
     cards = {item_id: card | {"item_id": item_id} for item_id, card in item_cards(items).items()}
     ruling = Ruling(rules, cards, [])
     in_force = ruling.counting({}, 0.0, names=())  # Denials alone: other rules are for pages.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from homefeed.models.evaluation.resampling import Floats, UserBootstrap
 
 Mask = npt.NDArray[np.bool_]
+MOST = 0.95  # Of the users with any events, the share whose number is the highest that counts.
 _RIDGE = 1e-6  # Of the regression, relative to the number of queries: a column may be constant.
 
 
@@ -38,17 +39,23 @@ def expected_alike(bootstrap: UserBootstrap, gains: Floats, known: Floats, group
         return np.asarray((totals * slopes).sum(axis=1) / totals[:, 0])
 
 
-def activity_gap(bootstrap: UserBootstrap, events: Floats, group: Mask) -> Floats:
-    """How active a group's users are beside all others: [1 + num_samples] difference of the mean log(1 + events) of
-    active users; about log 0.5 where they do half as much.
+def activity_gap(bootstrap: UserBootstrap, events: Floats, times: Floats, group: Mask) -> Floats:
+    """How active a group's users are beside all others: [1 + num_samples] difference of the logarithms of rates.
 
-    The mean of logarithms is not moved by the few users who do most, nor by how many join when, as a ratio of sums
-    would be.
+    A rate is events a person and time; the difference is log 0.5 where a group does half as much.
+
+    A rate is the same over a week and over a year, where a mean of what each did is not: over a week, most did little
+    or nothing. So that the few who do most do not decide, nobody counts for more than all but a twentieth do.
 
     Args:
         bootstrap: over users, each once.
         events: [num_users] how many each has.
+        times: [num_users] how long each was there for them, in any unit.
         group: [num_users] who is in the group.
     """
-    levels = [bootstrap.means(np.log1p(events), mask & (events > 0)) for mask in (group, ~group)]
-    return levels[0] - levels[1]
+    some = events[events > 0]
+    capped = np.minimum(events, np.quantile(some, MOST)) if len(some) else events
+    sums = [bootstrap.sums(np.stack([capped, times], axis=1) * mask[:, None]) for mask in (group, ~group)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mine, theirs = (np.log(found[:, 0] / found[:, 1]) for found in sums)
+        return np.asarray(mine - theirs)

@@ -119,8 +119,10 @@ def rules(
     """Print what other rules would change on the pages that were served last."""
     serving_dir = RunRoot(root).pushed()
     published = read_published(serving_dir, _chosen(picks))
-    before, after = (read_policy(path, surfaces, published.items) for path in (rules, dry_run))
-    found = compare(serving_dir, published, before, after, last)
+    before = read_policy(rules, surfaces, published)
+    # In the place of the rules, the file would name lists that lie there.
+    after = read_policy(dry_run, surfaces, published, folder=rules.parent if rules else None)
+    found = compare(serving_dir, before, after, last)
     if as_json:
         print_json(_json(found))
         return
@@ -145,7 +147,7 @@ def replay(
     """Make a page again as it was served, by the same lots, and print whether it is the same, or why not."""
     serving_dir = RunRoot(root).pushed()
     published = read_published(serving_dir, _chosen(picks))
-    found = again(serving_dir, published, read_policy(rules, surfaces, published.items), impression)
+    found = again(serving_dir, read_policy(rules, surfaces, published), impression)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif found.is_same:

@@ -72,8 +72,9 @@ def refresh(root: pathlib.Path, data_dir: pathlib.Path, metadata: str | None = N
         known = set(snapshot.item_ids)
         rows = [row for row in range(1, catalogue.num_rows) if catalogue.item_ids[row] not in known]
         new_texts = {catalogue.item_ids[row]: catalogue.token_ids[row] for row in rows}
-        facts = [*load_dataset(data_dir).facts]
-        update_items(RunRoot(root).profiles, titles, item_cards(read_items(data_dir)), facts)
+        dataset = load_dataset(data_dir)
+        cards = item_cards(read_items(data_dir))
+        update_items(RunRoot(root).profiles, titles, cards, [*dataset.facts], dataset.declared("items"))
         version = _publish(saved_model, fused, new_texts, RunRoot(root).serving)
     _record(RunRoot(root), store, version, inputs | {"pushed_model": pushed}, DatasetDir(data_dir))
     num_denied = int((catalogue.available_from == NEVER).sum())

@@ -23,6 +23,7 @@ from homefeed.pipeline.runner.local_runner import Observer, locked, run_pipeline
 from homefeed.pipeline.runner.metadata import MetadataStore
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.dataset import load_dataset
+from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.releases import ReleaseError, Releases
 
 DECIDED = {
@@ -109,10 +110,11 @@ class _Retraining:
         key = self._key(chosen, verdicts)
         run = ledger.find(key)
         if run is None:
-            not_now = why_not(self.options, ledger.last_finished(), verdicts)
+            not_now = why_not(self.options, ledger.last_finished(), verdicts, self._denies())
             if not_now:
                 return Outcome("nothing to do", self._version(), tuple(chosen), rejected, f"nothing to do: {not_now}")
             run = {"key": key, "spans": chosen, "good": good, "base": self._in_service(), "outcome": "begun"}
+            run |= {"denies": denies} if (denies := self._denies()) else {}
             run |= self._made_by_first_run(run, list(verdicts))
             ledger.begin(run)
         if run["outcome"] == "rolled back":
@@ -188,8 +190,17 @@ class _Retraining:
         nodes = recommender(DatasetDir(self.data)).nodes
         code = {node.name: node.component.code_version for node in nodes}
         digests = [(span, verdicts[span].digest) for span in chosen]
-        text = json.dumps([digests, code, self._recorded_configs(), self.options.refit], sort_keys=True)
+        known = [digests, code, self._recorded_configs(), self.options.refit]
+        text = json.dumps([*known, *filter(None, [self._denies()])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _denies(self) -> str:
+        """Version of what the data's rules deny; "": nothing, or models learn from it all the same.
+
+        What is held is left out: each verdict would be a reason to train, and `homefeed index refresh` is quicker.
+        """
+        name = load_dataset(self.data).rules
+        return read_rules(self.data / name).denies if name and not self._configs()["transform"].learn_denied else ""
 
     def _made_by_first_run(self, run: Mapping[str, Any], all_spans: list[str]) -> dict[str, Any]:
         """The end of this retraining, if `homefeed run` has made what is in service from just this; else nothing."""

@@ -10,15 +10,20 @@ from homefeed.pipeline.loop.options import Options
 from homefeed.pipeline.loop.spans_gate import Verdict
 
 
-def why_not(options: Options, last: Mapping[str, Any] | None, verdicts: Mapping[str, Verdict]) -> str:
+def why_not(
+    options: Options, last: Mapping[str, Any] | None, verdicts: Mapping[str, Verdict], denies: str = ""
+) -> str:
     """Why not to retrain; empty if there is a reason to, or none was asked for. One reason is enough.
+
+    Other denials are one, whatever was asked for: the models have learnt from what nobody is to be shown any more.
 
     Args:
         options: which conditions there are.
         last: the last finished retraining, as the ledger has it.
         verdicts: on every span.
+        denies: version of the rules that keep events out of training; "": there are none.
     """
-    if last is None:
+    if last is None or last.get("denies", "") != denies:
         return ""
     new = [verdict for span, verdict in verdicts.items() if verdict.is_good and span not in last["good"]]
     checked = (_too_young(options, last["finished_at"]), _too_few(options, new), _no_drift(options, new))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from typing import NamedTuple
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from homefeed.serving.audit.trail import Trail, Wanted
 
@@ -18,14 +20,16 @@ class Version(NamedTuple):
     Attributes:
         at: Unix milliseconds since when.
         who: put it there: who published it, or `gateway`, which found it.
-        version: of the content, as pages name it.
+        version: of the content.
         text: the content.
+        lists: files that it names.
     """
 
     at: int
     who: str
     version: str
     text: str
+    lists: Sequence[str] = ()
 
 
 def version_of(text: str) -> str:
@@ -33,20 +37,36 @@ def version_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def note_in_force(trail: Trail, kind: str, path: pathlib.Path, version: str) -> None:
+def note_in_force(
+    trail: Trail,
+    kind: str,
+    path: pathlib.Path,
+    version: str,
+    text_version: str = "",
+    lists: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
     """Writes that a file's version is in force, unless that was the last to be so.
+
+    Args:
+        trail: where it is written.
+        kind: of the file.
+        path: of the file.
+        version: as pages name it.
+        text_version: of its content alone; "": `version` is that.
+        lists: name of each file that it names → version of that one's content.
 
     Raises:
         AuditError: it is not on disk.
     """
     last = trail.entries(Wanted(what=["in force"], subject=kind, limit=1))
     text = path.read_text(encoding="utf-8")
-    if version_of(text) == version and (not last or last[0].details["version"] != version):
-        trail.add("in force", "gateway", subject=kind, version=version, text=text)
+    if version_of(text) == (text_version or version) and (not last or last[0].details["version"] != version):
+        named: dict[str, Any] = {"lists": dict(lists)} if lists else {}
+        trail.add("in force", "gateway", subject=kind, version=version, text=text, **named)
 
 
 def history(trail: Trail, kind: str) -> list[Version]:
-    """What was in force or published, newest first; each version once, by whom it came first.
+    """What was in force or published, newest first; each text once, by whom it came first.
 
     Raises:
         AuditError: the trail cannot be read.
@@ -54,7 +74,8 @@ def history(trail: Trail, kind: str) -> list[Version]:
     found = dict[str, Version]()
     wanted = Wanted(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)
     for entry in reversed(trail.entries(wanted)):
-        version = Version(entry.at, entry.who, entry.details["version"], entry.details["text"])
+        text, lists = entry.details["text"], tuple(entry.details.get("lists", ()))
+        version = Version(entry.at, entry.who, version_of(text), text, lists)
         first = found.pop(version.version, version)
         found[version.version] = version._replace(who=first.who)
     return list(reversed(found.values()))[:MAX_VERSIONS]

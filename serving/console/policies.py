@@ -55,6 +55,7 @@ async def policies(desk: Desk, asked: Asked) -> Facts:
     text = await asyncio.to_thread(text_of, desk, chosen, versions) if chosen else current
     version = version_of(text)
     job = desk.jobs.find(f"rules {version} {version_of(current)}")
+    (fault, lists), in_force = await _judged(desk, kind, text), desk.home.known.policies.policy
     return {
         "kind": kind,
         "kinds": KINDS,
@@ -62,8 +63,9 @@ async def policies(desk: Desk, asked: Asked) -> Facts:
         "text": text,
         "version": version,
         "current": version_of(current),
-        "in_force": desk.home.known.policies.policy.versions[kind],
-        "fault": await fault_of(desk, kind, text) if text != current else desk.home.known.policies.fault,
+        "in_force": in_force.ruling.rules.text_version if kind == "rules" else in_force.versions[kind],
+        "fault": fault if text != current else desk.home.known.policies.fault,
+        "lists": lists if kind == "rules" else (),
         "lines": _difference(current, text),
         "history": versions,
         "job": job,
@@ -120,18 +122,20 @@ async def policy_with(desk: Desk, kind: str, text: str) -> Policy:
     """
     draft = _draft_path(desk, version_of(text))
     await asyncio.to_thread(draft.write_bytes, text.encode())
-    files = desk.home.config.policies | {kind: draft}
-    items = desk.home.known.published.items
-    return await asyncio.to_thread(read_policy, files["rules"], files["surfaces"], items, files["experiments"])
+    in_force = desk.home.config.policies
+    files, published = in_force | {kind: draft}, desk.home.known.published
+    folder = in_force["rules"].parent if in_force["rules"] else None  # The lists stay where they are.
+    return await asyncio.to_thread(
+        read_policy, files["rules"], files["surfaces"], published, files["experiments"], folder
+    )
 
 
-async def fault_of(desk: Desk, kind: str, text: str) -> str:
-    """Why a text cannot be in force; "": it can."""
+async def _judged(desk: Desk, kind: str, text: str) -> tuple[str, Sequence[str]]:
+    """Why a text cannot be in force ("": it can), and the files that rules name in it."""
     try:
-        await policy_with(desk, kind, text)
+        return "", [*(await policy_with(desk, kind, text)).ruling.rules.lists]
     except PolicyError as error:
-        return str(error).replace(f"{desk.jobs.folder}/", "")
-    return ""
+        return str(error).replace(f"{desk.jobs.folder}/", ""), []
 
 
 def _text(said: Asked) -> str:
@@ -147,7 +151,7 @@ def _text(said: Asked) -> str:
 async def check(desk: Desk, operator: Operator, said: Asked) -> Done:
     """Keeps a draft, which the page then shows with what is wrong with it, and how it differs."""
     kind, text = _kind(said), _text(said)
-    await fault_of(desk, kind, text)
+    await _judged(desk, kind, text)
     return Done("", "", "rules", {"kind": kind, "version": version_of(text)})
 
 
@@ -155,7 +159,7 @@ async def dry_run(desk: Desk, operator: Operator, said: Asked) -> Done:
     """Starts to make the last pages again under rules that are not in force."""
     text, config = _text(said), desk.home.config
     path = config.policies["rules"]
-    if path is None or _kind(said) != "rules" or await fault_of(desk, "rules", text):
+    if path is None or _kind(said) != "rules" or (await _judged(desk, "rules", text))[0]:
         return await check(desk, operator, said)
     version, current = version_of(text), await asyncio.to_thread(_read, path)
     surfaces = ["--surfaces", str(config.surfaces)] if config.surfaces else []
@@ -183,7 +187,7 @@ async def publish(desk: Desk, operator: Operator, said: Asked) -> Done:
     path = desk.home.config.policies[kind]
     if path is None:
         raise NotThere(kind)
-    await policy_with(desk, kind, text)
+    policy = await policy_with(desk, kind, text)
     async with desk.publishing:
         current = version_of(await asyncio.to_thread(_read, path))
         if current != said.get("current"):
@@ -191,7 +195,9 @@ async def publish(desk: Desk, operator: Operator, said: Asked) -> Done:
                 f"{path.name} was changed by somebody else, and is {current} now: look at it and try again"
             )
         await asyncio.to_thread(_write, path.resolve(), text)
-        facts = {"version": version_of(text), "before": current, "text": text}
+        facts: dict[str, Any] = {"version": version_of(text), "before": current, "text": text}
+        if kind == "rules" and policy.ruling.rules.lists:
+            facts["lists"] = dict(policy.ruling.rules.lists)
         await asyncio.to_thread(desk.home.trail.add, "publish", operator.name, subject=kind, **facts)
     return Done("published", f"{kind} {facts['version']}", "rules", {"kind": kind})
 

@@ -19,6 +19,7 @@ from homefeed.serving.gateway.making import asked as told_to_models
 from homefeed.serving.gateway.models import Unavailable
 from homefeed.serving.gateway.whys.card import draft_again
 from homefeed.serving.gateway.whys.whys import FEWEST_PLACES
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.recommender import FUSED
 from homefeed.serving.releases.server_config import CANARY, STABLE
@@ -41,7 +42,7 @@ async def why(desk: Desk, asked: Asked) -> Facts:
         return found | {"lost": "no_page" if page or (user and not pages) else ""}
     try:
         return found | await _told(desk, exposure, asked)
-    except LookupError as error:
+    except NotFound as error:
         return found | {"lost": str(error.args[0]).partition(": ")[2] or "no_page"}
 
 
@@ -56,7 +57,7 @@ async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
     policy = known.policies.policy
     if version := asked.get("rules"):
         policy = await policy_with(desk, "rules", await asyncio.to_thread(text_of, desk, version, versions))
-    draft = await draft_again(desk.home.live, exposure, known.published, policy, known.tokenize)
+    draft = await draft_again(desk.home.live, exposure, policy, known.tokenize)
     parts = parts_of(draft.reader.request)
     gone = [part for part in parts if part.name == asked.get("without") and part.kind == "event"]
     label = asked.get("label", "")
@@ -66,7 +67,7 @@ async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
             draft, answered = await _asked_again(desk, draft, gone, label or STABLE)
         except Unavailable as error:
             fault = str(error)
-    made = await asyncio.to_thread(make, draft, known.published.items, known.vectors.of, policy.ruling)
+    made = await asyncio.to_thread(make, draft, policy.published.items, known.vectors.of, policy.ruling)
     was = {row["id"]: row["items"] for row in page["rows"]}
     now = {row.id: [card["item_id"] for card in row.cards] for row in made.rows}
     return {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from homefeed.schemas.errors import HomefeedError
@@ -30,6 +31,7 @@ POLICY = "policy"
 POLICY_DIR = "/etc/homefeed/policy"
 GATEWAY_MEBIBYTES = 1024
 SECRETS = "secrets"
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
 class RenderError(HomefeedError, ValueError):
@@ -139,6 +141,7 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
         "gateway_root": GATEWAY_ROOT,
         "gateway_arguments": _gateway_arguments(options),
         "policies": policies,
+        "policy_keys": _keys_of(policies),
         "policy_dir": POLICY_DIR,
         "gateway_mebibytes": GATEWAY_MEBIBYTES,
         "keys_dir": KEYS_DIR,
@@ -150,17 +153,28 @@ def render(serving_dir: pathlib.Path, out: pathlib.Path, options: Options) -> li
 
 def _policies(options: Options) -> dict[str, str]:
     """Name → text of the files that say what goes on pages, and of those that the rules name beside them."""
-    readers = {"rules": read_rules, "surfaces": read_surfaces, "experiments": read_experiments}
+    readers: dict[str, Callable[[pathlib.Path], object]] = {
+        "rules": read_rules,
+        "surfaces": read_surfaces,
+        "experiments": read_experiments,
+    }
     found = {f"{name}.yaml": path for name, path in options.policies.items() if readers[name](path)}
-    for path in read_rules(options.rules).files if options.rules else ():
-        found |= {path.name: path} if path.is_file() else {}
+    if options.rules:
+        lists = {name: options.rules.parent / name for name in read_rules(options.rules).lists}
+        found |= {name: path for name, path in lists.items() if path.is_file()}
     return {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+
+
+def _keys_of(names: Iterable[str]) -> dict[str, str]:
+    """Name of a file, below the folder → its key in a ConfigMap, which takes no folders and few signs."""
+    return {name: name if _KEY.fullmatch(name) else f"list-{at}" for at, name in enumerate(names)}
 
 
 def _copies(policies: Mapping[str, str], out: pathlib.Path) -> list[pathlib.Path]:
     for name, text in policies.items():
-        (out / POLICY).mkdir(exist_ok=True)
-        (out / POLICY / name).write_text(text, encoding="utf-8")
+        path = out / POLICY / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return [pathlib.Path(POLICY, name) for name in policies]
 
 

@@ -35,6 +35,7 @@ from homefeed.serving.gateway.schema import (
 from homefeed.serving.gateway.segment import SEGMENT
 from homefeed.serving.gateway.site import make_site
 from homefeed.serving.gateway.ubi import UBI
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import StoreBusy, StoreError
 
 UbiBody = Annotated[dict[str, Any] | Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)], Body()]
@@ -141,7 +142,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         """A whole page: rows of complete cards. `after` goes on from an earlier page, without a repeat."""
         try:
             return Answers(await home.page(ask))
-        except LookupError as error:
+        except NotFound as error:
             return _not_found(error)
 
     @router.get("/v1/why/{impression_id}/{item_id}", dependencies=[page])
@@ -149,7 +150,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         """Why a card was on a page, for whose page it was: reasons, each with a sentence in each language."""
         try:
             return Answers(await home.why(impression_id, item_id, ask.who()))
-        except LookupError as error:
+        except NotFound as error:
             return _not_found(error)
 
     @router.post("/v1/events", dependencies=[events])
@@ -224,7 +225,7 @@ def _routes(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     return router
 
 
-def _not_found(error: LookupError) -> Response:
+def _not_found(error: NotFound) -> Response:
     field, _, reason = str(error.args[0]).partition(": ")
     return refusal(404, field, reason)
 

@@ -18,6 +18,7 @@ from homefeed.serving.gateway.ladder import LAST_PAGE, Ladder, Listing, Question
 from homefeed.serving.gateway.making import Draft, Found, seed_of
 from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Store
 from homefeed.serving.profiles.live import HIDING
 from homefeed.serving.releases.server_config import STABLE
@@ -47,24 +48,24 @@ async def draft(ask: Ask, impression_id: str, known: Following, store: Store, la
         ladder: finds lists.
 
     Raises:
-        LookupError: there is no such surface, it lacks an item, or `after` names no page of theirs.
+        NotFound: there is no such surface, it lacks an item, or `after` names no page of theirs.
     """
-    policy, user = known.policies.policy, known.published.name(ask.who())
+    policy = known.policies.policy  # Once: all of a page is of one push, whatever comes meanwhile.
+    published, user = policy.published, policy.published.name(ask.who())
     surface = policy.surfaces.get(ask.surface)
     assigned = await known.trials.assigned(policy.experiments, ask, user, time.time())
     surface = assigned.on(surface)
     if "similar" in surface.rows and not ask.item_id:
-        raise LookupError(f"item_id: the surface {ask.surface} is about an item; name it")
+        raise NotFound(f"item_id: the surface {ask.surface} is about an item; name it")
     if ask.item_id and policy.ruling.is_denied(ask.item_id):
-        raise LookupError("item_id: this item must not be shown")
+        raise NotFound("item_id: this item must not be shown")
     now = time.time_ns() // 1_000_000 / 1000  # As it is recorded.
-    who, published = ask.who(), known.published
     k = ask.k or surface.length
     items = published.items
     shown = await finding.shown_before(store, ask.after, user)
     live, seen = await store.read(user)
     tokens = known.tokenize(ask.query) if known.tokenize and ask.query else ()
-    reader = pages.reader(published.known(who), live, seen, now, tokens)
+    reader = pages.reader(published.known(ask.who()), live, seen, now, tokens)
     reader = dataclasses.replace(reader, request=dataclasses.replace(reader.request, objective=surface.objective))
     question = Question(user, live.version, published.mark, None, ask.query, surface.objective)
     questions = trials.asked(question, assigned, known.models)

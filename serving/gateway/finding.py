@@ -12,6 +12,7 @@ from homefeed.serving.gateway.ladder import Ladder
 from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.policy.arrangement import fatigue
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Store
 from homefeed.serving.profiles.exposure import items_of
@@ -24,14 +25,14 @@ async def shown_before(store: Store, after: str, user: str) -> frozenset[str]:
     """What was shown on a page and on those before it, which another gateway may be writing just now.
 
     Raises:
-        LookupError: it is no page of theirs.
+        NotFound: it is no page of theirs.
     """
     for pause in PAUSES_SECONDS if after else ():
         await asyncio.sleep(pause)
         if before := await store.scrolled(after, user):
             return frozenset(item for page in before for item in items_of(page))
     if after:
-        raise LookupError("after: no page of this user has this impression_id; ask without `after`")
+        raise NotFound("after: no page of this user has this impression_id; ask without `after`")
     return frozenset()
 
 

@@ -16,7 +16,14 @@ from homefeed.serving.gateway.hot import Hot
 from homefeed.serving.gateway.labels import Labels
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.policies import Policies
-from homefeed.serving.gateway.published import mark_of, read_blend, read_published, read_tokenizer, read_vectors
+from homefeed.serving.gateway.published import (
+    Published,
+    mark_of,
+    read_blend,
+    read_published,
+    read_tokenizer,
+    read_vectors,
+)
 from homefeed.serving.gateway.trials import Trials
 from homefeed.serving.profiles import Store, StoreError
 from homefeed.serving.queries import Tokenize
@@ -37,9 +44,8 @@ class Following:
         trail: where it is told which rules, surfaces and experiments came into force.
 
     Attributes:
-        published: profiles and items of the last push.
+        policies: rules, surfaces and experiments, with the push that they stand to.
         vectors: of its items.
-        policies: rules, surfaces and experiments.
         models: the model server; None: there is none.
         hot: what is hot now.
         trials: the experiments under way.
@@ -53,15 +59,20 @@ class Following:
     def __init__(self, config: Config, live: Store, metrics: Metrics, trail: Trail):
         self._config, self._metrics, self._trail = config, metrics, trail
         self._noted: dict[str, str] = {}
-        self.published = read_published(config.serving_dir, config.picks)
+        self._last = read_published(config.serving_dir, config.picks)
         self.vectors = read_vectors(config.serving_dir)
-        self.policies = Policies(config.rules, config.surfaces, self.published.items, config.experiments)
+        self.policies = Policies(config.rules, config.surfaces, self._last, config.experiments)
         limits = {FUSED: config.max_in_flight, RETRIEVAL: config.max_in_flight * 3 // 2}
         self.models = Labels(config.models, limits) if config.models else None
         self.hot = Hot(live)
         self.trials = Trials(live, metrics, trail)
         self.tokenize: Tokenize | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def published(self) -> Published:
+        """Profiles and items of the push in force; whoever also needs rules takes both from one `policies.policy`."""
+        return self.policies.policy.published
 
     async def start(self) -> None:
         """Begins to look; nobody waits for the model server."""
@@ -88,10 +99,13 @@ class Following:
         """Takes over a new push; gives the seconds until the next look."""
         serving_dir = self._config.serving_dir
         with contextlib.suppress(HomefeedError, OSError):  # What cannot be read now is looked at again.
-            if mark_of(serving_dir) != self.published.mark:
-                self.published = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+            if mark_of(serving_dir) != self._last.mark:
+                self._last = await asyncio.to_thread(read_published, serving_dir, self._config.picks)
+        before = self.published
+        await asyncio.to_thread(self.policies.follow, self._last)  # Reading a long file takes seconds.
+        if self.published is not before:
+            with contextlib.suppress(HomefeedError, OSError):
                 await self._read_beside_models()
-        await asyncio.to_thread(self.policies.follow, self.published.items)  # Reading a long file takes seconds.
         self._metrics.refused_policy(bool(self.policies.fault))
         self._metrics.denied(self.policies.denied)
         await self._note_policies()
@@ -103,7 +117,9 @@ class Following:
             for kind, version in self.policies.policy.versions.items():
                 path = self._config.policies[kind]
                 if path and self._noted.get(kind) != version:
-                    await asyncio.to_thread(note_in_force, self._trail, kind, path, version)
+                    rules = self.policies.policy.ruling.rules
+                    of_rules = (rules.text_version, rules.lists) if kind == "rules" else ()
+                    await asyncio.to_thread(note_in_force, self._trail, kind, path, version, *of_rules)
                     self._noted[kind] = version
 
     async def _look_at_models(self) -> float:

@@ -20,6 +20,7 @@ from homefeed.serving.gateway.drafting import Drafted, draft, listed
 from homefeed.serving.gateway.following import Following
 from homefeed.serving.gateway.impressions import Impressions
 from homefeed.serving.gateway.intake import Intake, Read, explain
+from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.ladder import Ladder
 from homefeed.serving.gateway.limits import Rate, TooMuch
 from homefeed.serving.gateway.making import Draft, Made, make, recorded
@@ -31,6 +32,7 @@ from homefeed.serving.gateway.whys.whys import PAGES_OF_A_WHY, Sources, Whys
 from homefeed.serving.log.address import read_address
 from homefeed.serving.log.kafka import Log
 from homefeed.serving.log.sender import Sender
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
 
@@ -185,8 +187,7 @@ class Home:
 
     def title(self, item_id: str) -> str:
         """What an item is called; one that nobody may be shown goes by its id."""
-        is_denied = self.known.policies.policy.ruling.is_denied(item_id)
-        return item_id if is_denied else self.known.published.items.titles.get(item_id, item_id)
+        return self.known.policies.policy.title(item_id)
 
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
@@ -227,7 +228,7 @@ class Home:
         """A page for a user, a guest or a stranger.
 
         Raises:
-            LookupError: there is no such surface, it lacks an item, or `after` names no page of theirs.
+            NotFound: there is no such surface, it lacks an item, or `after` names no page of theirs.
             TooMuch: they ask too often.
         """
         if ask.user_id is None and ask.session_id is None:
@@ -244,19 +245,19 @@ class Home:
         """What a page would be, and how it comes about; nothing is recorded.
 
         Raises:
-            LookupError: see `page`.
+            NotFound: see `page`.
         """
         drafted = await draft(ask, uuid.uuid4().hex, self.known, self.live, self._ladder)
         made = self._made(drafted, explains=True)
         return Preview(ask.surface, drafted.listing.served_by, drafted.policy.version, made)
 
     def _made(self, drafted: Drafted, explains: bool = False) -> Made:
-        known = self.known
-        return make(drafted.draft, known.published.items, known.vectors.of, drafted.policy.ruling, explains=explains)
+        policy = drafted.policy
+        return make(drafted.draft, policy.published.items, self.known.vectors.of, policy.ruling, explains=explains)
 
-    def _groups(self, made: Made, draft: Draft) -> dict[str, Groups]:
+    def _groups(self, made: Made, draft: Draft, items: Items) -> dict[str, Groups]:
         """Item → its groups."""
-        reader, items = by_reader(draft.reader.is_new), self.known.published.items
+        reader = by_reader(draft.reader.is_new)
         return {
             card["item_id"]: items.groups(card["item_id"], reader, draft.now)
             for row in made.rows
@@ -267,11 +268,11 @@ class Home:
         """Why a card was on a page, for whose it was (`user`; None: for an operator, `who`); see `Whys.why`.
 
         Raises:
-            LookupError: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
+            NotFound: the page is not theirs, or has no such card. TooMuch: no room, or asked too often.
         """
         exposure = await self.live.exposure(impression_id)
         if exposure is None or (user is not None and exposure.user_id != self.known.published.name(user)):
-            raise LookupError("impression_id: this user had no such page, or it is no longer kept")
+            raise NotFound("impression_id: this user had no such page, or it is no longer kept")
         if seconds := self._rate.wait(exposure.user_id, PAGES_OF_A_WHY, time.monotonic()):
             raise TooMuch("too many reasons are asked for", seconds)
         told = await self._whys.why(exposure, item_id, self._sources())
@@ -289,7 +290,7 @@ class Home:
 
     def _sources(self) -> Sources:
         known = self.known
-        return Sources(known.published, known.vectors.of, known.policies.policy, known.tokenize)
+        return Sources(known.policies.policy, known.vectors.of, known.tokenize)
 
     def _served(self, ask: Ask, impression_id: str, drafted: Drafted, made: Made) -> dict[str, Any]:
         """The answer, which is recorded as well."""
@@ -308,7 +309,7 @@ class Home:
             "unmet": made.unmet,
             "arms": dict(assigned.arms),
         }
-        items = self.known.published.items
+        items = policy.published.items
         of_trials = trials.recorded(policy.experiments, assigned, made, teams, items, seconds)
         page = recorded(of_page, made, ask.item_id) | facts | of_trials | {"pushed_at": question.catalogue[0]}
         page |= listed(listing)
@@ -320,9 +321,9 @@ class Home:
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         recording.add_done_callback(self._metrics.recorded)
-        has_history = bool(self.known.published.known(ask.who()).seen)
+        has_history = bool(policy.published.known(ask.who()).seen)
         party = self.known.trials.served(policy.experiments, assigned, question.user, made, page, has_history)
-        self._metrics.served(page, self._groups(made, of_page), seconds, party)
+        self._metrics.served(page, self._groups(made, of_page, items), seconds, party)
         self._whys.ahead.served(exposure, page["rows"][0]["items"] if made.rows else ())
         self._metrics.ruled(made.set_aside, made.unmet)
         token = self._impressions.token(impression_id, question.user)

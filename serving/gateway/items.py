@@ -32,6 +32,7 @@ class Items:
         items: as they were published.
         picks: ids that editors chose, best first.
         facts: columns of the cards that are facts, such as the series of a book.
+        declared: columns that the table has, even where no card has a value.
 
     Attributes:
         cards: item id → its card: `item_id`, `title` and every column of the items table.
@@ -40,10 +41,16 @@ class Items:
         has_popularity: whether anything was ever done with any of them.
         newest: ids of cards with an `available_from`, newest first.
         picks: those of the editors' that there are.
-        columns: of the cards.
+        columns: that are declared, or that some card has.
     """
 
-    def __init__(self, items: Iterable[Item], picks: Sequence[str] = (), facts: Sequence[str] = ()):
+    def __init__(
+        self,
+        items: Iterable[Item],
+        picks: Sequence[str] = (),
+        facts: Sequence[str] = (),
+        declared: Iterable[str] = (),
+    ):
         known = list(items)
         self.titles = {item.item_id: item.title for item in known}
         self.cards: dict[str, Card] = {item.item_id: _card(item) for item in known if item.card is not None}
@@ -54,7 +61,7 @@ class Items:
         dated = [item_id for item_id, card in self.cards.items() if card.get("available_from")]
         self.newest = sorted(dated, key=lambda item_id: (-self.cards[item_id]["available_from"], item_id))
         self.picks = [item_id for item_id in dict.fromkeys(picks) if item_id in self.cards]
-        self.columns = frozenset(itertools.chain.from_iterable(self.cards.values()))
+        self.columns = frozenset(itertools.chain(declared, *self.cards.values()))
         self._languages = groups.told_apart(card.get("language") or "" for card in self.cards.values())
         self._segments = {item_id: _segments(card) for item_id, card in self.cards.items()}
         self._in_segment: dict[str, list[str]] = {}

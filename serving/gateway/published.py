@@ -66,7 +66,7 @@ def read_published(serving_dir: pathlib.Path, picks: Sequence[str]) -> Published
     """
     mark = mark_of(serving_dir)
     profiles = ProfileStore(serving_dir / FILE_NAME) if mark != NOTHING else None
-    items = Items(profiles.items(), picks, profiles.facts()) if profiles else Items([])
+    items = Items(profiles.items(), picks, profiles.facts(), profiles.declared()) if profiles else Items([])
 
     @functools.lru_cache(MAX_PROFILES)
     def find(user_id: str) -> Known:

@@ -84,13 +84,12 @@ class Again:
     reasons: list[str]
 
 
-def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impression_id: str) -> Again:
+def replay(serving_dir: pathlib.Path, policy: Policy, impression_id: str) -> Again:
     """Makes a page again from what was recorded of it: reader, lists, rules and lots.
 
     Args:
         serving_dir: where the live store is.
-        published: profiles and catalogue.
-        policy: rules and surfaces.
+        policy: rules and surfaces, with profiles and catalogue.
         impression_id: of the page.
 
     Raises:
@@ -109,37 +108,36 @@ def replay(serving_dir: pathlib.Path, published: Published, policy: Policy, impr
             raise ReplayError(
                 f"the page is of the surface {page['surface']!r}, which is not there; name its file by --surfaces"
             )
-        drafted = _draft(database, published, exposure, page)
+        drafted = _draft(database, policy.published, exposure, page)
     if drafted is None:
         raise ReplayError(f"events of before the page {impression_id!r} have left the store: it cannot be made again")
     draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
-    made = make(draft, published.items, read_vectors(serving_dir).of, policy.ruling)
+    made = make(draft, policy.published.items, read_vectors(serving_dir).of, policy.ruling)
     again = page | recorded(draft, made, page["item_id"])
     again |= {"arms": page["arms"], "set_aside": made.set_aside, "unmet": made.unmet}
     is_same = orjson.dumps(again) == exposure.page
     was, now = ({row["id"]: row for row in one["rows"]} for one in (page, again))
     rows = {name: (was.get(name, {}), now.get(name, {})) for name in [*was, *now] if was.get(name) != now.get(name)}
-    return Again(is_same, rows, [] if is_same else _reasons(page, published, policy))
+    return Again(is_same, rows, [] if is_same else _reasons(page, policy))
 
 
-def _reasons(page: Mapping[str, Any], published: Published, policy: Policy) -> list[str]:
+def _reasons(page: Mapping[str, Any], policy: Policy) -> list[str]:
     """What of a page's sources has changed since it was served."""
     found = []
     if page["rules_version"] != policy.version:
         was, now = (version or "none" for version in (page["rules_version"], policy.version))
         found.append(f"rules and surfaces were {was}, and are {now}")
-    if page.get("pushed_at") != published.mark[0]:
+    if page.get("pushed_at") != policy.published.mark[0]:
         found.append("profiles, catalogue and vectors were those of another push")
     return found or ["the reader's events, the editors' choice, or homefeed itself"]
 
 
-def compare(serving_dir: pathlib.Path, published: Published, before: Policy, after: Policy, last: int) -> Difference:
+def compare(serving_dir: pathlib.Path, before: Policy, after: Policy, last: int) -> Difference:
     """Makes the newest pages again, under both.
 
     Args:
         serving_dir: where the live store is.
-        published: the catalogue; pages of an earlier push are made from the present one.
-        before, after: what is compared.
+        before, after: what is compared; pages of an earlier push are made from their catalogue.
         last: pages that are looked at.
     """
     vectors = read_vectors(serving_dir).of
@@ -151,7 +149,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             page = orjson.loads(exposure.page)
             if "similar" not in page or page["surface"] not in surfaces:
                 continue  # Of before pages could be made again, or of a surface that is gone.
-            drafted = _draft(database, published, exposure, page)
+            drafted = _draft(database, before.published, exposure, page)
             if drafted is None:
                 continue
             draft, impressions = drafted
@@ -159,7 +157,7 @@ def compare(serving_dir: pathlib.Path, published: Published, before: Policy, aft
             old, new = (
                 make(
                     on_surface(draft, surface_of(policy, page), impressions),
-                    published.items,
+                    policy.published.items,
                     vectors,
                     policy.ruling,
                 )

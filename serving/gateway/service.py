@@ -18,6 +18,7 @@ from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.schema import MAX_EVENTS, Ask, AskWhy, EventAnswer, rejected
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import StoreBusy, StoreError
 from homefeed.serving.reflection import add_reflection
 
@@ -137,7 +138,7 @@ async def _abort(context: Any, error: Exception) -> NoReturn:
     if isinstance(error, pydantic.ValidationError):
         fault = rejected(error)
         code, reason = grpc.StatusCode.INVALID_ARGUMENT, f"{fault.field}: {fault.reason}"
-    elif isinstance(error, LookupError):
+    elif isinstance(error, NotFound):
         code, reason = grpc.StatusCode.NOT_FOUND, str(error.args[0])
     elif isinstance(error, TooMuch | StoreBusy):
         code, reason = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)

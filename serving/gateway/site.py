@@ -22,6 +22,7 @@ from fastapi import Request, Response
 from homefeed.serving import web
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.schema import Ask
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import LiveProfile
 from homefeed.serving.profiles.live import IMPRESSION
 from homefeed.serving.web.texts import LANGUAGES, TEXTS, heading, why
@@ -108,7 +109,7 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
     ) -> Response:
         try:
             page = await home.page(Ask(**who.who, k=CARDS, query=query, after=after))
-        except LookupError:  # A page of long ago, or an address made by hand.
+        except NotFound:  # A page of long ago, or an address made by hand.
             page = await home.page(Ask(**who.who, k=CARDS))
         profile = await home.profile(Ask(**who.who).who())
         answer = Response(render(page, profile, who, query, notice), media_type="text/html", headers=HEADERS)
@@ -126,7 +127,7 @@ def make_site(home: Home, *, may_name_users: bool) -> fastapi.APIRouter:
         item_id = asked.get("item", "")[:128]
         try:
             told = await home.why(asked.get("impression", "")[:64], item_id, Ask(**who.who).who())
-        except LookupError:  # A page of long ago, or an address made by hand.
+        except NotFound:  # A page of long ago, or an address made by hand.
             told = {"title": home.title(item_id), "reasons": [], "instead": None}
         return Response(render_why(told, who), media_type="text/html", headers=HEADERS)
 

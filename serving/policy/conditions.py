@@ -29,13 +29,14 @@ class Test:
     """What one field is asked.
 
     Attributes:
-        accepted: values of which it has to have one, as text; None: any.
+        accepted: values of which it has to have one, each as text and, if it is one, as a number; None: any. Text is
+            compared as text, 007 is not 7, and numbers as numbers.
         words: of which its text has to have one; None: it need have none.
         at_least, at_most: limits of a number, both included; None: no limit. `now` is the time of the page.
         negated: a test that must fail; None: there is none. A field that is not there fails every other test.
     """
 
-    accepted: frozenset[str] | None = None
+    accepted: frozenset[str | float] | None = None
     words: Words | None = None
     at_least: float | str | None = None
     at_most: float | str | None = None
@@ -52,7 +53,7 @@ class Test:
         if self.words is not None:
             return self.words.are_in(str(value))
         if self.accepted is not None:
-            return plain(value) in self.accepted
+            return value in self.accepted
         if not isinstance(value, int | float):
             number = _number(str(value))
             return number is not None and self._accepts(number, now)
@@ -134,7 +135,9 @@ def _read_test(name: str, said: Any) -> Test:
         if not limits:
             raise ValueError(f"{name} is asked nothing; expected at_least, at_most, words or not")
         return Test(**limits)  # type: ignore[arg-type]
-    return Test(frozenset(map(plain, _values(name, said))))
+    texts = [str(value) for value in _values(name, said)]
+    numbers = [number for text in texts if (number := _number(text)) is not None]
+    return Test(frozenset([*texts, *numbers]))
 
 
 def _values(name: str, said: Any) -> list[Any]:
@@ -155,20 +158,15 @@ def _read_limit(name: str, said: Any) -> float | str:
     return number
 
 
-def plain(value: Any) -> str:
-    """A value as text; a number in one way, whether it was written 1999 or 1999.0.
-
-    >>> plain("1999"), plain(1999.0), plain("02.50"), plain("crime")
-    ('1999', '1999', '2.5', 'crime')
-    """
-    if isinstance(value, str) and not value[:1].isdigit() and value[:1] not in ("-", "."):
-        return value
-    number = _number(str(value))
-    return str(value) if number is None else f"{number:.15g}"
-
-
 def _number(text: str) -> float | None:
+    """A number, a whole one exactly: as floats, many ids of 17 digits are one.
+
+    >>> _number("12345678901234567"), _number("02.50"), _number("nan"), _number("crime")
+    (12345678901234567, 2.5, None, None)
+    """
     try:
+        if text.strip().lstrip("+-").isdecimal():
+            return int(text)
         number = float(text)
     except ValueError:
         return None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pathlib
 from typing import Any
 
 from homefeed.schemas.words import shown
 from homefeed.serving.policy.conditions import Lines
 from homefeed.serving.policy.errors import PolicyError
-from homefeed.serving.policy.reviews import parse_reviews, read_content
+from homefeed.serving.policy.reviews import parse_reviews
 
 MAX_BYTES = 256 << 20
+MAX_TRIES = 3  # Of a file that is being written.
+Mark = tuple[int, int, int] | None
+"""Of a file: when it was written, which one it is, and its size."""
 _FILE, _REVIEWS = "file", "reviews"
 
 
@@ -22,11 +27,18 @@ class Files:
 
     Attributes:
         contents: path → content, of all that were read.
+        marks: path → the file that was read; None: there was none.
     """
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
         self.contents: dict[pathlib.Path, bytes] = {}
+        self.marks: dict[pathlib.Path, Mark] = {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Name of each file that was read, from the folder → version of its content."""
+        return {str(path.relative_to(self._folder)): version_of(held) for path, held in self.contents.items()}
 
     def put_in(self, said: Any) -> Any:
         """What a rule says, with `{file: NAME}` as the file's lines, and the file of `reviews` as what was accepted.
@@ -54,14 +66,18 @@ class Files:
 
     def _accepted(self, name: str) -> frozenset[str]:
         path = self._place(name)
-        if path not in self.contents:
-            self.contents[path] = read_content(path)
-        found = parse_reviews(path, self.contents[path])
+        try:
+            found = parse_reviews(path, self._content(path))
+        except FileNotFoundError:  # Nobody has decided yet.
+            self.contents[path], self.marks[path] = b"", None
+            return frozenset()
+        except OSError as error:
+            raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
         return frozenset(item_id for item_id, verdict in found.items() if verdict == "accepted")
 
     def _place(self, name: str) -> pathlib.Path:
         """Where a file is. Who may change rules need not be allowed to read all that the gateway can."""
-        path = self._folder / name
+        path = self._folder / os.path.normpath(name)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise PolicyError(f"{shown(name)} is not in the folder of the rules, nor below; put the file there")
         if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_BYTES):
@@ -70,5 +86,37 @@ class Files:
 
     def _content(self, path: pathlib.Path) -> bytes:
         if path not in self.contents:
-            self.contents[path] = path.read_bytes()
+            self.contents[path], self.marks[path] = read_marked(path)
         return self.contents[path]
+
+
+def version_of(content: bytes | str) -> str:
+    """What a content is called where versions are told."""
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()[:12]
+
+
+def mark_of(path: pathlib.Path) -> Mark:
+    """Tells a file from what it was, or will be, under the same name; None: there is none."""
+    try:
+        return _mark(path.stat())
+    except OSError:
+        return None
+
+
+def read_marked(path: pathlib.Path) -> tuple[bytes, Mark]:
+    """What a file holds, and the mark of just that: what is written meanwhile makes it another one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    for _ in range(MAX_TRIES):
+        with path.open("rb") as file:
+            before = _mark(os.fstat(file.fileno()))
+            content = file.read()
+            if before == _mark(os.fstat(file.fileno())):
+                break
+    return content, before
+
+
+def _mark(found: os.stat_result) -> Mark:
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -19,17 +19,8 @@ def read_reviews(path: pathlib.Path) -> dict[str, Verdict]:
     Raises:
         PolicyError: the file cannot be read, or a line says something else.
     """
-    return parse_reviews(path, read_content(path))
-
-
-def read_content(path: pathlib.Path) -> bytes:
-    """What a file of verdicts holds; nothing, where there is none yet.
-
-    Raises:
-        PolicyError: it cannot be read.
-    """
     try:
-        return path.read_bytes() if path.exists() else b""
+        return parse_reviews(path, path.read_bytes() if path.exists() else b"")
     except OSError as error:
         raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
 

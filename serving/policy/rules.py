@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import hashlib
+import json
 import pathlib
 import re
 import zoneinfo
@@ -21,7 +21,7 @@ from homefeed.schemas.settings import Form
 from homefeed.schemas.words import explain, near, shown
 from homefeed.serving.policy.conditions import WORDS, Condition, Moment, Written
 from homefeed.serving.policy.errors import PolicyError as PolicyError
-from homefeed.serving.policy.files import Files
+from homefeed.serving.policy.files import Files, Mark, version_of
 
 Card = Mapping[str, Any]
 Effect = Literal["block", "allow", "boost", "pin", "quota", "cap", "deny", "hold"]
@@ -146,6 +146,11 @@ class Rule(pydantic.BaseModel):
         return found if isinstance(found, Condition) else None
 
     @property
+    def asked(self) -> list[str]:
+        """The fields of cards that it asks for."""
+        return [self.cap] if self.cap else list(self.condition.tests) if self.condition else []
+
+    @property
     def is_denial(self) -> bool:
         """Whether it holds for everybody, always and everywhere."""
         return self.effect in DENIALS
@@ -188,14 +193,20 @@ class Rules:
     Attributes:
         by_name: in the order of the file.
         version: of the file's content, and that of the files that it names; "": there is none.
-        files: that it names.
+        text_version: of the file's content alone.
+        lists: name of each file that it names → version of that one's content.
+        files: the same files → the mark of what was read.
         reviews: rule that holds items → its file of verdicts.
+        denies: version of what rules `deny`, with the lines of the files that these name; "": nothing.
     """
 
     by_name: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
     version: str = ""
-    files: tuple[pathlib.Path, ...] = ()
+    text_version: str = ""
+    lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[pathlib.Path, Mark] = dataclasses.field(default_factory=dict)
     reviews: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    denies: str = ""
 
     def require_columns(self, columns: Iterable[str]) -> None:
         """Checks that the fields that are asked for exist; a misspelt one would silently never match.
@@ -203,28 +214,41 @@ class Rules:
         Raises:
             PolicyError: one does not.
         """
+        if faults := self.faults(columns):
+            raise PolicyError("; ".join(faults))
+
+    def faults(self, columns: Iterable[str], only_strict: bool = False) -> list[str]:
+        """Fields that rules (or `only_strict` ones, denials among them) ask for and no item has, a sentence each."""
         known = set(columns)
-        for name, rule in self.by_name.items():
-            asked = [rule.cap] if rule.cap else list(rule.condition.tests) if rule.condition else []
-            for field in asked:
-                if field not in known and field != WORDS:
-                    raise PolicyError(f"{name}: items have no column {shown(field)}{near(field, known)}")
+        return [
+            f"{name}: items have no column {shown(field)}{near(field, known)}"
+            for name, rule in self.by_name.items()
+            if not only_strict or rule.strict or rule.is_denial
+            for field in rule.asked
+            if field not in known and field != WORDS
+        ]
 
 
-def read_rules(path: pathlib.Path) -> Rules:
+def read_rules(path: pathlib.Path, folder: pathlib.Path | None = None) -> Rules:
     """Rules from a YAML file: `name: {block: {categories: crime}}`.
+
+    Args:
+        path: of the file.
+        folder: where the files are that it names, of a draft that lies elsewhere; None: its own.
 
     Raises:
         PolicyError: the file is missing, or says something else; all faults are told at once.
     """
-    said, version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
-    files = Files(path.parent)
-    found = read_models(path, {name: files.put_in(described) for name, described in said.items()}, Rule)
-    if files.contents:
-        digests = [version, *(hashlib.sha256(content).hexdigest() for content in files.contents.values())]
-        version = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
-    reviews = {name: path.parent / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
-    return Rules(found, version, tuple(files.contents), reviews)
+    said, text_version = read_yaml(path, "rules such as no-crime: {block: {categories: crime}}")
+    folder = folder or path.parent
+    files = Files(folder)
+    whole = {name: files.put_in(described) for name, described in said.items()}
+    found = read_models(path, whole, Rule)
+    lists, denied = files.versions, [whole[name]["deny"] for name, rule in found.items() if rule.deny is not None]
+    version = version_of(" ".join([text_version, *lists.values()])) if lists else text_version
+    denies = version_of(json.dumps(denied, sort_keys=True)) if denied else ""
+    reviews = {name: folder / said[name]["reviews"] for name, rule in found.items() if rule.reviews is not None}
+    return Rules(found, version, text_version, lists, files.marks, reviews, denies)
 
 
 def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
@@ -250,7 +274,7 @@ def read_yaml(path: pathlib.Path, expected: str) -> tuple[dict[str, Any], str]:
         raise PolicyError(f"{path}: expected {expected}, got {shown(said)}")
     if len(said) > MAX_NAMES:
         raise PolicyError(f"{path} has {len(said):,} names; expected at most {MAX_NAMES:,}")
-    return said, hashlib.sha256(content).hexdigest()[:12]
+    return said, version_of(content)
 
 
 def read_models(path: pathlib.Path, said: Mapping[str, Any], kind: type[Model]) -> dict[str, Model]:

@@ -100,10 +100,6 @@ class Ruling:
             self._admitted[key] = list(itertools.islice(fixed, MAX_ADMITTED))
         return self._admitted[key]
 
-    def is_of(self, cards: Mapping[str, Card]) -> bool:
-        """Whether it stands to this catalogue."""
-        return cards is self._cards
-
     def card(self, item_id: str) -> Card:
         """The card of an item."""
         return self._cards[item_id]

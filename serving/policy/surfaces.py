@@ -12,6 +12,7 @@ from pydantic import Field
 
 from homefeed.schemas.words import near
 from homefeed.serving.policy.diversity import Diversity
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import PolicyError, read_models, read_yaml
 
@@ -104,10 +105,10 @@ class Surfaces:
         """A surface.
 
         Raises:
-            LookupError: there is none of this name, as a field and a reason.
+            NotFound: there is none of this name, as a field and a reason.
         """
         if name not in self.by_name:
-            raise LookupError(f"surface: there is none named {name!r}{near(name, self.by_name)}")
+            raise NotFound(f"surface: there is none named {name!r}{near(name, self.by_name)}")
         return self.by_name[name]
 
     def require_rules(self, names: Collection[str]) -> None:

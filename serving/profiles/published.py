@@ -21,6 +21,7 @@ from homefeed.schemas.scratch import replacing
 
 FILE_NAME = "profiles.sqlite"
 FACTS = "facts"  # Setting: which columns of cards are facts.
+DECLARED = "declared"  # Setting: which columns the items table has, even where no card has a value.
 
 
 class ProfilesError(HomefeedError, ValueError):
@@ -49,6 +50,7 @@ def write_profiles(
     cards: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
     facts: Sequence[str] = (),
     relations: Iterable[tuple[str, str]] = (),
+    declared: Sequence[str] = (),
 ) -> None:
     """Writes a new store and puts it in the place of the old one at once.
 
@@ -60,6 +62,7 @@ def write_profiles(
         cards: item id → column → value, of items that can be shown.
         facts: columns of the cards that are facts on items.
         relations: user and other, by the ids that profiles have; of each user the first one matters most.
+        declared: columns that the items table has, even where no card has a value.
     """
     with replacing(path) as staging:
         popularity: Counter[str] = Counter()
@@ -69,7 +72,8 @@ def write_profiles(
                 "CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, card TEXT, popularity INTEGER)"
             )
             database.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT)")
-            settings = (("user_key", user_key), (FACTS, json.dumps(list(facts))))
+            names = {FACTS: list(facts), DECLARED: list(declared)}
+            settings = [("user_key", user_key), *((name, json.dumps(of)) for name, of in names.items())]
             database.executemany("INSERT INTO settings VALUES (?, ?)", settings)
             database.execute("CREATE TABLE relations (user_id TEXT, other_id TEXT)")
             database.executemany("INSERT INTO relations VALUES (?, ?)", relations)
@@ -167,7 +171,14 @@ class ProfileStore:
 
     def facts(self) -> list[str]:
         """The columns of cards that are facts on items; of an earlier homefeed's store, none."""
-        found = self._database.execute("SELECT value FROM settings WHERE name = ?", (FACTS,)).fetchone()
+        return self._names(FACTS)
+
+    def declared(self) -> list[str]:
+        """The columns that items have, even where no card has a value; of an earlier homefeed's store, none."""
+        return self._names(DECLARED)
+
+    def _names(self, setting: str) -> list[str]:
+        found = self._database.execute("SELECT value FROM settings WHERE name = ?", (setting,)).fetchone()
         names: list[str] = json.loads(found[0]) if found else []
         return names
 
@@ -204,7 +215,11 @@ def _event(
 
 
 def update_items(
-    path: pathlib.Path, titles: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]], facts: Sequence[str] = ()
+    path: pathlib.Path,
+    titles: Mapping[str, str],
+    cards: Mapping[str, Mapping[str, Any]],
+    facts: Sequence[str] = (),
+    declared: Sequence[str] = (),
 ) -> None:
     """Puts the items table as it is now into a store; who reads it at this moment keeps what was there.
 
@@ -219,7 +234,8 @@ def update_items(
         old.backup(new)
         with new:
             new.execute("UPDATE items SET card = NULL")
-            new.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (FACTS, json.dumps(list(facts))))
+            names = [(FACTS, json.dumps(list(facts))), (DECLARED, json.dumps(list(declared)))]
+            new.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", names)
             rows = (_item_row(item_id, title, cards, 0) for item_id, title in titles.items())
             new.executemany(
                 "INSERT INTO items VALUES (?, ?, ?, ?) "

@@ -157,6 +157,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "已发布：{about}。网关将在数秒内采用。",
     ),
     "wrong": ("It cannot be in force:", "不能生效："),
+    "lists": (
+        "It names these files, which stay as they are and of which no version is kept:",
+        "它引用以下文件；这些文件保持不变，不保存其版本：",
+    ),
     "right": ("It can be in force.", "可以生效。"),
     "difference": ("Difference to the file", "与文件的差异"),
     "no_difference": ("It is what the file says.", "与文件相同。"),

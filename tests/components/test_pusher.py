@@ -55,6 +55,7 @@ def test_profiles_have_features_from_the_table_and_the_whole_history(
     assert lurker == Request("lurker", history=[])
     assert store.titles(["i3"]) == ["Title 3 片3"]
     assert store.others("u0") == ["lurker", "u2"] and store.others("u1") == [] and store.facts() == ["categories"]
+    assert store.declared() == ["price", "complaint"]
 
 
 def test_cards_have_the_columns_of_the_items_table_and_items_their_popularity(

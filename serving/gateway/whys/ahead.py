@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from homefeed.serving.gateway.pulse import BEAT_SECONDS, Pulse
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure
 
 MAX_PAGES = 16  # That wait: of older ones, whoever asks waits for the models.
@@ -92,7 +93,7 @@ class Ahead:
             self._user = exposure.user_id
             try:
                 await make(exposure, items)
-            except LookupError:
+            except NotFound:
                 pass  # What the page was made of has left the store.
             except Exception:  # Nobody asked: it is told, and whoever asks will see it.
                 _logger.exception("reasons could not be made ahead of page %s", exposure.impression_id)

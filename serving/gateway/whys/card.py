@@ -12,8 +12,8 @@ from homefeed.models.requests import Request
 from homefeed.serving.gateway.ladder import LAST_PAGE
 from homefeed.serving.gateway.making import Draft, asked
 from homefeed.serving.gateway.policies import Policy
-from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.replay import draft_of, on_surface, surface_of
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure, Store
 from homefeed.serving.profiles.exposure import items_of
 from homefeed.serving.queries import Tokenize
@@ -70,7 +70,6 @@ async def read_card(
     live: Store,
     exposure: Exposure,
     item_id: str,
-    published: Published,
     policy: Policy,
     tokenize: Tokenize | None,
 ) -> Card:
@@ -80,39 +79,34 @@ async def read_card(
         live: where pages and events are.
         exposure: the page.
         item_id: of the card.
-        published: profiles and catalogue.
-        policy: rules and surfaces in force.
+        policy: rules and surfaces in force, with profiles and catalogue.
         tokenize: text → token ids; None: no model reads text.
 
     Raises:
-        LookupError: the page has no such card, or what it was made of is no longer there.
+        NotFound: the page has no such card, or what it was made of is no longer there.
     """
     page = orjson.loads(exposure.page)
     rows = [row for row in page["rows"] if item_id in row["items"]]
     if not rows:
-        raise LookupError("item_id: it was not on this page")
-    draft, request = await _again(live, exposure, published, policy, tokenize)
+        raise NotFound("item_id: it was not on this page")
+    draft, request = await _again(live, exposure, policy, tokenize)
     return Card(page, rows[0], rows[0]["items"].index(item_id), draft, request)
 
 
-async def draft_again(
-    live: Store, exposure: Exposure, published: Published, policy: Policy, tokenize: Tokenize | None
-) -> Draft:
+async def draft_again(live: Store, exposure: Exposure, policy: Policy, tokenize: Tokenize | None) -> Draft:
     """What a page was made of, on its surface as it is under a policy; arguments and errors as of `read_card`."""
-    return (await _again(live, exposure, published, policy, tokenize))[0]
+    return (await _again(live, exposure, policy, tokenize))[0]
 
 
-async def _again(
-    live: Store, exposure: Exposure, published: Published, policy: Policy, tokenize: Tokenize | None
-) -> tuple[Draft, Request]:
+async def _again(live: Store, exposure: Exposure, policy: Policy, tokenize: Tokenize | None) -> tuple[Draft, Request]:
     """The draft of a page, and what models were told for its list."""
     page, user = orjson.loads(exposure.page), exposure.user_id
     before = await live.scrolled(exposure.after, user)
     shown = {item for one in before for item in items_of(one)}
     kept = await live.events(user), await live.base(user)
-    drafted = draft_of(published, exposure, page, *kept, shown)
+    drafted = draft_of(policy.published, exposure, page, *kept, shown)
     if drafted is None or page["surface"] not in policy.surfaces.by_name:
-        raise LookupError("impression_id: what this page was made of is no longer kept")
+        raise NotFound("impression_id: what this page was made of is no longer kept")
     draft = on_surface(drafted[0], surface_of(policy, page), drafted[1])
     tokens = tokenize(page["query"]) if tokenize and page["query"] else ()
 
@@ -123,6 +117,8 @@ async def _again(
     draft = dataclasses.replace(draft, reader=dataclasses.replace(draft.reader, request=told))
     if again := page.get("again"):
         earlier = exposure._replace(at=again["at"])
-        of_list = draft_of(published, earlier, page | {"profile_version": again["profile_version"]}, *kept, shown)
+        of_list = draft_of(
+            policy.published, earlier, page | {"profile_version": again["profile_version"]}, *kept, shown
+        )
         told = asked_for(of_list[0].reader.request) if of_list else told
     return draft, told

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from homefeed.serving.gateway.items import Items, searched
+from homefeed.serving.gateway.items import searched
 from homefeed.serving.gateway.policies import Policy
 from homefeed.serving.gateway.whys.card import Card
 from homefeed.serving.gateway.whys.trial import Tried
@@ -17,12 +17,13 @@ from homefeed.serving.why.words import counterfactual, sentence
 NUM_POPULAR = 100  # Further down, nobody would call an item popular.
 
 
-def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -> Evidence:
+def evidence_of(card: Card, policy: Policy, tried: Tried | None) -> Evidence:
     """What is known of a card.
 
     Rules are told only where those in force are those that the page was made under.
     """
     page, draft, item_id, request = card.page, card.draft, card.item_id, card.request
+    items = policy.published.items
     pins: dict[str, Sequence[str]] = {}
     boosts: dict[str, float] = {}
     if page["rules_version"] == policy.version and item_id in items.cards:
@@ -42,7 +43,7 @@ def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -
         tried.strengths if tried else {},
         (page["similar"][0], page["similar"][1]) if page["similar"] else None,
         page["query"],
-        sorted(searched(page["query"]) & searched(items.titles.get(item_id, ""))),
+        sorted(searched(page["query"]) & searched(policy.title(item_id))),
         {tag: weight for tag in items.segments(item_id) if (weight := draft.reader.taste.get(tag, 0.0)) > 0},
         lists | {"popular": items.popular[:NUM_POPULAR], "editors": items.picks},
         available,
@@ -54,12 +55,9 @@ def evidence_of(card: Card, items: Items, policy: Policy, tried: Tried | None) -
     )
 
 
-def told(card: Card, tried: Tried | None, evidence: Evidence, items: Items) -> dict[str, Any]:
-    """The answer, as docs/why.md has it."""
-
-    def title(item_id: str) -> str:
-        return items.titles.get(item_id, item_id)
-
+def told(card: Card, tried: Tried | None, evidence: Evidence, policy: Policy) -> dict[str, Any]:
+    """The answer, as docs/why.md has it; titles are those that may be told."""
+    title = policy.title
     reasons = [
         dataclasses.asdict(reason)
         | {"text": {language: sentence(reason, evidence, title, language) for language in LANGUAGES}}

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from homefeed.models.faithfulness.removal import Part, Scores, drops, lead, parts_of, rivals_of, strengths, trials_of
-from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.making import Vectors, make
 from homefeed.serving.gateway.models import Found
 from homefeed.serving.gateway.policies import Policy
@@ -42,16 +41,15 @@ class Trial:
     Args:
         lists: of the model that found it.
         card: see there.
-        items: the catalogue.
         vectors: item ids → [num_items, width], for diversity.
-        policy: rules and surfaces in force.
+        policy: rules and surfaces in force, with the catalogue.
 
     Attributes:
         found: so far; None: nothing.
     """
 
-    def __init__(self, lists: Lists, card: Card, items: Items, vectors: Vectors, policy: Policy):
-        self._lists, self._card, self._items = lists, card, items
+    def __init__(self, lists: Lists, card: Card, vectors: Vectors, policy: Policy):
+        self._lists, self._card = lists, card
         self._vectors, self._policy = vectors, policy
         self.found: Tried | None = None
 
@@ -114,7 +112,8 @@ class Trial:
         """Row → items of the page with another main list."""
         draft = self._card.draft
         other = dataclasses.replace(draft.found, places=found.places, source=found.source)
-        made = make(dataclasses.replace(draft, found=other), self._items, self._vectors, self._policy.ruling)
+        other_draft, items = dataclasses.replace(draft, found=other), self._policy.published.items
+        made = make(other_draft, items, self._vectors, self._policy.ruling)
         return {row.id: [card["item_id"] for card in row.cards] for row in made.rows}
 
 

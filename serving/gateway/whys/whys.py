@@ -12,7 +12,6 @@ from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.making import Vectors
 from homefeed.serving.gateway.models import SIGNATURES, Unavailable
 from homefeed.serving.gateway.policies import Policy
-from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.whys.ahead import Ahead, Key
 from homefeed.serving.gateway.whys.card import Card, read_card
@@ -32,15 +31,13 @@ class Sources:
     """What reasons are told from, beside the page.
 
     Attributes:
-        published: profiles and catalogue.
+        policy: rules and surfaces in force, with profiles and catalogue.
         vectors: item ids → [num_items, width], for diversity.
-        policy: rules and surfaces in force.
         tokenize: text → token ids; None: no model reads text.
     """
 
-    published: Published
-    vectors: Vectors
     policy: Policy
+    vectors: Vectors
     tokenize: Tokenize | None
 
 
@@ -66,7 +63,7 @@ class Whys:
         """The reasons of a card, as docs/why.md has them.
 
         Raises:
-            LookupError: the page has no such card, or what it was made of is no longer there.
+            NotFound: the page has no such card, or what it was made of is no longer there.
             TooMuch: there is no room beside the pages.
         """
         if found := self.ahead.find(self._key(exposure, item_id, sources)):
@@ -83,7 +80,7 @@ class Whys:
         """Makes the reasons of some cards, which share what models said, and keeps those that were measured.
 
         Raises:
-            LookupError: what the page was made of is no longer there.
+            NotFound: what the page was made of is no longer there.
         """
         lists: dict[tuple[str, str], Lists] = {}
         for item_id in items:
@@ -95,7 +92,7 @@ class Whys:
 
     def _key(self, exposure: Exposure, item_id: str, sources: Sources) -> Key:
         versions = self._models.versions if self._models else ()
-        return Key(exposure.impression_id, item_id, (sources.published.mark, sources.policy.version, versions))
+        return Key(exposure.impression_id, item_id, (sources.policy.published.mark, sources.policy.version, versions))
 
     async def _why(
         self,
@@ -105,8 +102,8 @@ class Whys:
         lists: dict[tuple[str, str], Lists],
         turn: Turn | None = None,
     ) -> dict[str, Any]:
-        policy, items = sources.policy, sources.published.items
-        card = await read_card(self._live, exposure, item_id, sources.published, policy, sources.tokenize)
+        policy = sources.policy
+        card = await read_card(self._live, exposure, item_id, policy, sources.tokenize)
         tried = None
         if self._models and card.model in SIGNATURES and card.is_as_recorded:
             of = card.model, card.label
@@ -114,11 +111,11 @@ class Whys:
                 k = min(MAX_RANKED, max(FEWEST_PLACES, len(card.page["candidates"])))
                 lists[of] = Lists(await self._models.learnt(card.label), card.model, card.request, k, turn)
             tried = await self._try(card, lists[of], sources)
-        return told(card, tried, evidence_of(card, items, policy, tried), items)
+        return told(card, tried, evidence_of(card, policy, tried), policy)
 
     async def _try(self, card: Card, lists: Lists, sources: Sources) -> Tried | None:
         """Lists without parts of the request; None: no model answers."""
-        trial = Trial(lists, card, sources.published.items, sources.vectors, sources.policy)
+        trial = Trial(lists, card, sources.vectors, sources.policy)
         try:
             return await trial.run()
         except Unavailable:

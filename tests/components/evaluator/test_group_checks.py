@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from homefeed.components.evaluator import fairness
 from homefeed.components.evaluator.group_checks import ALIKE, BASE, EVENTS, EVENTS_BASE, check_groups, reasons
 from homefeed.components.evaluator.measured import IN_SERVICE, POPULARITY, RANKING_ROW, Measured
 from homefeed.components.evaluator.queries import GroupLimits, make_queries
@@ -19,9 +21,15 @@ LIMITS = GroupLimits(base=0.1, gap=0.2, events=0.15, min_users=30, max_users=20_
 NUM_USERS = 300
 
 
-def people(counts: np.ndarray, seed: int = 0) -> Sequences:
-    """Users with so many events each; a third of them are F, and age says nothing."""
+DAYS = 70
+LATER = 10  # The mean of eval's events is about a seventh of that of training.
+
+
+def people(counts: np.ndarray, seed: int = 0, days: int = LATER) -> Sequences:
+    """Users with so many events each in so many days; a third of them are F, and age says nothing."""
     total = int(counts.sum())
+    rng = np.random.default_rng(seed)
+    times, users = rng.integers(0, days * 86_400, total), np.repeat(np.arange(len(counts)), counts)
     rng = np.random.default_rng(seed)
     return dataclasses.replace(
         toy_sequences(1),
@@ -29,7 +37,7 @@ def people(counts: np.ndarray, seed: int = 0) -> Sequences:
         row_splits=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         num_history=np.zeros(len(counts), np.int64),
         item_index=np.arange(1, total + 1, dtype=np.int32),
-        timestamp=np.arange(total),
+        timestamp=times[np.lexsort((times, users))],
         positive=np.ones(total, bool),
         event_categorical={},
         event_numeric={},
@@ -39,11 +47,11 @@ def people(counts: np.ndarray, seed: int = 0) -> Sequences:
     )
 
 
-def active(seed: int, kept_of_f: float = 1.0) -> Sequences:
+def active(seed: int, kept_of_f: float = 1.0, days: int = DAYS, people_seed: int = 0) -> Sequences:
     """Log-normal activity; of the events of F so many are kept."""
     rng = np.random.default_rng(seed)
-    counts = rng.poisson(rng.lognormal(3.3, 0.6, NUM_USERS))
-    return people(np.where(np.arange(NUM_USERS) % 3 == 0, rng.binomial(counts, kept_of_f), counts))
+    counts = rng.poisson(rng.lognormal(3.3, 0.6, NUM_USERS) * days / DAYS)
+    return people(np.where(np.arange(NUM_USERS) % 3 == 0, rng.binomial(counts, kept_of_f), counts), people_seed, days)
 
 
 def measured(split: Sequences, gains_of: dict[str, np.ndarray], seed: int = 0) -> Measured:
@@ -89,6 +97,32 @@ def test_half_of_a_groups_events_are_missed_and_nothing_else_is(seed: int) -> No
     assert figures["bound"] < -0.15 and 0.2 < figures["findable"] < 0.5
     # Where nothing is known of earlier data, eval is the measure.
     assert (("gender: F", EVENTS) in closing(check(active(10 + seed, kept_of_f=0.5)))) is True
+
+
+def test_a_longer_or_a_shorter_time_is_no_lost_event() -> None:
+    """F does half as much as others, always: what is known of a week is true of ten, and the other way round."""
+    short, long = active(1, 0.5, days=7), active(2, 0.5, days=70)
+    known = {days: check(people)["activity"] for days, people in ((7, short), (70, long))}
+    for of in known.values():
+        assert of["gender: F"]["rate"] == pytest.approx(np.log(0.5), abs=0.2)
+    assert closing(check(long, known[7])) == closing(check(short, known[70])) == []
+    assert ("gender: F", EVENTS_BASE) in closing(check(active(3, 0.2, days=70), known[7]))
+    of_before = {"gender: F": {"level": 0.0, "deviation": 0.1}}  # As an earlier homefeed measured it.
+    assert EVENTS_BASE not in check(long, of_before)["groups"]["gender: F"]["checks"]
+
+
+@pytest.mark.parametrize("hits", [0, 2])
+def test_what_too_few_were_found_anything_by_is_not_judged(hits: int) -> None:
+    served = np.full(NUM_USERS, 0.3)
+    served[::3] = 0.0
+    served[: 3 * hits : 3] = 1.0  # Of some samples, not one of these users is drawn.
+    found = check(active(0), **{IN_SERVICE: served})
+    group = found["groups"]["gender: F"]
+    assert group["too_few"] == [BASE] and set(group["checks"]) == {ALIKE, EVENTS}
+    assert ALIKE in found["groups"]["gender: M"]["checks"] and BASE in found["groups"]["gender: M"]["checks"]
+    json.dumps(found, allow_nan=False)
+    rows = fairness.to_markdown({"eval": {"guarded": found, "readers": {}, "items": {}}})
+    assert "the models in service | too few, not judged" in rows
 
 
 def test_what_is_borne_is_not_compared() -> None:

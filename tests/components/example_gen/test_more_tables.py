@@ -82,7 +82,7 @@ def test_facts_are_columns_of_the_items_wherever_these_are_read(tmp_path: pathli
     outputs = ingest(data, tmp_path / "out")
     wanted = {"series": [["基地"], [], []], "author": [["Ann|Lee"], ["Bo", "Ann|Lee"], []]}
     assert columns(example_io.read_split(outputs.items, "all")) == wanted == columns(read_items(data))
-    assert outputs.items.facts() == ["series", "author"]
+    assert outputs.items.facts() == ["series", "author"] and outputs.items.declared()[-2:] == ["series", "author"]
     found = counts(outputs, "knowledge")
     assert (found["rows"], found["written"], found["duplicates"], found["quarantined"]) == (9, 4, 1, 1)
     assert found["unused"] == {"of the undeclared relation 'isbn'": 2, "on an unknown item": 1}

@@ -62,6 +62,9 @@ def test_what_rules_deny_today_is_never_available(snapshot: Snapshot, shop: path
     (shop / "rules.yaml").write_text("a: {deny: {categorie: new}}")
     with pytest.raises(PolicyError, match="a: items have no column 'categorie'; did you mean 'categories'"):
         catalogue_for(snapshot, shop)
+    (shop / "rules.yaml").write_text("a: {deny: {description: {words: new}}}")  # Standard, and not in this table.
+    with pytest.raises(PolicyError, match="a: items have no column 'description'"):
+        catalogue_for(snapshot, shop)
 
 
 def test_a_table_that_cannot_be_read_is_refused(snapshot: Snapshot, shop: pathlib.Path) -> None:

@@ -22,6 +22,15 @@ def test_a_column_that_never_changes_does_no_harm() -> None:
 
 
 def test_half_of_the_events_are_about_log_half() -> None:
-    events = np.array([99, 199, 0, 49, 99.0])  # log(1 + n) of active users: 100, 200 and 50, 100.
-    gap = activity_gap(UserBootstrap(np.arange(5), 2), events, np.array([False, False, True, True, True]))
-    assert gap[0] == pytest.approx(np.log(0.5))
+    events, times = np.array([30.0, 30.0, 0.0, 10.0, 20.0]), np.array([10.0, 20.0, 5.0, 5.0, 20.0])
+    group = np.array([False, False, True, True, True])
+    gap = activity_gap(UserBootstrap(np.arange(5), 2), events, times, group)
+    assert gap[0] == pytest.approx(np.log(0.5))  # 60 events in 30, and 30 in 30.
+    twice = activity_gap(UserBootstrap(np.arange(5), 2), 2 * events, 2 * times, group)
+    assert twice[0] == pytest.approx(np.log(0.5))
+
+
+def test_the_one_who_does_most_counts_as_those_below() -> None:
+    events, group = np.ones(200), np.arange(200) < 100
+    events[0] = 1e6  # The 95th of a hundred has 1.
+    assert activity_gap(UserBootstrap(np.arange(200), 2), events, np.ones(200), group)[0] == pytest.approx(0.0)

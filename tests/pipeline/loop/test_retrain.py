@@ -50,7 +50,9 @@ class Shop:
         self.is_counting = is_counting
         self.steps: list[Step] = []
         self.data.mkdir(parents=True)
-        shutil.copy(store / "dataset.yaml", self.data)
+        described = (store / "dataset.yaml").read_text(encoding="utf-8")
+        (self.data / "dataset.yaml").write_text(f"{described}rules: rules.yaml\n", encoding="utf-8")
+        (self.data / "rules.yaml").touch()
 
     def deliver(self, *weeks: int) -> None:
         for week in weeks:
@@ -139,6 +141,28 @@ def test_without_a_trigger_there_is_nothing_to_do(shop: Shop, options: dict[str,
     outcome = shop.retrain("ranking_trainer.learning_rate=0.009", **options)
     assert outcome.status == "nothing to do" and why in outcome.message
     assert shop.steps == []
+
+
+def test_what_rules_deny_now_is_unlearnt_and_other_rules_are_no_reason(shop: Shop, tmp_path: pathlib.Path) -> None:
+    item_id = next((shop.data / "items").glob("*.csv")).read_text().splitlines()[1].split(",")[0]
+    copy = Shop.__new__(Shop)
+    vars(copy).update(vars(shop) | {"root": tmp_path / "root"})
+    shutil.copytree(shop.root, copy.root)
+
+    def retrained(rules: str, ids: str, *settings: str) -> str:
+        (shop.data / "rules.yaml").write_text(rules)
+        (shop.data / "ids.txt").write_text(ids)
+        lax = ("evaluator.base_margin=1.0", "evaluator.slice_margin=1.0")
+        return copy.retrain(*lax, *settings, if_older_than=1.0, window=2).status
+
+    denied = "none: {deny: {item_id: {file: ids.txt}}}\n"
+    try:
+        assert retrained("none: {boost: {price: {at_most: 3}}, by: 2}\n", "") == "unchanged"
+        assert retrained(denied, item_id, "transform.learn_denied=true") == "nothing to do"
+        assert retrained(denied, item_id) == "pushed"
+        assert retrained(f"{denied}more: {{block: {{price: 1}}}}\n", f"# A comment.\n{item_id}\n") == "unchanged"
+    finally:
+        (shop.data / "rules.yaml").write_text("")
 
 
 def test_a_failed_check_rolls_back_and_is_not_tried_again(shop: Shop) -> None:

@@ -3,6 +3,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import random
 from typing import Any, NoReturn
 
 import pytest
@@ -104,6 +105,39 @@ def test_other_settings_make_another_verdict(gate: Gate, tmp_path: pathlib.Path)
     stale = {"": dataclasses.replace(refused[""], reasons=["made up"])}
     assert judged(stale) == stale
     assert judged(stale, shard_megabytes=3)[""].reasons == refused[""].reasons
+
+
+FACTS = {
+    "1": [],  # Nothing is known yet.
+    "2": [(f"i{n}", f"series {n % 4}") for n in range(40)],
+    "3": [("i1", "series 1"), ("i2", "a new series"), ("i50", "another")],
+    "4": [("of an earlier span", "series 1")],
+}
+
+
+def test_facts_that_come_by_span_are_no_reason_against_it(gate: Gate, tmp_path: pathlib.Path) -> None:
+    ids = [f"i{n}" for n in range(60)]
+    data = write_dataset(
+        tmp_path / "data", "", "\n".join(["item_id,title", *(f"{one},{one}" for one in ids)]) + "\n",
+        "\n".join(["user_id", *(f"u{n}" for n in range(30))]) + "\n",
+        "name: tiny\ninteractions: {path: 'log/{SPAN}.csv'}\nitems: {path: items.csv}\nusers: {path: users.csv}\n"
+        "knowledge: {path: 'facts/{SPAN}.csv', features: {series: {kind: categories}}}\n",
+    )  # fmt: skip
+    some = random.Random(0)
+    for folder in ("log", "facts"):
+        (data / folder).mkdir()
+    for span, facts in FACTS.items():
+        times = (1_700_000_000 + int(span) * 604_800 + some.randrange(604_800) for _ in range(400))
+        log = events([(f"u{some.randrange(30)}", some.choice(ids), at) for at in times])
+        (data / "log" / f"{span}.csv").write_text(log)
+        rows = [f"{item},series,{value}" for item, value in facts]
+        if facts:
+            (data / "facts" / f"{span}.csv").write_text("\n".join(["item_id,relation,value", *rows]) + "\n")
+    found = dataclasses.replace(gate, data=data, root=tmp_path / "root").judge_all({})
+    assert {span: verdict.reasons for span, verdict in found.items()} == {span: [] for span in FACTS}
+    (data / "facts" / "4.csv").write_text("item_id,relation,value\ni1,writer,Bo\n")  # Of no item's relations.
+    wrong = dataclasses.replace(gate, data=data, root=tmp_path / "root").judge_all(found)
+    assert "1 × of the undeclared relation 'writer'" in wrong["4"].reasons[0] and wrong["3"] == found["3"]
 
 
 def test_verdicts_survive_json(verdicts: dict[str, Verdict]) -> None:

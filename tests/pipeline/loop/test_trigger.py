@@ -43,6 +43,13 @@ def test_why_not(options: dict[str, Any], why: str) -> None:
     assert why_not(Options(**options), last(days=3), VERDICTS) == why
 
 
+def test_other_denials_are_a_reason_by_themselves() -> None:
+    young = Options(if_older_than=9.0)
+    assert why_not(young, last(3), VERDICTS, "2") == why_not(young, last(3) | {"denies": "1"}, VERDICTS, "2") == ""
+    assert why_not(young, last(3) | {"denies": "1"}, VERDICTS, "") == ""
+    assert TOO_YOUNG in why_not(young, last(3) | {"denies": "1"}, VERDICTS, "1")
+
+
 def test_drift_of_what_was_learnt_before_is_no_reason() -> None:
     assert why_not(Options(on_drift=True), last(3, good=("1", "2")), VERDICTS) == "no drift in 1 new spans"
 

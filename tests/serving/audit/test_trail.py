@@ -14,6 +14,7 @@ import pytest
 from homefeed.serving.audit import AuditError, Trail, Wanted
 from homefeed.serving.audit.pages import pages
 from homefeed.serving.audit.versions import history, note_in_force, version_of
+from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, LiveStore
 from tests.serving.servers import eventually
@@ -113,6 +114,21 @@ def test_versions_are_told_once_by_who_came_first(tmp_path: pathlib.Path) -> Non
     path.write_text("a: {}\n")
     note_in_force(trail, "rules", path, version_of("a: {}\n"))
     assert [one.text for one in history(trail, "rules")] == ["a: {}\n", "b: {}\n"]
+
+
+def test_versions_of_rules_say_which_files_they_name(tmp_path: pathlib.Path) -> None:
+    trail, path = Trail(tmp_path / "audit.sqlite"), tmp_path / "rules.yaml"
+    path.write_text("a: {deny: {item_id: {file: lists/ids.txt}}}\n")
+    (tmp_path / "lists").mkdir()
+    for ids in ("i1", "i1", "i2"):
+        (tmp_path / "lists" / "ids.txt").write_text(ids)
+        rules = read_rules(path)
+        note_in_force(trail, "rules", path, rules.version, rules.text_version, rules.lists)
+    later, first = trail.entries()
+    assert later.details["version"] == rules.version != first.details["version"]
+    assert later.details["lists"] == {"lists/ids.txt": version_of("i2")} != first.details["lists"]
+    (version,) = history(trail, "rules")
+    assert (version.version, version.lists) == (version_of(path.read_text()), ("lists/ids.txt",))
 
 
 def test_pages_are_found_by_time_without_reading_the_log(tmp_path: pathlib.Path) -> None:

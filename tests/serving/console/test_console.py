@@ -77,6 +77,31 @@ def test_a_page_is_made_again_as_it_was_without_an_event_and_under_other_rules(d
     assert len(looks) >= 4 and {one.who for one in looks} == {"this machine"}
 
 
+def test_rules_that_name_files_are_checked_tried_and_published(desk: Desk) -> None:
+    (desk.root / "lists").mkdir()
+    (desk.root / "lists" / "ids.txt").write_text("i25\ni12\n")
+    listed = "ids: {deny: {item_id: {file: lists/ids.txt}}}\n"
+    before = (desk.root / "rules.yaml").read_text()
+    current = version_of(before)
+    desk.gateway.page(user_id="reader-of-lists")
+    with desk.browser() as browser:
+        page = see(browser, "rules")
+        missing = press(browser, page, "check", kind="rules", current=current, text=listed.replace("ids.", "no."))
+        assert "lists/no.txt cannot be read" in missing.text
+        checked = press(browser, page, "check", kind="rules", current=current, text=listed)
+        assert "It can be in force." in checked.text and "no version is kept: lists/ids.txt" in checked.text
+        press(browser, page, "try", kind="rules", current=current, text=listed)
+        assert "pages would be others" in wait(browser, "rules", kind="rules", version=version_of(listed)).text
+        press(browser, page, "publish", kind="rules", current=current, text=listed)
+        eventually(lambda: desk.gateway.http.get("/v1/health").json().get("denied") == "ids: 2")
+        eventually(lambda: desk.trail(what=["in force"], subject="rules")[0].details.get("lists"))
+        assert "in force now" in see(browser, "rules").text
+        press(browser, page, "publish", kind="rules", current=version_of(listed), text=before)
+    eventually(lambda: current in desk.gateway.http.get("/v1/health").json()["rules_version"])
+    back, gone = desk.trail(what=["publish"])[:2]
+    assert gone.details["lists"] == {"lists/ids.txt": version_of("i25\ni12\n")} and "lists" not in back.details
+
+
 def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> None:
     for number in range(3):
         desk.gateway.page(user_id=f"reader-{number}")
@@ -105,7 +130,7 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         earlier = see(browser, "rules", kind="rules", version=version_of(RULES))
         back = press(browser, earlier, "publish", kind="rules", current=version_of(DRAMA), text=RULES)
         assert "Published" in back.text and (desk.root / "rules.yaml").read_text() == RULES
-    published = desk.trail(what=["publish"])
+    published = desk.trail(what=["publish"])[:2]
     assert [(one.who, one.details["text"]) for one in published] == [("this machine", RULES), ("this machine", DRAMA)]
     eventually(lambda: version_of(RULES) in desk.gateway.http.get("/v1/health").json()["rules_version"])
 

@@ -22,6 +22,7 @@ from homefeed.pipeline.cli.main import app
 from homefeed.serving.deploy.render import Options, render
 from homefeed.serving.gateway.auth import read_keys, require_safe
 from homefeed.serving.gateway.server import GRACE_SECONDS
+from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.process import free_port, server_flags
 from tests.documents import HOUSE, blocks, commands
 from tests.pipeline.test_readme import below
@@ -318,25 +319,34 @@ def test_the_guides_job_for_prometheus_finds_the_pods(out: pathlib.Path) -> None
 def test_files_of_pages_come_along(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """With the lists that rules name; compose mounts the copies, and Kubernetes a map of them."""
     texts = {
-        "rules.yaml": "ids: {deny: {item_id: {file: denied.txt}}}\n",
+        "rules.yaml": "ids: {deny: {item_id: {file: denied.txt}}}\n"
+        "words: {deny: {words: {file: lists/de/../en/wörter.txt}}}\n"
+        "more: {deny: {item_id: {file: lists/denied.txt}}}\n",
         "surfaces.yaml": "landing: {rows: [new]}\n",
         "experiments.yaml": "x: {arms: {a: {}, b: {model: canary}}}\n",
         "denied.txt": 'i1\nü: "2"\n',
+        "lists/en/wörter.txt": "bomb\n",
+        "lists/denied.txt": "i3\n",
     }
     for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     given = {name: tmp_path / f"{name}.yaml" for name in ("rules", "surfaces", "experiments")}
     made = tmp_path / "out"
     files = render(root / "serving", made, Options(**given))
     assert {pathlib.Path("policy", name) for name in texts} <= set(files)
-    assert {path.name: path.read_text(encoding="utf-8") for path in (made / "policy").iterdir()} == texts
+    copies = {str(path.relative_to(made / "policy")): path for path in (made / "policy").rglob("*.*")}
+    assert {name: path.read_text(encoding="utf-8") for name, path in copies.items()} == texts
+    assert read_rules(made / "policy" / "rules.yaml").version == read_rules(tmp_path / "rules.yaml").version
     objects = list(yaml.safe_load_all((made / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8")))
     (config,) = (one for one in objects if one["kind"] == "ConfigMap")
-    assert config["data"] == texts
+    assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in config["data"])
     pod = objects[0]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     (mount,) = (one for one in container["volumeMounts"] if one["name"] == "policy")
-    assert {"name": "policy", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
+    (volume,) = (one["configMap"] for one in pod["volumes"] if one["name"] == "policy")
+    assert volume["name"] == config["metadata"]["name"]
+    assert {one["path"]: config["data"][one["key"]] for one in volume["items"]} == texts
     arguments = [f"--{name}={mount['mountPath']}/{name}.yaml" for name in given]
     assert set(arguments) <= set(container["args"])
     gateway = yaml.safe_load((made / "compose.yaml").read_text(encoding="utf-8"))["services"]["gateway"]

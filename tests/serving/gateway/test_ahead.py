@@ -18,6 +18,7 @@ from homefeed.serving.gateway.pulse import Pulse
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.gateway.whys import whys
 from homefeed.serving.gateway.whys.ahead import MAX_KEPT, MAX_PAGES, QUIET_BEATS, Ahead, Key
+from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure
 
 
@@ -40,7 +41,7 @@ def test_the_newest_pages_come_first_when_it_is_quiet_and_old_ones_fall_out() ->
             made.append(f"{exposure.impression_id} {'+'.join(items)}")
             await asyncio.sleep(0)
             if exposure.impression_id == "page-4":
-                raise LookupError("it has left the store")
+                raise NotFound("it has left the store")
             if exposure.impression_id == "page-5":
                 raise ValueError("a fault of ours")
 

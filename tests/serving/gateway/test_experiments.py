@@ -397,11 +397,11 @@ turns: {interleave: [stable, canary], layer: lists, part: [0.6, 1]}
     arms = collections.Counter(arm for page in pages for arm in page["arms"].items())
     assert {("short", "a"), ("chance", "a"), ("chance", "b"), ("turns", "interleaved")} <= arms.keys()
     published = read_published(root / "serving", ())
-    policy = read_policy(None, None, published.items)
+    policy = read_policy(None, None, published)
     with contextlib.closing(sqlite3.connect(root / "serving" / LIVE_FILE_NAME)) as database:
         kept = [orjson.loads(page) for (page,) in database.execute("SELECT page FROM exposures")]
     assert len(kept) == len(pages) and all(page["took_ms"] > 0 and 0 < page["variety"] <= 1 for page in kept)
     assert {page["changes"].get("length") for page in kept if "changes" in page} == {3, None}
     assert any(page["seed"] for page in kept) and any("teams" in page for page in kept)
-    again = [replay(root / "serving", published, policy, page["impression_id"]) for page in pages]
+    again = [replay(root / "serving", policy, page["impression_id"]) for page in pages]
     assert [one.rows for one in again if not one.is_same] == []

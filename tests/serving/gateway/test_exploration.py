@@ -114,9 +114,9 @@ def test_what_is_left_to_chance_is_recorded(shop: Served) -> None:
 def test_every_page_is_made_again_byte_for_byte(shop: Served) -> None:
     root, pages = shop
     published = read_published(root / "serving", ())
-    policy = read_policy(root / "rules.yaml", root / "surfaces.yaml", published.items)
+    policy = read_policy(root / "rules.yaml", root / "surfaces.yaml", published)
     for page in pages:
-        again = replay(root / "serving", published, policy, page["impression_id"])
+        again = replay(root / "serving", policy, page["impression_id"])
         assert again.is_same, again
 
 
@@ -124,8 +124,8 @@ def test_every_page_is_made_again_byte_for_byte(shop: Served) -> None:
 def test_ten_thousand_pages_are_made_again_byte_for_byte(models: str, tmp_path: pathlib.Path) -> None:
     pages = serve(tmp_path, models, 10_000, 700)
     published = read_published(tmp_path / "serving", ())
-    policy = read_policy(tmp_path / "rules.yaml", tmp_path / "surfaces.yaml", published.items)
-    made = (replay(tmp_path / "serving", published, policy, page["impression_id"]) for page in pages)
+    policy = read_policy(tmp_path / "rules.yaml", tmp_path / "surfaces.yaml", published)
+    made = (replay(tmp_path / "serving", policy, page["impression_id"]) for page in pages)
     assert sum(again.is_same for again in made) == len(pages) == 10_003
 
 
@@ -152,11 +152,11 @@ def test_the_verb_says_so_or_why_not(shop: Served, tmp_path: pathlib.Path) -> No
 def test_what_cannot_be_made_again_is_told(shop: Served) -> None:
     root, pages = shop
     published = read_published(root / "serving", ())
-    policy = read_policy(None, None, published.items)
+    policy = read_policy(None, None, published)
     with pytest.raises(ReplayError, match="has no page 'nothing'"):
-        replay(root / "serving", published, policy, "nothing")
+        replay(root / "serving", policy, "nothing")
     with pytest.raises(ReplayError, match="surface 'plain', which is not there"):
-        replay(root / "serving", published, policy, pages[-2]["impression_id"])
+        replay(root / "serving", policy, pages[-2]["impression_id"])
 
 
 def test_probabilities_are_sealed(shop: Served, tmp_path: pathlib.Path) -> None:

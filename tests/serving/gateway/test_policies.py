@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -11,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from homefeed.models.requests import Request
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.gateway.page import known
 from homefeed.serving.gateway.policies import Policies
+from homefeed.serving.gateway.published import Published
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles.published import Item
 from tests.serving.gateway import toy
@@ -85,19 +89,52 @@ def test_the_gateway_does_not_start_with_a_wrong_file(tmp_path: pathlib.Path) ->
         Home(Config(tmp_path, rules=tmp_path / "rules.yaml"), Metrics())
 
 
+def pushed(ids: str, **card: Any) -> Published:
+    """A push of some items, all with the same card."""
+    nobody = known(Request(""), Items([]))
+    items = Items(Item(item, item, card, 1) for item in ids)
+    return Published(items, lambda _: nobody, lambda _: nobody, None, (0.0, len(ids)), lambda _: (), lambda _: ())
+
+
+BEFORE, AFTER = pushed("ab", categories=["drama"]), pushed("abc", genres=["drama"])
+
+
 def test_a_push_without_a_column_that_rules_ask_for_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "rules.yaml").write_text("no-drama: {block: {categories: drama}}")
-    before, after = (
-        Items(Item(item, item, card, 1) for item in cards)
-        for cards, card in (("ab", {"categories": ["drama"]}), ("abc", {"genres": ["drama"]}))
-    )
-    policies = Policies(tmp_path / "rules.yaml", None, before)
+    policies = Policies(tmp_path / "rules.yaml", None, BEFORE)
     for _ in range(2):
-        policies.follow(after)
+        policies.follow(AFTER)
         assert "no-drama: items have no column 'categories'" in policies.fault
-        assert policies.policy.ruling.is_of(after.cards) and not policies.policy.ruling.is_denied("c")
-    policies.follow(before)
-    assert policies.fault == "" and policies.policy.ruling.is_of(before.cards)
+        assert policies.policy.published is AFTER and policies.policy.ruling.bits("c", 0.0) == 0
+    policies.follow(BEFORE)
+    assert policies.fault == "" and policies.policy.published is BEFORE
+
+
+@pytest.mark.parametrize("rules", ["r: {deny: {categories: drama}}", "r: {block: {categories: drama}, strict: true}"])
+def test_what_was_denied_stays_so_when_a_push_lacks_the_column(rules: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(rules)
+    policies = Policies(path, None, BEFORE)
+    for _ in range(2):
+        policies.follow(AFTER)
+        assert policies.fault.startswith("r: items have no column 'categories'")
+        assert "; the last push is not taken over: push such a column" in policies.fault
+        assert policies.policy.published is BEFORE and policies.policy.ruling.bits("a", 0.0)
+    # Denials that are written meanwhile hold all the same, for the catalogue that is shown.
+    path.write_text(f"{rules}\nurgent: {{deny: {{item_id: [b]}}}}")
+    policies.follow(AFTER)
+    assert policies.denied["urgent"] == 1 and "not taken over" in policies.fault
+    # What fits neither is refused; what fits the push is taken over with it.
+    path.write_text("r: {deny: {colour: red}}")
+    policies.follow(AFTER)
+    assert policies.denied["urgent"] == 1 and "no column 'colour'" in policies.fault
+    path.write_text("r: {deny: {genres: drama}}")
+    policies.follow(AFTER)
+    assert (policies.fault, policies.denied, policies.policy.published) == ("", {"r": 3}, AFTER)
+    # A column that is there, and in which no item has a value now, is not lacking.
+    items = Items([Item("a", "A", {}, 1)], declared=["genres"])
+    policies.follow(dataclasses.replace(AFTER, items=items))
+    assert (policies.fault, policies.denied) == ("", {"r": 0})
 
 
 def test_what_was_seen_too_often_stands_lower_where_a_surface_says_so(tmp_path: pathlib.Path) -> None:
@@ -240,8 +277,14 @@ def test_denied_and_held_items_are_on_no_page_until_they_are_accepted(tmp_path: 
         assert len(json.loads(homefeed("review", *verb, group="items"))) == 13
         assert json.loads((tmp_path / "seen.jsonl").read_text().splitlines()[-1])["why"] == "a b"
 
+        before = gateway.page(user_id="u", surface="all", k=50)
+        why = f"/v1/why/{before['impression_id']}/i31"
+        told = eventually(lambda: gateway.http.get(why, params={"user_id": "u"}).json().get("title"))
+        assert told == "Title of i31"
         (tmp_path / "denied.txt").write_text("i31\n")  # The file of rules is as it was.
         eventually(lambda: "i31" not in items(gateway.page(user_id="u", surface="all", k=50)))
+        answer = gateway.http.get(why, params={"user_id": "u"})
+        assert answer.json()["title"] == "i31" and "Title of i31" not in answer.text
         (tmp_path / "denied.txt").unlink()
         eventually(
             lambda: "denied.txt cannot be read" in gateway.http.get("/v1/health").json().get("rules_fault", "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
 
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.policy.conditions import read
+from homefeed.serving.policy.files import mark_of
 from homefeed.serving.policy.reviews import read_reviews, write_reviews
 from homefeed.serving.policy.rules import PolicyError, read_rules
 from homefeed.serving.policy.ruling import Ruling
@@ -35,9 +37,51 @@ from tests.serving.policy.test_rules import catalogue, draft, page, shown
         ("cafe\u0301", "CAFÉ", True),
         ("", "anything", False),
         ("!!", "!!", False),
+        # Signs between letters, and phrases that they part.
+        ("bomb", "b.o.m.b, b-o_m*b", True),
+        ("bomb", "bo💣mb", True),
+        ("bomb", "b o m b", False),  # Spaces part words.
+        ("pipe bomb", "p-i-p-e b/o/m/b", True),
+        ("pipe bomb", "pi-pebomb", False),
+        ("hell", "he'll, he\u2019ll", False),
+        ("hell", "hell-bent", True),
+        ("hell", "s.hell", True),
+        # Marks, and what nobody sees.
+        ("bomb", "b\u0336o\u0336m\u0336b\u0336", True),
+        ("bomb", "bo\u0301\u0323mb", True),  # Which is also bọ́mb.
+        ("bomb", "b\u00ado\u200dm\ufe0fb", True),
+        ("bomb", "b\u3164o\u115fmb\U000e0061", True),
+        ("bomb", "𝐛ⓞ𝗺𝒷", True),
+        # German.
+        ("bombe", "Bom\u00adbe", True),
+        ("schwul", "schwüle Nacht, schwül", False),  # Another letter is another word.
+        ("schwül", "SCHWU\u0308L", True),
+        ("rohrbombe", "Rohr-Bombe", True),
+        ("rohrbombe", "Rohrbomben", False),
+        # Chinese, Japanese, Korean.
+        ("赌博", "赌·博", True),
+        ("赌博", "赌\ufe0f\u200b博", True),
+        ("炸弹", "炸\u0336弹", True),
+        ("がん", "か\u3099んの本", True),
+        ("がん", "かんの本", False),
+        ("도박", "온라인도\u3164박", True),
+        # Arabic: vowels and stretching may be left out; letters may not.
+        ("قمار", "لعبة قِمَار", True),
+        ("قِمَار", "قمار", True),
+        ("قمار", "قـمـار", True),
+        ("قمار", "قمر", False),
+        # Hindi: marks are letters.
+        ("जुआ", "ऑनलाइन जुआ खेलें", True),
+        ("जुआ", "जुआरी", False),
+        ("चोर", "चार", False),
+        ("चोर", "चो\u200dर", True),
+        # Thai has no spaces, and its marks are letters.
+        ("พนัน", "เว็บพนันออนไลน์", True),
+        ("พนัน", "พนน", False),
+        ("ปืน", "ปื\u200bน", True),
     ],
 )
-def test_words_are_found_whole_in_english_and_anywhere_in_chinese(word: str, text: str, is_there: bool) -> None:
+def test_words_are_found_whole_where_spaces_part_them_and_anywhere_else(word: str, text: str, is_there: bool) -> None:
     assert Words([word]).are_in(text) is is_there
 
 
@@ -113,6 +157,37 @@ def test_the_version_is_also_that_of_the_files(tmp_path: pathlib.Path) -> None:
     assert {path.name for path in rules.files} == {"denied.txt", "words.txt", "seen.jsonl"}
     (tmp_path / "denied.txt").write_text("")
     assert read_rules(tmp_path / "rules.yaml").by_name["ids"].is_about({"item_id": "i01"}, 0.0) is False
+
+
+@pytest.mark.parametrize("name", ["denied.txt", "seen.jsonl"])
+def test_a_line_that_comes_while_a_file_is_read_is_not_missed(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("r: {deny: {item_id: {file: denied.txt}}}\nh: {hold: all, reviews: seen.jsonl}")
+    (tmp_path / "denied.txt").write_text("i01\n")
+    verdict = '{"item_id": "i02", "verdict": "accepted"}\n'
+    (tmp_path / "seen.jsonl").write_text(verdict)
+    late = {"denied.txt": "i09\n", "seen.jsonl": verdict.replace("i02", "i09")}[name]
+    stat, looks = os.fstat, list[int]()
+
+    def write_meanwhile(at: int) -> os.stat_result:  # Between a read and the look at the file after it, thrice.
+        found = stat(at)
+        if found.st_ino == (tmp_path / name).stat().st_ino:
+            looks.append(at)
+            if len(looks) in (1, 3, 5):
+                with (tmp_path / name).open("a") as file:
+                    file.write(late)
+        return found
+
+    monkeypatch.setattr(os, "fstat", write_meanwhile)
+    rules = read_rules(path)
+    assert len(looks) == 6  # It moved at each of three tries: its mark says that there is more.
+    assert mark_of(tmp_path / name) != rules.files[tmp_path / name]
+    rules = read_rules(path)
+    assert all(mark_of(one) == mark for one, mark in rules.files.items())
+    assert rules.by_name["r"].is_about({"item_id": "i09"}, 0.0) is (name == "denied.txt")
+    assert rules.by_name["h"].is_about({"item_id": "i09"}, 0.0) is (name == "denied.txt")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,34 @@ def test_a_strict_rule_is_never_set_aside(tmp_path: pathlib.Path) -> None:
     assert not made.rows and not made.set_aside
 
 
+@pytest.mark.parametrize(
+    ("said", "value", "is_met"),
+    [
+        # Of 17 digits and more, neighbours are one float.
+        ("12345678901234567", "12345678901234567", True),
+        ("12345678901234567", "12345678901234568", False),
+        ("12345678901234567", 12345678901234567, True),
+        ("12345678901234567", 12345678901234568, False),
+        (["a", "90071992547409931"], ["90071992547409930"], False),
+        ({"at_least": "12345678901234568"}, 12345678901234567, False),
+        ({"at_most": "12345678901234567"}, "12345678901234568", False),
+        ({"at_most": "12345678901234567"}, "12345678901234567", True),
+        ({"not": "12345678901234567"}, 12345678901234568, True),
+        # Text is text, numbers are numbers.
+        ("007", "7", False),
+        ("1e3", "1000", False),
+        ("1e3", 1000, True),
+        ("1999.0", 1999, True),
+        ("1999", 1999.0, True),
+        ("14.38", 14.38, True),
+        ("9" * 400, "9" * 400, True),
+        ("nan", float("nan"), False),
+    ],
+)
+def test_values_are_compared_as_what_the_column_holds(said: Any, value: Any, is_met: bool) -> None:
+    assert read({"column": said}).holds({"column": value}) is is_met
+
+
 def test_what_no_list_holds_is_found_in_the_catalogue(tmp_path: pathlib.Path) -> None:
     made = page("r: {allow: {price: [37.5, 36.5]}}", tmp_path)
     assert shown(made) == ["i37", "i38"]

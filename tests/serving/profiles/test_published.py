@@ -82,7 +82,9 @@ def test_items_have_cards_and_popularity_and_lose_their_card_when_they_are_gone(
         ("咖啡", "Coffee", {"price": 2.5}, 1),
     ]
     before = ProfileStore(path)
-    update_items(path, {"i2": "Green tea", "i3": "Maté"}, {"i2": {"price": 3.0}, "i3": {"price": 4.0}})
+    cards = {"i2": {"price": 3.0}, "i3": {"price": 4.0}}
+    update_items(path, {"i2": "Green tea", "i3": "Maté"}, cards, declared=["price", "complaint"])
+    assert before.declared() == [] and ProfileStore(path).declared() == ["price", "complaint"]
     assert [tuple(item) for item in ProfileStore(path).items()] == [
         ("i2", "Green tea", {"price": 3.0}, 1),
         ("i3", "Maté", {"price": 4.0}, 0),
