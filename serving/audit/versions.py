@@ -53,7 +53,7 @@ def history(trail: Trail, kind: str) -> list[Version]:
     """
     found = dict[str, Version]()
     wanted = Wanted(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)
-    for entry in reversed(trail.entries(wanted)):
+    for entry in reversed([one for one in trail.entries(wanted) if "outcome" not in one.details]):
         version = Version(entry.at, entry.who, entry.details["version"], entry.details["text"])
         first = found.pop(version.version, version)
         found[version.version] = version._replace(who=first.who)
