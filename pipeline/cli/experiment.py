@@ -185,8 +185,9 @@ def stop(
     if chosen not in one.names:
         raise typer.BadParameter(f"--arm {arm!r} is none of {', '.join(one.names)}")
     stopped = Stop(described.key(name), chosen, one_line(reason), int(time.time()))
-    asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
-    Trail.beside(serving_dir).add("stop", operator(), subject=name, arm=chosen, reason=stopped.reason)
+    trail = Trail.beside(serving_dir)
+    with trail.change("stop", operator(), subject=name, arm=chosen, reason=stopped.reason):
+        asyncio.run(_stop(store, serving_dir / LIVE_FILE_NAME, stopped))
     if as_json:
         print_json(stopped._asdict())
         return

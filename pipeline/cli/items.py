@@ -96,10 +96,10 @@ def _decide(
     found = [one for one in _held(described, published) if one.item_id in set(ids)]
     if free := [item_id for item_id in ids if item_id not in {one.item_id for one in found}]:
         raise typer.BadParameter(f"no rule of {path} holds {', '.join(free)}")
-    for name, file in described.reviews.items():
-        write_reviews(file, [one.item_id for one in found if one.rule == name], verdict, one_line(why))
     trail = Trail.beside(RunRoot(root).pushed())
-    trail.add("review", operator(), subject=one_line(", ".join(ids)), verdict=verdict, reason=one_line(why))
+    with trail.change("review", operator(), one_line(", ".join(ids)), verdict=verdict, reason=one_line(why)):
+        for name, file in described.reviews.items():
+            write_reviews(file, [one.item_id for one in found if one.rule == name], verdict, one_line(why))
     if as_json:
         print_json([one._replace(verdict=verdict)._asdict() for one in found])
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import TYPE_CHECKING, Annotated
@@ -48,10 +49,10 @@ def schema_accept(
     """Write proposals into the curated schema."""
     from homefeed.components.schema_gen import review
 
-    accepted = review.accept(data, features or None)
-    if root:
-        said = [f"{one.feature}: {one.change}" for one in accepted]
-        Trail.beside(RunRoot(root).serving).add("review", operator(), subject="schema", accepted=said)
+    trail = Trail.beside(RunRoot(root).serving) if root else None
+    with trail.change("review", operator(), subject="schema") if trail else contextlib.nullcontext({}) as told:
+        accepted = review.accept(data, features or None)
+        told["accepted"] = [f"{one.feature}: {one.change}" for one in accepted]
     _show(accepted, as_json)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import pathlib
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, USERS, content, from_file, from_json
+from homefeed.pipeline.forget.logs import leave_out_of_copies, logged_stores, tell_logs
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.places import Places, find_places
 from homefeed.pipeline.forget.tables import from_parquet, from_table
@@ -25,7 +28,6 @@ from homefeed.schemas.scratch import remove
 from homefeed.serving.audit import Trail, operator
 from homefeed.serving.audit.trail import FILE_NAME as AUDIT_FILE
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
-from homefeed.serving.log.copy import LOG_FILE_NAME, leave_out
 from homefeed.serving.profiles.published import FILE_NAME, user_key_of
 
 MODEL_TYPES = ("Model", "PretrainedBert")
@@ -64,11 +66,11 @@ def forget(
         DatasetError: the data folder or a key cannot be read.
         RunError: there is no such root, another run is using it, or the metadata cannot be opened.
         StoreError: the Redis cannot be reached.
-        AuditError: it is done, and could not be written into the audit trail.
+        AuditError: an audit trail cannot be written; nothing is done yet, or the trail still has entries about them.
     """
     data_dir = data_dir and data_dir.resolve()
     if root is None:
-        return _forget(user_id, data_dir, {user_key}, None, Places(), [], store)
+        return _forget(user_id, data_dir, {user_key}, None, Places(), [], store, None)
     root = root.resolve()
     if not root.is_dir():
         raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
@@ -77,11 +79,14 @@ def forget(
         lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
         keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage)
-        done = _forget(user_id, data_dir, keys, lineage, places, searched, store)
         names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
         trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
-        for folder in filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving}):
-            Trail.beside(folder).forgotten(names, operator(), files=len(done.removed), traces=len(done.traces))
+        with contextlib.ExitStack() as stack:
+            folders = filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving})
+            entries = [stack.enter_context(Trail.beside(one).forgetting(names, operator())) for one in folders]
+            done = _forget(user_id, data_dir, keys, lineage, places, searched, store, RunRoot(root).serving)
+            for entry in entries:
+                entry |= {"files": len(done.removed), "traces": len(done.traces)}
         return done
 
 
@@ -93,10 +98,15 @@ def _forget(
     places: Places,
     searched: Sequence[pathlib.Path],
     store: str,
+    serving: pathlib.Path | None,
 ) -> Forgotten:
     known = map(load_key, filter(None, keys))
     person = Person({user_id, *(pseudonym(user_id, key) for key in known)})
     removed = {str(path): 1 for path in places.leftovers}
+    redis = asyncio.run(_from_redis(store, person)) if store else _FromRedis()
+    stores = logged_stores(_files(*places.folders))
+    copied_to = serving if redis.is_logged and serving and serving.is_dir() else None
+    logs = leave_out_of_copies(_files(*places.folders), stores, copied_to, person.names)
     for path in places.leftovers:
         remove(path)
     if data_dir is not None:
@@ -110,23 +120,26 @@ def _forget(
     files = [*_files(*places.folders, *([data_dir] if data_dir else ())), *searched]
     left = [str(path) for path in dict.fromkeys(files) if person.is_in_bytes(content(path))]
     left += [str(path) for path in places.leftovers if path.exists()]
-    copies = [path for path in files if path.name == LOG_FILE_NAME]
-    logs = filter(None, (leave_out(path, person.names) for path in copies))
-    left += [f"the log {name} (Kafka removes it when its retention ends; no span will have it)" for name in logs]
-    if store:
-        count, is_compact = asyncio.run(_from_redis(store, person))
-        removed |= {store: count} if count else {}
-        left += [] if is_compact else [f"{store} (its files were not written anew)"]
+    left += [*logs, *tell_logs(stores, person.names)]
+    removed |= {store: redis.events} if redis.events else {}
+    left += [] if redis.is_compact else [f"{store} (its files were not written anew)"]
     return Forgotten(removed, models, left + [f"{url} (not searched)" for url in places.remote])
 
 
-async def _from_redis(url: str, person: Person) -> tuple[int, bool]:
-    """The number of events, and whether the files of Redis are without them."""
+class _FromRedis(NamedTuple):
+    events: int = 0  # That were removed.
+    is_compact: bool = True  # Its files are without them.
+    is_logged: bool = False  # Its gateways write to a log, which they will tell.
+
+
+async def _from_redis(url: str, person: Person) -> _FromRedis:
     from homefeed.serving.profiles.redis_store import RedisStore
 
     store = RedisStore(url)
     try:
-        return sum([await store.forget(name) for name in sorted(person.names)]), await store.compact()
+        is_logged = await store.is_logged()
+        events = sum([await store.forget(name, is_logged) for name in sorted(person.names)])
+        return _FromRedis(events, await store.compact(), is_logged)
     finally:
         await store.close()
 

@@ -1,7 +1,7 @@
 """The audit trail of a serving directory: one SQLite file beside the models, whatever store gateways have.
 
-Each entry is a transaction of its own (`synchronous=FULL`): who was told that a change is made finds it after
-kill -9, and command lines and gateways write side by side. Pages are not copied into it: the live store has them as
+Each entry is a transaction of its own (`synchronous=FULL`), and that of a change is on disk before the change is made:
+who was told that it is made, or died in between, finds it. Command lines and gateways write side by side. Pages are not copied into it: the live store has them as
 exposures.
 Users are called as in the stores, by pseudonyms where the data has a key, so that `homefeed forget` finds their rows;
 of somebody who was forgotten a keyed hash stays, by which only who knows the id finds the entry.
@@ -9,18 +9,20 @@ of somebody who was forgotten a keyed hash stays, by which only who knows the id
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import getpass
 import hashlib
 import hmac
 import itertools
+import logging
 import os
 import pathlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
@@ -29,6 +31,11 @@ from homefeed.schemas.errors import HomefeedError
 
 FILE_NAME = "audit.sqlite"
 KEPT_DAYS = 365
+NEWEST = 5  # Entries that have to agree that time has passed, before older ones are deleted.
+MAX_DELETED = 2  # By each new entry.
+DAY_MILLISECONDS = 86_400_000
+BEGUN = "begun"
+"""`outcome` of a change whose end nobody has written: it may have been made."""
 BUSY_SECONDS = 30.0
 MAX_ENTRIES = 100  # That are given at once, where nobody says how many.
 
@@ -49,6 +56,9 @@ CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE user_id != '';
 CREATE INDEX IF NOT EXISTS trail_pages ON trail (impression_id) WHERE impression_id != '';
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
+
+
+_logger = logging.getLogger(__name__)
 
 
 class AuditError(HomefeedError, RuntimeError):
@@ -75,6 +85,10 @@ class Entry(NamedTuple):
     user_id: str = ""
     impression_id: str = ""
     details: Mapping[str, Any] = {}
+
+
+Told = dict[str, Any]
+"""Details of an entry that is not finished."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,25 +135,72 @@ class Trail:
         Raises:
             AuditError: it is not.
         """
-        with self._writing() as database:
-            _insert(database, what, who, subject, user_id, impression_id, details)
-            if self._kept_days is not None:
-                database.execute("DELETE FROM trail WHERE at < ?", (_now() - round(self._kept_days * 86_400_000),))
+        self._add(what, who, subject, user_id, impression_id, details)
 
-    def forgotten(self, names: Collection[str], who: str, **details: Any) -> None:
-        """Writes that somebody was forgotten, and takes the entries about them away, in one step.
+    @contextlib.contextmanager
+    def change(self, what: What, who: str, subject: str = "", user_id: str = "", **details: Any) -> Iterator[Told]:
+        """An entry of a change: on disk before the block makes it, and with its end behind it.
+
+        An entry whose change failed has `outcome`, and one whose end could not be written as well.
+
+        Yields:
+            Details, to which the block may add.
+
+        Raises:
+            AuditError: nothing can be written; the block has not begun.
+        """
+        told: Told = dict(details)
+        number = self._add(what, who, subject, user_id, "", told | {"outcome": BEGUN})
+        try:
+            yield told
+        except BaseException as error:
+            self._end(number, told | {"outcome": f"failed: {error}"})
+            raise
+        self._end(number, told)
+
+    @contextlib.contextmanager
+    def forgetting(self, names: Collection[str], who: str, **details: Any) -> Iterator[Told]:
+        """As `change`, of forgetting somebody: at the end the entries about them are taken away, in one step with it.
+
+        Who has the same person forgotten again and again has one entry a day.
 
         Args:
             names: what they were called.
             who, details: see `Entry`.
 
         Raises:
-            AuditError: it is not on disk.
+            AuditError: nothing can be written, and the block has not begun; or the entries about them are still there.
         """
+        told: Told = dict(details)
         with self._writing() as database:
-            for name in sorted(names):
+            numbers = {name: _begin_to_forget(database, who, name, told) for name in sorted(names)}
+        try:
+            yield told
+        except BaseException as error:
+            for number, times in numbers.values():
+                self._end(number, told | times | {"outcome": f"failed: {error}"})
+            raise
+        with self._writing() as database:
+            for name, (number, times) in numbers.items():
                 gone = database.execute("DELETE FROM trail WHERE user_id = ?", (name,)).rowcount
-                _insert(database, "forget", who, "", _hashed(database, name), "", details | {"entries": gone})
+                _tell(database, number, told | {"entries": gone} | times)
+
+    def _add(
+        self, what: What, who: str, subject: str, user_id: str, impression_id: str, details: Mapping[str, Any]
+    ) -> int:
+        with self._writing() as database:
+            number = _insert(database, what, who, subject, user_id, impression_id, details)
+            if self._kept_days is not None:
+                _delete_old(database, round(self._kept_days * DAY_MILLISECONDS))
+        return number
+
+    def _end(self, number: int, details: Mapping[str, Any]) -> None:
+        """The change is made, or not: whoever asked for it is told so, and not that this could not be written."""
+        try:
+            with self._writing() as database:
+                _tell(database, number, details)
+        except AuditError as error:
+            _logger.warning("%s; the entry of a change stays without its end", error)
 
     def renamed(self, guest: str, user_id: str) -> None:
         """A guest turned out to be a user: entries about them are about the user.
@@ -215,11 +276,38 @@ def _insert(
     user_id: str,
     impression_id: str,
     details: Mapping[str, Any],
-) -> None:
+) -> int:
     columns = Entry._fields
     query = f"INSERT INTO trail ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     told = orjson.dumps(details).decode()
-    database.execute(query, (_now(), who, what, subject, user_id, impression_id, told))
+    return database.execute(query, (_now(), who, what, subject, user_id, impression_id, told)).lastrowid or 0
+
+
+def _tell(database: sqlite3.Connection, number: int, details: Mapping[str, Any]) -> None:
+    told = orjson.dumps(details, default=str).decode()
+    database.execute("UPDATE trail SET details = ? WHERE seq = ?", (told, number))
+
+
+def _begin_to_forget(database: sqlite3.Connection, who: str, name: str, details: Told) -> tuple[int, Told]:
+    """Number of the entry, and how often it was so today."""
+    called = _hashed(database, name)
+    query = "SELECT seq, details FROM trail WHERE user_id = ? AND who = ? AND what = 'forget' AND at > ?"
+    found = database.execute(query, (called, who, _now() - DAY_MILLISECONDS)).fetchone()
+    if found is None:
+        return _insert(database, "forget", who, "", called, "", details | {"outcome": BEGUN}), {}
+    times = {"times": orjson.loads(found[1]).get("times", 1) + 1}
+    _tell(database, found[0], details | times | {"outcome": BEGUN})
+    return found[0], times
+
+
+def _delete_old(database: sqlite3.Connection, kept: int) -> None:
+    """A clock that is ahead for a moment must not delete the trail: some entries have to say that it is late, and then
+    the oldest go, a few at a time."""
+    newest = "SELECT min(at) FROM (SELECT at FROM trail ORDER BY seq DESC LIMIT ?)"
+    (now,) = database.execute(newest, (NEWEST,)).fetchone()
+    oldest = "SELECT seq FROM trail ORDER BY seq LIMIT ?"
+    query = f"DELETE FROM trail WHERE seq IN ({oldest}) AND at < ?"
+    database.execute(query, (MAX_DELETED, min(now, _now()) - kept))
 
 
 def _hashed(database: sqlite3.Connection, name: str) -> str:
@@ -230,6 +318,18 @@ def _hashed(database: sqlite3.Connection, name: str) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
+
+
+@contextlib.asynccontextmanager
+async def aside(changing: contextlib.AbstractContextManager[Told]) -> AsyncIterator[Told]:
+    """A block of `Trail.change` or `Trail.forgetting` in an event loop, which does not wait for the disk."""
+    told = await asyncio.to_thread(changing.__enter__)
+    try:
+        yield told
+    except BaseException as error:
+        await asyncio.to_thread(changing.__exit__, type(error), error, error.__traceback__)
+        raise
+    await asyncio.to_thread(changing.__exit__, None, None, None)
 
 
 def operator() -> str:

@@ -73,7 +73,7 @@ def history(trail: Trail, kind: str) -> list[Version]:
     """
     found = dict[str, Version]()
     wanted = Wanted(what=["publish", "in force"], subject=kind, limit=2 * MAX_VERSIONS)
-    for entry in reversed(trail.entries(wanted)):
+    for entry in reversed([one for one in trail.entries(wanted) if "outcome" not in one.details]):
         text, lists = entry.details["text"], tuple(entry.details.get("lists", ()))
         version = Version(entry.at, entry.who, version_of(text), text, lists)
         first = found.pop(version.version, version)

@@ -8,6 +8,7 @@ import pathlib
 import time
 from typing import Any
 
+from homefeed.serving.audit import aside
 from homefeed.serving.console.access import Operator
 from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere
 from homefeed.serving.experiments.design import Experiment
@@ -78,6 +79,6 @@ async def stop(desk: Desk, operator: Operator, said: Asked) -> Done:
     if name not in described.by_name or arm not in described.by_name[name].names:
         raise NotThere(name)
     reason = said.get("reason", "")[:500] or f"{operator.name} stopped it"
-    await desk.home.live.stop(Stop(described.key(name), arm, reason, int(time.time())))
-    await asyncio.to_thread(desk.home.trail.add, "stop", operator.name, subject=name, arm=arm, reason=reason)
+    async with aside(desk.home.trail.change("stop", operator.name, subject=name, arm=arm, reason=reason)):
+        await desk.home.live.stop(Stop(described.key(name), arm, reason, int(time.time())))
     return Done("stopped", name, "experiments")

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit import aside
 from homefeed.serving.console.access import Operator
 from homefeed.serving.console.desk import Asked, Desk, Done, Facts
 from homefeed.serving.gateway.schema import Ask
@@ -90,11 +91,11 @@ async def choose(desk: Desk, operator: Operator, said: Asked) -> Done:
         "type": "settings",
         "settings": {"personalised": personalised},
     }
-    (answer,) = await desk.home.take([event])
-    if answer.status == "rejected":
-        raise NobodyError(f"{answer.field}: {answer.reason}")
-    name = desk.home.known.published.name(user)
-    await asyncio.to_thread(desk.home.trail.add, "settings", operator.name, user_id=name, personalised=personalised)
+    name, trail = desk.home.known.published.name(user), desk.home.trail
+    async with aside(trail.change("settings", operator.name, user_id=name, personalised=personalised)):
+        (answer,) = await desk.home.take([event])
+        if answer.status == "rejected":
+            raise NobodyError(f"{answer.field}: {answer.reason}")
     return Done(f"{said['act']}_done", user, "people", {"user": user})
 
 

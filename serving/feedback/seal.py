@@ -36,6 +36,7 @@ from homefeed.serving.log.copy import leave as leave_copy
 from homefeed.serving.profiles import sealing
 from homefeed.serving.profiles.leaving import last_to_leave, leave
 from homefeed.serving.profiles.live import HIDING
+from homefeed.serving.profiles.outbox_table import is_logged
 from homefeed.serving.profiles.published import FILE_NAME, ProfileStore
 from homefeed.serving.profiles.store import BUSY_SECONDS, LIVE_FILE_NAME
 from homefeed.serving.profiles.transaction import make_tables, read_events
@@ -103,6 +104,7 @@ def seal(
     now = time.time() if at is None else at
     with _locked(serving_dir, data), _opened(serving_dir, bool(log)) as database:
         plan = _begun(database, layout, now)
+        _require_source(serving_dir, database, log, plan)
         copied = copy_log(database, log) if log and not plan else None
         plan = plan or _new_plan(database, layout, now, min_events)
         left_out = collections.Counter[str]()
@@ -116,6 +118,22 @@ def seal(
     counts = {kind: count for kind, (count, _) in _unknown(unknown, layout).items()}
     span = plan.span if plan else ""
     return Sealed(span, rows, sorted(files), left, counts, dict(sorted(left_out.items())), copied)
+
+
+def _require_source(
+    serving_dir: pathlib.Path, database: sqlite3.Connection, log: str, plan: sealing.Plan | None
+) -> None:
+    """Spans are of the log or of the store: of both, an event would come twice, and of the wrong one, not at all."""
+    live = serving_dir / LIVE_FILE_NAME
+    if not log and not plan and is_logged(database):
+        raise SealError(f"what comes to {live} goes to a log, and spans are written from there: name it by --log")
+    if log and live.is_file():
+        with contextlib.closing(_open(live, is_copy=False)) as store:
+            if begun := sealing.unfinished(store):
+                raise SealError(
+                    f"the span {begun.span} of {live} was begun before there was a log: finish it without --log, then "
+                    "seal again"
+                )
 
 
 def _begun(database: sqlite3.Connection, layout: Layout, now: float) -> sealing.Plan | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from homefeed.serving.audit import Trail, What
+from homefeed.serving.audit import Trail, What, aside
 from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
@@ -94,7 +94,7 @@ class Home:
         self._rate = Rate(config.user_rate)
         self._shown = ShownPages(self.live)
         self._intake = Intake(self.live, self._rate, metrics, self._shown, self._sender)
-        self._recording = set[asyncio.Task[None]]()
+        self._recording = set[asyncio.Task[Any]]()
         self.pulse = Pulse()
         models = self.known.models
         self._ladder = Ladder(models, config.budget_seconds, self.pulse, metrics)
@@ -109,6 +109,7 @@ class Home:
             LogError: the log refuses, or has no such topic.
         """
         self._impressions = Impressions(await self.live.secret())
+        await self.live.begin()
         if self._sender:
             await self._sender.start()
         await self.known.start()
@@ -192,10 +193,11 @@ class Home:
     async def merge(self, guest: str, user_id: str) -> int:
         """A guest turns out to be a user: gives the number of events that moved, 0 the second time."""
         names = self.known.published.name(guest), self.known.published.name(user_id)
+        # First the trail: what it has of the guest would stay when the user is forgotten.
+        await asyncio.to_thread(self.trail.renamed, *names)
         moved = await self.live.merge(*names)
         if self._sender:
             await self._sender.settled()
-        await asyncio.to_thread(self.trail.renamed, *names)
         return moved
 
     async def forget(self, user: str, who: str = READER) -> int:
@@ -206,13 +208,13 @@ class Home:
             who: asks for it, for the audit trail.
         """
         name = self.known.published.name(user)
-        self._ladder.forget(name)
-        self._whys.ahead.forget(name)
-        self.known.trials.forget(name)
-        removed = await self.live.forget(name)
-        if self._sender:
-            await self._sender.settled()
-        await asyncio.to_thread(self.trail.forgotten, [name], who, events=removed)
+        async with aside(self.trail.forgetting([name], who)) as told:
+            self._ladder.forget(name)
+            self._whys.ahead.forget(name)
+            self.known.trials.forget(name)
+            told["events"] = removed = await self.live.forget(name)
+            if self._sender:
+                await self._sender.settled()
         return removed
 
     def note(self, what: What, who: str, **facts: Any) -> None:

@@ -72,6 +72,9 @@ class Metrics:
         self._outbox_age = prometheus.Gauge(
             "homefeed_outbox_seconds", "Age of the oldest of them.", registry=registry
         )
+        self._untold = prometheus.Counter(
+            "homefeed_outbox_lost", "Pages that the log is not told of, because too much waits.", registry=registry
+        )
         self._unaudited = prometheus.Counter(
             "homefeed_audit_lost", "Facts that could not be written into the audit trail.", registry=registry
         )
@@ -158,10 +161,12 @@ class Metrics:
         self._outbox.set(count)
         self._outbox_age.set(seconds)
 
-    def recorded(self, done: asyncio.Task[None]) -> None:
-        """A page was recorded, or not."""
+    def recorded(self, done: asyncio.Task[bool]) -> None:
+        """A page was recorded, or not; and the log is told of it, or not."""
         if done.cancelled() or done.exception():
             self._lost.inc()
+        elif not done.result():
+            self._untold.inc()
 
     def audited(self, done: asyncio.Task[None]) -> None:
         """Something was written into the audit trail, or not."""

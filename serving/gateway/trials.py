@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import random
@@ -12,7 +11,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from homefeed.models.sequential.drafting import team_draft
-from homefeed.serving.audit import Trail
+from homefeed.serving.audit import AuditError, Trail, aside
 from homefeed.serving.experiments.assignment import NOTHING, Assigned, Unit, assign
 from homefeed.serving.experiments.design import Experiments
 from homefeed.serving.experiments.metrics import of_page, variety
@@ -27,7 +26,7 @@ from homefeed.serving.gateway.making import Made
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.policy.ruling import InForce
-from homefeed.serving.profiles import Store
+from homefeed.serving.profiles import Stop, Store
 from homefeed.serving.recommender import FUSED
 
 _logger = logging.getLogger(__name__)
@@ -91,11 +90,18 @@ class Trials:
             return
         self._stopped = {stop.experiment: stop.arm for stop in await self._store.stops()}
         for stop in self._monitor.breaches(experiments, self._stopped, now):
-            await self._store.stop(stop)
-            self._stopped[stop.experiment] = stop.arm
-            _logger.warning("experiment %s is stopped: %s", *stop[::2])
             why = {"subject": stop.experiment, "arm": stop.arm, "reason": stop.reason}
-            await asyncio.to_thread(self._trail.add, "stop", "gateway", **why)
+            try:
+                async with aside(self._trail.change("stop", "gateway", **why)):
+                    await self._stop(stop)
+            except AuditError as error:  # Harm goes on until it is stopped, whether that can be written or not.
+                _logger.warning("%s; experiment %s is stopped all the same", error, stop.experiment)
+                await self._stop(stop)
+
+    async def _stop(self, stop: Stop) -> None:
+        await self._store.stop(stop)
+        self._stopped[stop.experiment] = stop.arm
+        _logger.warning("experiment %s is stopped: %s", *stop[::2])
 
     def served(
         self,

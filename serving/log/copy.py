@@ -13,13 +13,13 @@ import hashlib
 import pathlib
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from homefeed.serving.log.address import LogError, read_address
 from homefeed.serving.log.kafka import Bounds, Logged, LogReader
 from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent
-from homefeed.serving.profiles.outbox import Forgotten, Record, read_record
+from homefeed.serving.profiles.outbox import Forgotten, Record, guest_of, read_record
 from homefeed.serving.profiles.sealing import move_one, span_of, writing
 from homefeed.serving.profiles.store import BUSY_SECONDS
 from homefeed.serving.profiles.transaction import insert_event, insert_exposure
@@ -119,19 +119,49 @@ def close_user(database: sqlite3.Connection, user_id: str, at: int, number: int 
     database.execute(query, (_digest(user_id), at, number))
 
 
-def leave_out(path: pathlib.Path, users: Iterable[str]) -> str:
-    """From now on a copy leaves out what the log has of users up to now; gives the name of the log.
+def leave_out(path: pathlib.Path, users: Collection[str], stores: Iterable[pathlib.Path] = ()) -> str:
+    """From now on a copy leaves out what the log has of users up to now, and of the guests who they were.
+
+    Call it before their rows are deleted anywhere: by these it is known which guests they were.
 
     Args:
-        path: of the copy.
-        users: who were forgotten.
+        path: of the copy, made if nothing was read of the log yet.
+        users: who are forgotten.
+        stores: live stores, in whose outboxes something of them may wait.
+
+    Returns:
+        The log's own name for itself; "" if nothing was read of it yet.
     """
     with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         make_log_tables(database)
-        for user in users:
-            close_user(database, user, time.time_ns() // 1_000_000)
+        with writing(database):
+            for user in users:
+                close_user(database, user, time.time_ns() // 1_000_000)
+            for guest, at, number in _guests_of(database, "read", users):
+                close_user(database, guest, at, number)
+            for store in stores:
+                for guest, at, number in _guests_in_outbox(store, users):
+                    close_user(database, guest, at, number)
         row = database.execute("SELECT value FROM facts WHERE name = 'source'").fetchone()
     return str(row[0]) if row else ""
+
+
+def _guests_in_outbox(store: pathlib.Path, users: Collection[str]) -> list[tuple[str, int, int]]:
+    """As `_guests_of`; what waits of these guests goes with them."""
+    with contextlib.closing(sqlite3.connect(store, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+        found = _guests_of(database, "outbox", users)
+        query = "DELETE FROM outbox WHERE user_id = ? AND number <= ?"
+        database.executemany(query, [(guest, number) for guest, _, number in found])
+    return found
+
+
+def _guests_of(database: sqlite3.Connection, table: str, users: Collection[str]) -> list[tuple[str, int, int]]:
+    """Guests who logged in as one of some users, and time and number of the record that says so."""
+    marks = ", ".join("?" * len(users))
+    query = f"SELECT at, number, record FROM {table} WHERE user_id IN ({marks})"
+    found = [(guest_of(record), at, number) for at, number, record in database.execute(query, [*users])]
+    return [one for one in found if one[0]]
 
 
 # --- What is read ---
@@ -209,16 +239,25 @@ def _take(database: sqlite3.Connection, record: Record, when: tuple[int, int]) -
             database.execute(f"DELETE FROM {table} WHERE user_id = ?", (said.user_id,))
         close_user(database, said.user_id, *when)
         return
+    if guest:
+        close_user(database, guest, *when)
     if _is_closed(database, said.user_id, when):
-        return
-    if isinstance(said, Exposure):
+        _drop(database, said, guest)
+    elif isinstance(said, Exposure):
         _take_page(database, said, guest)
     elif guest:
         _take_moved(database, said, guest)
     else:
         insert_event(database, said)
-    if guest:
-        close_user(database, guest, *when)
+
+
+def _drop(database: sqlite3.Connection, said: LiveEvent | Exposure, guest: str) -> None:
+    """What a guest did who turned out to be somebody that is forgotten by now: it was read as the guest's before."""
+    table, name, at = ("events", "event_id", "received_at")
+    if isinstance(said, Exposure):
+        table, name, at = ("exposures", "impression_id", "at")
+    values = (getattr(said, name), guest, getattr(said, at))
+    database.execute(f"DELETE FROM {table} WHERE {name} = ? AND user_id = ? AND {at} = ?", values)
 
 
 def _take_page(database: sqlite3.Connection, page: Exposure, guest: str) -> None:

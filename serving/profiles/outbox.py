@@ -17,6 +17,7 @@ from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent
 
 MAX_ENTRIES = 1_000  # That are sent together.
+MAX_WAITING = 100_000  # Entries beyond which pages no longer join them, at about 2 kB each; events always do.
 WAIT_SECONDS = 0.2  # For something to send.
 
 Mark = tuple[int, int]
@@ -132,6 +133,12 @@ def read_record(record: bytes) -> Record | None:
         return Record(Forgotten(**_checked(said, Forgotten))) if kind == "forget" else None
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
+
+
+def guest_of(record: bytes) -> str:
+    """Whose a record was before its user logged in; "": it was always theirs."""
+    found = read_record(record)
+    return found.guest if found else ""
 
 
 def _checked(said: dict[str, Any], kind: type) -> dict[str, Any]:

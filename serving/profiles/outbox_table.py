@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from homefeed.serving.profiles.outbox import MAX_ENTRIES, Entry, Mark, Oldest
+from homefeed.serving.profiles.outbox import MAX_ENTRIES, MAX_WAITING, Entry, Mark, Oldest, guest_of
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, user_id TEXT NOT NULL, record BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS logging (events_to INTEGER NOT NULL, pages_to INTEGER NOT NULL);
 """
 
 
@@ -42,3 +43,35 @@ def read_oldest(database: sqlite3.Connection) -> Oldest | None:
     query = "SELECT number, at, (SELECT max(number) FROM outbox) FROM outbox ORDER BY number LIMIT 1"
     row = database.execute(query).fetchone()
     return Oldest((0, row[0]), row[1], row[2] - row[0] + 1) if row else None
+
+
+def has_room(database: sqlite3.Connection) -> bool:
+    """Whether a page may join what waits."""
+    oldest = read_oldest(database)
+    return oldest is None or oldest.num_waiting < MAX_WAITING
+
+
+def has(database: sqlite3.Connection, user_id: str) -> bool:
+    """Whether something of a user waits."""
+    return database.execute("SELECT 1 FROM outbox WHERE user_id = ? LIMIT 1", (user_id,)).fetchone() is not None
+
+
+def delete_of(database: sqlite3.Connection, user_id: str) -> None:
+    """Removes what waits of a user, and of the guests who they were."""
+    records = database.execute("SELECT record FROM outbox WHERE user_id = ?", (user_id,)).fetchall()
+    names = {user_id, *(guest_of(record) for (record,) in records)} - {""}
+    database.executemany("DELETE FROM outbox WHERE user_id = ?", [(name,) for name in names])
+
+
+def is_logged(database: sqlite3.Connection) -> bool:
+    """Whether the gateway's last start was with a log."""
+    return read_sealed_before(database) is not None
+
+
+def read_sealed_before(database: sqlite3.Connection) -> tuple[int, int] | None:
+    """Numbers of events and of pages up to which spans were written before there was a log; None: there is none."""
+    try:
+        row = database.execute("SELECT events_to, pages_to FROM logging").fetchone()
+    except sqlite3.OperationalError:  # Of an earlier homefeed.
+        return None
+    return (int(row[0]), int(row[1])) if row else None

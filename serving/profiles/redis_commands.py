@@ -2,8 +2,8 @@
 
 Keys, after `homefeed:`, are `profile:USER` (version, state), `events:USER`, `seen:USER`, `hidden:USER`, `pages:USER`
 (what was shown to the user), `assigned:USER` (arms of experiments), `page:IMPRESSION`, `pages` (oldest first), `ids`
-(of all events), `happened` (a stream of what was done with items, by nobody in particular), `stops` (experiments) and
-`secret`.
+(of all events), `happened` (a stream of what was done with items, by nobody in particular), `stops` (experiments),
+`secret`, `outbox` (a stream), `sender` (whose turn it is to send it) and `logging` (there while gateways have a log).
 """
 
 from __future__ import annotations

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from homefeed.serving.profiles.live import LiveEvent
-from homefeed.serving.profiles.outbox import MAX_ENTRIES, WAIT_SECONDS, Entry, Mark, Oldest, event_record
+from homefeed.serving.profiles.outbox import (
+    MAX_ENTRIES,
+    MAX_WAITING,
+    WAIT_SECONDS,
+    Entry,
+    Mark,
+    Oldest,
+    event_record,
+    guest_of,
+)
 from homefeed.serving.profiles.redis_commands import Command, key
 from homefeed.serving.profiles.transaction import Outcome
 
@@ -19,7 +28,7 @@ if owner and owner ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-OUTBOX, SENDER = key("outbox"), key("sender")
+OUTBOX, SENDER, LOGGING = key("outbox"), key("sender"), key("logging")
 
 
 def put(record: bytes, user_id: str) -> Command:
@@ -30,6 +39,29 @@ def put(record: bytes, user_id: str) -> Command:
 def told(events: Iterable[tuple[LiveEvent, Outcome]], guest: str = "") -> list[Command]:
     """The commands that add the events that were accepted."""
     return [put(event_record(event, guest), event.user_id) for event, outcome in events if outcome.accepted]
+
+
+async def waiting_of(redis: Any, user_id: str) -> list[str]:
+    """Names of the entries of a user, and of the guests who they were; who looks for them has not many."""
+    users, found = {user_id}, list[tuple[str, str]]()
+    async for name, user, record in _entries(redis):
+        found.append((name, user))
+        if user == user_id:
+            users.add(guest_of(record))
+    return [name for name, user in found if user in users]
+
+
+async def has_room(redis: Any) -> bool:
+    """Whether a page may join what waits."""
+    return bool(await redis.xlen(OUTBOX) < MAX_WAITING)
+
+
+async def _entries(redis: Any) -> AsyncIterator[tuple[str, str, bytes]]:
+    after = "-"
+    while found := await redis.xrange(OUTBOX, min=after, count=MAX_ENTRIES):
+        for name, said in found:
+            yield name.decode(), said[b"user"].decode(), said[b"record"]
+        after = f"({found[-1][0].decode()}"
 
 
 class RedisOutbox:

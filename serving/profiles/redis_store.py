@@ -27,7 +27,7 @@ from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
 from homefeed.serving.profiles.outbox import Outbox, forget_record, page_record
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
-from homefeed.serving.profiles.redis_outbox import RedisOutbox, put, told
+from homefeed.serving.profiles.redis_outbox import LOGGING, OUTBOX, RedisOutbox, has_room, put, told, waiting_of
 from homefeed.serving.profiles.sealing import Base
 from homefeed.serving.profiles.store import HAPPENED_BATCH, MAX_EXPOSURES, StoreBusy, StoreError
 from homefeed.serving.profiles.transaction import KEPT_SECONDS, Outcome, Stop
@@ -77,6 +77,16 @@ class RedisStore:
         """See `Store.outbox`."""
         return RedisOutbox(self._redis, self._reaching)
 
+    async def begin(self) -> None:
+        """See `Store.begin`; a log that is new is not told what was before, of which no span could be written."""
+        with self._reaching():
+            await (self._redis.set(LOGGING, "1") if self._logs else self._redis.delete(LOGGING))
+
+    async def is_logged(self) -> bool:
+        """Whether the last start of a gateway was with a log."""
+        with self._reaching():
+            return bool(await self._redis.exists(LOGGING))
+
     async def secret(self) -> bytes:
         """See `Store.secret`."""
         with self._reaching():
@@ -114,7 +124,9 @@ class RedisStore:
             commands = [["DEL", *(key(kind, guest) for kind in _OF_USERS)], *change.commands]
             commands += [["HSET", key("page", page), "user", user_id] for page in pages]
             commands += [["SADD", key("pages", user_id), page] for page in pages]
-            if self._logs:
+            with self._reaching():
+                tells = self._logs or bool(await waiting_of(self._redis, guest))
+            if tells:
                 commands += told(zip(moved, change.outcomes, strict=True), guest)
                 commands += [put(page_record(page, guest), user_id) for page in await self._pages(pages, user_id)]
             commands += [["HSETNX", key("assigned", user_id), *one] for one in given.items()]
@@ -122,8 +134,8 @@ class RedisStore:
                 break
         return len(moved)
 
-    async def forget(self, user_id: str) -> int:
-        """See `Store.forget`."""
+    async def forget(self, user_id: str, tells: bool | None = None) -> int:
+        """See `Store.forget`; `tells`: whether a log is told, None: if there is one."""
         async for _ in self._tries():
             events = await self.events(user_id)
             with self._reaching():
@@ -131,8 +143,11 @@ class RedisStore:
             names = [key(kind, user_id) for kind in _OF_USERS] + [key("page", page) for page in pages]
             commands = [["DEL", name] for name in names]
             commands += [["SREM", key("ids"), event.event_id] for event in events]
-            if self._logs:
+            if self._logs if tells is None else tells:
                 commands.append(put(forget_record(user_id), user_id))
+            else:  # Nobody sends what waits there.
+                with self._reaching():
+                    commands += [["XDEL", OUTBOX, name] for name in await waiting_of(self._redis, user_id)]
             known = [(["LLEN", key("events", user_id)], str(len(events)))]
             if (await self._commit_all({user_id: Change([], known, commands)}))[0]:
                 break
@@ -152,17 +167,18 @@ class RedisStore:
             pass
         return False
 
-    async def record(self, exposure: Exposure) -> None:
+    async def record(self, exposure: Exposure) -> bool:
         """See `Store.record`."""
         page, of_user = key("page", exposure.impression_id), key("pages", exposure.user_id)
         values = {"user": exposure.user_id, "after": exposure.after, "at": exposure.at, "page": exposure.page}
         with self._reaching():
+            is_told = not self._logs or await has_room(self._redis)
             async with self._redis.pipeline() as changes:
                 changes.hset(page, mapping=values).expire(page, KEPT_SECONDS)
                 changes.sadd(of_user, exposure.impression_id).expire(of_user, KEPT_SECONDS)
                 if exposure.assigned:
                     changes.hset(key("assigned", exposure.user_id), mapping=dict(exposure.assigned))
-                if self._logs:
+                if self._logs and is_told:
                     changes.execute_command(*put(page_record(exposure), exposure.user_id))
                 changes.rpush(key("pages"), exposure.impression_id)
                 *_, count = await changes.execute()
@@ -172,6 +188,7 @@ class RedisStore:
                     await self._redis.delete(key("page", old.decode()))
                     if user:
                         await self._redis.srem(key("pages", user.decode()), old)
+        return is_told
 
     async def assigned(self, user_id: str) -> dict[str, str]:
         """See `Store.assigned`."""

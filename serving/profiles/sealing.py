@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS bases (
     user_id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB, ruled_out BLOB NOT NULL
 );
 """
+TO_A_LOG = "log-"
+"""How entries of `sealed` are called that are no spans: what a log was told until it was turned off."""
 MAX_SEEN = 1_000  # Items of a base; by the time that there are more, the data's own profile has the oldest.
 
 # Events that moved from a guest to a user behind the events that were sealed; `span` has them already, or will.
@@ -97,7 +99,8 @@ def unfinished(database: sqlite3.Connection) -> Plan | None:
 
 def names(database: sqlite3.Connection) -> list[str]:
     """The names of all spans so far."""
-    return [span for (span,) in database.execute("SELECT span FROM sealed")]
+    found = [span for (span,) in database.execute("SELECT span FROM sealed")]
+    return [span for span in found if not span.startswith(TO_A_LOG)]
 
 
 def next_plan(database: sqlite3.Connection, name: str, at: int, pages_before: int) -> Plan:

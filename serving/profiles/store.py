@@ -24,6 +24,7 @@ from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile, counts, excluded
 from homefeed.serving.profiles.outbox import Mark
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
+from homefeed.serving.profiles.switching import switch
 from homefeed.serving.profiles.transaction import (
     Outcome,
     Stop,
@@ -128,6 +129,10 @@ class LiveStore:
         database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         return database
 
+    def begin(self) -> Future[None]:
+        """A gateway starts on it: from now on a log is told everything, or none is."""
+        return self._ask(lambda transaction: transaction.change(lambda database: switch(database, self._logs)))
+
     def append(self, events: Sequence[LiveEvent]) -> Future[list[Outcome]]:
         """Stores events in their order, each once, with the profiles that they make."""
         return self._ask(lambda transaction: [transaction.append(event) for event in events], len(events))
@@ -140,8 +145,8 @@ class LiveStore:
         """Removes a user, also from the write-ahead log and from free pages; gives the number of events."""
         return self._ask(lambda transaction: transaction.forget(user_id))
 
-    def record(self, exposure: Exposure) -> Future[None]:
-        """Stores a page that was served; `scrolled` knows it at once."""
+    def record(self, exposure: Exposure) -> Future[bool]:
+        """Stores a page that was served; `scrolled` knows it at once. False: the log is not told of it."""
         self._recording[exposure.impression_id] = exposure
         done = self._ask(lambda transaction: transaction.record(exposure))
         done.add_done_callback(lambda _: self._recording.pop(exposure.impression_id, None))

@@ -27,6 +27,9 @@ class Store(Protocol):
     Every method may raise StoreError: the store is out of reach, or busy.
     """
 
+    async def begin(self) -> None:
+        """A gateway starts on it: from now on a log is told everything, or none is."""
+
     async def secret(self) -> bytes:
         """The same for all who open this store."""
 
@@ -39,8 +42,8 @@ class Store(Protocol):
     async def forget(self, user_id: str) -> int:
         """Removes all that is known of a user; gives the number of events."""
 
-    async def record(self, exposure: Exposure) -> None:
-        """Stores a page that was served."""
+    async def record(self, exposure: Exposure) -> bool:
+        """Stores a page that was served; False: so much waits for the log that it is not told of it."""
 
     async def assigned(self, user_id: str) -> dict[str, str]:
         """Experiment → arm, of those that the user's recorded pages were the first to give them."""
@@ -102,6 +105,10 @@ class FileStore:
         """See `Store.outbox`."""
         return FileOutbox(self._live, self._wakes)
 
+    async def begin(self) -> None:
+        """See `Store.begin`; what no span has yet is told to a log that is new."""
+        await self._done(self._live.begin())
+
     async def secret(self) -> bytes:
         """See `Store.secret`."""
         return self._live.secret
@@ -118,9 +125,9 @@ class FileStore:
         """See `Store.forget`."""
         return await self._done(self._live.forget(user_id))
 
-    async def record(self, exposure: Exposure) -> None:
+    async def record(self, exposure: Exposure) -> bool:
         """See `Store.record`."""
-        await self._done(self._live.record(exposure))
+        return await self._done(self._live.record(exposure))
 
     async def assigned(self, user_id: str) -> dict[str, str]:
         """See `Store.assigned`."""

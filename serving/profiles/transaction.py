@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import operator
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -114,11 +113,18 @@ class Transaction:
         if kind is None and self._erases:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def append(self, event: LiveEvent, moved: int = 0, guest: str = "") -> Outcome:
-        """Stores an event, if there is none of its id; one that moved was a guest's, under this number."""
+    def append(self, event: LiveEvent, moved: int = 0, guest: str = "", tells: bool | None = None) -> Outcome:
+        """Stores an event, if there is none of its id; one that moved was a guest's, under this number.
+
+        Args:
+            event: what was done.
+            moved, guest: of one that moved.
+            tells: whether a log is told; None: if there is one.
+        """
         accepted = insert_event(self._database, event, moved)
         if accepted:
-            self._tell(event.user_id, lambda: event_record(event, guest))
+            if self._logs if tells is None else tells:
+                outbox_table.put(self._database, event.user_id, event_record(event, guest))
             self._profiles[event.user_id] = apply(self._profile(event.user_id), event)
         return Outcome(accepted, self._profile(event.user_id).version)
 
@@ -129,28 +135,40 @@ class Transaction:
         numbers = "SELECT iif(moved, moved, seq) FROM events WHERE user_id = ? ORDER BY seq"
         first = [number for (number,) in database.execute(numbers, (guest,)).fetchall()]
         spans, left = sealing.spans_of(database, guest), sealing.read_ruled_out(database, guest)
-        for exposure in read_exposures(database, guest):
-            moved = exposure._replace(user_id=user_id)
-            self._tell(user_id, functools.partial(page_record, moved, guest))
+        sealed = outbox_table.read_sealed_before(database) or (0, 0)  # Spans have it, and the log has never had it.
+        # Where the log was turned off, the word goes beside what waits of the guest, to be found by it.
+        tells = self._logs or outbox_table.has(database, guest)
+        for exposure in read_exposures_after(database, sealed[1], guest) if tells else ():
+            outbox_table.put(database, user_id, page_record(exposure._replace(user_id=user_id), guest))
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         given = "INSERT OR IGNORE INTO assignments SELECT ?, experiment, arm FROM assignments WHERE user_id = ?"
         database.execute(given, (user_id, guest))
         self._remove(guest, ("assignments", "bases", "profiles", "events"))
-        count = len([self.append(event, number, guest) for event, number in zip(events, first, strict=True)])
+        for event, number in zip(events, first, strict=True):
+            self.append(event, number, guest, tells=tells and number > sealed[0])
         sealing.move(database, events, spans)
         sealing.rule_out(database, user_id, *left)
-        return count
+        return len(events)
 
     def forget(self, user_id: str) -> int:
         """Removes all that is known of a user."""
         self._erases = True
-        self._tell(user_id, lambda: forget_record(user_id))
+        if self._logs:
+            outbox_table.put(self._database, user_id, forget_record(user_id))
+        else:  # Nobody sends what waits there.
+            outbox_table.delete_of(self._database, user_id)
         return self._remove(user_id, ("exposures", "assignments", "bases", "profiles", "events"))
 
-    def record(self, exposure: Exposure) -> None:
-        """Stores a page that was served; of those that are too old or too many, two for each that comes."""
+    def record(self, exposure: Exposure) -> bool:
+        """Stores a page that was served; of those that are too old or too many, two go for each that comes.
+
+        Returns:
+            False: there is a log, and so much waits for it that it is not told of the page.
+        """
         newest = insert_exposure(self._database, exposure)
-        self._tell(exposure.user_id, lambda: page_record(exposure))
+        is_told = not self._logs or outbox_table.has_room(self._database)
+        if self._logs and is_told:
+            outbox_table.put(self._database, exposure.user_id, page_record(exposure))
         given = [(exposure.user_id, *one) for one in exposure.assigned.items()]
         self._database.executemany("INSERT OR REPLACE INTO assignments VALUES (?, ?, ?)", given)
         # Only the two oldest are looked at: a commit never waits for a great deletion.
@@ -159,18 +177,19 @@ class Transaction:
             " AND (seq <= ? OR at < ?)"
         )
         self._database.execute(query, (newest - self._max_exposures, exposure.at - KEPT_SECONDS * 1000))
+        return is_told
 
     def sent(self, mark: Mark) -> None:
         """The log has what waited in the outbox, up to a mark."""
         outbox_table.delete_sent(self._database, mark)
 
+    def change(self, make: Callable[[sqlite3.Connection], None]) -> None:
+        """Makes a change of the whole store."""
+        make(self._database)
+
     def stop(self, stop: Stop) -> None:
         """Records that an experiment was stopped; a later stop counts instead of an earlier one."""
         self._database.execute("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", stop)
-
-    def _tell(self, user_id: str, record: Callable[[], bytes]) -> None:
-        if self._logs:
-            outbox_table.put(self._database, user_id, record())
 
     def _profile(self, user_id: str) -> LiveProfile:
         return self._profiles.get(user_id) or read_profile(self._database, user_id)
@@ -194,10 +213,11 @@ def insert_exposure(database: sqlite3.Connection, exposure: Exposure) -> int:
     return database.execute(query, exposure[:5]).lastrowid or 0
 
 
-def read_exposures(database: sqlite3.Connection, user_id: str) -> list[Exposure]:
-    """The pages that a user was served."""
-    query = f"SELECT {_OF_PAGES} FROM exposures WHERE user_id = ? ORDER BY seq"
-    return [Exposure(*row) for row in database.execute(query, (user_id,))]
+def read_exposures_after(database: sqlite3.Connection, after: int, user_id: str = "") -> Iterator[Exposure]:
+    """The pages behind a number that a user was served; "": that anybody was."""
+    whose = "user_id = ?2" if user_id else "?2 = ''"
+    query = f"SELECT {_OF_PAGES} FROM exposures WHERE seq > ?1 AND {whose} ORDER BY seq"
+    return (Exposure(*row) for row in database.execute(query, (after, user_id)))
 
 
 def read_profile(database: sqlite3.Connection, user_id: str) -> LiveProfile:
@@ -219,6 +239,13 @@ def read_stops(database: sqlite3.Connection) -> list[Stop]:
 def read_events(database: sqlite3.Connection, user_id: str, last: int = _ALL) -> Iterator[LiveEvent]:
     """A user's events up to a number, in the order of arrival."""
     return map(_event, database.execute(_SELECT, (user_id, last)))
+
+
+def read_unsealed_events(database: sqlite3.Connection, sealed: int) -> Iterator[LiveEvent]:
+    """The events behind the last that were sealed, but those that moved there from a span."""
+    columns = ", ".join(_COLUMNS)
+    query = f"SELECT {columns} FROM events WHERE seq > ? AND seq NOT IN (SELECT seq FROM moved) ORDER BY seq"
+    return map(_event, database.execute(query, (sealed,)))
 
 
 def read_happened(

@@ -151,16 +151,17 @@ class Releases:
             self._sweep()
             known = [release.version for release in self.versions()]
             stable, version = self._labelled(STABLE), max(known, default=0) + 1
-            with self._folder.assembled(models, extras or {}) as show:
-                if (waiting := self._labelled(CANARY)) is not None:
-                    # Servers hold two versions: the new one and `stable`.
-                    self._write_config(self.models(), stable, None)
-                    self._folder.retire([waiting])
-                show(version)
             is_canary = canary and stable is not None
-            names = sorted({*self.models(), *models})
-            self._write_config(names, stable if is_canary else version, version if is_canary else None)
-            self._note("push", version, "", canary=is_canary, models=sorted(models))
+            noting = self._noting("push", version, "", canary=is_canary, models=sorted(models))
+            with noting:
+                with self._folder.assembled(models, extras or {}) as show:
+                    if (waiting := self._labelled(CANARY)) is not None:
+                        # Servers hold two versions: the new one and `stable`.
+                        self._write_config(self.models(), stable, None)
+                        self._folder.retire([waiting])
+                    show(version)
+                names = sorted({*self.models(), *models})
+                self._write_config(names, stable if is_canary else version, version if is_canary else None)
         return version
 
     def promote(self, version: int | None = None, *, settle_seconds: float = 0.0, who: str = "") -> int:
@@ -174,7 +175,7 @@ class Releases:
 
         Raises:
             ReleaseError: there is no canary, or no such version.
-            AuditError: it is done, and could not be written into the audit trail.
+            AuditError: nothing is changed, because it cannot be written into the audit trail.
         """
         with self._changing():
             return self._promote(version, settle_seconds, "promote", who)
@@ -187,15 +188,14 @@ class Releases:
             raise ReleaseError(f"no version has the label {CANARY}; say which one to promote, {there_are}")
         if chosen not in known:
             raise ReleaseError(f"version {chosen} does not exist in {self.root}; {there_are}")
-        if known[chosen].state == "retired":
-            self._folder.restore(chosen)
-        before = self._labelled(STABLE)
-        self._write_config(self.models(), chosen, None)
         newer = [number for number, release in known.items() if number > chosen and release.state != "retired"]
-        if newer:
-            time.sleep(settle_seconds)
-            self._folder.retire(newer)
-        self._note(what, chosen, who, before=before, retired=newer)
+        with self._noting(what, chosen, who, before=self._labelled(STABLE), retired=newer):
+            if known[chosen].state == "retired":
+                self._folder.restore(chosen)
+            self._write_config(self.models(), chosen, None)
+            if newer:
+                time.sleep(settle_seconds)
+                self._folder.retire(newer)
         return chosen
 
     def rollback(self, *, settle_seconds: float = 0.0, who: str = "") -> int:
@@ -218,10 +218,11 @@ class Releases:
                 raise ReleaseError(f"no version before {stable} to go back to; there are {_listed(known)}")
             return self._promote(max(earlier), settle_seconds, "roll back", who)
 
-    def _note(self, what: What, version: int, who: str, **details: Any) -> None:
-        """Into the audit trail, which an object store has no place for."""
-        if self._folder.is_local:
-            Trail.beside(self.root).add(what, who or operator(), subject=str(version), **details)
+    def _noting(self, what: What, version: int, who: str, **details: Any) -> contextlib.AbstractContextManager[Any]:
+        """A block that changes something: in the audit trail, which an object store has no place for."""
+        if not self._folder.is_local:
+            return contextlib.nullcontext()
+        return Trail.beside(self.root).change(what, who or operator(), subject=str(version), **details)
 
     def put_file(self, path: pathlib.Path, name: str) -> str:
         """Publishes a file beside the models, in one step; gives its place."""

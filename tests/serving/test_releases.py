@@ -14,6 +14,8 @@ import grpc
 import pytest
 
 from homefeed.serving import process
+from homefeed.serving.audit import Trail
+from homefeed.serving.audit.trail import FILE_NAME as AUDIT_FILE
 from homefeed.serving.model_server.server import ModelServer
 from homefeed.serving.releases import ReleaseError, Releases
 from homefeed.serving.releases.server_config import BATCHING_FILE, CONFIG_FILE, MOUNTED_FILE
@@ -381,7 +383,12 @@ def test_a_push_on_a_full_disk_leaves_nothing(
     (tmp_path / "temporary").mkdir()
     releases = Releases(tmp_path / "served" if place == "folder" else f"memory://{tmp_path.name}-full")
     assert releases.push(half) == 1
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def files() -> dict[pathlib.Path, bytes]:
+        found = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != AUDIT_FILE)
+        return {path: path.read_bytes() for path in found}
+
+    before = files()
 
     def copy_half(source: pathlib.Path, target: pathlib.Path) -> None:
         target.mkdir(parents=True)
@@ -391,5 +398,9 @@ def test_a_push_on_a_full_disk_leaves_nothing(
     with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
         full.setattr("shutil.copytree", copy_half)
         releases.push(half)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert files() == before
+    if place == "folder":
+        failed, pushed = Trail.beside(tmp_path / "served").entries()
+        assert failed.details["outcome"] == "failed: [Errno 28] No space left on device"
+        assert "outcome" not in pushed.details
     assert states(releases) == {1: "stable"} and releases.push(half) == 2

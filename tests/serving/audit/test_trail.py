@@ -74,22 +74,70 @@ def test_who_was_forgotten_is_named_by_a_hash_that_only_their_id_finds(tmp_path:
     trail.add("why", "reader", subject="i1", user_id="guest:secret-name")
     trail.renamed("guest:secret-name", "secret-name")
     trail.add("look", "anna", user_id="other")
-    trail.forgotten(["secret-name"], "anna", events=3)
+    with trail.forgetting(["secret-name"], "anna") as told:
+        told["events"] = 3
     assert b"secret-name" not in path.read_bytes()
     (found,) = trail.entries(Wanted(users=["secret-name"]))
     assert (found.what, found.who, found.details) == ("forget", "anna", {"events": 3, "entries": 1})
     assert [one.what for one in trail.entries()] == ["forget", "look"]
     elsewhere = Trail(tmp_path / "other.sqlite")
-    elsewhere.forgotten(["secret-name"], "anna")
+    with elsewhere.forgetting(["secret-name"], "anna"):
+        pass
     assert elsewhere.entries()[0].user_id != found.user_id  # The secret is of one file.
 
 
 def test_entries_are_kept_for_a_time(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trail, now = Trail(tmp_path / "audit.sqlite", kept_days=10), time.time_ns()
-    for days in (0, 5, 11):
-        monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + days * 86_400 * 10**9)  # noqa: B023
-        trail.add("promote", "anna", subject=str(days))
-    assert [one.subject for one in trail.entries()] == ["11", "5"]
+
+    def add(*days: int) -> None:
+        for day in days:
+            monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + day * 86_400 * 10**9)  # noqa: B023
+            trail.add("promote", "anna", subject=str(day))
+
+    add(0, 0, 0, 5, 400, 400, 6)
+    assert len(trail.entries()) == 7, "a clock was ahead, for two entries"
+    add(16, 16, 17, 17)
+    assert len(trail.entries()) == 11, "an entry of day 6 is among the newest five"
+    add(17)
+    assert [one.subject for one in trail.entries()][-2:] == ["5", "0"], "the two oldest went"
+    add(17, 17)
+    assert [one.subject for one in trail.entries()][-3:] == ["6", "400", "400"]
+
+
+def test_a_change_is_written_before_it_is_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "audit.sqlite"
+    trail = Trail(path)
+    with trail.change("promote", "anna", subject="3", before=2) as told:
+        assert trail.entries()[0].details == {"before": 2, "outcome": "begun"}
+        told["retired"] = [4]
+    assert trail.entries()[0].details == {"before": 2, "retired": [4]}
+    with pytest.raises(OSError, match="no room"), trail.change("roll back", "anna"):
+        raise OSError("no room")
+    assert trail.entries()[0].details == {"outcome": "failed: no room"}
+    with trail.change("stop", "anna"):  # The disk is full from here on: the change is made, and so it is answered.
+        path.rename(tmp_path / "aside")
+        path.mkdir()
+    with pytest.raises(AuditError, match="cannot be written"), trail.change("stop", "anna"):
+        raise AssertionError("it was made, and nothing says so")
+    with pytest.raises(AuditError, match="cannot be written"), trail.forgetting(["u"], "anna"):
+        raise AssertionError("nobody may be forgotten where nothing says so")
+    path.rmdir()
+    (tmp_path / "aside").rename(path)
+    assert trail.entries()[0].details == {"outcome": "begun"}
+
+
+def test_who_is_forgotten_again_and_again_has_an_entry_a_day(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, now = Trail(tmp_path / "audit.sqlite"), time.time_ns()
+    for hours in (0, 1, 2, 23, 25):
+        monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + hours * 3_600 * 10**9)  # noqa: B023
+        for who in ("reader", "anna"):
+            with trail.forgetting(["u"], who) as told:
+                told["events"] = hours
+    found = [(one.who, one.details) for one in trail.entries(Wanted(users=["u"]))]
+    last, first = {"events": 25, "entries": 0}, {"events": 23, "entries": 0, "times": 4}
+    assert found == [("anna", last), ("reader", last), ("anna", first), ("reader", first)]
 
 
 def test_a_file_that_is_none_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
