@@ -13,6 +13,7 @@ from homefeed.models.retrieval.training.targets import target_weights
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS
 
 Sequences = sequence_module.Sequences
+_STEP = 16  # Events, by which the lengths of batches differ.
 Batch = dict[str, npt.NDArray[Any]]
 
 
@@ -47,18 +48,18 @@ class Windows:
     def epoch(self, generator: np.random.Generator, batch_size: int) -> Iterator[Batch]:
         """Cuts every history at random places, so that each event is a target once; shuffled, padded batches.
 
-        Windows of like length share a batch, and a batch is as long as its longest, in steps of 16.
+        Windows of like length share a batch, which is as long as its longest, in steps of 16. It has `batch_size`
+        windows, or as many times more as the longest window is longer: a step costs the same.
         """
         starts, stops, users = self._cut(generator)
         order = self._order_within_ties(generator)
-        noise = generator.uniform(0, 16, len(starts))
-        by_length = np.argsort(stops - starts + noise, kind="stable")
-        batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+        length = np.minimum(self.length, -(-(stops - starts) // _STEP) * _STEP)
+        batches = list(self._batches(length, generator, batch_size))
         for index in generator.permutation(len(batches)):
-            chosen = generator.permutation(batches[index])
-            longest = int((stops[chosen] - starts[chosen]).max())
-            length = min(self.length, max(-(-longest // 16), 1) * 16)
-            yield self._gather(starts[chosen], stops[chosen], users[chosen], length, batch_size, order)
+            chosen, num_rows = batches[index]
+            chosen = generator.permutation(chosen)
+            longest = int(length[chosen].max())
+            yield self._gather(starts[chosen], stops[chosen], users[chosen], longest, num_rows, order)
 
     def queries(self, targets: npt.NDArray[np.int64], batch_size: int) -> Iterator[Batch]:
         """For each target event, the window of what came before it, in the order given."""
@@ -82,6 +83,20 @@ class Windows:
         starts = self.row_splits[np.searchsorted(self.row_splits, targets, side="right") - 1]
         return [self._events["item"][a:b] for a, b in zip(starts, targets, strict=True)]
 
+    def _batches(
+        self, length: npt.NDArray[np.int64], generator: np.random.Generator, batch_size: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+        """Which windows share a batch, and its number of rows; what does not fill one is put with longer ones."""
+        left, num_rows = np.empty(0, np.int64), batch_size
+        for longest in np.unique(length):
+            num_rows = batch_size * max(1, self.length // int(longest))
+            windows = np.concatenate([left, generator.permutation(np.flatnonzero(length == longest))])
+            whole = len(windows) // num_rows * num_rows
+            left = windows[whole:]
+            yield from ((batch, num_rows) for batch in windows[:whole].reshape(-1, num_rows))
+        if len(left):
+            yield left, num_rows
+
     def _cut(self, generator: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
         starts, stops, users = ([np.empty(0, np.int64)] for _ in range(3))
         for user in np.flatnonzero(np.diff(self.row_splits)):
@@ -103,12 +118,12 @@ class Windows:
         stops: npt.NDArray[np.int64],
         users: npt.NDArray[np.int64],
         length: int,
-        batch_size: int,
+        num_rows: int,
         order: npt.NDArray[np.int64] | None,
     ) -> Batch:
-        missing = batch_size - len(starts)
+        missing = num_rows - len(starts)
         starts, stops, users = (np.pad(part, (0, missing)) for part in (starts, stops, users))
-        stops[batch_size - missing :] = starts[batch_size - missing :]
+        stops[num_rows - missing :] = starts[num_rows - missing :]
         places = starts[:, None] + np.arange(length)
         inside = places < stops[:, None]
         places = np.where(inside, places, 0)
@@ -119,8 +134,8 @@ class Windows:
         }
         # Padding keeps the last time, so that no elapsed time is negative or absurd.
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
-        batch["now"] = np.zeros(batch_size, np.int64)
+        batch["now"] = np.zeros(num_rows, np.int64)
         for name, of_event in self._context.items():
             dtype = self._events[of_event].dtype
-            batch[name] = np.full(batch_size, np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
+            batch[name] = np.full(num_rows, np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
         return batch | {name: column[users] for name, column in self._users.items()}
