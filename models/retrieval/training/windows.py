@@ -45,17 +45,25 @@ class Windows:
         self._users = {f"user_{k}": v for k, v in (sequences.categorical | sequences.numeric).items()}
         self.targets = np.flatnonzero(self._events["weight"] > 0)
 
-    def epoch(self, generator: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+    def num_batches(self, generator: np.random.Generator, batch_size: int) -> int:
+        """How many batches an epoch has, but for a few: histories are cut at random."""
+        starts, stops, _ = self._cut(generator)
+        return sum(1 for _ in self._batches(self._padded(stops - starts), generator, batch_size))
+
+    def epoch(
+        self, generator: np.random.Generator, batch_size: int, max_batches: int | None = None
+    ) -> Iterator[Batch]:
         """Cuts every history at random places, so that each event is a target once; shuffled, padded batches.
 
         Windows of like length share a batch, which is as long as its longest, in steps of 16. It has `batch_size`
-        windows, or as many times more as the longest window is longer: a step costs the same.
+        windows, or as many times more as the longest window is longer: a step costs the same. Of more than
+        `max_batches`, so many are drawn.
         """
         starts, stops, users = self._cut(generator)
         order = self._order_within_ties(generator)
-        length = np.minimum(self.length, -(-(stops - starts) // _STEP) * _STEP)
+        length = self._padded(stops - starts)
         batches = list(self._batches(length, generator, batch_size))
-        for index in generator.permutation(len(batches)):
+        for index in generator.permutation(len(batches))[:max_batches]:
             chosen, num_rows = batches[index]
             chosen = generator.permutation(chosen)
             longest = int(length[chosen].max())
@@ -83,6 +91,9 @@ class Windows:
         starts = self.row_splits[np.searchsorted(self.row_splits, targets, side="right") - 1]
         return [self._events["item"][a:b] for a, b in zip(starts, targets, strict=True)]
 
+    def _padded(self, length: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.minimum(self.length, -(-length // _STEP) * _STEP)
+
     def _batches(
         self, length: npt.NDArray[np.int64], generator: np.random.Generator, batch_size: int
     ) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
@@ -98,14 +109,16 @@ class Windows:
             yield left, num_rows
 
     def _cut(self, generator: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
-        starts, stops, users = ([np.empty(0, np.int64)] for _ in range(3))
-        for user in np.flatnonzero(np.diff(self.row_splits)):
-            first, last = self.row_splits[user : user + 2]
-            cuts = np.arange(first + generator.integers(1, self.length + 1), last, self.length)
-            starts.append(np.concatenate([[first], cuts]))
-            stops.append(np.concatenate([cuts, [last]]))
-            users.append(np.full(len(cuts) + 1, user))
-        return tuple(np.concatenate(parts).astype(np.int64) for parts in (starts, stops, users))
+        """Where windows start and stop, and whose they are; a user's first one has 1 to `length` events, evenly."""
+        users = np.flatnonzero(np.diff(self.row_splits))
+        first, last = self.row_splits[users], self.row_splits[users + 1]
+        cut = first + generator.integers(1, self.length + 1, len(users))
+        num_cuts = np.maximum(-((cut - last) // self.length), 0)
+        users = np.repeat(users, num_cuts + 1)
+        place = np.arange(len(users)) - np.repeat(np.cumsum(num_cuts + 1) - num_cuts - 1, num_cuts + 1)
+        first, last, cut = (np.repeat(of_user, num_cuts + 1) for of_user in (first, last, cut))
+        starts = np.where(place, cut + (place - 1) * self.length, first)
+        return starts, np.minimum(cut + place * self.length, last), users
 
     def _order_within_ties(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
         """A permutation of the events that shuffles only what one user did within the same second."""

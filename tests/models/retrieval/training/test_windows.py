@@ -112,6 +112,14 @@ def test_windows_of_like_length_share_a_batch_and_many_short_ones_are_as_many_pl
     assert sum(size.sum() for size in sizes) == total, "what fills no batch is put with longer windows"
 
 
+def test_an_epoch_of_many_batches_takes_some_of_them_drawn_anew() -> None:
+    made = windows.Windows(toy.sequences(num_users=40), 4)
+    generator = np.random.default_rng(0)
+    assert len(_epoch(toy.sequences(num_users=40))) == made.num_batches(np.random.default_rng(0), 3) > 5
+    parts = [[batch["timestamp"].tolist() for batch in made.epoch(generator, 3, 5)] for _ in range(2)]
+    assert len(parts[0]) == len(parts[1]) == 5 and parts[0] != parts[1]
+
+
 def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event() -> None:
     sequences = toy.sequences(num_users=3, num_targets=1, num_history=2)
     made = windows.Windows(sequences, length=5)
