@@ -37,6 +37,7 @@ class Hyperparameters(TrainingRun):
     max_events: Count = 50  # Newest events that candidates attend to.
     num_factors: Count = 16  # Size of the vectors that ratings are explained with.
     rating_iterations: CountOrNone = 80  # Passes of fitting those.
+    max_rated_users: Count = 20_000  # Users whose ratings those are fitted to, drawn once.
     max_rated_events: Count = 200  # Newest events that a user's taste in ratings is estimated from.
     dropout: Fraction = 0.2  # Of hidden units while training.
     id_dropout: Share = 0.1  # Share of items that are seen without their identity while training.

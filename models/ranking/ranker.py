@@ -83,6 +83,7 @@ class Ranker(keras.Model):
                 self._user_design,
                 num_factors=config.num_factors,
                 iterations=config.rating_iterations,
+                max_users=config.max_rated_users,
                 seed=config.seed,
             )
             self._taste = RatingTaste(fits)

@@ -38,12 +38,13 @@ class Hyperparameters(RetrievalRun):
     # Event type → weight of such a target; 1 where it is not named.
     event_weights: Mapping[str, Weight] = dataclasses.field(default_factory=dict)
     value_weight: Weight = 0.0  # A target of the highest value weighs 1 + this, one of the lowest or of none 1.
-    batch_size: Count = 32  # Windows of `max_events` a step.
+    batch_size: Count = 32  # Windows of `max_events` a step, or as many more as they are shorter.
     learning_rate: LearningRate = 2e-3  # Peak, after warm-up; falls to 0 along a cosine.
     warmup_fraction: Share = 0.05  # Share of all steps.
     weight_decay: Weight = 0.01  # Decoupled (AdamW), on everything but biases and norms.
     ema_momentum: Fraction = 0.99  # Of the running mean of the weights, which is what is kept.
     epochs: Count = 20  # At most; the learning rate reaches 0 after so many.
+    max_steps: Count = 400  # Of one epoch, at most: of more data it takes a part, drawn anew.
     patience: Count = 6  # Epochs without a better NDCG@100 on the eval split before training stops.
 
     def check(self) -> list[str]:

@@ -13,7 +13,7 @@ from homefeed.models.behaviour_text import wordpiece
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.evaluation import metrics
 from homefeed.models.sequences import Sequences
-from homefeed.models.text import reading, texts, training
+from homefeed.models.text import frequent_items, reading, texts, training
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.settings import Settings
 from homefeed.models.text.tasks import Task, Tasks
@@ -133,6 +133,9 @@ def fit(
 ) -> Fit:
     """Fine-tunes `bert` in place, or leaves it as it was where that is better for hidden items.
 
+    What words mean is learnt from the items with the most events, so that a large catalogue costs no more; then every
+    item is read once.
+
     Args:
         catalogue, train, evaluation: the data.
         vocabulary: tokens by id.
@@ -140,6 +143,26 @@ def fit(
         preset: a sentence encoder of the same vocabulary that is read, frozen, beside it; None: there is none.
         settings: sizes, rates and lengths.
     """
+    rows = frequent_items.frequent_rows(catalogue, settings.max_items)
+    if len(rows) == catalogue.num_rows:
+        return _fit(catalogue, train, evaluation, vocabulary, bert, preset, settings)
+    few = frequent_items.of_items(catalogue, rows)
+    splits = (frequent_items.with_items(split, rows, catalogue.num_rows) for split in (train, evaluation))
+    found = _fit(few, *splits, vocabulary, bert, preset, settings)
+    items = found.model.read_all(catalogue.token_ids)
+    model = dataclasses.replace(found.model, items=items, item_texts=catalogue.token_ids)
+    return dataclasses.replace(found, model=model)
+
+
+def _fit(
+    catalogue: Catalogue,
+    train: Sequences,
+    evaluation: Sequences,
+    vocabulary: list[str],
+    bert: Any,
+    preset: Any | None,
+    settings: Settings,
+) -> Fit:
     tasks = Tasks.of(catalogue, train, evaluation, settings)
     readers = (bert,) if preset is None else (bert, preset)
     ends = ends_of(readers, vocabulary, [texts.shared_words(catalogue, tasks.train.requests, len(vocabulary)), None])

@@ -23,6 +23,7 @@ class Settings(SeededRun):
     head_learning_rate: LearningRate = 3e-3  # At its highest, of the heads alone.
     weight_decay: Weight = 0.01  # Decoupled (AdamW), of heads and BERT, not of its table of words.
     batch_size: Count = 256  # Requests a step.
+    max_items: Count = 10_000  # Items with the most events, from which it is learnt what words mean.
     max_requests: Count = 100_000  # Requests that are learnt from, drawn once.
     num_candidates: Count = 4096  # Items that what came next is told apart from in one step.
     held_out: Fraction = 0.1  # Share of known items that are kept from training, to stop and choose by.

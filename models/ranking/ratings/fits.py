@@ -75,23 +75,30 @@ def fit(
     *,
     num_factors: int,
     iterations: int,
+    max_users: int,
     seed: int,
 ) -> list[rating_factors.RatingFactors]:
-    """The fit to everything, then for each fold one without its users. Nothing if there are no ratings."""
+    """The fit to everything, then for each fold one without its users. Nothing if there are no ratings.
+
+    Of more than `max_users` users, so many are drawn: an item's factors need not know everybody who rated it.
+    """
     targets = train.targets
     rated = targets[np.isfinite(train.value[targets]) & (train.item_index[targets] > 0)]
     if not len(rated):
         return []
     user = np.searchsorted(train.row_splits, rated, side="right") - 1
+    drawn = np.sort(np.random.default_rng(seed).permutation(train.num_users)[:max_users])
+    rated, user = rated[np.isin(user, drawn)], user[np.isin(user, drawn)]
     item_design = FeatureDesign(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     item_features = _padded(item_design(catalogue.categorical, catalogue.numeric), catalogue.num_rows)
-    user_features = _padded(user_design(train.categorical, train.numeric), train.num_users)
+    of_drawn = ({name: column[drawn] for name, column in kind.items()} for kind in (train.categorical, train.numeric))
+    user_features = _padded(user_design(*of_drawn), len(drawn))
     fits = []
     for left_out in range(NUM_FOLDS + 1):
         kept = fold(user) != left_out
         fits.append(
             rating_factors.fit(
-                user[kept],
+                np.searchsorted(drawn, user[kept]),
                 train.item_index[rated[kept]].astype(np.int64),
                 train.value[rated[kept]],
                 user_features,

@@ -140,26 +140,29 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        split = int(self._cold_start.share * queries.shape[0])  # Windows before it simulate cold starts.
+        num_windows = tf.cast(tf.shape(queries)[0], tf.float32)
+        split = tf.cast(self._cold_start.share * num_windows, tf.int32)  # Windows before it simulate cold starts.
         is_new, is_closed = self._masks(item, batch["timestamp"], split)
         novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
         parts = [novel, _inner(queries[split:], known)]
         # Added, not chosen: the gradient of a sum costs nothing, and these are the largest arrays of a step.
-        closed = tf.split(CLOSED * tf.cast(is_closed, tf.float32), [split, -1])
+        closed = CLOSED * tf.cast(is_closed, tf.float32)
         losses = [
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits + mask)
-            for labels, logits, mask in zip((item[:split], item[split:]), parts, closed, strict=True)
+            for labels, logits, mask in zip(
+                (item[:split], item[split:]), parts, (closed[:split], closed[split:]), strict=True
+            )
         ]
         total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
         return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
 
-    def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Masks of cold-start candidates and of excluded ones.
 
         Args:
             item: [batch, length] int32 candidates.
             timestamp: [batch, length] int64 seconds.
-            split: windows before it simulate cold starts.
+            split: [] int32, windows before it simulate cold starts.
 
         Returns:
             [split, length, num_candidates] bool, candidates that are new to the imagined model; and

@@ -92,11 +92,11 @@ def fit_towers(
     generator = np.random.default_rng(config.seed)
     model = build(catalogue, train, config)
     eval_windows = Windows(evaluation, config.max_events)
-    steps_per_epoch = sum(1 for _ in windows.epoch(np.random.default_rng(0), config.batch_size))
+    steps_per_epoch = min(config.max_steps, windows.num_batches(np.random.default_rng(0), config.batch_size))
     learner = Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
     best, best_epoch, best_weights = -1.0, 0, None
     for epoch in range(config.epochs):
-        batches = windows.epoch(generator, config.batch_size)
+        batches = windows.epoch(generator, config.batch_size, config.max_steps)
         losses = [learner.step(b) for b in progress.through(batches, steps_per_epoch, epoch, config.epochs)]
         loss = float(np.mean([loss.numpy() for loss in losses]))
         if epoch % EVAL_EVERY != EVAL_EVERY - 1 and epoch != config.epochs - 1:

@@ -65,8 +65,8 @@ class Learner:
         self._model.compute_loss(inputs)
         self._start(self._model)
         self._optimizer.build(self._model.trainable_variables)
-        # One trace for every length of window.
-        specs = {name: tf.TensorSpec([len(t), *[None] * (t.ndim - 1)], t.dtype) for name, t in inputs.items()}
+        # One trace for every number and length of windows.
+        specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
         self._step = tf.function(self._update, input_signature=[specs], autograph=False)
         return WeightAverage(self._model.trainable_variables, self._config.ema_momentum)
 
@@ -79,7 +79,7 @@ class Learner:
             context = tf.distribute.get_replica_context()
             # Every n-th: windows of one length, or padding, may stand side by side.
             first = tf.cast(context.replica_id_in_sync_group, tf.int32)
-            chosen = first + self._num_replicas * tf.range(self._config.batch_size // self._num_replicas)
+            chosen = first + self._num_replicas * tf.range(tf.shape(batch["item"])[0] // self._num_replicas)
             return self._update_replica({name: tf.gather(column, chosen) for name, column in batch.items()})
 
         losses = self._strategy.run(update_part)

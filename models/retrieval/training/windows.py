@@ -13,6 +13,7 @@ from homefeed.models.retrieval.training.targets import target_weights
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS
 
 Sequences = sequence_module.Sequences
+_STEP = 16  # Events, by which the lengths of batches differ.
 Batch = dict[str, npt.NDArray[Any]]
 
 
@@ -44,21 +45,29 @@ class Windows:
         self._users = {f"user_{k}": v for k, v in (sequences.categorical | sequences.numeric).items()}
         self.targets = np.flatnonzero(self._events["weight"] > 0)
 
-    def epoch(self, generator: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+    def num_batches(self, generator: np.random.Generator, batch_size: int) -> int:
+        """How many batches an epoch has, but for a few: histories are cut at random."""
+        starts, stops, _ = self._cut(generator)
+        return sum(1 for _ in self._batches(self._padded(stops - starts), generator, batch_size))
+
+    def epoch(
+        self, generator: np.random.Generator, batch_size: int, max_batches: int | None = None
+    ) -> Iterator[Batch]:
         """Cuts every history at random places, so that each event is a target once; shuffled, padded batches.
 
-        Windows of like length share a batch, and a batch is as long as its longest, in steps of 16.
+        Windows of like length share a batch, which is as long as its longest, in steps of 16. It has `batch_size`
+        windows, or as many times more as the longest window is longer: a step costs the same. Of more than
+        `max_batches`, so many are drawn.
         """
         starts, stops, users = self._cut(generator)
         order = self._order_within_ties(generator)
-        noise = generator.uniform(0, 16, len(starts))
-        by_length = np.argsort(stops - starts + noise, kind="stable")
-        batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
-        for index in generator.permutation(len(batches)):
-            chosen = generator.permutation(batches[index])
-            longest = int((stops[chosen] - starts[chosen]).max())
-            length = min(self.length, max(-(-longest // 16), 1) * 16)
-            yield self._gather(starts[chosen], stops[chosen], users[chosen], length, batch_size, order)
+        length = self._padded(stops - starts)
+        batches = list(self._batches(length, generator, batch_size))
+        for index in generator.permutation(len(batches))[:max_batches]:
+            chosen, num_rows = batches[index]
+            chosen = generator.permutation(chosen)
+            longest = int(length[chosen].max())
+            yield self._gather(starts[chosen], stops[chosen], users[chosen], longest, num_rows, order)
 
     def queries(self, targets: npt.NDArray[np.int64], batch_size: int) -> Iterator[Batch]:
         """For each target event, the window of what came before it, in the order given."""
@@ -82,15 +91,34 @@ class Windows:
         starts = self.row_splits[np.searchsorted(self.row_splits, targets, side="right") - 1]
         return [self._events["item"][a:b] for a, b in zip(starts, targets, strict=True)]
 
+    def _padded(self, length: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.minimum(self.length, -(-length // _STEP) * _STEP)
+
+    def _batches(
+        self, length: npt.NDArray[np.int64], generator: np.random.Generator, batch_size: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+        """Which windows share a batch, and its number of rows; what does not fill one is put with longer ones."""
+        left, num_rows = np.empty(0, np.int64), batch_size
+        for longest in np.unique(length):
+            num_rows = batch_size * max(1, self.length // int(longest))
+            windows = np.concatenate([left, generator.permutation(np.flatnonzero(length == longest))])
+            whole = len(windows) // num_rows * num_rows
+            left = windows[whole:]
+            yield from ((batch, num_rows) for batch in windows[:whole].reshape(-1, num_rows))
+        if len(left):
+            yield left, num_rows
+
     def _cut(self, generator: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
-        starts, stops, users = ([np.empty(0, np.int64)] for _ in range(3))
-        for user in np.flatnonzero(np.diff(self.row_splits)):
-            first, last = self.row_splits[user : user + 2]
-            cuts = np.arange(first + generator.integers(1, self.length + 1), last, self.length)
-            starts.append(np.concatenate([[first], cuts]))
-            stops.append(np.concatenate([cuts, [last]]))
-            users.append(np.full(len(cuts) + 1, user))
-        return tuple(np.concatenate(parts).astype(np.int64) for parts in (starts, stops, users))
+        """Where windows start and stop, and whose they are; a user's first one has 1 to `length` events, evenly."""
+        users = np.flatnonzero(np.diff(self.row_splits))
+        first, last = self.row_splits[users], self.row_splits[users + 1]
+        cut = first + generator.integers(1, self.length + 1, len(users))
+        num_cuts = np.maximum(-((cut - last) // self.length), 0)
+        users = np.repeat(users, num_cuts + 1)
+        place = np.arange(len(users)) - np.repeat(np.cumsum(num_cuts + 1) - num_cuts - 1, num_cuts + 1)
+        first, last, cut = (np.repeat(of_user, num_cuts + 1) for of_user in (first, last, cut))
+        starts = np.where(place, cut + (place - 1) * self.length, first)
+        return starts, np.minimum(cut + place * self.length, last), users
 
     def _order_within_ties(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
         """A permutation of the events that shuffles only what one user did within the same second."""
@@ -103,12 +131,12 @@ class Windows:
         stops: npt.NDArray[np.int64],
         users: npt.NDArray[np.int64],
         length: int,
-        batch_size: int,
+        num_rows: int,
         order: npt.NDArray[np.int64] | None,
     ) -> Batch:
-        missing = batch_size - len(starts)
+        missing = num_rows - len(starts)
         starts, stops, users = (np.pad(part, (0, missing)) for part in (starts, stops, users))
-        stops[batch_size - missing :] = starts[batch_size - missing :]
+        stops[num_rows - missing :] = starts[num_rows - missing :]
         places = starts[:, None] + np.arange(length)
         inside = places < stops[:, None]
         places = np.where(inside, places, 0)
@@ -119,8 +147,8 @@ class Windows:
         }
         # Padding keeps the last time, so that no elapsed time is negative or absurd.
         batch["timestamp"] = np.maximum.accumulate(batch["timestamp"], axis=1)
-        batch["now"] = np.zeros(batch_size, np.int64)
+        batch["now"] = np.zeros(num_rows, np.int64)
         for name, of_event in self._context.items():
             dtype = self._events[of_event].dtype
-            batch[name] = np.full(batch_size, np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
+            batch[name] = np.full(num_rows, np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
         return batch | {name: column[users] for name, column in self._users.items()}

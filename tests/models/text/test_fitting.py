@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from homefeed.models.text import bert as berts
-from homefeed.models.text import fitting, reading, training
+from homefeed.models.text import fitting, frequent_items, reading, training
 from homefeed.models.text.fitting import FINE_TUNED, FROZEN, PRESET, SHUFFLED, Fit
 from homefeed.models.text.heads import TextHeads
 from homefeed.models.text.requests import Requests, of_events
@@ -248,3 +248,18 @@ def test_a_sentence_encoder_is_read_beside_and_stays(tmp_path: pathlib.Path) -> 
     fit.model.save(tmp_path)
     again = TextModel.load(tmp_path).read(tf.constant(catalogue.token_ids))
     np.testing.assert_allclose(again, fit.model.items, atol=1e-4)
+
+
+def test_of_a_large_catalogue_the_most_frequent_items_teach_and_all_are_read() -> None:
+    """A third of the items, those with the most events, say what words mean; what nobody learnt from is read too."""
+    catalogue, train = make_world()
+    few = dataclasses.replace(SETTINGS, max_items=15)
+    bert = berts.new_bert(len(VOCABULARY), layers=1, width=16, length=16, dropout=0.0)
+    fit = fitting.fit(catalogue, train, train, VOCABULARY, bert, None, few)
+    assert fit.model.items.shape[0] == catalogue.num_rows and len(fit.texts.items) == 16
+    assert fit.model.items[1:].any(axis=1).all()
+    described = fit.model.describe(catalogue).text_vectors
+    rows = frequent_items.frequent_rows(catalogue, 15)
+    counts = catalogue.train_counts
+    assert counts[rows[1:]].min() >= np.delete(counts, rows).max() and described.shape[0] == catalogue.num_rows
+    np.testing.assert_allclose(fit.texts.items[1:], fit.model.items[rows[1:]], atol=1e-5)

@@ -30,7 +30,7 @@ from homefeed.serving.profiles.published import Item
 
 NOW = 1_800_000_000.0
 CATEGORIES, AUTHORS = ("crime", "drama", "comedy", "news"), ("ann", "bob", "eve")
-ROWS = ("for_you", "because", "trending", "new", "near_taste", "popular", "editors")
+ROWS = ("for_you", "because", "more_of", "friends", "trending", "new", "near_taste", "popular", "editors")
 LATE = 0.05  # Share of items that come later.
 IDS = [f"i{n:03}" for n in range(120)]
 CARDS = {
@@ -40,10 +40,11 @@ CARDS = {
         "until": NOW + (n % 11 - 1) * 1000.0,
         "available_from": NOW + (1e6 if random.Random(item).random() < LATE else -float(n)),
         **({"author": AUTHORS[n % 3]} if n % 5 else {}),
+        "series": [f"s{n % 7}"],
     }
     for n, item in enumerate(IDS)
 }
-ITEMS = Items((Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44])
+ITEMS = Items((Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44], ["series"])
 VECTORS = dict(zip(IDS, np.random.default_rng(0).normal(size=(120, 8)), strict=True))
 
 
@@ -77,7 +78,7 @@ def rule(some: random.Random) -> dict[str, Any]:
 
 def draft(some: random.Random) -> Draft:
     rows = tuple(some.sample(ROWS, some.randint(1, len(ROWS))))
-    mix = {rows[0]: {"model": 3, "hot": 2, "editors": 1, "new": 2}} if some.random() < 0.3 else {}
+    mix = {rows[0]: {"model": 3, "hot": 2, "editors": 1, "new": 2, "more_of": 1, "friends": 1}} if some.random() < 0.3 else {}
     diversity = Diversity(method=some.choice(("mmr", "dpp"))) if some.random() < 0.5 else None
     rung = some.choice(RUNGS)
     scored = rung in ("fused", "retrieval", "last_page")
@@ -88,7 +89,7 @@ def draft(some: random.Random) -> Draft:
         frozenset(some.sample(IDS, some.randint(0, 20))),
     )
     hottest = Hottest(some.sample(IDS, 30), some.sample(IDS, 30))
-    found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)), hottest)
+    found = Found(places, "history", rung, ("i005", some.sample(IDS, 30)), hottest, some.sample(IDS, 30), "i005")
     surface = Surface(rows=rows, mix=mix, diversity=diversity)
     asked = Draft(surface, reader, found, some.randint(1, 8), NOW, "", some.random() < 0.1, seed=some.getrandbits(52))
     return explored(asked, some) if scored and some.random() < 0.7 else asked

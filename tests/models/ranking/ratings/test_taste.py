@@ -82,7 +82,7 @@ def test_the_graph_solves_the_same_regression_as_numpy() -> None:
 def test_folds_leave_their_users_out() -> None:
     train = toy_sequences()
     design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
-    options = {"num_factors": 2, "iterations": 4, "seed": 0}
+    options = {"num_factors": 2, "iterations": 4, "max_users": 99, "seed": 0}
     fits = rating_fits.fit(toy_catalogue(), train, design, **options)
     of_user_0 = int(rating_fits.fold(np.array([0]))[0])
     value = train.value.copy()
@@ -107,7 +107,7 @@ def test_no_ratings_no_fits() -> None:
     train = toy_sequences()
     train.value[:] = np.nan
     design = rating_fits.FeatureDesign({}, {}, {})
-    assert rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, seed=0) == []
+    assert rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, max_users=9, seed=0) == []
 
 
 def _uncertain() -> rating_factors.RatingFactors:

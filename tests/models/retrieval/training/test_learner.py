@@ -33,7 +33,7 @@ def _learner(config: Any, train: Any, start: Any = lambda _: None) -> Any:
     """As `fit_towers` begins."""
     tf.keras.utils.set_random_seed(config.seed)
     model = training.build(toy.catalogue(), train, config)
-    steps_per_epoch = len(list(Windows(train, 4).epoch(np.random.default_rng(0), config.batch_size)))
+    steps_per_epoch = Windows(train, 4).num_batches(np.random.default_rng(0), config.batch_size)
     return model, Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
 
 

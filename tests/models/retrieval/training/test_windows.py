@@ -88,15 +88,15 @@ def test_a_batch_is_as_long_as_its_longest_in_steps_of_16() -> None:
     )
     for seed in range(8):
         for batch in _epoch(one, length=64, batch_size=1, seed=seed):
-            size = np.count_nonzero(batch["item"][0])
-            assert batch["item"].shape[1] == max(-(-size // 16), 1) * 16
+            longest = np.count_nonzero(batch["item"], axis=1).max()
+            assert batch["item"].shape[1] == -(-longest // 16) * 16
     assert _epoch(short, length=64, batch_size=1)[0]["item"].shape[1] == 16
     assert _epoch(one, length=20, batch_size=1)[-1]["item"].shape[1] <= 20
 
 
-def test_windows_of_like_length_share_a_batch() -> None:
-    many = toy.sequences(num_users=64)
-    lengths = np.where(np.arange(64) % 2, 120, 2)
+def test_windows_of_like_length_share_a_batch_and_many_short_ones_are_as_many_places_as_few_long_ones() -> None:
+    many = toy.sequences(num_users=256)
+    lengths = np.where(np.arange(256) % 2, 60, 2)
     splits = np.concatenate([[0], np.cumsum(lengths)])
     total = splits[-1]
     mixed = dataclasses.replace(
@@ -104,9 +104,20 @@ def test_windows_of_like_length_share_a_batch() -> None:
         row_splits=splits,
         **(many.events_at(np.arange(total) % len(many.item_index)) | {"timestamp": np.arange(total)}),
     )
-    batches = windows.Windows(mixed, 500).epoch(np.random.default_rng(0), 8)
+    batches = list(windows.Windows(mixed, 64).epoch(np.random.default_rng(0), 8))
     sizes = [np.count_nonzero(batch["item"], axis=1) for batch in batches]
-    assert np.mean([np.ptp(size) for size in sizes]) < 40, "by chance they would span most of 120"
+    assert np.mean([np.ptp(size) < 16 for size in sizes]) > 0.8, "by chance most would span 60"
+    shapes = [batch["item"].shape for batch in batches]
+    assert {(32, 16), (8, 48)} <= set(shapes) and all(rows * length <= 8 * 64 for rows, length in shapes)
+    assert sum(size.sum() for size in sizes) == total, "what fills no batch is put with longer windows"
+
+
+def test_an_epoch_of_many_batches_takes_some_of_them_drawn_anew() -> None:
+    made = windows.Windows(toy.sequences(num_users=40), 4)
+    generator = np.random.default_rng(0)
+    assert len(_epoch(toy.sequences(num_users=40))) == made.num_batches(np.random.default_rng(0), 3) > 5
+    parts = [[batch["timestamp"].tolist() for batch in made.epoch(generator, 3, 5)] for _ in range(2)]
+    assert len(parts[0]) == len(parts[1]) == 5 and parts[0] != parts[1]
 
 
 def test_queries_beyond_a_batch_come_in_order_and_stop_at_the_users_first_event() -> None:

@@ -1,0 +1,71 @@
+"""The pipeline on large data: CPU seconds, memory and quality of each component, as `homefeed run` says them.
+
+    python -m benchmarks.scale [--size 1m 5m] [--root FOLDER] [--set component.field=value …]
+
+A simulated store of so many events is made and the whole pipeline is run on it, in a process of its own. CPU seconds
+are of the component, memory is the highest of the process until then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from benchmarks import results
+
+SIZES = {  # Users, items, events.
+    "100k": (5_000, 5_000, 100_000),
+    "1m": (50_000, 20_000, 1_000_000),
+    "5m": (250_000, 200_000, 5_000_000),
+    "many_users": (1_000_000, 20_000, 3_000_000),
+}
+
+
+def measure(size: str, root: pathlib.Path, settings: list[str]) -> dict[str, float]:
+    """Makes the data, runs the pipeline, and reads what it says of itself."""
+    data = root / f"data-{size}"
+    if not data.exists():
+        counts = zip(("--users", "--items", "--events"), map(str, SIZES[size]), strict=True)
+        _homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    return read(json.loads(_homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
+
+
+def read(steps: list[dict[str, Any]]) -> dict[str, float]:
+    """Figures of a run: of each component, and of all."""
+    found: dict[str, float] = {}
+    for step in steps:
+        name, seconds, peak = step["component"], step["cpu_seconds"], step["peak_mebibytes"]
+        found |= {f"{name}.cpu_seconds": seconds, f"{name}.peak_mib": peak}
+        print(f"{name:20}{seconds:10.1f} CPU s{peak:9,.0f} MiB  {step['summary']}")
+    found["cpu_minutes"] = sum(step["cpu_seconds"] for step in steps) / 60
+    found["peak_mib"] = max(step["peak_mebibytes"] for step in steps)
+    print(f"{'all':20}{found['cpu_minutes'] * 60:10.1f} CPU s{found['peak_mib']:9,.0f} MiB")
+    return found
+
+
+def _homefeed(*words: str) -> str:
+    program = pathlib.Path(sys.executable).with_name("homefeed")
+    return subprocess.run([program, *words], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def main() -> None:
+    """Runs the sizes, prints, keeps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", nargs="+", default=["1m"], choices=SIZES)
+    parser.add_argument("--root", type=pathlib.Path, help="where data and models stay; removed without it")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    arguments, _ = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="homefeed-bench-") as folder:
+        for size in arguments.size:
+            figures = measure(size, arguments.root or pathlib.Path(folder), arguments.settings)
+            results.tell(f"scale.{size}", figures, keep=not arguments.settings)
+
+
+if __name__ == "__main__":
+    main()
