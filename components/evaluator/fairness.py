@@ -129,9 +129,10 @@ def _checked(described: Mapping[str, Any]) -> Iterator[list[str]]:
     for split, found in described.items():
         for name, group in found["guarded"]["groups"].items():
             start = [split, name, f"{group['users']:,}"]
-            if not group["checks"] and not group["too_few"]:
+            too_few = group.get("too_few", ())  # Which evaluations of before do not have.
+            if not group["checks"] and not too_few:
                 yield [*start, "too small to be judged", "", "", "", "", ""]
-            for against in group["too_few"]:
+            for against in too_few:
                 yield [*start, against, "too few, not judged", "", "", "", ""]
             for against, one in group["checks"].items():
                 relative = "{:+.1%} ({:+.1%} to {:+.1%})".format(one["relative"], *one["interval"])

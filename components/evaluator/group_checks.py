@@ -17,6 +17,7 @@ from homefeed.models.evaluation.group_gaps import activity_gap, expected_alike
 from homefeed.models.evaluation.resampling import Floats, UserBootstrap
 from homefeed.models.sequences import Sequences
 
+Ints = npt.NDArray[np.int64]
 FAMILY_WISE_ERROR = 0.05  # That any group of a model without a fault closes the blessing.
 POWER_DEVIATIONS = 0.8416  # Standard errors to the quantile at 80%.
 REFERENCE_CUT = 1_000  # Of popularity's gain, which the expectation knows: farther down than the first page.
@@ -147,13 +148,12 @@ def _known(found: Measured, sequences: Sequences) -> Floats:
 
 
 class _Activity:
-    """How active the users of guarded groups are beside others, [1 + num_samples] logarithms, in both of two times.
-
-    A user is there from their first event, which is not counted, to the end; who was there in training is all of the
-    split's time, with or without events.
+    """How active the users of guarded groups are beside others, [1 + num_samples] logarithms of rates.
 
     Attributes:
-        in_training, later: name → figures, of those with enough active users.
+        in_training, lately, later: name → figures, of those with enough active users: of all training, of its last
+            part, which is as long as the split, and of the split. Newcomers do more than others, so that the parts
+            that are compared are of one length.
     """
 
     def __init__(self, sequences: Sequences, train: Sequences, limits: GroupLimits):
@@ -163,15 +163,29 @@ class _Activity:
         self._some = np.linspace(0, len(first) - 1, min(len(first), limits.max_users)).astype(np.int64)
         self._members = {name: np.concatenate([mine[name], theirs[name]])[first][self._some] for name in mine}
         self._bootstrap, self._min_users = UserBootstrap(np.arange(len(self._some))), limits.min_users
-        of_train, of_split = _since_first(train), _since_first(sequences)
-        nothing = np.zeros(len(train.user_ids)), np.zeros(len(sequences.user_ids))
-        self.in_training = self._gaps(*(np.concatenate([of_train[one], nothing[1]]) for one in (0, 1)))
+        times, of_user = train.timestamp, np.repeat(np.arange(len(train.user_ids)), np.diff(train.row_splits))
+        split_times = sequences.timestamp[sequences.targets]
+        split_counts = np.diff(sequences.row_splits) - sequences.num_history
+        split_user = len(train.user_ids) + np.repeat(np.arange(len(split_counts)), split_counts)
+        self.in_training = self._rates(times, of_user, times[:0], of_user[:0])
+        is_late = times >= times.max(initial=0) - np.ptp(split_times) if len(split_times) else times < 0
+        self.lately = self._rates(times[is_late], of_user[is_late], times[~is_late], of_user[~is_late])
         # Where a split takes one event of everybody, it does not tell who is active.
-        tells = (np.diff(sequences.row_splits) - sequences.num_history).max(initial=0) > 1
-        known = np.full(len(train.user_ids), _spread(sequences.timestamp[sequences.targets]))
-        of_split = (of_split[0], np.where(np.isin(sequences.user_ids, train.user_ids), 0.0, of_split[1]))
-        later = np.concatenate([nothing[0], of_split[0]]), np.concatenate([known, of_split[1]])
-        self.later = self._gaps(*later) if tells else {}
+        tells = split_counts.max(initial=0) > 1
+        self.later = self._rates(split_times, split_user, times, of_user) if tells else {}
+
+    def _rates(self, times: Ints, of_user: Ints, before: Ints, of_earlier: Ints) -> dict[str, Floats]:
+        """Of some events. Who had events before is there all the time; a newcomer from their first one on."""
+        if not len(times):
+            return {}
+        place, size = self._place[of_user], self._place.max(initial=0) + 1
+        first = np.full(size, times.max())
+        np.minimum.at(first, place, times)
+        is_known = np.bincount(self._place[of_earlier], minlength=size) > 0
+        events = np.bincount(place, minlength=size).astype(np.float64)
+        events -= ~is_known & (events > 0)  # A newcomer's first event brings them here, and is not counted.
+        seconds = np.where(is_known, times.max() - times.min(), times.max() - first).astype(np.float64)
+        return self._gaps(events[self._some], seconds[self._some])
 
     def described(self) -> dict[str, dict[str, float]]:
         """What a later run compares with."""
@@ -181,30 +195,13 @@ class _Activity:
             if np.isfinite(gap).all()
         }
 
-    def _gaps(self, counts: Floats, seconds: Floats) -> dict[str, Floats]:
-        events, times = (
-            np.bincount(self._place, of_each)[self._some].astype(np.float64) for of_each in (counts, seconds)
-        )
+    def _gaps(self, events: Floats, seconds: Floats) -> dict[str, Floats]:
         users, active = np.arange(len(events)), events > 0
         return {
-            name: activity_gap(self._bootstrap, events, times, mask)
+            name: activity_gap(self._bootstrap, events, seconds, mask)
             for name, mask in self._members.items()
             if _are_enough(users[active], mask[active], self._min_users)
         }
-
-
-def _since_first(people: Sequences) -> tuple[Floats, Floats]:
-    """[num_users] events of a split, and seconds from a user's first one to the split's end; the first begins it."""
-    targets = people.targets
-    counts = (np.diff(people.row_splits) - people.num_history).astype(np.float64)
-    start, end = (people.timestamp[targets].min(), people.timestamp[targets].max()) if len(targets) else (0, 0)
-    firsts = people.timestamp[np.minimum(people.row_splits[:-1] + people.num_history, len(people.timestamp) - 1)]
-    is_new = (people.num_history == 0) & (counts > 0)
-    return counts - is_new, np.where(is_new, end - firsts, end - start).astype(np.float64)
-
-
-def _spread(times: npt.NDArray[np.int64]) -> float:
-    return float(times.max() - times.min()) if len(times) else 0.0
 
 
 def _of_events(activity: _Activity, limits: GroupLimits, in_service: Mapping[str, Any]) -> Iterator[Check]:
@@ -220,8 +217,8 @@ def _of_events(activity: _Activity, limits: GroupLimits, in_service: Mapping[str
             noise = np.random.default_rng(0).normal(0.0, known["deviation"], len(gap))
             noise[0] = 0.0
             yield _check_of_events(name, EVENTS_BASE, limits.events, gap - known["rate"] + noise)
-        elif name in activity.later:
-            yield _check_of_events(name, EVENTS, limits.events, gap - activity.later[name])
+        elif name in activity.later and name in activity.lately:
+            yield _check_of_events(name, EVENTS, limits.events, activity.lately[name] - activity.later[name])
 
 
 def _check_of_events(name: str, against: str, margin: float, log: Floats) -> Check:
