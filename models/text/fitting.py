@@ -147,8 +147,8 @@ def fit(
     if len(rows) == catalogue.num_rows:
         return _fit(catalogue, train, evaluation, vocabulary, bert, preset, settings)
     few = frequent_items.of_items(catalogue, rows)
-    splits = (frequent_items.with_items(split, rows, catalogue.num_rows) for split in (train, evaluation))
-    found = _fit(few, *splits, vocabulary, bert, preset, settings)
+    train, evaluation = (frequent_items.with_items(part, rows, catalogue.num_rows) for part in (train, evaluation))
+    found = _fit(few, train, evaluation, vocabulary, bert, preset, settings)
     items = found.model.read_all(catalogue.token_ids)
     model = dataclasses.replace(found.model, items=items, item_texts=catalogue.token_ids)
     return dataclasses.replace(found, model=model)

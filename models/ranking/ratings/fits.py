@@ -91,8 +91,9 @@ def fit(
     rated, user = rated[np.isin(user, drawn)], user[np.isin(user, drawn)]
     item_design = FeatureDesign(catalogue.categorical, catalogue.numeric, catalogue.vocabularies)
     item_features = _padded(item_design(catalogue.categorical, catalogue.numeric), catalogue.num_rows)
-    of_drawn = ({name: column[drawn] for name, column in kind.items()} for kind in (train.categorical, train.numeric))
-    user_features = _padded(user_design(*of_drawn), len(drawn))
+    categorical = {name: column[drawn] for name, column in train.categorical.items()}
+    numeric = {name: column[drawn] for name, column in train.numeric.items()}
+    user_features = _padded(user_design(categorical, numeric), len(drawn))
     fits = []
     for left_out in range(NUM_FOLDS + 1):
         kept = fold(user) != left_out

@@ -44,7 +44,9 @@ CARDS = {
     }
     for n, item in enumerate(IDS)
 }
-ITEMS = Items((Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44], ["series"])
+ITEMS = Items(
+    (Item(item, item, card, n % 23) for n, (item, card) in enumerate(CARDS.items())), IDS[40:44], ["series"]
+)
 VECTORS = dict(zip(IDS, np.random.default_rng(0).normal(size=(120, 8)), strict=True))
 
 
@@ -78,7 +80,11 @@ def rule(some: random.Random) -> dict[str, Any]:
 
 def draft(some: random.Random) -> Draft:
     rows = tuple(some.sample(ROWS, some.randint(1, len(ROWS))))
-    mix = {rows[0]: {"model": 3, "hot": 2, "editors": 1, "new": 2, "more_of": 1, "friends": 1}} if some.random() < 0.3 else {}
+    mix = (
+        {rows[0]: {"model": 3, "hot": 2, "editors": 1, "new": 2, "more_of": 1, "friends": 1}}
+        if some.random() < 0.3
+        else {}
+    )
     diversity = Diversity(method=some.choice(("mmr", "dpp"))) if some.random() < 0.5 else None
     rung = some.choice(RUNGS)
     scored = rung in ("fused", "retrieval", "last_page")
