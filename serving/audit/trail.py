@@ -1,8 +1,8 @@
 """The audit trail of a serving directory: one SQLite file beside the models, whatever store gateways have.
 
-Each entry is a transaction of its own (`synchronous=FULL`), and that of a change is on disk before the change is made:
-who was told that it is made, or died in between, finds it. Command lines and gateways write side by side. Pages are not copied into it: the live store has them as
-exposures.
+Each entry is a transaction of its own (`synchronous=FULL`), and that of a change is on disk before the change is
+made: who was told that it is made finds it after kill -9. Command lines and gateways write side by side. Pages are
+not copied into it: the live store has them as exposures.
 Users are called as in the stores, by pseudonyms where the data has a key, so that `homefeed forget` finds their rows;
 of somebody who was forgotten a keyed hash stays, by which only who knows the id finds the entry.
 """
@@ -41,7 +41,7 @@ MAX_ENTRIES = 100  # That are given at once, where nobody says how many.
 
 What = Literal[
     "push", "promote", "roll back", "publish", "in force", "stop", "forget", "review", "why", "look", "export",
-    "settings", "enter",
+    "settings", "enter", "leave",
 ]  # fmt: skip
 WHATS: tuple[What, ...] = get_args(What)
 
@@ -169,7 +169,7 @@ class Trail:
             who, details: see `Entry`.
 
         Raises:
-            AuditError: nothing can be written, and the block has not begun; or the entries about them are still there.
+            AuditError: nothing can be written: the block has not begun, or entries about them are still there.
         """
         told: Told = dict(details)
         with self._writing() as database:
@@ -301,8 +301,7 @@ def _begin_to_forget(database: sqlite3.Connection, who: str, name: str, details:
 
 
 def _delete_old(database: sqlite3.Connection, kept: int) -> None:
-    """A clock that is ahead for a moment must not delete the trail: some entries have to say that it is late, and then
-    the oldest go, a few at a time."""
+    """Lets the oldest go, a few at a time, once some entries agree how late it is: a clock may be ahead."""
     newest = "SELECT min(at) FROM (SELECT at FROM trail ORDER BY seq DESC LIMIT ?)"
     (now,) = database.execute(newest, (NEWEST,)).fetchone()
     oldest = "SELECT seq FROM trail ORDER BY seq LIMIT ?"

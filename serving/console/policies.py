@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from homefeed.schemas.alone import alone_in
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import replacing
 from homefeed.serving.audit.versions import KINDS, Version, history, version_of
@@ -21,6 +22,7 @@ from homefeed.serving.gateway.policies import Policy, read_policy
 from homefeed.serving.policy.rules import PolicyError
 
 LAST_PAGES = 1_000
+MAX_TOLD = 4  # Lines that somebody else changed, in a message.
 MAX_SHOWN = 10  # Items and pages of a difference.
 MAX_TEXT = 500_000
 MAX_COMPARED = 250_000  # Pairs of lines.
@@ -184,16 +186,29 @@ async def publish(desk: Desk, operator: Operator, said: Asked) -> Done:
     if path is None:
         raise NotThere(kind)
     await policy_with(desk, kind, text)
-    async with desk.publishing:
-        current = version_of(await asyncio.to_thread(_read, path))
-        if current != said.get("current"):
-            raise ConflictError(
-                f"{path.name} was changed by somebody else, and is {current} now: look at it and try again"
-            )
-        await asyncio.to_thread(_write, path.resolve(), text)
-        facts = {"version": version_of(text), "before": current, "text": text}
-        await asyncio.to_thread(desk.home.trail.add, "publish", operator.name, subject=kind, **facts)
-    return Done("published", f"{kind} {facts['version']}", "rules", {"kind": kind})
+    await asyncio.to_thread(_publish, desk, kind, path, text, said.get("current", ""), operator.name)
+    return Done("published", f"{kind} {version_of(text)}", "rules", {"kind": kind})
+
+
+def _publish(desk: Desk, kind: str, path: pathlib.Path, text: str, read: str, who: str) -> None:
+    """Other consoles may publish to the same file: from the look at it until it is written, none else does."""
+    with alone_in(path.resolve().parent):
+        there = _read(path)
+        if version_of(there) != read:
+            raise ConflictError(_changes(path, there, read, history(desk.home.trail, kind)))
+        facts = {"version": version_of(text), "before": read, "text": text}
+        with desk.home.trail.change("publish", who, subject=kind, **facts):
+            _write(path.resolve(), text)
+
+
+def _changes(path: pathlib.Path, there: str, read: str, versions: Sequence[Version]) -> str:
+    """What somebody else has changed in a file since a version was read."""
+    texts = {one.version: one for one in versions}
+    lines = [line for sign, line in _difference(texts[read].text, there) if sign in "+-"] if read in texts else []
+    by = texts[version_of(there)].who if version_of(there) in texts else "somebody else"
+    more = f", and {len(lines) - MAX_TOLD} lines more" if len(lines) > MAX_TOLD else ""
+    told = f" ({'; '.join(lines[:MAX_TOLD])}{more})" if lines else ""
+    return f"{path.name} was changed by {by}, and is {version_of(there)} now{told}: look at it and try again"
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -15,6 +15,7 @@ from homefeed.serving.audit import Trail, What, aside
 from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
+from homefeed.serving.gateway.auth import READER
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.drafting import Drafted, draft, listed
 from homefeed.serving.gateway.following import Following
@@ -33,9 +34,6 @@ from homefeed.serving.log.kafka import Log
 from homefeed.serving.log.sender import Sender
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
-
-READER = "reader"
-"""Who asks about their own page, in the audit trail."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,6 +176,7 @@ def test_pages_are_found_by_time_without_reading_the_log(tmp_path: pathlib.Path)
     assert names(until=1_100.0, limit=3) == ["p99", "p98", "p97"]
     assert names(since=1_298.0) == ["p299", "p298"]
     assert names(until=1_000.0) == [] and names(until=10_000.0, limit=1) == ["p299"]
+    assert names(users=["u1"], until=1_100.0, limit=2) == ["p97", "p94"]
     assert names(users=["u1"], limit=2) == ["p298", "p295"] and names(impression_id="p5") == ["p5"]
     (one,) = pages(tmp_path, Wanted(impression_id="p5"))
     assert one.user_id == "u2" and one.details["arms"] == {"e": "a"} and "candidates" not in one.details

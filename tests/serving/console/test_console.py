@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 
 import orjson
 import pytest
@@ -101,7 +102,7 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         assert (desk.root / "rules.yaml").read_text() == DRAMA
         eventually(lambda: version_of(DRAMA) in desk.gateway.http.get("/v1/health").json()["rules_version"])
         late = press(browser, page, "publish", 409, kind="rules", current=current, text=RULES)
-        assert "was changed by somebody else" in late.text
+        assert "rules.yaml was changed by this machine, and is" in late.text and "+no-drama:" in late.text
         earlier = see(browser, "rules", kind="rules", version=version_of(RULES))
         back = press(browser, earlier, "publish", kind="rules", current=version_of(DRAMA), text=RULES)
         assert "Published" in back.text and (desk.root / "rules.yaml").read_text() == RULES
@@ -186,6 +187,7 @@ def test_a_person_is_shown_exported_and_forgotten(desk: Desk) -> None:
         assert person not in str(forgotten.tags) and "It failed" not in forgotten.text
     # Both have written: the console at once, and the verb once it is through.
     eventually(lambda: len(desk.trail(users=[name], what=["forget"])) == 2)
+    eventually(lambda: not any("outcome" in one.details for one in desk.trail(users=[name], what=["forget"])))
     assert desk.gateway.http.get("/v1/profile", params={"user_id": person}).json()["version"] == 0
     assert {one.what for one in desk.trail(users=[name])} == {"forget"}
     for file in (desk.root / "serving").rglob("*.sqlite*"):
@@ -212,7 +214,23 @@ def test_pages_are_in_the_audit_view_with_what_was_in_force(desk: Desk) -> None:
             eventually(lambda: page["impression_id"][:12] in see(browser, "audit", **query).text)  # noqa: B023
         told = see(browser, "audit", page=page["impression_id"]).text
         assert f"rules_version: {page['rules_version']}" in told and "query: Title" in told
-        assert page["impression_id"][:12] not in see(browser, "audit", what="page", before="1000").text
+        for query in ({"what": "page"}, {"user": "audited"}):
+            assert page["impression_id"][:12] not in see(browser, "audit", **query, before="1000").text
+        now = str(round(time.time() * 1000) + 1)
+        assert page["impression_id"][:12] in see(browser, "audit", user="audited", before=now).text
+    name, looks = desk.name("audited"), ("look", "audit")
+    eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail(users=[name])})
+    eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail() if not one.user_id})
+
+
+def test_to_look_at_a_page_starts_nothing(desk: Desk) -> None:
+    with desk.browser() as browser:
+        for _ in range(2):
+            page = see(browser, "lineage", version="1")
+            assert "At work" not in page.text and "It failed" not in page.text
+        told = press(browser, page, "trace", version="1")
+        assert "At work" in told.text
+        assert "It failed" in wait(browser, "lineage", version="1").text, "nothing was recorded of these models"
 
 
 def test_lineage_is_drawn_from_what_was_recorded() -> None:
