@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import sqlite3
 import time
 
 import orjson
@@ -11,6 +13,8 @@ import pytest
 from homefeed.serving.audit import Trail, Wanted, operator
 from homefeed.serving.audit.versions import version_of
 from homefeed.serving.console import drawing
+from homefeed.serving.log.copy import LOG_FILE_NAME
+from homefeed.serving.profiles import LiveStore
 from homefeed.serving.web.console_texts import CONSOLE_TEXTS
 from tests.serving.console.desk import HOSTILE, RULES, Desk, press, see, wait
 from tests.serving.gateway import toy
@@ -158,7 +162,13 @@ def test_data_shows_verdicts_and_the_pages_of_runs(desk: Desk) -> None:
     }
     ledger = {"spans": verdicts, "runs": [{"key": "k", "outcome": "pushed", "finished_at": "2024-01-01"}]}
     (desk.root / "retraining.json").write_bytes(orjson.dumps(ledger))
+    LiveStore(desk.root / "serving" / LOG_FILE_NAME).close()
+    with contextlib.closing(sqlite3.connect(desk.root / "serving" / LOG_FILE_NAME)) as copy, copy:
+        rows = [("span-of-the-log", 2), ("log-1", 1)]
+        copy.executemany("INSERT INTO sealed VALUES (?, ?, 0, 41, 0, 7, '{}', 1)", rows)
     with desk.browser() as browser:
+        listed = see(browser, "data").text
+        assert "span-of-the-log" in listed and "log-1" not in listed
         page = see(browser, "data")
         assert "refused" in page.text and HOSTILE in page.text and "pushed" in page.text
         answer = browser.get("/console/report", params={"name": "span-2.drift.html"})
