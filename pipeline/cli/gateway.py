@@ -54,6 +54,9 @@ def gateway(
         pathlib.Path | None, typer.Option(help="Folder with dataset.yaml: the console forgets people there as well.")
     ] = None,
     audit_days: Annotated[int, typer.Option(min=1, help="So long the audit trail is kept.")] = KEPT_DAYS,
+    audit_dir: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder of the audit trail, where the models' may not be written to.")
+    ] = None,
     budget_ms: Annotated[int, typer.Option(min=1, help="How long models may take for a page.")] = 250,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Calls to the model server at the same time.")] = 8,
     whys_ahead: Annotated[
@@ -85,6 +88,7 @@ def gateway(
         whys_ahead=whys_ahead,
         data=data.resolve() if data else None,
         audit_days=audit_days,
+        audit_dir=audit_dir,
     )
 
     def listening() -> None:

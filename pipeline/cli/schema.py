@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,8 +49,10 @@ def schema_accept(
     """Write proposals into the curated schema."""
     from homefeed.components.schema_gen import review
 
-    trail = Trail.beside(RunRoot(root).serving) if root else None
-    with trail.change("review", operator(), subject="schema") if trail else contextlib.nullcontext({}) as told:
+    noting: contextlib.AbstractContextManager[dict[str, Any]] = contextlib.nullcontext({})
+    if root:
+        noting = Trail.beside(RunRoot(root).serving).change("review", operator(), subject="schema")
+    with noting as told:
         accepted = review.accept(data, features or None)
         told["accepted"] = [f"{one.feature}: {one.change}" for one in accepted]
     _show(accepted, as_json)

@@ -29,6 +29,7 @@ from homefeed.serving.audit import Trail, operator
 from homefeed.serving.audit.trail import FILE_NAME as AUDIT_FILE
 from homefeed.serving.feedback.layout import FEEDBACK, STAGING
 from homefeed.serving.profiles.published import FILE_NAME, user_key_of
+from homefeed.serving.profiles.wishes import WISHES_FILE_NAME, Wishes
 
 MODEL_TYPES = ("Model", "PretrainedBert")
 
@@ -82,9 +83,11 @@ def forget(
         names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
         trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
         with contextlib.ExitStack() as stack:
-            folders = filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving})
+            folders = [*filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving})]
             entries = [stack.enter_context(Trail.beside(one).forgetting(names, operator())) for one in folders]
             done = _forget(user_id, data_dir, keys, lineage, places, searched, store, RunRoot(root).serving)
+            for wishes in folders:
+                Wishes(wishes).end(names)  # The last step: who dies before it is asked again.
             for entry in entries:
                 entry |= {"files": len(done.removed), "traces": len(done.traces)}
         return done
@@ -169,7 +172,9 @@ def _keys_of(root: pathlib.Path) -> set[str]:
 
 
 def _files(*folders: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    """All files, but the one that says who is to be forgotten: who is has their line until the end."""
+    found = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not path.name.startswith(WISHES_FILE_NAME))
 
 
 def _trained_with(store: MetadataStore, examples: Collection[str]) -> list[str]:

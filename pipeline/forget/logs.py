@@ -1,4 +1,4 @@
-"""What logs and their copies are told of somebody who is forgotten: records that nobody has read yet stay out of spans."""
+"""What logs and their copies are told of somebody who is forgotten: what nobody has read yet stays out of spans."""
 
 from __future__ import annotations
 

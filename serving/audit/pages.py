@@ -50,8 +50,9 @@ def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
         return database.execute(f"{_COLUMNS} WHERE impression_id = ?", (wanted.impression_id,)).fetchall()
     if wanted.users:
         marks = ", ".join("?" * len(wanted.users))
-        query = f"{_COLUMNS} WHERE user_id IN ({marks}) ORDER BY seq DESC LIMIT ?"
-        return database.execute(query, (*wanted.users, wanted.limit)).fetchall()
+        query = f"{_COLUMNS} WHERE user_id IN ({marks}) AND at < ? ORDER BY seq DESC LIMIT ?"
+        end = _ALL if wanted.until is None else round(wanted.until * 1000)
+        return database.execute(query, (*wanted.users, end, wanted.limit)).fetchall()
     end = _ALL if wanted.until is None else _Times(database).before(wanted.until)
     return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()
 

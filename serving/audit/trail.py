@@ -1,8 +1,8 @@
 """The audit trail of a serving directory: one SQLite file beside the models, whatever store gateways have.
 
-Each entry is a transaction of its own (`synchronous=FULL`), and that of a change is on disk before the change is made:
-who was told that it is made, or died in between, finds it. Command lines and gateways write side by side. Pages are not copied into it: the live store has them as
-exposures.
+Each entry is a transaction of its own (`synchronous=FULL`), and that of a change is on disk before the change is
+made: who was told that it is made finds it after kill -9. Command lines and gateways write side by side. Pages are
+not copied into it: the live store has them as exposures.
 Users are called as in the stores, by pseudonyms where the data has a key, so that `homefeed forget` finds their rows;
 of somebody who was forgotten a keyed hash stays, by which only who knows the id finds the entry.
 """
@@ -13,35 +13,28 @@ import asyncio
 import contextlib
 import dataclasses
 import getpass
-import hashlib
-import hmac
 import itertools
 import logging
 import os
 import pathlib
 import secrets
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit.rows import BEGUN, DAY_MILLISECONDS, begin_to_forget, delete_old, hashed, insert, tell
 
 FILE_NAME = "audit.sqlite"
 KEPT_DAYS = 365
-NEWEST = 5  # Entries that have to agree that time has passed, before older ones are deleted.
-MAX_DELETED = 2  # By each new entry.
-DAY_MILLISECONDS = 86_400_000
-BEGUN = "begun"
-"""`outcome` of a change whose end nobody has written: it may have been made."""
 BUSY_SECONDS = 30.0
 MAX_ENTRIES = 100  # That are given at once, where nobody says how many.
 
 What = Literal[
     "push", "promote", "roll back", "publish", "in force", "stop", "forget", "review", "why", "look", "export",
-    "settings", "enter",
+    "settings", "enter", "leave",
 ]  # fmt: skip
 WHATS: tuple[What, ...] = get_args(What)
 
@@ -169,11 +162,11 @@ class Trail:
             who, details: see `Entry`.
 
         Raises:
-            AuditError: nothing can be written, and the block has not begun; or the entries about them are still there.
+            AuditError: nothing can be written: the block has not begun, or entries about them are still there.
         """
         told: Told = dict(details)
         with self._writing() as database:
-            numbers = {name: _begin_to_forget(database, who, name, told) for name in sorted(names)}
+            numbers = {name: begin_to_forget(database, who, name, told) for name in sorted(names)}
         try:
             yield told
         except BaseException as error:
@@ -183,22 +176,22 @@ class Trail:
         with self._writing() as database:
             for name, (number, times) in numbers.items():
                 gone = database.execute("DELETE FROM trail WHERE user_id = ?", (name,)).rowcount
-                _tell(database, number, told | {"entries": gone} | times)
+                tell(database, number, told | {"entries": gone} | times)
 
     def _add(
         self, what: What, who: str, subject: str, user_id: str, impression_id: str, details: Mapping[str, Any]
     ) -> int:
         with self._writing() as database:
-            number = _insert(database, what, who, subject, user_id, impression_id, details)
+            number = insert(database, what, who, subject, user_id, impression_id, details)
             if self._kept_days is not None:
-                _delete_old(database, round(self._kept_days * DAY_MILLISECONDS))
+                delete_old(database, round(self._kept_days * DAY_MILLISECONDS))
         return number
 
     def _end(self, number: int, details: Mapping[str, Any]) -> None:
         """The change is made, or not: whoever asked for it is told so, and not that this could not be written."""
         try:
             with self._writing() as database:
-                _tell(database, number, details)
+                tell(database, number, details)
         except AuditError as error:
             _logger.warning("%s; the entry of a change stays without its end", error)
 
@@ -222,7 +215,7 @@ class Trail:
         if not self._path.is_file():
             return []
         with self._reading() as database:
-            known = [*wanted.users, *(_hashed(database, name) for name in wanted.users)]
+            known = [*wanted.users, *(hashed(database, name) for name in wanted.users)]
             tests: dict[str, Sequence[Any]] = {
                 "at >= ?": [round(wanted.since * 1000)],
                 "at < ?": [] if wanted.until is None else [round(wanted.until * 1000)],
@@ -266,58 +259,6 @@ class Trail:
             raise AuditError(
                 f"{self._path} cannot be {verb}: {error}; free the disk, or give rights to it"
             ) from error
-
-
-def _insert(
-    database: sqlite3.Connection,
-    what: What,
-    who: str,
-    subject: str,
-    user_id: str,
-    impression_id: str,
-    details: Mapping[str, Any],
-) -> int:
-    columns = Entry._fields
-    query = f"INSERT INTO trail ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    told = orjson.dumps(details).decode()
-    return database.execute(query, (_now(), who, what, subject, user_id, impression_id, told)).lastrowid or 0
-
-
-def _tell(database: sqlite3.Connection, number: int, details: Mapping[str, Any]) -> None:
-    told = orjson.dumps(details, default=str).decode()
-    database.execute("UPDATE trail SET details = ? WHERE seq = ?", (told, number))
-
-
-def _begin_to_forget(database: sqlite3.Connection, who: str, name: str, details: Told) -> tuple[int, Told]:
-    """Number of the entry, and how often it was so today."""
-    called = _hashed(database, name)
-    query = "SELECT seq, details FROM trail WHERE user_id = ? AND who = ? AND what = 'forget' AND at > ?"
-    found = database.execute(query, (called, who, _now() - DAY_MILLISECONDS)).fetchone()
-    if found is None:
-        return _insert(database, "forget", who, "", called, "", details | {"outcome": BEGUN}), {}
-    times = {"times": orjson.loads(found[1]).get("times", 1) + 1}
-    _tell(database, found[0], details | times | {"outcome": BEGUN})
-    return found[0], times
-
-
-def _delete_old(database: sqlite3.Connection, kept: int) -> None:
-    """A clock that is ahead for a moment must not delete the trail: some entries have to say that it is late, and then
-    the oldest go, a few at a time."""
-    newest = "SELECT min(at) FROM (SELECT at FROM trail ORDER BY seq DESC LIMIT ?)"
-    (now,) = database.execute(newest, (NEWEST,)).fetchone()
-    oldest = "SELECT seq FROM trail ORDER BY seq LIMIT ?"
-    query = f"DELETE FROM trail WHERE seq IN ({oldest}) AND at < ?"
-    database.execute(query, (MAX_DELETED, min(now, _now()) - kept))
-
-
-def _hashed(database: sqlite3.Connection, name: str) -> str:
-    """What stays of somebody's name: the same for the same one, and of this file alone."""
-    (secret,) = database.execute("SELECT value FROM secrets").fetchone()
-    return f"forgotten:{hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()[:32]}"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @contextlib.asynccontextmanager

@@ -7,19 +7,18 @@ import hashlib
 import hmac
 import secrets
 import urllib.parse
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import itsdangerous
 from fastapi import Request
 
-from homefeed.serving.gateway.auth import ROLES, Keys
+from homefeed.serving.gateway.auth import LOOPBACK, ROLES, Keys
 from homefeed.serving.gateway.limits import Rate, TooMuch
 
 COOKIE = "homefeed_console"
 SESSION_SECONDS = 12 * 3_600
 TRIES_A_SECOND = 0.5  # Of keys, from one address.
-LOOPBACK = "this machine"
-"""Whoever needs no key; no key is called so."""
 Role = Literal["viewer", "operator", "admin"]
 assert get_args(Role) == ROLES
 
@@ -54,10 +53,11 @@ class Access:
     Args:
         keys: of the gateway.
         secret: the same for all gateways on a store: what one signed, the others take.
+        left: names of sessions that were ended before; see `named`.
     """
 
-    def __init__(self, keys: Keys, secret: bytes):
-        self._keys, self._tries = keys, Rate(TRIES_A_SECOND)
+    def __init__(self, keys: Keys, secret: bytes, left: Iterable[str] = ()):
+        self._keys, self._tries, self._left = keys, Rate(TRIES_A_SECOND), set(left)
         self._signer = itsdangerous.URLSafeTimedSerializer(secret, salt="console")
 
     def enter(self, key: str, address: str, now: float) -> str | None:
@@ -82,7 +82,12 @@ class Access:
         except (itsdangerous.BadData, ValueError):
             return None
         role = self._role(digest)
-        return Operator(name, role, session) if role else None
+        return Operator(name, role, session) if role and named(session) not in self._left else None
+
+    def leave(self, operator: Operator) -> str:
+        """Ends a session, also for who has copied its cookie; gives its name."""
+        self._left.add(named(operator.session))
+        return named(operator.session)
 
     def _role(self, digest: str) -> Role | None:
         if not self._keys.scopes:
@@ -109,6 +114,11 @@ class Access:
         except itsdangerous.BadData:
             return False
         return isinstance(said, list) and len(said) == 2 and said[0] == "form" and _same(said[1], operator.session)
+
+
+def named(session: object) -> str:
+    """What a session may be called where others read it: nobody makes a cookie from that."""
+    return hashlib.sha256(str(session).encode()).hexdigest()[:16]
 
 
 def _same(one: str, other: str) -> bool:

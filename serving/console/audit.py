@@ -16,7 +16,7 @@ MAX_LISTED = 100
 async def audit(desk: Desk, asked: Asked) -> Facts:
     """Facts of the page: entries that are about a page, a user or a kind of change, newest first."""
     chosen = {name: asked.get(name, "")[:128] for name in ("user", "page", "what", "before")}
-    before = int(chosen["before"]) if chosen["before"].isdecimal() else None
+    before = int(chosen["before"]) if chosen["before"] else None
     found = await _entries(desk, chosen, before)
     older = found[-1].at if len(found) == MAX_LISTED else None
     return {"entries": found, "kinds": KINDS, "chosen": chosen, "older": older}
@@ -32,17 +32,17 @@ async def _entries(desk: Desk, chosen: Asked, before: int | None) -> list[Entry]
         wanted = Wanted(0.0, until, names, page, kinds, limit=MAX_LISTED)
         found.append(await asyncio.to_thread(desk.home.trail.entries, wanted))
     if what == PAGE or (not what and (user or page)):
-        found.append(await _pages(desk, names, page, until))
+        found.append(await _pages(desk, names, page, before))
     return list(heapq.merge(*found, key=lambda entry: entry.at, reverse=True))[:MAX_LISTED]
 
 
-async def _pages(desk: Desk, names: list[str], page: str, until: float | None) -> list[Entry]:
+async def _pages(desk: Desk, names: list[str], page: str, before: int | None) -> list[Entry]:
     """Pages of whatever store; the newest of all readers only where it is a file."""
     if page:
         one = await desk.home.live.exposure(page)
-        return [page_entry(one)] if one else []
+        return [page_entry(one)] if one and (before is None or one.at < before) else []
     if names:
-        read = [one for name in names for one in await desk.home.live.pages(name, MAX_LISTED)]
-        found = [page_entry(one) for one in read]
-        return sorted((one for one in found if until is None or one.at < until * 1000), key=lambda one: -one.at)
+        read = [one for name in names for one in await desk.home.live.pages(name, MAX_LISTED, before)]
+        return sorted(map(page_entry, read), key=lambda one: -one.at)
+    until = before / 1000 if before else None
     return await asyncio.to_thread(pages_of, desk.serving_dir, Wanted(until=until, limit=MAX_LISTED))

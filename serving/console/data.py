@@ -13,6 +13,8 @@ import orjson
 
 from homefeed.schemas.spans import LEDGER
 from homefeed.serving.console.desk import Asked, Desk, Facts, NotThere
+from homefeed.serving.log.copy import LOG_FILE_NAME
+from homefeed.serving.profiles.sealing import TO_A_LOG
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 
 MAX_LISTED = 60
@@ -26,8 +28,11 @@ async def data(desk: Desk, asked: Asked) -> Facts:
 
 def _facts(root: pathlib.Path, serving_dir: pathlib.Path) -> Facts:
     ledger = _ledger(root / LEDGER)
+    # Where gateways have a log, spans are written from its copy, and earlier ones from the store.
+    sealed = [*_sealed(serving_dir / LIVE_FILE_NAME), *_sealed(serving_dir / LOG_FILE_NAME)]
+    sealed.sort(key=lambda one: -one["at"])
     return {
-        "sealed": _sealed(serving_dir / LIVE_FILE_NAME),
+        "sealed": sealed[:MAX_LISTED],
         "verdicts": list(reversed(ledger["spans"].items()))[:MAX_LISTED],
         "runs": list(reversed(ledger["runs"]))[:MAX_LISTED],
         "reports": {name: path.stem for name, path in reports(root).items()},
@@ -42,12 +47,12 @@ def _ledger(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _sealed(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The newest spans that the live store was sealed into."""
+    """The newest spans that a live store, or a copy of a log, was sealed into."""
     if not path.is_file():
         return []
     query = (
         "SELECT span, at, events_to - events_after, pages_to - pages_after, is_done FROM sealed "
-        "ORDER BY at DESC LIMIT ?"
+        f"WHERE span NOT LIKE '{TO_A_LOG}%' ORDER BY at DESC LIMIT ?"
     )
     names = ("span", "at", "events", "pages", "is_done")
     with contextlib.closing(open_to_read(path)) as database, contextlib.suppress(sqlite3.OperationalError):

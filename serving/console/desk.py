@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from homefeed.serving.console.jobs import Jobs
 from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.metrics import Metrics
+from homefeed.serving.profiles.wishes import Wishes
 
 Asked = Mapping[str, str]
 """Fields of an address, or of a form."""
@@ -30,13 +30,16 @@ class Desk:
         home: pages, profiles, models and rules.
         metrics: what it counts.
         jobs: verbs under way.
-        publishing: held by who publishes a file.
     """
 
     home: Home
     metrics: Metrics
     jobs: Jobs = dataclasses.field(default_factory=Jobs)
-    publishing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+
+    @property
+    def wishes(self) -> Wishes:
+        """Who is to be forgotten."""
+        return Wishes(self.serving_dir)
 
     @property
     def serving_dir(self) -> pathlib.Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import PREFIX, remove
 
 PROGRAM = [sys.executable, "-c", "from homefeed.pipeline.cli.start import start; start()"]
@@ -23,7 +24,12 @@ PROGRAM = [sys.executable, "-c", "from homefeed.pipeline.cli.start import start;
 NICENESS = 10
 MAX_SECONDS = 900.0
 MAX_KEPT = 32
+MAX_WAITING = 32  # Jobs that have not ended.
 TOLD_BYTES = 2_000  # Of what a verb says when it fails.
+
+
+class JobsError(HomefeedError, RuntimeError):
+    """Too much waits."""
 
 
 @dataclasses.dataclass
@@ -70,6 +76,16 @@ class Jobs:
         """The last job of a name."""
         return self._jobs.get(name)
 
+    def require_room(self) -> None:
+        """Looks whether one more may be started.
+
+        Raises:
+            JobsError: it may not.
+        """
+        waiting = sum(not job.is_done for job in self._jobs.values())
+        if waiting >= MAX_WAITING:
+            raise JobsError(f"{waiting} jobs wait, and no more may: come back when some are through")
+
     def start(self, name: str, *arguments: str, about: str = "") -> Job:
         """Starts a verb with --json, unless the last job of the name is still under way.
 
@@ -77,9 +93,13 @@ class Jobs:
             name: of the job.
             arguments: of the command line, all chosen here.
             about: what was typed by somebody: it is no option, whatever it begins with.
+
+        Raises:
+            JobsError: too much waits.
         """
         job = self._jobs.get(name)
         if job is None or job.is_done:
+            self.require_room()
             job = self._jobs[name] = Job(name, time.time())
             self._jobs.move_to_end(name)
             done = [old for old, one in self._jobs.items() if one.is_done]

@@ -16,6 +16,7 @@ from homefeed.serving.releases import Releases
 from homefeed.serving.releases.releases import Release
 
 SETTLE_SECONDS = 3.0  # In which running servers read the new labels, as of `homefeed models`.
+MAX_DIGITS = 15  # Of a version.
 METHOD, METRICS = "retrieval + ranking", ("ndcg@10", "hr@10", "mrr@10", "recall@100")
 
 
@@ -44,12 +45,9 @@ def _measured(serving_dir: pathlib.Path, release: Release) -> dict[str, Any]:
 
 async def lineage(desk: Desk, asked: Asked) -> Facts:
     """Facts of what a version was made from."""
-    version = asked.get("version", "")
-    if not version.isdecimal():
-        raise NotThere(version)
-    name = f"lineage {int(version)}"
-    job = desk.jobs.find(name) or desk.jobs.start(name, "lineage", "--root", str(desk.root), about=version)
-    if not job.is_done or not job.found:
+    version = _version(asked)
+    job = desk.jobs.find(f"lineage {version}")
+    if job is None or not job.is_done or not job.found:
         return {"version": version, "job": job}
     nodes, arrows = drawing.lineage(job.found)
     by_key = {node.key: node for node in nodes}
@@ -64,13 +62,26 @@ async def lineage(desk: Desk, asked: Asked) -> Facts:
     }
 
 
+async def trace(desk: Desk, operator: Operator, said: Asked) -> Done:
+    """Starts to look up what a version was made from, unless somebody has."""
+    version = _version(said)
+    job = desk.jobs.find(f"lineage {version}")
+    if job is None or (job.is_done and not job.found):
+        desk.jobs.start(f"lineage {version}", "lineage", "--root", str(desk.root), about=str(version))
+    return Done("", "", "lineage", {"version": str(version)})
+
+
+def _version(said: Asked) -> int:
+    chosen = said.get("version", "")
+    if not chosen.isdecimal() or len(chosen) > MAX_DIGITS:
+        raise NotThere(chosen)
+    return int(chosen)
+
+
 async def promote(desk: Desk, operator: Operator, said: Asked) -> Done:
     """Makes a version the stable one."""
-    chosen = said.get("version", "")
-    if not chosen.isdecimal():
-        raise NotThere(chosen)
     stable = await asyncio.to_thread(
-        Releases(desk.serving_dir).promote, int(chosen), settle_seconds=SETTLE_SECONDS, who=operator.name
+        Releases(desk.serving_dir).promote, _version(said), settle_seconds=SETTLE_SECONDS, who=operator.name
     )
     return Done("promoted", str(stable), "models")
 

@@ -104,14 +104,36 @@ async def forget(desk: Desk, operator: Operator, said: Asked) -> Done:
 
     Raises:
         NobodyError: they were not named twice.
+        JobsError, WishError: too much waits; nothing is done.
     """
     user = _user(said)
     if said.get("again", "") != user:
         raise NobodyError("the two ids are not the same: nobody was forgotten")
-    await desk.home.forget(user, operator.name)
+    desk.jobs.require_room()
+    await asyncio.to_thread(desk.wishes.add, user)
+    try:
+        await desk.home.forget(user, operator.name)
+    except HomefeedError:
+        await asyncio.to_thread(desk.wishes.end, [user])
+        raise
+    return Done("forgetting", "", "people", {"job": _go_on(desk, user)})
+
+
+def keep_promises(desk: Desk) -> None:
+    """Goes on where a gateway stopped before everybody was forgotten whom it had promised it to.
+
+    Raises:
+        StoreError: it cannot be read who they are.
+    """
+    for user in desk.wishes.all():
+        _go_on(desk, user)
+
+
+def _go_on(desk: Desk, user: str) -> str:
+    """Starts `homefeed forget`; gives the name of the job, as an address must not name who was forgotten."""
     config = desk.home.config
     data = ["--data", str(config.data)] if config.data else []
     store = ["--store", config.store] if config.store else []
-    job = hashlib.sha256(user.encode()).hexdigest()[:12]  # An address must not name who was forgotten.
+    job = hashlib.sha256(user.encode()).hexdigest()[:12]
     desk.jobs.start(f"forget {job}", "forget", "--root", str(desk.root), *data, *store, about=user)
-    return Done("forgetting", "", "people", {"job": job})
+    return job

@@ -9,9 +9,10 @@ import asyncio
 import difflib
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from homefeed.schemas.alone import alone_in
 from homefeed.schemas.errors import HomefeedError
 from homefeed.schemas.scratch import replacing
 from homefeed.serving.audit.versions import KINDS, Version, history, version_of
@@ -21,6 +22,7 @@ from homefeed.serving.gateway.policies import Policy, read_policy
 from homefeed.serving.policy.rules import PolicyError
 
 LAST_PAGES = 1_000
+MAX_TOLD = 4  # Lines that somebody else changed, in a message.
 MAX_SHOWN = 10  # Items and pages of a difference.
 MAX_TEXT = 500_000
 MAX_COMPARED = 250_000  # Pairs of lines.
@@ -188,18 +190,31 @@ async def publish(desk: Desk, operator: Operator, said: Asked) -> Done:
     if path is None:
         raise NotThere(kind)
     policy = await policy_with(desk, kind, text)
-    async with desk.publishing:
-        current = version_of(await asyncio.to_thread(_read, path))
-        if current != said.get("current"):
-            raise ConflictError(
-                f"{path.name} was changed by somebody else, and is {current} now: look at it and try again"
-            )
-        await asyncio.to_thread(_write, path.resolve(), text)
-        facts: dict[str, Any] = {"version": version_of(text), "before": current, "text": text}
-        if kind == "rules" and policy.ruling.rules.lists:
-            facts["lists"] = dict(policy.ruling.rules.lists)
-        await asyncio.to_thread(desk.home.trail.add, "publish", operator.name, subject=kind, **facts)
-    return Done("published", f"{kind} {facts['version']}", "rules", {"kind": kind})
+    facts: dict[str, Any] = {"version": version_of(text), "before": said.get("current", ""), "text": text}
+    if kind == "rules" and policy.ruling.rules.lists:
+        facts["lists"] = dict(policy.ruling.rules.lists)
+    await asyncio.to_thread(_publish, desk, kind, path, facts, operator.name)
+    return Done("published", f"{kind} {version_of(text)}", "rules", {"kind": kind})
+
+
+def _publish(desk: Desk, kind: str, path: pathlib.Path, facts: Mapping[str, Any], who: str) -> None:
+    """Other consoles may publish to the same file: from the look at it until it is written, none else does."""
+    with alone_in(path.resolve().parent):
+        there = _read(path)
+        if version_of(there) != facts["before"]:
+            raise ConflictError(_changes(path, there, facts["before"], history(desk.home.trail, kind)))
+        with desk.home.trail.change("publish", who, subject=kind, **facts):
+            _write(path.resolve(), facts["text"])
+
+
+def _changes(path: pathlib.Path, there: str, read: str, versions: Sequence[Version]) -> str:
+    """What somebody else has changed in a file since a version was read."""
+    texts = {one.version: one for one in versions}
+    lines = [line for sign, line in _difference(texts[read].text, there) if sign in "+-"] if read in texts else []
+    by = texts[version_of(there)].who if version_of(there) in texts else "somebody else"
+    more = f", and {len(lines) - MAX_TOLD} lines more" if len(lines) > MAX_TOLD else ""
+    told = f" ({'; '.join(lines[:MAX_TOLD])}{more})" if lines else ""
+    return f"{path.name} was changed by {by}, and is {version_of(there)} now{told}: look at it and try again"
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 import fastapi
@@ -13,8 +16,11 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from homefeed.schemas.errors import HomefeedError
+from homefeed.serving.audit import AuditError, Wanted
+from homefeed.serving.audit.pages import PAGE
 from homefeed.serving.console import audit, data, experiments, models, now, people, policies, why
-from homefeed.serving.console.access import COOKIE, Access, Operator, Role
+from homefeed.serving.console.access import COOKIE, SESSION_SECONDS, Access, Operator, Role
+from homefeed.serving.console.asking import AskedError, check
 from homefeed.serving.console.desk import Asked, Desk, Done, Facts, NotThere
 from homefeed.serving.console.shell import Shell, address, remember
 from homefeed.serving.gateway.auth import Keys
@@ -22,6 +28,10 @@ from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.limits import TooMuch
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.site import HEADERS, fields_of
+from homefeed.serving.profiles import StoreError
+
+MAX_LEFT = 100_000  # Sessions that were ended within the life of one.
+_logger = logging.getLogger(__name__)
 
 
 class View(NamedTuple):
@@ -59,10 +69,11 @@ VIEWS = {
     "why": View("operator", why.why, is_about_people=True),
     "rules": View("viewer", policies.policies),
     "people": View("admin", people.people, is_about_people=True),
-    "audit": View("operator", audit.audit),
+    "audit": View("operator", audit.audit, is_about_people=True),
 }
 OFF_NAV = ("lineage",)
 CHANGES = {
+    "trace": Change("viewer", models.trace),
     "promote": Change("operator", models.promote),
     "rollback": Change("operator", models.rollback),
     "measure": Change("viewer", experiments.measure),
@@ -85,7 +96,13 @@ def make_console(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         keys: who may do what; none: whoever reaches this machine is an admin.
     """
     console = _Console(Desk(home, metrics), keys)
-    router = fastapi.APIRouter(include_in_schema=False)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        console.start()
+        yield
+
+    router = fastapi.APIRouter(include_in_schema=False, lifespan=lifespan)
     router.get("/console")(console.front)
     router.post("/console/enter")(console.enter)
     router.post("/console/leave")(console.leave)
@@ -102,11 +119,20 @@ class _Console:
         self._access: Access | None = None
         self._notices: itsdangerous.URLSafeTimedSerializer | None = None
 
+    def start(self) -> None:
+        """Goes on with what an earlier process was asked for."""
+        try:
+            people.keep_promises(self._desk)
+        except HomefeedError as error:
+            _logger.warning("%s; who is to be forgotten there is not, until the next start", error)
+
     async def _door(self) -> tuple[Access, itsdangerous.URLSafeTimedSerializer]:
         """Made with the first request: the store's secret is known by then."""
         if self._access is None or self._notices is None:
             secret = await self._desk.home.live.secret()
-            self._access = Access(self._keys, secret)
+            since = Wanted(time.time() - SESSION_SECONDS, what=["leave"], limit=MAX_LEFT)
+            left = [one.subject for one in await asyncio.to_thread(self._desk.home.trail.entries, since)]
+            self._access = Access(self._keys, secret, left)
             self._notices = itsdangerous.URLSafeTimedSerializer(secret, salt="console notice")
         return self._access, self._notices
 
@@ -123,17 +149,24 @@ class _Console:
         if view is None:
             return self._fault(shell, "not_there", 404)
         asked = dict(request.query_params)
-        if view.is_about_people:
-            await self._note_look(shell.operator, name, asked)
         try:
+            check(asked)
+            if view.is_about_people:
+                await self._note_look(shell.operator, name, asked)
             return shell.page(name, await view.query(self._desk, asked))
         except NotThere:
             return self._fault(shell, "not_there", 404)
+        except (StoreError, AuditError):  # Answered as everywhere: come back later.
+            raise
+        except HomefeedError as error:
+            return self._fault(shell, str(error), 422)
 
     async def _note_look(self, operator: Operator, name: str, asked: Asked) -> None:
         """Somebody looks at a person, or at a page of theirs."""
         home, user, page = self._desk.home, asked.get("user", "")[:128], asked.get("page", "")[:64]
         exposure = await home.live.exposure(page) if page else None
+        if asked.get("what") == PAGE and not user and not exposure:  # The newest, whosesoever they are.
+            home.note("look", operator.name, subject=name)
         if user or exposure:
             called = exposure.user_id if exposure else home.known.published.name(user)
             home.note("look", operator.name, subject=name, user_id=called, impression_id=page if exposure else "")
@@ -145,11 +178,14 @@ class _Console:
             return refused
         asked = request.query_params
         try:
+            check(asked)
             if name := asked.get("experiment", ""):
                 return shell.around("experiments", await experiments.report(self._desk, name))
             return shell.around("data", await data.report(self._desk, asked.get("name", "")))
         except NotThere:
             return self._fault(shell, "not_there", 404)
+        except AskedError as error:
+            return self._fault(shell, str(error), 422)
 
     async def person(self, request: Request) -> Response:
         """What is known of somebody, as a file."""
@@ -157,6 +193,7 @@ class _Console:
         if refused is not None or shell.operator is None:
             return refused or Response(status_code=401)
         try:
+            check(request.query_params)
             body = await people.export(self._desk, shell.operator, request.query_params)
         except HomefeedError as error:
             return self._fault(shell, str(error), 422)
@@ -208,6 +245,9 @@ class _Console:
         access, _ = await self._door()
         if not access.is_own(shell.operator, dict(fields_of(await request.body())).get("token", ""), request):
             return self._fault(shell, "not_from_here", 403)
+        await asyncio.to_thread(
+            self._desk.home.trail.add, "leave", shell.operator.name, subject=access.leave(shell.operator)
+        )
         answer = RedirectResponse(address("now"), 303, HEADERS)
         answer.delete_cookie(COOKIE, path="/console")
         return answer

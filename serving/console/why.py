@@ -12,6 +12,7 @@ import orjson
 from homefeed.models.faithfulness.removal import Part, parts_of, without
 from homefeed.serving.audit.pages import FACTS
 from homefeed.serving.audit.versions import history
+from homefeed.serving.console.asking import LABELS
 from homefeed.serving.console.desk import Asked, Desk, Facts
 from homefeed.serving.console.policies import policy_with, text_of
 from homefeed.serving.gateway.making import Draft, make
@@ -22,9 +23,8 @@ from homefeed.serving.gateway.whys.whys import FEWEST_PLACES
 from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.recommender import FUSED
-from homefeed.serving.releases.server_config import CANARY, STABLE
+from homefeed.serving.releases.server_config import STABLE
 
-LABELS = (STABLE, CANARY)
 MAX_PAGES = 20  # Of a reader, that are listed.
 MAX_SECONDS = 2.0  # For a model.
 Rows = Mapping[str, Sequence[str]]

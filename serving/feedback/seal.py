@@ -131,8 +131,8 @@ def _require_source(
         with contextlib.closing(_open(live, is_copy=False)) as store:
             if begun := sealing.unfinished(store):
                 raise SealError(
-                    f"the span {begun.span} of {live} was begun before there was a log: finish it without --log, then "
-                    "seal again"
+                    f"the span {begun.span} of {live} was begun before there was a log: finish it without --log, and "
+                    "then seal again"
                 )
 
 

@@ -22,6 +22,8 @@ ROLES = ("viewer", "operator", "admin")
 """Of the console: each may do what those before it may."""
 METRICS = "metrics"
 SCOPES = ("page", "events", METRICS, *ROLES)
+LOOPBACK, GATEWAY, READER = "this machine", "gateway", "reader"
+"""Who the audit trail says it was, where it was nobody with a key: no key is called so."""
 MIN_KEY_BYTES = 16
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+](:\d+)?")
 
@@ -99,6 +101,8 @@ def read_keys(path: pathlib.Path) -> Keys:
 
 
 def _read_key(path: pathlib.Path, name: str, entry: object) -> tuple[bytes, frozenset[str], float]:
+    if name in (LOOPBACK, GATEWAY, READER):
+        raise AccessError(f"{path}: a key is called {name!r}, as others are in the audit trail; name it otherwise")
     fields = set(entry) - {"rate"} if isinstance(entry, dict) else set()
     if not isinstance(entry, dict) or fields != {"key", "scopes"} or not isinstance(entry["scopes"], list):
         raise AccessError(f"{path}: {name} should be {{key: …, scopes: [page, events]}}")

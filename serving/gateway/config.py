@@ -31,6 +31,7 @@ class Config:
         whys_ahead: cards of a first row whose reasons are made while nothing else is to do; 0: none.
         data: folder of `dataset.yaml`, for the console; None: it is not known here.
         audit_days: so long the audit trail is kept.
+        audit_dir: where the audit trail is; None: beside the models.
     """
 
     serving_dir: pathlib.Path
@@ -48,6 +49,7 @@ class Config:
     whys_ahead: int = 0
     data: pathlib.Path | None = None
     audit_days: int = KEPT_DAYS
+    audit_dir: pathlib.Path | None = None
 
     @property
     def policies(self) -> dict[str, pathlib.Path | None]:

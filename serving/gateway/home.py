@@ -15,6 +15,7 @@ from homefeed.serving.audit import Trail, What, aside
 from homefeed.serving.audit.trail import FILE_NAME
 from homefeed.serving.experiments.groups import Groups, by_reader
 from homefeed.serving.gateway import trials
+from homefeed.serving.gateway.auth import READER
 from homefeed.serving.gateway.config import Config
 from homefeed.serving.gateway.drafting import Drafted, draft, listed
 from homefeed.serving.gateway.following import Following
@@ -35,9 +36,6 @@ from homefeed.serving.log.sender import Sender
 from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveProfile, open_store
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
-
-READER = "reader"
-"""Who asks about their own page, in the audit trail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Home:
         )
         log = Log(read_address(config.log)) if config.log else None
         self._sender = Sender(self.live.outbox(), log, metrics.waits) if log else None
-        self.trail = Trail(config.serving_dir / FILE_NAME, config.audit_days)
+        self.trail = Trail((config.audit_dir or config.serving_dir) / FILE_NAME, config.audit_days)
         self.known = Following(config, self.live, metrics, self.trail)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)

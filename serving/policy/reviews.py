@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import pathlib
+import shutil
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from homefeed.schemas.alone import alone_in
+from homefeed.schemas.scratch import replacing
 from homefeed.serving.policy.errors import PolicyError
 
 Verdict = Literal["accepted", "refused"]
@@ -19,8 +23,17 @@ def read_reviews(path: pathlib.Path) -> dict[str, Verdict]:
     Raises:
         PolicyError: the file cannot be read, or a line says something else.
     """
+    return parse_reviews(path, read_content(path))
+
+
+def read_content(path: pathlib.Path) -> bytes:
+    """What a file of verdicts holds; nothing, where there is none yet.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
     try:
-        return parse_reviews(path, path.read_bytes() if path.exists() else b"")
+        return path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise PolicyError(f"{path} cannot be read: {error}; expected a line of JSON for each verdict") from error
 
@@ -58,11 +71,18 @@ def _read(path: pathlib.Path, number: int, line: str) -> tuple[str, Verdict]:
 
 
 def write_reviews(path: pathlib.Path, items: Iterable[str], verdict: Verdict, why: str = "") -> None:
-    """Appends verdicts, all or none; who follows the file sees them within seconds."""
+    """Adds verdicts, all or none, whatever the disk does; who follows the file sees them within seconds."""
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     rows = [{"item_id": item_id, "verdict": verdict, "at": at, **({"why": why} if why else {})} for item_id in items]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-        text = "\n" + text
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+    place = path.resolve()
+    with alone_in(place.parent):
+        there = read_content(place)
+        between = b"" if there.endswith(b"\n") or not there else b"\n"
+        with replacing(place) as staging:
+            with staging.open("wb") as file:
+                file.write(there + between + text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if place.exists():
+                shutil.copymode(place, staging)

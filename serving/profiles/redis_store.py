@@ -247,12 +247,13 @@ class RedisStore:
             user, after, at, page = await self._redis.hmget(key("page", impression_id), "user", "after", "at", "page")
         return Exposure(impression_id, user.decode(), after.decode(), int(at), page) if user is not None else None
 
-    async def pages(self, user_id: str, limit: int) -> list[Exposure]:
+    async def pages(self, user_id: str, limit: int, before: int | None = None) -> list[Exposure]:
         """See `Store.pages`."""
         with self._reaching():
             names = await self._redis.smembers(key("pages", user_id))
         found = await asyncio.gather(*(self.exposure(name.decode()) for name in names))
-        return sorted(filter(None, found), key=lambda page: page.at, reverse=True)[:limit]
+        wanted = [page for page in found if page and (before is None or page.at < before)]
+        return sorted(wanted, key=lambda page: page.at, reverse=True)[:limit]
 
     async def base(self, user_id: str) -> Base:
         """See `Store.base`: nothing leaves Redis."""

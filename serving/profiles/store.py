@@ -237,11 +237,17 @@ class LiveStore:
         found = self._reader.execute(query, (impression_id,)).fetchone()
         return Exposure(*found) if found else None
 
-    def pages(self, user_id: str, limit: int) -> list[Exposure]:
-        """The pages that a user was served last, newest first; without those on their way to the disk."""
-        columns = ", ".join(Exposure._fields[:5])
-        query = f"SELECT {columns} FROM exposures WHERE user_id = ? ORDER BY seq DESC LIMIT ?"
-        return [Exposure(*row) for row in self._reader.execute(query, (user_id, limit))]
+    def pages(self, user_id: str, limit: int, before: int | None = None) -> list[Exposure]:
+        """The pages that a user was served last, or last before a time, newest first; without those on their way.
+
+        Args:
+            user_id: the user.
+            limit: how many at most.
+            before: Unix milliseconds; None: until now.
+        """
+        columns, end = ", ".join(Exposure._fields[:5]), 2**62 if before is None else before
+        query = f"SELECT {columns} FROM exposures WHERE user_id = ? AND at < ? ORDER BY seq DESC LIMIT ?"
+        return [Exposure(*row) for row in self._reader.execute(query, (user_id, end, limit))]
 
     def close(self) -> None:
         """Writes what waits, and closes the file."""

@@ -69,8 +69,8 @@ class Store(Protocol):
     async def exposure(self, impression_id: str) -> Exposure | None:
         """A page that was served; None: there is none, or no longer."""
 
-    async def pages(self, user_id: str, limit: int) -> list[Exposure]:
-        """The pages that a user was served last, newest first."""
+    async def pages(self, user_id: str, limit: int, before: int | None = None) -> list[Exposure]:
+        """The pages that a user was served last, or last before a time (Unix milliseconds), newest first."""
 
     async def base(self, user_id: str) -> Base:
         """What a user's events that have left had made: the profile is this one, changed by `events`."""
@@ -161,9 +161,9 @@ class FileStore:
         """See `Store.exposure`."""
         return self._live.exposure(impression_id)
 
-    async def pages(self, user_id: str, limit: int) -> list[Exposure]:
+    async def pages(self, user_id: str, limit: int, before: int | None = None) -> list[Exposure]:
         """See `Store.pages`."""
-        return self._live.pages(user_id, limit)
+        return self._live.pages(user_id, limit, before)
 
     async def base(self, user_id: str) -> Base:
         """See `Store.base`."""

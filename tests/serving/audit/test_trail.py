@@ -91,7 +91,7 @@ def test_entries_are_kept_for_a_time(tmp_path: pathlib.Path, monkeypatch: pytest
 
     def add(*days: int) -> None:
         for day in days:
-            monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + day * 86_400 * 10**9)  # noqa: B023
+            monkeypatch.setattr("time.time_ns", lambda: now + day * 86_400 * 10**9)  # noqa: B023
             trail.add("promote", "anna", subject=str(day))
 
     add(0, 0, 0, 5, 400, 400, 6)
@@ -131,7 +131,7 @@ def test_who_is_forgotten_again_and_again_has_an_entry_a_day(
 ) -> None:
     trail, now = Trail(tmp_path / "audit.sqlite"), time.time_ns()
     for hours in (0, 1, 2, 23, 25):
-        monkeypatch.setattr("homefeed.serving.audit.trail.time.time_ns", lambda: now + hours * 3_600 * 10**9)  # noqa: B023
+        monkeypatch.setattr("time.time_ns", lambda: now + hours * 3_600 * 10**9)  # noqa: B023
         for who in ("reader", "anna"):
             with trail.forgetting(["u"], who) as told:
                 told["events"] = hours
@@ -192,6 +192,7 @@ def test_pages_are_found_by_time_without_reading_the_log(tmp_path: pathlib.Path)
     assert names(until=1_100.0, limit=3) == ["p99", "p98", "p97"]
     assert names(since=1_298.0) == ["p299", "p298"]
     assert names(until=1_000.0) == [] and names(until=10_000.0, limit=1) == ["p299"]
+    assert names(users=["u1"], until=1_100.0, limit=2) == ["p97", "p94"]
     assert names(users=["u1"], limit=2) == ["p298", "p295"] and names(impression_id="p5") == ["p5"]
     (one,) = pages(tmp_path, Wanted(impression_id="p5"))
     assert one.user_id == "u2" and one.details["arms"] == {"e": "a"} and "candidates" not in one.details

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.schemas.privacy import pseudonym
+from homefeed.serving.profiles.wishes import Wishes
 from homefeed.serving.releases import Releases
-from tests.serving.console.desk import HOSTILE, KEYS, RULES, Desk
+from tests.serving.console.desk import HOSTILE, KEYS, PROMISED, RULES, Desk
 from tests.serving.gateway import toy
 from tests.serving.gateway.conftest import models, root  # noqa: F401  Fixtures.
 
@@ -38,5 +39,6 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     toy.publish(place / "serving", {})
     lines = [f"{name}: {{key: {key}, scopes: [{scope}]}}" for name, (key, scope) in KEYS.items()]
     (place / "keys.yaml").write_text("\n".join(lines))
+    Wishes(place / "serving").add(PROMISED)  # To an earlier gateway, which died before it was done.
     with toy.gateway(place, "--api-keys", str(place / "keys.yaml")) as gateway:
         yield Desk(gateway, place, str)

@@ -17,6 +17,7 @@ from tests.serving.gateway.toy import Gateway
 
 RULES = "no-comedy:\n  block: {categories: comedy}\n"
 HOSTILE = "<script>alert(1)</script>"
+PROMISED = "patient-user"
 KEYS = {
     "vera": ("key-of-vera-16-bytes", "viewer"),
     "olga": ("key-of-olga-16-bytes", "operator"),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import pathlib
+import re
+
 import httpx
 import pytest
 
+from homefeed.serving.console import routes
+from homefeed.serving.console.access import Access
+from homefeed.serving.console.asking import PARAMETERS
 from homefeed.serving.console.routes import CHANGES, VIEWS
-from tests.serving.console.desk import KEYS, Desk, press, see
+from homefeed.serving.gateway.auth import Keys
+from homefeed.serving.profiles.wishes import Wishes
+from tests.serving.console.desk import KEYS, PROMISED, Desk, press, see
 from tests.serving.gateway.test_site import Parsed
+from tests.serving.servers import eventually
 
 ROLES = ("viewer", "operator", "admin")
 FACTS = {"lineage": {"version": "1"}}
@@ -67,6 +78,52 @@ def test_leaving(desk: Desk, keyed: Desk) -> None:
         assert "Sign out" not in see(browser, "now").text
     with keyed.browser() as browser:
         assert browser.post("/console/leave").status_code == 401
+    with keyed.as_key("olga") as browser, keyed.browser() as thief:
+        thief.cookies.update(browser.cookies)
+        token = see(thief, "now").fields()["token"]
+        assert "Sign out" not in browser.post("/console/leave", data={"token": token}).text
+        see(thief, "now", 401)
+    (entry,) = keyed.trail(what=["leave"])
+    assert entry.who == "olga"
+    keys, secret = Keys({hashlib.sha256(b"k").digest(): frozenset(["viewer"])}), b"secret"
+    cookie = Access(keys, secret).enter("k", "here", 0.0) or ""
+    access = Access(keys, secret)
+    operator = access.operator(cookie)
+    assert operator
+    left = access.leave(operator)
+    assert access.operator(cookie) is None
+    assert Access(keys, secret, [left]).operator(cookie) is None, "nor after a restart"
+    assert Access(keys, secret).operator(cookie) == operator
+
+
+ODD = ("9" * 30, "-1", "\x00", "x" * 5_000, "../../etc/passwd", "' OR 1=1 --", "\u202eabc", "\ufffd%")
+
+
+def test_an_address_that_says_something_odd_is_refused_in_a_line(keyed: Desk) -> None:
+    with keyed.as_key("anna") as browser:
+        for view, (name, (is_right, _)) in itertools.product([*VIEWS, "report", "person.json"], PARAMETERS.items()):
+            for odd in ODD:
+                answer = browser.get(f"/console/{view}", params={**FACTS.get(view, {}), name: odd})
+                assert answer.status_code in (200, 404, 422), (view, name, odd)
+                if not is_right(odd):
+                    assert answer.status_code == 422, (view, name, odd)
+                    (told,) = re.findall(r'role="alert">(.*?)</p>', answer.text)
+                    assert told.startswith(f"{name}: ") and "is none; expected" in told
+        for view in VIEWS:
+            assert browser.get(f"/console/{view}?user=%ff%00&version=%f0%28").status_code in (404, 422)
+            unknown = browser.get(f"/console/{view}", params={"notice": "x", "no-such": "\0", **FACTS.get(view, {})})
+            assert unknown.status_code == 200
+
+
+def test_every_parameter_that_is_read_has_a_form() -> None:
+    folder = pathlib.Path(routes.__file__).parent
+    read = set(re.findall(r'asked(?:\.get\(|\[)"(\w+)"', "".join(path.read_text() for path in folder.glob("*.py"))))
+    assert {"user", "page", "version"} < read <= PARAMETERS.keys()
+
+
+def test_what_was_promised_before_a_gateway_died_is_done_by_the_next(keyed: Desk) -> None:
+    eventually(lambda: not Wishes(keyed.root / "serving").all(), seconds=60)
+    eventually(lambda: [one.what for one in keyed.trail(users=[PROMISED])] == ["forget"])
 
 
 @pytest.mark.parametrize("forged", ["no token", "another session's", "garbage", "no cookie", "origin", "null origin"])

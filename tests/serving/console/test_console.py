@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import sqlite3
+import time
 
 import orjson
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from homefeed.serving.audit import Trail, Wanted, operator
 from homefeed.serving.audit.versions import version_of
 from homefeed.serving.console import drawing
+from homefeed.serving.log.copy import LOG_FILE_NAME
+from homefeed.serving.profiles import LiveStore
 from homefeed.serving.web.console_texts import CONSOLE_TEXTS
 from tests.serving.console.desk import HOSTILE, RULES, Desk, press, see, wait
 from tests.serving.gateway import toy
@@ -126,7 +131,7 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         assert (desk.root / "rules.yaml").read_text() == DRAMA
         eventually(lambda: version_of(DRAMA) in desk.gateway.http.get("/v1/health").json()["rules_version"])
         late = press(browser, page, "publish", 409, kind="rules", current=current, text=RULES)
-        assert "was changed by somebody else" in late.text
+        assert "rules.yaml was changed by this machine, and is" in late.text and "+no-drama:" in late.text
         earlier = see(browser, "rules", kind="rules", version=version_of(RULES))
         back = press(browser, earlier, "publish", kind="rules", current=version_of(DRAMA), text=RULES)
         assert "Published" in back.text and (desk.root / "rules.yaml").read_text() == RULES
@@ -182,7 +187,13 @@ def test_data_shows_verdicts_and_the_pages_of_runs(desk: Desk) -> None:
     }
     ledger = {"spans": verdicts, "runs": [{"key": "k", "outcome": "pushed", "finished_at": "2024-01-01"}]}
     (desk.root / "retraining.json").write_bytes(orjson.dumps(ledger))
+    LiveStore(desk.root / "serving" / LOG_FILE_NAME).close()
+    with contextlib.closing(sqlite3.connect(desk.root / "serving" / LOG_FILE_NAME)) as copy, copy:
+        rows = [("span-of-the-log", 2), ("log-1", 1)]
+        copy.executemany("INSERT INTO sealed VALUES (?, ?, 0, 41, 0, 7, '{}', 1)", rows)
     with desk.browser() as browser:
+        listed = see(browser, "data").text
+        assert "span-of-the-log" in listed and "log-1" not in listed
         page = see(browser, "data")
         assert "refused" in page.text and HOSTILE in page.text and "pushed" in page.text
         answer = browser.get("/console/report", params={"name": "span-2.drift.html"})
@@ -211,6 +222,7 @@ def test_a_person_is_shown_exported_and_forgotten(desk: Desk) -> None:
         assert person not in str(forgotten.tags) and "It failed" not in forgotten.text
     # Both have written: the console at once, and the verb once it is through.
     eventually(lambda: len(desk.trail(users=[name], what=["forget"])) == 2)
+    eventually(lambda: not any("outcome" in one.details for one in desk.trail(users=[name], what=["forget"])))
     assert desk.gateway.http.get("/v1/profile", params={"user_id": person}).json()["version"] == 0
     assert {one.what for one in desk.trail(users=[name])} == {"forget"}
     for file in (desk.root / "serving").rglob("*.sqlite*"):
@@ -237,7 +249,23 @@ def test_pages_are_in_the_audit_view_with_what_was_in_force(desk: Desk) -> None:
             eventually(lambda: page["impression_id"][:12] in see(browser, "audit", **query).text)  # noqa: B023
         told = see(browser, "audit", page=page["impression_id"]).text
         assert f"rules_version: {page['rules_version']}" in told and "query: Title" in told
-        assert page["impression_id"][:12] not in see(browser, "audit", what="page", before="1000").text
+        for query in ({"what": "page"}, {"user": "audited"}):
+            assert page["impression_id"][:12] not in see(browser, "audit", **query, before="1000").text
+        now = str(round(time.time() * 1000) + 1)
+        assert page["impression_id"][:12] in see(browser, "audit", user="audited", before=now).text
+    name, looks = desk.name("audited"), ("look", "audit")
+    eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail(users=[name])})
+    eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail() if not one.user_id})
+
+
+def test_to_look_at_a_page_starts_nothing(desk: Desk) -> None:
+    with desk.browser() as browser:
+        for _ in range(2):
+            page = see(browser, "lineage", version="1")
+            assert "At work" not in page.text and "It failed" not in page.text
+        told = press(browser, page, "trace", version="1")
+        assert "At work" in told.text
+        assert "It failed" in wait(browser, "lineage", version="1").text, "nothing was recorded of these models"
 
 
 def test_lineage_is_drawn_from_what_was_recorded() -> None:

@@ -258,6 +258,17 @@ def test_several_share_a_redis_and_one_writes_a_file(out: pathlib.Path, shared: 
     assert said(shared) == (3, "RollingUpdate", "$(STORE)", True, {"STORE": "store"})
 
 
+def test_where_the_models_may_not_be_written_to_the_trail_has_a_place(
+    out: pathlib.Path, shared: pathlib.Path
+) -> None:
+    mounts = {mount["name"]: mount for mount in pod(shared)["containers"][0]["volumeMounts"]}
+    assert mounts["models"]["readOnly"] and not mounts["audit"].get("readOnly")
+    given = options_of(arguments_of(shared, "kubernetes"))
+    assert str(given["audit_dir"]) == mounts["audit"]["mountPath"]
+    assert {"name": "audit", "emptyDir": {}} in pod(shared)["volumes"]
+    assert options_of(arguments_of(out, "kubernetes"))["audit_dir"] is None
+
+
 def test_a_stop_has_the_time_that_the_gateway_takes(out: pathlib.Path) -> None:
     assert int(compose(out)["services"]["gateway"]["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS
     _, before = pod(out)["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]

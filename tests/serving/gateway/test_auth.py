@@ -53,6 +53,9 @@ def test_loopback_needs_none(host: str) -> None:
             "shop: {key: secret-secret-secret, scopes: [pages]}",
             "unknown scopes pages; there are page, events, metrics, ",
         ),
+        ("reader: {key: secret-secret-secret, scopes: [page]}", "a key is called 'reader', as others are"),
+        ("gateway: {key: secret-secret-secret, scopes: [page]}", "name it otherwise"),
+        ("this machine: {key: secret-secret-secret, scopes: [page]}", "name it otherwise"),
         ("shop: {key: short, scopes: [page]}", "has 5 bytes, expected 16 or more"),
         ("a: [", "cannot be read"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
 
@@ -213,3 +214,25 @@ def test_a_wrong_file_is_refused_in_one_line(text: str, complaint: str, tmp_path
     with pytest.raises(PolicyError) as error:
         read_rules(tmp_path / "rules.yaml")
     assert complaint in str(error.value) and "\n" not in str(error.value)
+
+
+def test_verdicts_are_added_whole_or_not_at_all_by_however_many(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "seen.jsonl"
+    path.write_text('{"item_id": "i01", "verdict": "refused"}')  # By hand, without an end of the line.
+    path.chmod(0o640)
+    (tmp_path / "link.jsonl").symlink_to(path)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: write_reviews(tmp_path / "link.jsonl", [f"new-{n}"], "accepted"), range(20)))
+    assert read_reviews(path) == {"i01": "refused", **{f"new-{n}": "accepted" for n in range(20)}}
+    assert path.stat().st_mode & 0o777 == 0o640 and (tmp_path / "link.jsonl").is_symlink()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = path.read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("os.fsync", full)
+        write_reviews(path, ["i02"], "accepted")
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2

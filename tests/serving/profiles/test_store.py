@@ -164,7 +164,7 @@ def test_pages_are_followed_back_to_the_first_and_only_their_user_s(store: LiveS
         for n, (user, after) in enumerate([("u1", ""), ("u1", "p0"), ("u2", ""), ("u1", "p1")])
     ]
     assert store.scrolled("p3", "u1") == [b"3", b"1", b"0"]  # Whether they are on disk already or not.
-    assert all(future.result() is None for future in futures)
+    assert all(future.result() for future in futures)
     assert store.scrolled("p3", "u1") == [b"3", b"1", b"0"]
     assert store.scrolled("p3", "u2") == store.scrolled("nowhere", "u1") == []
     exposure = store.exposure("p3")

@@ -16,8 +16,10 @@ import pytest
 import redis
 
 from homefeed.pipeline.forget import forget
+from homefeed.serving.log.copy import LOG_FILE_NAME
 from homefeed.serving.process import free_port
 from homefeed.serving.profiles import Exposure, LiveEvent, Stop, StoreError
+from homefeed.serving.profiles.outbox import Forgotten, read_record
 from homefeed.serving.profiles.redis_store import RedisStore
 from homefeed.serving.profiles.stores import FileStore, Store
 from tests.serving.deploy.test_gateway import rendered, started
@@ -78,7 +80,8 @@ def event(event_id: str, user: str = "u1", kind: str = "view", item: str = "a", 
 
 
 async def all_of(store: Store, user: str) -> Any:
-    return await store.read(user), await store.events(user), await store.assigned(user)
+    pages = await store.pages(user, 7), await store.pages(user, 3, before=200)
+    return await store.read(user), await store.events(user), await store.assigned(user), pages
 
 
 def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
@@ -102,12 +105,17 @@ def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
 
     async def compare() -> None:
         one, other = RedisStore(url), FileStore(tmp_path / "live.sqlite", lambda *_: None, 1_000)
+        listed = 0
         for number in range(400):
             seed = draw.random()
             assert await step(one, number, random.Random(seed)) == await step(other, number, random.Random(seed))
             if number % 20 == 0:
                 for user in USERS:
                     assert await all_of(one, user) == await all_of(other, user)
+                profiles = await one.profiles([*USERS, "nobody"])
+                assert profiles == await other.profiles([*USERS, "nobody"]) and len(profiles) == 5
+                listed += len(await one.pages("u0", 100, before=number))
+        assert listed > 10
         assert sorted(await one.stops()) == sorted(await other.stops()) != []
         assert len(await one.secret()) == 32 and await one.secret() == await one.secret()
         await one.close()
@@ -314,6 +322,49 @@ def test_who_is_forgotten_is_nowhere_in_it(url: str, server: int, tmp_path: path
         assert not traces(client, b"zebra-user") and traces(client, b"other-user")
         folder = pathlib.Path(client.config_get("dir")["dir"])
         assert not any(b"zebra-user" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_who_is_forgotten_leaves_the_outbox_or_the_log_is_told(url: str, tmp_path: pathlib.Path) -> None:
+    """Told is who has a log; where it was turned off, what waits of them goes, and of the guest who they were."""
+
+    async def fill(logs: bool) -> None:
+        store = RedisStore(url, logs=logs)
+        await store.begin()
+        for user in ("guest", "zebra-user", "other-user"):
+            await store.append([event(f"{user}-{logs}", user)])
+            await store.record(Exposure(f"page-{user}-{logs}", user, "", 1, b"{}"))
+        await store.merge("guest", "zebra-user")
+        await store.close()
+
+    async def waiting() -> list[Any]:
+        store = RedisStore(url)
+        found = [read_record(entry.record) for entry in await store.outbox().waiting()]
+        await store.close()
+        return found
+
+    (tmp_path / "serving").mkdir()
+    asyncio.run(fill(True))
+    done = forget("zebra-user", root=tmp_path, store=url)
+    assert (tmp_path / "serving" / LOG_FILE_NAME).is_file() and "Kafka removes it" in done.traces[0]
+    said = [record.said for record in asyncio.run(waiting())]
+    assert len(said) == 9 and said[-1] == Forgotten("zebra-user")
+    asyncio.run(fill(False))
+    forget("zebra-user", root=tmp_path, store=url)
+    assert {record.said.user_id for record in asyncio.run(waiting())} == {"other-user"}
+
+
+def test_pages_wait_for_a_log_up_to_a_limit(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homefeed.serving.profiles.redis_outbox.MAX_WAITING", 3)
+
+    async def record() -> None:
+        store = RedisStore(url, logs=True)
+        told = [await store.record(Exposure(f"p{n}", "u", "", n, b"{}")) for n in range(5)]
+        await store.append([event("1", "u")])
+        assert told == [True] * 3 + [False] * 2 and len(await store.pages("u", 9)) == 5
+        assert len(await store.outbox().waiting()) == 4
+        await store.close()
+
+    asyncio.run(record())
 
 
 def traces(client: Any, name: bytes) -> list[bytes]:
