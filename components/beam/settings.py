@@ -15,6 +15,7 @@ from homefeed.schemas.settings import Form
 RUNNERS = (
     "FnApiRunner",
     "BundleBasedDirectRunner",
+    "DaskRunner",
     "DataflowRunner",
     "DirectRunner",
     "FlinkRunner",

@@ -7,7 +7,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability import prism_runner
 
-from homefeed.components.beam.pipeline import BeamError, _cause, beam_pipeline, quiet
+from homefeed.components.beam.errors import BeamError
+from homefeed.components.beam.pipeline import _cause, beam_pipeline, quiet
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import digests, events, ingest, write_dataset
 
