@@ -59,6 +59,7 @@ strangers: $(READY)  ## Try programs of other people on ours; needs Go, Java wit
 
 test-engines: $(READY)  ## Run the data plane on Dask, Spark and Prism, with workers of their own; needs Java and Go.
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[engines]'
+	$(BIN)/python -m pip install --quiet --no-deps beam-pyspark-runner==0.0.3
 	$(BIN)/python -m pytest -m engines tests/engines
 
 reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.

@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 DASK = ["dask>=2024.4.2", "distributed>=2024.4.2"]  # As Beam 2.72 wants them.
 KAFKA = ["confluent-kafka>=2.6,<3"]
 KUBEFLOW = ["kfp>=2.13,<2.14"]
-SPARK = ["beam-pyspark-runner>=0.0.3,<0.1"]  # It pins pyspark 3.5.1.
+SPARK = ["pyspark>=3.5,<3.6"]  # And, without what it pins (Beam 2.48), beam-pyspark-runner.
 VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
 setup(
@@ -80,7 +80,7 @@ setup(
         ],
         "dask": DASK,
         # What `make test-engines` starts, and how it finds the processes of each.
-        "engines": [*DASK, *SPARK, "psutil>=6"],
+        "engines": [*DASK, *SPARK, "psutil>=6,<8"],
         "kafka": KAFKA,
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.

@@ -25,7 +25,7 @@ RUNNERS = (
     "SparkRunner",
     "SwitchingDirectRunner",
 )
-"""Beam's own, by its names for them."""
+"""Beam's own, by its names for them; Dask's is among its code and not among its names."""
 
 
 def _is_runner(text: str) -> bool:

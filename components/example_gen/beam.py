@@ -3,7 +3,7 @@
 So neither step holds more than one block of input (reading) or one shard (writing) in memory, on any runner,
 and what is written does not depend on how a runner bundles the work.
 
-Each step gives one stream of (kind, element), and everything joins the last step: not every runner knows tagged
+Each step gives one stream of ((kind, key), value), and everything joins the last step: not every runner knows tagged
 outputs (Dask's drops the tags), computes side inputs once, or computes what no later step asks for.
 """
 
@@ -42,6 +42,7 @@ from homefeed.schemas.times import misread
 
 DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
 ROWS, COUNTS, BAD, TIMES, IDS = "rows", "counts", "bad", "times", "ids"  # Kinds of elements.
+REPORTED = (COUNTS, BAD, IDS)  # What workers tell of their work.
 
 
 class Ingested(NamedTuple):
@@ -111,21 +112,16 @@ class Ingest(beam.PTransform):
             | "Spread" >> beam.Reshuffle()  # So that workers share the files.
             | "Read" >> beam.ParDo(_Read(self._sources, self._num_shards, self._spill_dir, self._options))
         )
-        # One key that every process hashes alike, and not None, which Beam's CombineGlobally takes.
+        # Of one key, which is not None, as of CombineGlobally: processes hash that differently, so Dask parts it.
         times = read | "Times" >> _only(TIMES) | "AllTimes" >> beam.CombinePerKey(_MergeTimes()) | beam.Values()
         odd = times | "OddTimes" >> beam.FlatMap(_odd_times, self._options.rule, self._sources["interactions"])
-        told = (read, self._write(pipeline, read, times), odd) | "Told" >> beam.Flatten()
         return (
-            told
-            | "Counts" >> _only(COUNTS)
-            | beam.CombinePerKey(tally.add)
-            | beam.Map(_write_counts, self._spill_dir),
-            told | "Ids" >> _only(IDS) | beam.CombinePerKey(ids.add_ids) | beam.Map(spill.write_ids, self._spill_dir),
-            told
-            | "Bad" >> _only(BAD)
-            | beam.GroupByKey()
-            | beam.Map(_write_quarantine, self._quarantine, self._delivery),
-        ) | "Done" >> beam.Flatten()
+            (read, self._write(pipeline, read, times), odd)
+            | "Told" >> beam.Flatten()
+            | "Reported" >> beam.Filter(lambda told: told[0][0] in REPORTED)
+            | "AddUp" >> beam.CombinePerKey(_add_up)
+            | "Report" >> beam.Map(_report, self._spill_dir, self._quarantine, self._delivery)
+        )
 
     def _write(
         self, pipeline: beam.Pipeline, read: beam.pvalue.PCollection, times: beam.pvalue.PCollection
@@ -148,8 +144,8 @@ class Ingest(beam.PTransform):
 
 
 def _only(kind: str) -> beam.PTransform:
-    """The elements of a kind, of a stream of (kind, element)."""
-    return beam.FlatMap(lambda told: [told[1]] if told[0] == kind else [])
+    """(key, value) of a kind, of a stream of ((kind, key), value)."""
+    return beam.FlatMap(lambda told: [(told[0][1], told[1])] if told[0][0] == kind else [])
 
 
 class _Read(beam.DoFn):
@@ -162,27 +158,27 @@ class _Read(beam.DoFn):
         self._options = options
 
     def process(self, element: tuple[TableName, int]) -> Iterator[Any]:
-        """One file: yields rows as ((table, shard), chunk), and counts, bad rows and times."""
+        """One file: yields rows as ((ROWS, (table, shard)), chunk), and counts, bad rows and times."""
         name, index = element
         source = self._sources[name]
         for number, batch in enumerate(self._batches(source, index)):
             if isinstance(batch, DatasetError):
-                yield COUNTS, (name, Counter({f"{tally.BROKEN}{batch}": 1}))
+                yield (COUNTS, name), Counter({f"{tally.BROKEN}{batch}": 1})
                 break
             place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
-            yield COUNTS, (name, _count(source, batch))
+            yield (COUNTS, name), _count(source, batch)
             for listed, file in ((batch.bad, name), (batch.lost, f"{name}{VALUES}")):
                 if listed:
                     bad = spill.spill_bad(listed, source.files[index].path, f"{place}-{file}.jsonl")
-                    yield BAD, (file, Chunk(index, number, bad, 0))
+                    yield (BAD, file), [Chunk(index, number, bad, 0)]
             if not batch.rows.num_rows:
                 continue
             if name == "interactions":
-                yield TIMES, (0, count_times(batch.rows["timestamp"].to_numpy()))
+                yield (TIMES, 0), count_times(batch.rows["timestamp"].to_numpy())
             target = JOINED.get(name, name)
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[target])
             for part, number_of_shard in enumerate(spill.spill(batch.rows, shard, f"{place}.arrow")):
-                yield ROWS, ((target, number_of_shard), Chunk(index, number, f"{place}.arrow", part, name))
+                yield (ROWS, (target, number_of_shard)), Chunk(index, number, f"{place}.arrow", part, name)
 
     def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
         """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
@@ -222,7 +218,7 @@ class _WriteShard(beam.DoFn):
         self._num_shards, self._options, self._delivery = num_shards, options, delivery
 
     def process(self, element: tuple[tuple[TableName, int], Iterable[Chunk | Cuts | None]]) -> Iterator[Any]:
-        """One shard: yields counts, as (table, counts) of all in it, and ids. Without interactions nothing is cut."""
+        """One shard: yields the counts of each table in it, and ids. Without interactions nothing is cut."""
         (name, shard), parts = element
         parts = list(parts)
         chunks = [part for part in parts if isinstance(part, Chunk)]
@@ -235,8 +231,8 @@ class _WriteShard(beam.DoFn):
         if not self._sources[name].is_derived:
             for examples in (examples for examples in splits.values() if examples.num_rows):
                 for column, counted in ids.count_ids(name, examples):
-                    yield IDS, ((name, column), counted)
-        yield from ((COUNTS, counted) for counted in counts.items())
+                    yield (IDS, (name, column)), counted
+        yield from (((COUNTS, table), counted) for table, counted in counts.items())
 
 
 class _MergeTimes(beam.CombineFn):
@@ -273,7 +269,25 @@ def _odd_times(times: Times, rule: SplitRule, interactions: Source) -> Iterator[
     unit = interactions.units.get("timestamp")
     if len(bins):
         faults = newest_alone(bins * width, counts, rule), misread(bins * width, counts, unit) if unit else ""
-        yield COUNTS, ("interactions", Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault}))
+        yield (COUNTS, "interactions"), Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault})
+
+
+def _add_up(parts: Iterable[Any]) -> Any:
+    """Counters, tables of ids, or lists of bad rows' chunks together: a key has one kind."""
+    found = list(parts)
+    if isinstance(found[0], Counter):
+        return tally.add(found)
+    return [chunk for part in found for chunk in part] if isinstance(found[0], list) else ids.add_ids(found)
+
+
+def _report(element: tuple[tuple[str, Any], Any], folder: str, quarantine: Quarantine, delivery: str) -> None:
+    """Writes what was told under a key: bad rows to quarantine, counts and ids to the folder."""
+    (kind, key), told = element
+    if kind == BAD:
+        _write_quarantine((key, told), quarantine, delivery)
+    else:
+        write = _write_counts if kind == COUNTS else spill.write_ids
+        write((key, told), folder)
 
 
 def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Quarantine, delivery: str) -> None:

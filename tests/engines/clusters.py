@@ -111,14 +111,14 @@ def _listens(port: int) -> Callable[[], bool]:
 
 
 @contextlib.contextmanager
-def dask(folder: pathlib.Path) -> Iterator[Cluster]:
-    """A scheduler and two workers, each with the nanny that starts it again."""
+def dask(folder: pathlib.Path, *flags: str) -> Iterator[Cluster]:
+    """A scheduler and two workers, each with the nanny that starts it again or with other flags."""
     import distributed
 
     port = free_port()
     address = f"tcp://{HOST}:{port}"
     quiet = ["--host", HOST, "--no-dashboard"]
-    work = [sys.executable, "-m", "distributed.cli.dask_worker", address, *quiet, "--nthreads", "1"]
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", address, *quiet, "--nthreads", "1", *flags]
     with _started(
         folder,
         scheduler=[sys.executable, "-m", "distributed.cli.dask_scheduler", *quiet, "--port", str(port)],
