@@ -13,7 +13,6 @@ outputs (Dask's drops the tags), computes side inputs once, or computes what no 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import uuid
 from collections import Counter
@@ -21,15 +20,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import Examples, Quarantine
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.example_gen import ids, spill, tally
+from homefeed.components.example_gen import ids, reports, spill, tally
 from homefeed.components.example_gen.batches import hide_users, shown_alone, without_future, without_shown
 from homefeed.components.example_gen.counts import VALUES, TableCounts
+from homefeed.components.example_gen.reports import BAD, COUNTS, IDS, QUARANTINE
 from homefeed.components.example_gen.shards import JOINED, TIMED, Options, put_in_order
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, newest_alone
@@ -40,9 +39,8 @@ from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import Source
 from homefeed.schemas.times import misread
 
-DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
-ROWS, COUNTS, BAD, TIMES, IDS = "rows", "counts", "bad", "times", "ids"  # Kinds of elements.
-REPORTED = (COUNTS, BAD, IDS)  # What workers tell of their work.
+DELIVERY = "delivery"  # A folder below the temporary one.
+ROWS, TIMES = "rows", "times"  # Kinds of elements, beside those that are reported.
 
 
 class Ingested(NamedTuple):
@@ -72,7 +70,7 @@ def ingest(
             for name, destination in destinations.items():
                 spill.fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
             spill.fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
-        counted = {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
+        counted = {name: reports.read_counts(source, spill_dir) for name, source in by_name.items()}
         found = spill.read_ids(by_name, spill_dir)
         return Ingested(counted, ids.find_unmatched(found), ids.count_strangers(found))
 
@@ -118,9 +116,9 @@ class Ingest(beam.PTransform):
         return (
             (read, self._write(pipeline, read, times), odd)
             | "Told" >> beam.Flatten()
-            | "Reported" >> beam.Filter(lambda told: told[0][0] in REPORTED)
-            | "AddUp" >> beam.CombinePerKey(_add_up)
-            | "Report" >> beam.Map(_report, self._spill_dir, self._quarantine, self._delivery)
+            | "Reported" >> beam.Filter(lambda told: told[0][0] in reports.KINDS)
+            | "AddUp" >> beam.CombinePerKey(reports.add_up)
+            | "Report" >> beam.Map(reports.write, self._spill_dir, self._quarantine, self._delivery)
         )
 
     def _write(
@@ -272,48 +270,8 @@ def _odd_times(times: Times, rule: SplitRule, interactions: Source) -> Iterator[
         yield (COUNTS, "interactions"), Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault})
 
 
-def _add_up(parts: Iterable[Any]) -> Any:
-    """Counters, tables of ids, or lists of bad rows' chunks together: a key has one kind."""
-    found = list(parts)
-    if isinstance(found[0], Counter):
-        return tally.add(found)
-    return [chunk for part in found for chunk in part] if isinstance(found[0], list) else ids.add_ids(found)
-
-
-def _report(element: tuple[tuple[str, Any], Any], folder: str, quarantine: Quarantine, delivery: str) -> None:
-    """Writes what was told under a key: bad rows to quarantine, counts and ids to the folder."""
-    (kind, key), told = element
-    if kind == BAD:
-        _write_quarantine((key, told), quarantine, delivery)
-    else:
-        write = _write_counts if kind == COUNTS else spill.write_ids
-        write((key, told), folder)
-
-
-def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Quarantine, delivery: str) -> None:
-    name, chunks = element
-    with (
-        spill.delivered(quarantine, QUARANTINE, delivery) as destination,
-        (destination.path / f"{name}.jsonl").open("wb") as out,
-    ):
-        for chunk in sorted(chunks):
-            with FileSystems.open(chunk.path, compression_type=spill.PLAIN) as stream:
-                out.write(stream.read())
-
-
 def _count(source: Source, batch: tables.Batch) -> Counter[str]:
     counts = tally.count(source, batch)
     for what in ("rows", "quarantined"):
         Metrics.counter("ExampleGen", f"{source.name}_{what}").inc(counts[what])
     return counts
-
-
-def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
-    name, counts = element
-    with FileSystems.create(f"{folder}/{name}.json", compression_type=spill.PLAIN) as sink:
-        sink.write(json.dumps(counts).encode())
-
-
-def _read_counts(source: Source, folder: str) -> TableCounts:
-    with FileSystems.open(f"{folder}/{source.name}.json", compression_type=spill.PLAIN) as stream:
-        return tally.table_counts(json.loads(stream.read()), source)
