@@ -113,10 +113,10 @@ class Ingest(beam.PTransform):
         # Of one key, which is not None, as of CombineGlobally: processes hash that differently, so Dask parts it.
         times = read | "Times" >> _only(TIMES) | "AllTimes" >> beam.CombinePerKey(_MergeTimes()) | beam.Values()
         odd = times | "OddTimes" >> beam.FlatMap(_odd_times, self._options.rule, self._sources["interactions"])
+        of_files = read | "OfFiles" >> beam.Filter(lambda told: told[0][0] in reports.KINDS)
         return (
-            (read, self._write(pipeline, read, times), odd)
+            (of_files, self._write(pipeline, read, times), odd)
             | "Told" >> beam.Flatten()
-            | "Reported" >> beam.Filter(lambda told: told[0][0] in reports.KINDS)
             | "AddUp" >> beam.CombinePerKey(reports.add_up)
             | "Report" >> beam.Map(reports.write, self._spill_dir, self._quarantine, self._delivery)
         )
@@ -262,7 +262,7 @@ def _cut_each(
         yield from ((shard, cuts) for shard in shards)
 
 
-def _odd_times(times: Times, rule: SplitRule, interactions: Source) -> Iterator[tuple[str, Any]]:
+def _odd_times(times: Times, rule: SplitRule, interactions: Source) -> Iterator[Any]:
     width, bins, counts = times
     unit = interactions.units.get("timestamp")
     if len(bins):
