@@ -29,7 +29,7 @@ REFERENCE := $(addprefix tests/serving/,model_server/api model_server/test_refer
   client/test_aio.py test_process.py test_guide.py) -k 'not grpcurl'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all strangers reference coverage mutants golden check format docs bench serve clean
+.PHONY: help run test test-all test-engines strangers reference coverage mutants golden check format docs bench serve clean
 
 help:  ## Show the targets.
 	@echo "homefeed: each target installs what it needs into $(VENV) by itself; Python 3.11 is all that has to be there."
@@ -51,11 +51,16 @@ test: $(READY)  ## Run the tests (about twelve minutes on two cores).
 	$(PYTEST)
 
 test-all: $(READY)  ## Run the slow tests as well.
-	$(PYTEST) -m 'not strangers'
+	$(PYTEST) -m 'not strangers and not engines'
 
 strangers: $(READY)  ## Try programs of other people on ours; needs Go, Java with Maven, Node, and chromium.
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[strangers]'
 	$(BIN)/python -m pytest -m strangers tests/serving/strangers
+
+test-engines: $(READY)  ## Run the data plane on Dask, Spark and Prism, with workers of their own; needs Java and Go.
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[engines]'
+	$(BIN)/python -m pip install --quiet --no-deps beam-pyspark-runner==0.0.3
+	$(BIN)/python -m pytest -m engines tests/engines
 
 reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.
 	PATH="$(CURDIR)/tests/serving/engine:$$PATH" MODEL_SERVER=tensorflow_model_server $(BIN)/python -m pytest $(REFERENCE)

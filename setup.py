@@ -2,8 +2,10 @@
 
 from setuptools import find_packages, setup
 
+DASK = ["dask>=2024.4.2", "distributed>=2024.4.2"]  # As Beam 2.72 wants them.
 KAFKA = ["confluent-kafka>=2.6,<3"]
 KUBEFLOW = ["kfp>=2.13,<2.14"]
+SPARK = ["pyspark>=3.5,<3.6"]  # And, without what it pins (Beam 2.48), beam-pyspark-runner.
 VERTEX = ["google-cloud-aiplatform>=1.100,<2"]
 
 setup(
@@ -76,10 +78,14 @@ setup(
             "types-PyYAML>=6",
             "vowpalwabbit>=9.11,<10",
         ],
+        "dask": DASK,
+        # What `make test-engines` starts, and how it finds the processes of each.
+        "engines": [*DASK, *SPARK, "psutil>=6,<8"],
         "kafka": KAFKA,
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.
         "scann": ["scann>=1.3.2,<1.4"],
+        "spark": SPARK,
         # What tries the home page in `make strangers`, beside programs of other languages.
         "strangers": ["axe-playwright-python>=0.1.8,<1", "playwright>=1.65,<2", "schemathesis>=4.32,<5"],
         "vertex": VERTEX,

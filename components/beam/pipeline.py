@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import grpc
@@ -15,11 +16,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from homefeed.components.beam import workers  # noqa: F401  Beam takes them in place of its own.
+from homefeed.components.beam.errors import BeamError
 from homefeed.schemas.errors import HomefeedError
-
-
-class BeamError(HomefeedError, RuntimeError):
-    """The machines of a runner failed, or were not reached."""
 
 
 @contextlib.contextmanager
@@ -35,13 +33,25 @@ def beam_pipeline(runner: str, options: Sequence[str]) -> Iterator[beam.Pipeline
         HomefeedError, OSError, MemoryError: as a step raised it.
     """
     _reach_this_machine_directly()
-    # DirectRunner would choose FnApiRunner, but only after it has tried, without a time limit, to download another.
-    chosen = FnApiRunner() if runner.lower().removesuffix("runner") in ("direct", "fnapi") else runner
     try:
-        with quiet(), beam.Pipeline(runner=chosen, options=PipelineOptions(list(options))) as pipeline:
+        with quiet(), beam.Pipeline(runner=_find_runner(runner), options=PipelineOptions(list(options))) as pipeline:
             yield pipeline
     except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:
         raise _cause(error, runner) from error
+
+
+def _find_runner(name: str) -> Any:
+    short = name.lower().removesuffix("runner")
+    if short in ("direct", "fnapi"):
+        # DirectRunner would choose it, but only after it has tried, without a time limit, to download another.
+        return FnApiRunner()
+    if short != "dask":
+        return name
+    try:
+        from homefeed.components.beam.dask import DaskRunner
+    except ImportError as error:
+        raise BeamError(f"DaskRunner needs a package: {error}; mend it with pip install 'homefeed[dask]'") from error
+    return DaskRunner()
 
 
 def _cause(error: Exception, runner: str) -> BaseException:

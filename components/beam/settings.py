@@ -15,6 +15,7 @@ from homefeed.schemas.settings import Form
 RUNNERS = (
     "FnApiRunner",
     "BundleBasedDirectRunner",
+    "DaskRunner",
     "DataflowRunner",
     "DirectRunner",
     "FlinkRunner",
@@ -24,7 +25,7 @@ RUNNERS = (
     "SparkRunner",
     "SwitchingDirectRunner",
 )
-"""Beam's own, by its names for them."""
+"""Beam's own, by its names for them; Dask's is among its code and not among its names."""
 
 
 def _is_runner(text: str) -> bool:

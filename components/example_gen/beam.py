@@ -2,6 +2,9 @@
 
 So neither step holds more than one block of input (reading) or one shard (writing) in memory, on any runner,
 and what is written does not depend on how a runner bundles the work.
+
+Each step gives one stream of ((kind, key), value), and everything joins the last step: not every runner knows tagged
+outputs (Dask's drops the tags), computes side inputs once, or computes what no later step asks for.
 """
 
 # Beam declares itself typed and mostly is not.
@@ -10,7 +13,6 @@ and what is written does not depend on how a runner bundles the work.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import uuid
 from collections import Counter
@@ -18,26 +20,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics
 
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import Examples, Quarantine
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.example_gen import ids, spill, tally
+from homefeed.components.example_gen import ids, reports, spill, tally
 from homefeed.components.example_gen.batches import hide_users, shown_alone, without_future, without_shown
 from homefeed.components.example_gen.counts import VALUES, TableCounts
+from homefeed.components.example_gen.reports import BAD, COUNTS, IDS, QUARANTINE
 from homefeed.components.example_gen.shards import JOINED, TIMED, Options, put_in_order
 from homefeed.components.example_gen.spill import Chunk
 from homefeed.components.example_gen.splits import Cuts, SplitRule, find_cuts, newest_alone
 from homefeed.components.example_gen.times import Times, count_times, merge_times, no_times
 from homefeed.schemas import privacy, tables
-from homefeed.schemas.columns import KEYS, TableName, Unit
+from homefeed.schemas.columns import KEYS, TableName
 from homefeed.schemas.dataset import DatasetError
 from homefeed.schemas.tables import Source
 from homefeed.schemas.times import misread
 
-DELIVERY, QUARANTINE = "delivery", "quarantine"  # Folders below the temporary one.
+DELIVERY = "delivery"  # A folder below the temporary one.
+ROWS, TIMES = "rows", "times"  # Kinds of elements, beside those that are reported.
 
 
 class Ingested(NamedTuple):
@@ -62,16 +65,12 @@ def ingest(
     quarantine.path.mkdir(parents=True, exist_ok=True)
     with spill.between_steps(options.temp_dir) as spill_dir:
         with beam_pipeline(runner, beam_options) as pipeline:
-            counts, ids_of_tables = pipeline | "Ingest" >> Ingest(
-                by_name, destinations, quarantine, spill_dir, options
-            )
-            _ = counts | "Report" >> beam.Map(_write_counts, spill_dir)
-            _ = ids_of_tables | "ReportIds" >> beam.Map(spill.write_ids, spill_dir)
+            _ = pipeline | "Ingest" >> Ingest(by_name, destinations, quarantine, spill_dir, options)
         if options.temp_dir:
             for name, destination in destinations.items():
                 spill.fetch(f"{spill_dir}/{DELIVERY}/{name}", destination.path)
             spill.fetch(f"{spill_dir}/{DELIVERY}/{QUARANTINE}", quarantine.path)
-        counted = {name: _read_counts(source, spill_dir) for name, source in by_name.items()}
+        counted = {name: reports.read_counts(source, spill_dir) for name, source in by_name.items()}
         found = spill.read_ids(by_name, spill_dir)
         return Ingested(counted, ids.find_unmatched(found), ids.count_strangers(found))
 
@@ -79,7 +78,7 @@ def ingest(
 class Ingest(beam.PTransform):
     """From files to Examples and quarantine.
 
-    Yields (table, Counter of what became of its rows), and ((table, column), how often each id is there).
+    Beside them, the temporary folder gets of each table what became of its rows, and how often each id is there.
     """
 
     def __init__(
@@ -102,41 +101,49 @@ class Ingest(beam.PTransform):
             name: max(1, math.ceil(count / (options.shard_megabytes << 20))) for name, count in num_bytes.items()
         }
 
-    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.pvalue.PCollection, beam.pvalue.PCollection]:
+    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.PCollection:
         """Begins a pipeline with the sources' files."""
         files = [(name, index) for name, source in self._sources.items() for index in range(len(source.files))]
-        shards = [((name, shard), None) for name, count in self._num_shards.items() for shard in range(count)]
         read = (
             pipeline
             | "Files" >> beam.Create(files)
             | "Spread" >> beam.Reshuffle()  # So that workers share the files.
-            | "Read"
-            >> beam.ParDo(_Read(self._sources, self._num_shards, self._spill_dir, self._options)).with_outputs(
-                main="chunks"
-            )
+            | "Read" >> beam.ParDo(_Read(self._sources, self._num_shards, self._spill_dir, self._options))
         )
-        times = read.times | "Times" >> beam.CombineGlobally(_MergeTimes()).without_defaults()
-        cuts = times | "Cuts" >> beam.Map(_cut, self._options.rule)
-        unit = self._sources["interactions"].units.get("timestamp")
-        odd = times | "OddTimes" >> beam.FlatMap(_odd_times, self._options.rule, unit)
-        written = (
-            (read.chunks, pipeline | "Shards" >> beam.Create(shards))
+        # Of one key, which is not None, as of CombineGlobally: processes hash that differently, so Dask parts it.
+        times = read | "Times" >> _only(TIMES) | "AllTimes" >> beam.CombinePerKey(_MergeTimes()) | beam.Values()
+        odd = times | "OddTimes" >> beam.FlatMap(_odd_times, self._options.rule, self._sources["interactions"])
+        of_files = read | "OfFiles" >> beam.Filter(lambda told: told[0][0] in reports.KINDS)
+        return (
+            (of_files, self._write(pipeline, read, times), odd)
+            | "Told" >> beam.Flatten()
+            | "AddUp" >> beam.CombinePerKey(reports.add_up)
+            | "Report" >> beam.Map(reports.write, self._spill_dir, self._quarantine, self._delivery)
+        )
+
+    def _write(
+        self, pipeline: beam.Pipeline, read: beam.pvalue.PCollection, times: beam.pvalue.PCollection
+    ) -> beam.pvalue.PCollection:
+        """Brings the rows of each shard together, with the times where they are cut."""
+        shards = [(name, shard) for name, count in self._num_shards.items() for shard in range(count)]
+        return (
+            (
+                read | "Rows" >> _only(ROWS),
+                times | "Cuts" >> beam.FlatMap(_cut_each, shards, self._options.rule),
+                pipeline | "Shards" >> beam.Create([(shard, None) for shard in shards]),  # Those without rows, too.
+            )
             | "EveryShard" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
             | "Write"
             >> beam.ParDo(
-                _WriteShard(self._sources, self._destinations, self._num_shards, self._options, self._delivery),
-                beam.pvalue.AsSingleton(cuts, default_value=None),
-            ).with_outputs(main="counts")
+                _WriteShard(self._sources, self._destinations, self._num_shards, self._options, self._delivery)
+            )
         )
-        _ = (
-            read.bad
-            | "BadOfTable" >> beam.GroupByKey()
-            | "Quarantine" >> beam.Map(_write_quarantine, self._quarantine, self._delivery)
-        )
-        counts = (read.counts, written.counts, odd) | "AllCounts" >> beam.Flatten()
-        totals = counts | "Counts" >> beam.CombinePerKey(tally.add)
-        return totals, written.ids | "Ids" >> beam.CombinePerKey(ids.add_ids)
+
+
+def _only(kind: str) -> beam.PTransform:
+    """(key, value) of a kind, of a stream of ((kind, key), value)."""
+    return beam.FlatMap(lambda told: [(told[0][1], told[1])] if told[0][0] == kind else [])
 
 
 class _Read(beam.DoFn):
@@ -149,27 +156,27 @@ class _Read(beam.DoFn):
         self._options = options
 
     def process(self, element: tuple[TableName, int]) -> Iterator[Any]:
-        """One file: yields ((table, shard), chunk), and tagged counts, bad and times."""
+        """One file: yields rows as ((ROWS, (table, shard)), chunk), and counts, bad rows and times."""
         name, index = element
         source = self._sources[name]
         for number, batch in enumerate(self._batches(source, index)):
             if isinstance(batch, DatasetError):
-                yield beam.pvalue.TaggedOutput("counts", (name, Counter({f"{tally.BROKEN}{batch}": 1})))
+                yield (COUNTS, name), Counter({f"{tally.BROKEN}{batch}": 1})
                 break
             place = f"{self._spill_dir}/{name}-{index}-{number}-{uuid.uuid4().hex}"
-            yield beam.pvalue.TaggedOutput("counts", (name, _count(source, batch)))
+            yield (COUNTS, name), _count(source, batch)
             for listed, file in ((batch.bad, name), (batch.lost, f"{name}{VALUES}")):
                 if listed:
                     bad = spill.spill_bad(listed, source.files[index].path, f"{place}-{file}.jsonl")
-                    yield beam.pvalue.TaggedOutput("bad", (file, Chunk(index, number, bad, 0)))
+                    yield (BAD, file), [Chunk(index, number, bad, 0)]
             if not batch.rows.num_rows:
                 continue
             if name == "interactions":
-                yield beam.pvalue.TaggedOutput("times", count_times(batch.rows["timestamp"].to_numpy()))
+                yield (TIMES, 0), count_times(batch.rows["timestamp"].to_numpy())
             target = JOINED.get(name, name)
             shard = spill.shard_of(batch.rows[KEYS[name]], self._num_shards[target])
             for part, number_of_shard in enumerate(spill.spill(batch.rows, shard, f"{place}.arrow")):
-                yield (target, number_of_shard), Chunk(index, number, f"{place}.arrow", part, name)
+                yield (ROWS, (target, number_of_shard)), Chunk(index, number, f"{place}.arrow", part, name)
 
     def _batches(self, source: Source, index: int) -> Iterator[tables.Batch | DatasetError]:
         """What a file holds and, if it breaks off, that: an error of a worker would come back as a traceback."""
@@ -208,11 +215,12 @@ class _WriteShard(beam.DoFn):
         self._sources, self._destinations = sources, destinations
         self._num_shards, self._options, self._delivery = num_shards, options, delivery
 
-    def process(
-        self, element: tuple[tuple[TableName, int], Iterable[Chunk | None]], cuts: Cuts | None
-    ) -> Iterator[Any]:
-        """One shard: yields (table, counts) of all in it, and tagged ids. Without interactions there are no cuts."""
-        (name, shard), chunks = element
+    def process(self, element: tuple[tuple[TableName, int], Iterable[Chunk | Cuts | None]]) -> Iterator[Any]:
+        """One shard: yields the counts of each table in it, and ids. Without interactions nothing is cut."""
+        (name, shard), parts = element
+        parts = list(parts)
+        chunks = [part for part in parts if isinstance(part, Chunk)]
+        cuts = next((part for part in parts if isinstance(part, Cuts)), None)
         joined = [self._sources[other] for other, to in JOINED.items() if to == name and other in self._sources]
         splits, counts = put_in_order(self._sources[name], chunks, joined, self._options, cuts)
         with spill.delivered(self._destinations[name], name, self._delivery) as destination:
@@ -221,8 +229,8 @@ class _WriteShard(beam.DoFn):
         if not self._sources[name].is_derived:
             for examples in (examples for examples in splits.values() if examples.num_rows):
                 for column, counted in ids.count_ids(name, examples):
-                    yield beam.pvalue.TaggedOutput("ids", ((name, column), counted))
-        yield from counts.items()
+                    yield (IDS, (name, column)), counted
+        yield from (((COUNTS, table), counted) for table, counted in counts.items())
 
 
 class _MergeTimes(beam.CombineFn):
@@ -245,27 +253,21 @@ class _MergeTimes(beam.CombineFn):
         return accumulator
 
 
-def _cut(times: Times, rule: SplitRule) -> Cuts | None:
-    width, bins, counts = times
-    return find_cuts(bins * width, counts, rule) if len(bins) else None
-
-
-def _odd_times(times: Times, rule: SplitRule, unit: Unit | None) -> Iterator[tuple[TableName, Counter[str]]]:
+def _cut_each(
+    times: Times, shards: Sequence[tuple[TableName, int]], rule: SplitRule
+) -> Iterator[tuple[tuple[TableName, int], Cuts]]:
     width, bins, counts = times
     if len(bins):
+        cuts = find_cuts(bins * width, counts, rule)
+        yield from ((shard, cuts) for shard in shards)
+
+
+def _odd_times(times: Times, rule: SplitRule, interactions: Source) -> Iterator[Any]:
+    width, bins, counts = times
+    unit = interactions.units.get("timestamp")
+    if len(bins):
         faults = newest_alone(bins * width, counts, rule), misread(bins * width, counts, unit) if unit else ""
-        yield "interactions", Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault})
-
-
-def _write_quarantine(element: tuple[TableName, Iterable[Chunk]], quarantine: Quarantine, delivery: str) -> None:
-    name, chunks = element
-    with (
-        spill.delivered(quarantine, QUARANTINE, delivery) as destination,
-        (destination.path / f"{name}.jsonl").open("wb") as out,
-    ):
-        for chunk in sorted(chunks):
-            with FileSystems.open(chunk.path, compression_type=spill.PLAIN) as stream:
-                out.write(stream.read())
+        yield (COUNTS, "interactions"), Counter({f"{tally.BROKEN}{fault}": 1 for fault in faults if fault})
 
 
 def _count(source: Source, batch: tables.Batch) -> Counter[str]:
@@ -273,14 +275,3 @@ def _count(source: Source, batch: tables.Batch) -> Counter[str]:
     for what in ("rows", "quarantined"):
         Metrics.counter("ExampleGen", f"{source.name}_{what}").inc(counts[what])
     return counts
-
-
-def _write_counts(element: tuple[TableName, Counter[str]], folder: str) -> None:
-    name, counts = element
-    with FileSystems.create(f"{folder}/{name}.json", compression_type=spill.PLAIN) as sink:
-        sink.write(json.dumps(counts).encode())
-
-
-def _read_counts(source: Source, folder: str) -> TableCounts:
-    with FileSystems.open(f"{folder}/{source.name}.json", compression_type=spill.PLAIN) as stream:
-        return tally.table_counts(json.loads(stream.read()), source)

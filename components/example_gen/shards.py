@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -54,7 +54,7 @@ class Shard(NamedTuple):
 
 
 def put_in_order(
-    source: Source, chunks: Iterable[Chunk | None], joined: Iterable[Source], options: Options, cuts: Cuts | None
+    source: Source, chunks: Sequence[Chunk], joined: Iterable[Source], options: Options, cuts: Cuts | None
 ) -> Shard:
     """Reads the chunks of a shard.
 
@@ -65,8 +65,7 @@ def put_in_order(
         options: what is wanted.
         cuts: where events are split; None: there are none.
     """
-    found = [chunk for chunk in chunks if chunk is not None]
-    rows, name = _read(source, found), source.name
+    rows, name = _read(source, chunks), source.name
     if name in TIMED:
         kept = events.retain(rows, cuts)
         of_table = _exposures if name == "exposures" else _interactions
@@ -82,7 +81,7 @@ def put_in_order(
     if name == "items":
         kept = titled(kept)
     for other in joined:
-        kept, counts = tables.join_facts(kept, _read(other, found), options.facts)
+        kept, counts = tables.join_facts(kept, _read(other, chunks), options.facts)
         counted[other.name] = tally.of_shard(counts)
     return Shard({ALL: list_rows(kept)}, counted)
 

@@ -64,10 +64,10 @@ def spill(rows: pa.RecordBatch, shard: npt.NDArray[np.int64], path: str) -> list
     return [int(number) for number in present]
 
 
-def read_chunks(chunks: Iterable[Chunk | None], schema: pa.Schema) -> pa.RecordBatch:
+def read_chunks(chunks: Iterable[Chunk], schema: pa.Schema) -> pa.RecordBatch:
     """The rows of all chunks, in the order of the files."""
     batches = []
-    for chunk in sorted(chunk for chunk in chunks if chunk is not None):
+    for chunk in sorted(chunks):
         with FileSystems.open(chunk.path, compression_type=PLAIN) as stream:
             batches.append(pa.ipc.open_file(stream).get_batch(chunk.batch))
     return join_batches(batches, schema)

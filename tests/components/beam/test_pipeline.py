@@ -2,12 +2,14 @@ import logging
 import os
 import pathlib
 import signal
+import sys
 
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability import prism_runner
 
-from homefeed.components.beam.pipeline import BeamError, _cause, beam_pipeline, quiet
+from homefeed.components.beam.errors import BeamError
+from homefeed.components.beam.pipeline import _cause, beam_pipeline, quiet
 from homefeed.schemas.dataset import DatasetError
 from tests.components.ingested import digests, events, ingest, write_dataset
 
@@ -101,6 +103,14 @@ def test_machines_that_are_not_reached_are_said_so() -> None:
     said = "^the pipeline on PortableRunner failed: it did not answer in time"
     with pytest.raises(BeamError, match=said), beam_pipeline("PortableRunner", options) as pipeline:
         _ = pipeline | beam.Create([7])
+
+
+def test_what_dask_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "homefeed.components.beam.dask", raising=False)
+    said = r"DaskRunner needs a package.*pip install 'homefeed\[dask\]'"
+    with pytest.raises(BeamError, match=said), beam_pipeline("DaskRunner", ()):
+        pass
 
 
 def test_a_step_that_failed_far_away_is_told_by_its_last_line() -> None:

@@ -23,6 +23,7 @@ GO_TOOLS = {
     "grpcurl": ["github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"],
     "kubectl-validate": ["sigs.k8s.io/kubectl-validate@v0.0.4"],
     # Without the clients of every cloud that Prometheus can look for servers in.
+    "prism": ["github.com/apache/beam/sdks/v2/go/cmd/prism@v2.73.0"],  # Of Beam 2.72 it is not there.
     "promtool": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"],
     "protoc-gen-go": ["google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12"],
     "protoc-gen-go-grpc": ["google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2"],
