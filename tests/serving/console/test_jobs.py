@@ -60,7 +60,8 @@ def test_of_two_consoles_that_publish_at_once_the_second_is_told_what_changed(tm
 
     def publish(who: str) -> str:
         try:
-            policies._publish(desk, "rules", path, f"{who}: {{}}\n", read, who)
+            facts = {"version": version_of(f"{who}: {{}}\n"), "before": read, "text": f"{who}: {{}}\n"}
+            policies._publish(desk, "rules", path, facts, who)
         except ConflictError as error:
             return str(error)
         return ""
