@@ -15,6 +15,7 @@ import dataclasses
 import getpass
 import itertools
 import logging
+import math
 import os
 import pathlib
 import secrets
@@ -30,6 +31,7 @@ from homefeed.serving.audit.rows import BEGUN, DAY_MILLISECONDS, begin_to_forget
 FILE_NAME = "audit.sqlite"
 KEPT_DAYS = 365
 BUSY_SECONDS = 30.0
+NEVER = 2**62  # Unix milliseconds.
 MAX_ENTRIES = 100  # That are given at once, where nobody says how many.
 
 What = Literal[
@@ -102,6 +104,21 @@ class Wanted:
     what: Collection[str] = ()
     subject: str = ""
     limit: int = MAX_ENTRIES
+
+    @property
+    def since_ms(self) -> int:
+        """Unix milliseconds, cut off as those of entries are: what came later in the same one is not missed."""
+        return _milliseconds(self.since)
+
+    @property
+    def until_ms(self) -> int:
+        """As `since_ms`; of no end, one that never comes."""
+        return NEVER if self.until is None else _milliseconds(self.until)
+
+
+def _milliseconds(seconds: float) -> int:
+    """Of whole ones that were divided by 1000, the same again."""
+    return math.floor(round(seconds * 1000, 3))
 
 
 class Trail:
@@ -217,8 +234,8 @@ class Trail:
         with self._reading() as database:
             known = [*wanted.users, *(hashed(database, name) for name in wanted.users)]
             tests: dict[str, Sequence[Any]] = {
-                "at >= ?": [round(wanted.since * 1000)],
-                "at < ?": [] if wanted.until is None else [round(wanted.until * 1000)],
+                "at >= ?": [wanted.since_ms],
+                "at < ?": [wanted.until_ms],
                 f"user_id IN ({', '.join('?' * len(known))})": known,
                 f"what IN ({', '.join('?' * len(wanted.what))})": [*wanted.what],
                 "impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
@@ -247,8 +264,10 @@ class Trail:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._named("read"):
-            address = f"{self._path.resolve().as_uri()}?mode=ro"
+            # Not mode=ro: what a writer who was killed has left half-way is undone by the next who reads.
+            address = f"{self._path.resolve().as_uri()}?mode=rw"
             with contextlib.closing(sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True)) as database:
+                database.execute("PRAGMA query_only = ON")
                 yield database
 
     @contextlib.contextmanager

@@ -17,6 +17,7 @@ from homefeed.serving.audit.versions import history, note_in_force, version_of
 from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, LiveStore
+from tests.serving.crashes import crash_while_writing
 from tests.serving.servers import eventually
 
 WRITER = """
@@ -50,11 +51,29 @@ def test_several_processes_write_and_what_was_told_survives_kill_9(tmp_path: pat
     assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
 
 
+def test_what_a_writer_left_half_way_is_no_fault_of_the_trail(tmp_path: pathlib.Path) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    trail.add("promote", "anna", subject="3")
+    crash_while_writing(tmp_path / "audit.sqlite")
+    assert [one.subject for one in trail.entries()] == ["3"]
+
+
+def test_times_are_cut_off_as_those_of_entries_are(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    for nanoseconds in (1_000_999_000, 1_001_900_000):
+        monkeypatch.setattr("time.time_ns", lambda: nanoseconds)  # noqa: B023
+        trail.add("promote", "anna", subject=str(nanoseconds))
+    found = trail.entries(Wanted(since=1.0016))
+    assert [one.subject for one in found] == ["1001900000"], "it came 0.3 ms later, and both are millisecond 1,001"
+    assert [one.subject for one in trail.entries(Wanted(until=1.0016))] == ["1000999000"]
+
+
 def test_entries_are_found_by_time_page_user_and_kind(tmp_path: pathlib.Path) -> None:
     trail = Trail(tmp_path / "audit.sqlite")
     assert trail.entries() == []
     trail.add("promote", "anna", subject="3", before=2)
-    middle = time.time()
+    middle = time.time_ns() // 1_000_000 / 1000 + 0.001
+    eventually(lambda: time.time() > middle)
     trail.add("why", "reader", subject="i1", user_id="u1", impression_id="p1", reasons=[{"en": "it is new"}])
     trail.add("why", "reader", subject="i2", user_id="u2", impression_id="p2")
 
