@@ -26,6 +26,10 @@ Data = Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 ConfigFile = Annotated[pathlib.Path | None, typer.Option("--config", help="YAML: component: {field: value}.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")]
+AuditDir = Annotated[
+    pathlib.Path | None,
+    typer.Option(exists=True, file_okay=False, help="`--audit-dir` of the gateways, where they have one."),
+]
 Metadata = Annotated[
     str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
 ]

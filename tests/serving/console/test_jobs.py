@@ -63,7 +63,8 @@ def test_a_gateway_that_ends_ends_its_verbs_and_keeps_its_promises(tmp_path: pat
     toy.publish(tmp_path / "serving", {})
     (tmp_path / "rules.yaml").write_text(RULES)
     tried, users = RULES.replace("comedy", "drama"), [f"u{number}" for number in range(4)]
-    with toy.gateway(tmp_path, f"--rules={tmp_path / 'rules.yaml'}") as gateway:
+    given = [f"--rules={tmp_path / 'rules.yaml'}", f"--audit-dir={tmp_path / 'audit'}"]
+    with toy.gateway(tmp_path, *given) as gateway:
         with Desk(gateway, tmp_path, str).browser() as browser:
             page = see(browser, "rules")
             press(browser, page, "try", kind="rules", current=version_of(RULES), text=tried)
@@ -74,7 +75,10 @@ def test_a_gateway_that_ends_ends_its_verbs_and_keeps_its_promises(tmp_path: pat
         gateway.stop()
         assert time.monotonic() - begun < GRACE_SECONDS and not pathlib.Path("/proc", verb).exists()
     assert not [*pathlib.Path(tempfile.gettempdir()).glob(f"homefeed-{gateway.process.pid}-*")]
-    assert Wishes(tmp_path / "serving").all() == users
+    assert Wishes(tmp_path / "audit").all() == users
+    with toy.gateway(tmp_path, *given) as gateway:
+        eventually(lambda: users[0] not in Wishes(tmp_path / "audit").all(), seconds=60)
+        gateway.stop()
 
 
 def children(process: int) -> list[str]:
