@@ -1,6 +1,7 @@
-"""Who is to be forgotten, from the console's promise until `homefeed forget` has kept it: a file beside the audit trail.
+"""Who is to be forgotten, from the console's promise until `homefeed forget` has kept it.
 
-A promise outlives the process that made it; it ends with the last step of `homefeed forget`, whoever ran it.
+A file beside the audit trail holds it. A promise outlives the process that made it; it ends with the last step of
+`homefeed forget`, whoever ran it.
 """
 
 from __future__ import annotations
