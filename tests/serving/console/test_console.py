@@ -15,6 +15,7 @@ from homefeed.serving.audit.versions import version_of
 from homefeed.serving.console import drawing
 from homefeed.serving.log.copy import LOG_FILE_NAME
 from homefeed.serving.profiles import LiveStore
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.web.console_texts import CONSOLE_TEXTS
 from tests.serving.console.desk import HOSTILE, RULES, Desk, press, see, wait
 from tests.serving.gateway import toy
@@ -82,6 +83,28 @@ def test_a_page_is_made_again_as_it_was_without_an_event_and_under_other_rules(d
     assert len(looks) >= 4 and {one.who for one in looks} == {"this machine"}
 
 
+def test_a_page_whose_versions_are_gone_cannot_be_replayed(desk: Desk) -> None:
+    page = desk.gateway.page(user_id="of-before")["impression_id"]
+    live = desk.root / "serving" / LIVE_FILE_NAME
+
+    def was(**facts: object) -> None:
+        with contextlib.closing(sqlite3.connect(live, timeout=30)) as database, database:
+            query = "SELECT page FROM exposures WHERE impression_id = ?"
+            known = orjson.loads(eventually(lambda: database.execute(query, (page,)).fetchone())[0])
+            told = orjson.dumps(known | facts).decode()
+            database.execute("UPDATE exposures SET page = ? WHERE impression_id = ?", (told, page))
+
+    rules_version = desk.gateway.http.get("/v1/health").json()["rules_version"]
+    with desk.browser() as browser:
+        for facts, told in (
+            ({"rules_version": "of-no-file"}, "the rules and surfaces of then are neither in force"),
+            ({"rules_version": rules_version, "pushed_at": 1.5}, "those of another push, and are gone"),
+        ):
+            was(**facts)
+            shown = see(browser, "why", page=page).text
+            assert "It cannot be replayed: " in shown and told in shown and "another page" not in shown
+
+
 def test_rules_that_name_files_are_checked_tried_and_published(desk: Desk) -> None:
     (desk.root / "lists").mkdir()
     (desk.root / "lists" / "ids.txt").write_text("i25\ni12\n")
@@ -109,7 +132,7 @@ def test_rules_that_name_files_are_checked_tried_and_published(desk: Desk) -> No
 
 def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> None:
     for number in range(3):
-        desk.gateway.page(user_id=f"reader-{number}")
+        shown = desk.gateway.page(user_id=f"reader-{number}")
     with desk.browser() as browser:
         page = see(browser, "rules")
         current = page.fields()["current"]
@@ -133,6 +156,8 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         late = press(browser, page, "publish", 409, kind="rules", current=current, text=RULES)
         assert "rules.yaml was changed by this machine, and is" in late.text and "+no-drama:" in late.text
         earlier = see(browser, "rules", kind="rules", version=version_of(RULES))
+        again = see(browser, "why", page=shown["impression_id"]).text
+        assert "It is the same page again." in again, "by the rules of then, which are no longer in force"
         back = press(browser, earlier, "publish", kind="rules", current=version_of(DRAMA), text=RULES)
         assert "Published" in back.text and (desk.root / "rules.yaml").read_text() == RULES
     published = desk.trail(what=["publish"])[:2]
