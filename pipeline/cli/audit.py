@@ -12,7 +12,7 @@ import orjson
 import rich.table
 import typer
 
-from homefeed.pipeline.cli.terminal import AuditDir, Json, Root, console, print_json
+from homefeed.pipeline.cli.terminal import AuditDir, Json, Root, console, print_json, require_folder
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
 from homefeed.schemas.privacy import pseudonym
@@ -43,6 +43,7 @@ def audit(
     for name in what or ():
         if name not in KINDS:
             raise typer.BadParameter(f"--what {name!r} is none of {', '.join(KINDS)}")
+    require_folder(audit_dir)
     serving_dir = RunRoot(root).pushed()
     users = _names(serving_dir, user) if user else []
     of_trail = [name for name in what or () if name != PAGE]

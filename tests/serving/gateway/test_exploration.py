@@ -20,7 +20,7 @@ from homefeed.serving.feedback.seal import seal
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.gateway.replay import ReplayError, replay
-from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from tests.serving.feedback.shop import DATASET
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
@@ -159,7 +159,7 @@ def test_what_cannot_be_made_again_is_told(shop: Served, tmp_path: pathlib.Path)
     with pytest.raises(ReplayError, match="surface 'plain', which is not there"):
         replay(root / "serving", policy, pages[-2]["impression_id"])
     toy.publish(tmp_path, {}, facts={item: {"price": ["1"]} for item in toy.IDS})
-    with contextlib.closing(open_to_read(root / "serving" / LIVE_FILE_NAME)) as database:
+    with contextlib.closing(sqlite3.connect(root / "serving" / LIVE_FILE_NAME)) as database:
         database.execute("VACUUM INTO ?", (str(tmp_path / LIVE_FILE_NAME),))
     policy = read_policy(root / "rules.yaml", root / "surfaces.yaml", read_published(tmp_path, ()))
     with pytest.raises(ReplayError, match=r"cannot be replayed: profiles, .* another push, and are gone$"):
