@@ -47,7 +47,7 @@ def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
         return database.execute(f"{_COLUMNS} WHERE impression_id = ?", (wanted.impression_id,)).fetchall()
     if wanted.users:
         marks = ", ".join("?" * len(wanted.users))
-        query = f"{_COLUMNS} WHERE user_id IN ({marks}) AND at < ? ORDER BY seq DESC LIMIT ?"
+        query = f"{_COLUMNS} WHERE user_id IN ({marks}) AND at < ? ORDER BY at DESC, seq DESC LIMIT ?"
         return database.execute(query, (*wanted.users, wanted.until_ms, wanted.limit)).fetchall()
     end = NEVER if wanted.until is None else _Times(database).before(wanted.until_ms)
     return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()

@@ -26,7 +26,16 @@ from typing import Any, Literal, NamedTuple, get_args
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.audit.rows import BEGUN, DAY_MILLISECONDS, begin_to_forget, delete_old, hashed, insert, tell
+from homefeed.serving.audit.rows import (
+    BEGUN,
+    DAY_MILLISECONDS,
+    OF_SOMEBODY,
+    begin_to_forget,
+    delete_old,
+    hashed,
+    insert,
+    tell,
+)
 
 FILE_NAME = "audit.sqlite"
 KEPT_DAYS = 365
@@ -40,14 +49,15 @@ What = Literal[
 ]  # fmt: skip
 WHATS: tuple[What, ...] = get_args(What)
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS trail (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
     subject TEXT NOT NULL, user_id TEXT NOT NULL, impression_id TEXT NOT NULL, details TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS trail_at ON trail (at);
-CREATE INDEX IF NOT EXISTS trail_what ON trail (what, seq);
-CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE user_id != '';
+CREATE INDEX IF NOT EXISTS trail_kinds ON trail (what, at);
+DROP INDEX IF EXISTS trail_what;
+CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE {OF_SOMEBODY};
 CREATE INDEX IF NOT EXISTS trail_pages ON trail (impression_id) WHERE impression_id != '';
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
@@ -192,7 +202,7 @@ class Trail:
             raise
         with self._writing() as database:
             for name, (number, times) in numbers.items():
-                gone = database.execute("DELETE FROM trail WHERE user_id = ?", (name,)).rowcount
+                gone = database.execute(f"DELETE FROM trail WHERE {OF_SOMEBODY} AND user_id = ?", (name,)).rowcount
                 tell(database, number, told | {"entries": gone} | times)
 
     def _add(
@@ -220,7 +230,8 @@ class Trail:
         """
         if self._path.is_file():
             with self._writing() as database:
-                database.execute("UPDATE trail SET user_id = ? WHERE user_id = ?", (user_id, guest))
+                query = f"UPDATE trail SET user_id = ? WHERE {OF_SOMEBODY} AND user_id = ?"
+                database.execute(query, (user_id, guest))
 
     def entries(self, wanted: Wanted | None = None) -> list[Entry]:
         """Entries, newest first; None: the newest of all.
@@ -236,13 +247,13 @@ class Trail:
             tests: dict[str, Sequence[Any]] = {
                 "at >= ?": [wanted.since_ms],
                 "at < ?": [wanted.until_ms],
-                f"user_id IN ({', '.join('?' * len(known))})": known,
+                f"{OF_SOMEBODY} AND user_id IN ({', '.join('?' * len(known))})": known,
                 f"what IN ({', '.join('?' * len(wanted.what))})": [*wanted.what],
-                "impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
+                "impression_id != '' AND impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
                 "subject = ?": [wanted.subject] if wanted.subject else [],
             }
             where = " AND ".join(test for test, values in tests.items() if values)
-            query = f"SELECT {', '.join(Entry._fields)} FROM trail WHERE {where} ORDER BY seq DESC LIMIT ?"
+            query = f"SELECT {', '.join(Entry._fields)} FROM trail WHERE {where} ORDER BY at DESC, seq DESC LIMIT ?"
             rows = database.execute(query, [*itertools.chain.from_iterable(tests.values()), wanted.limit]).fetchall()
         return [Entry._make([*row[:-1], orjson.loads(row[-1])]) for row in rows]
 

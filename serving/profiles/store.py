@@ -248,7 +248,7 @@ class LiveStore:
             before: Unix milliseconds; None: until now.
         """
         columns, end = ", ".join(Exposure._fields[:5]), 2**62 if before is None else before
-        query = f"SELECT {columns} FROM exposures WHERE user_id = ? AND at < ? ORDER BY seq DESC LIMIT ?"
+        query = f"SELECT {columns} FROM exposures WHERE user_id = ? AND at < ? ORDER BY at DESC, seq DESC LIMIT ?"
         return [Exposure(*row) for row in self._reader.execute(query, (user_id, end, limit))]
 
     def close(self) -> None:

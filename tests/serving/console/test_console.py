@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import sqlite3
 import time
+import urllib.parse
 
 import orjson
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from homefeed.serving.audit import Trail, Wanted, operator
 from homefeed.serving.audit.versions import version_of
 from homefeed.serving.console import drawing
+from homefeed.serving.console.audit import MAX_LISTED
 from homefeed.serving.log.copy import LOG_FILE_NAME
 from homefeed.serving.profiles import LiveStore
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -281,6 +284,25 @@ def test_pages_are_in_the_audit_view_with_what_was_in_force(desk: Desk) -> None:
     name, looks = desk.name("audited"), ("look", "audit")
     eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail(users=[name])})
     eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail() if not one.user_id})
+
+
+def test_no_entry_of_one_millisecond_is_skipped_where_a_page_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, at = Trail.beside(desk.root / "serving"), 1_500_000_000_000
+    monkeypatch.setattr("time.time_ns", lambda: at * 1_000_000)
+    for number in range(3 * MAX_LISTED):
+        trail.add("review", "anna", subject=f"edge-{number:03}", user_id="edge")
+    monkeypatch.undo()
+    found, query = list[str](), {"user": "edge", "what": "review"}
+    with desk.browser() as browser:
+        for _ in range(4):
+            page = see(browser, "audit", **query)
+            found += re.findall(r"edge-\d{3}", page.text)
+            links = [str(one.get("href")) for one in page.all("a")]
+            older = [one for one in links if "before=" in one and "lang=" not in one]
+            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(older[0]).query)) if older else {}
+    assert found == [f"edge-{number:03}" for number in reversed(range(3 * MAX_LISTED))]
 
 
 def test_to_look_at_a_page_starts_nothing(desk: Desk) -> None:
