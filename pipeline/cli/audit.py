@@ -12,7 +12,7 @@ import orjson
 import rich.table
 import typer
 
-from homefeed.pipeline.cli.terminal import Json, Root, console, print_json
+from homefeed.pipeline.cli.terminal import AuditDir, Json, Root, console, print_json, require_folder
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas import times
 from homefeed.schemas.privacy import pseudonym
@@ -35,6 +35,7 @@ def audit(
     what: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(KINDS)}; may be repeated. Default: all but pages.")
     ] = None,
+    audit_dir: AuditDir = None,
     limit: Annotated[int, typer.Option(min=1, help="Newest entries that are listed.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -42,13 +43,15 @@ def audit(
     for name in what or ():
         if name not in KINDS:
             raise typer.BadParameter(f"--what {name!r} is none of {', '.join(KINDS)}")
+    require_folder(audit_dir)
     serving_dir = RunRoot(root).pushed()
     users = _names(serving_dir, user) if user else []
     of_trail = [name for name in what or () if name != PAGE]
     wanted = Wanted(_moment(since) or 0.0, _moment(until), users, page, of_trail, limit=limit)
     found: list[list[Entry]] = []
     if of_trail or not what:
-        found.append(Trail.beside(serving_dir).entries(wanted))
+        folders = {one.resolve() for one in (serving_dir, audit_dir) if one}
+        found.extend(Trail.beside(one).entries(wanted) for one in sorted(folders))
     if PAGE in (what or ()) or (not what and (user or page)):
         found.append(pages(serving_dir, wanted))
     listed = list(heapq.merge(*found, key=lambda entry: entry.at, reverse=True))[:limit]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from homefeed.pipeline import forget as forgetting
-from homefeed.pipeline.cli.terminal import Json, Metadata, console, print_json
+from homefeed.pipeline.cli.terminal import AuditDir, Json, Metadata, console, print_json, require_folder
 from homefeed.pipeline.datasets import amazon, book_crossing, mind, movielens_files
 from homefeed.pipeline.datasets.movielens import write_movielens_100k
 from homefeed.pipeline.datasets.sample import write_news, write_sample, write_weeks
@@ -164,12 +164,16 @@ def forget(
     metadata: Metadata = None,
     user_key: Annotated[str, typer.Option(help="env:NAME or file:PATH of a key, besides those that runs used.")] = "",
     store: Annotated[str, typer.Option(help="redis://HOST:PORT, where gateways keep live profiles.")] = "",
+    audit_dir: AuditDir = None,
     as_json: Json = False,
 ) -> None:
     """Remove a person from tables, artifacts and profiles; name the models trained with them."""
     if data is None and root is None and not store:
         raise typer.BadParameter("give --data, --root, --store or several of them")
-    done = forgetting.forget(user, data, root, user_key, metadata, store)
+    require_folder(audit_dir)
+    if audit_dir and root is None:
+        raise typer.BadParameter("--audit-dir is of gateways of a root: give --root as well")
+    done = forgetting.forget(user, data, root, user_key, metadata, store, audit_dir)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:

@@ -26,6 +26,7 @@ Data = Annotated[pathlib.Path, typer.Option(help="Folder with dataset.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 ConfigFile = Annotated[pathlib.Path | None, typer.Option("--config", help="YAML: component: {field: value}.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="component.field=value; may be repeated.")]
+AuditDir = Annotated[pathlib.Path | None, typer.Option(help="`--audit-dir` of the gateways, where they have one.")]
 Metadata = Annotated[
     str | None, typer.Option(help="ML Metadata: a SQLite path or mysql://user:password@host/database.")
 ]
@@ -119,3 +120,9 @@ def _clock(seconds: float) -> str:
 def silent(title: str) -> Iterator[Callable[[Any], None]]:
     """Shows nothing of a run."""
     yield lambda step: None
+
+
+def require_folder(folder: pathlib.Path | None) -> None:
+    """Refuses one that is not there: it would look as if nothing was in it."""
+    if folder and not folder.is_dir():
+        raise typer.BadParameter(f"there is no folder {folder}: name the one that gateways have as --audit-dir")

@@ -50,6 +50,7 @@ def forget(
     user_key: str = "",
     metadata: str | None = None,
     store: str = "",
+    audit_dir: pathlib.Path | None = None,
 ) -> Forgotten:
     """Removes a person from the stored tables, the artifacts and the serving stores.
 
@@ -62,6 +63,7 @@ def forget(
         user_key: where a key of pseudonyms is, besides those that the runs below the root say they used.
         metadata: ML Metadata; None: `metadata.sqlite` in the root.
         store: URL of the Redis where gateways keep live profiles; "": they use the file below the root.
+        audit_dir: where gateways of the root have their audit trail, if not beside the models.
 
     Raises:
         DatasetError: the data folder or a key cannot be read.
@@ -79,11 +81,12 @@ def forget(
     with locked(RunRoot(root).lock, f"a run is using {root}: wait until it has finished"):
         lineage = MetadataStore(RunRoot(root), metadata) if metadata or pathlib.Path(local).is_file() else None
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
-        keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage)
+        elsewhere = {audit_dir.resolve()} if audit_dir else set()
+        keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage, elsewhere)
         names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
         trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
         with contextlib.ExitStack() as stack:
-            folders = [*filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving})]
+            folders = [*filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving} | elsewhere)]
             entries = [stack.enter_context(Trail.beside(one).forgetting(names, operator())) for one in folders]
             done = _forget(user_id, data_dir, keys, lineage, places, searched, store, RunRoot(root).serving)
             for wishes in folders:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tempfile
+from collections.abc import Collection
 
 from homefeed.components.artifacts.types import PushedModel
 from homefeed.pipeline.runner.metadata import MetadataStore
@@ -27,15 +28,16 @@ class Places:
     remote: tuple[str, ...] = ()
 
 
-def find_places(root: pathlib.Path, store: MetadataStore | None) -> Places:
+def find_places(root: pathlib.Path, store: MetadataStore | None, elsewhere: Collection[pathlib.Path] = ()) -> Places:
     """The places of all runs of a root.
 
     Args:
         root: absolute; nobody else is at work in it.
         store: what the runs recorded; None: nothing.
+        elsewhere: folders that no run knows of.
     """
     published = [PushedModel(file.parent).read_json(file.name)["paths"][-1] for file in root.rglob(PushedModel.FILE)]
-    folders = {root, *((root / path).parent for path in published if not tables.is_uri(path))}
+    folders = {root, *elsewhere, *((root / path).parent for path in published if not tables.is_uri(path))}
     broken_off = {RunRoot(root).staging, *scratch.abandoned()}
     for folder, pattern in _work_folders(store):
         found = [path for path in folder.glob(f"{scratch.PREFIX}{pattern}") if path.is_dir()]

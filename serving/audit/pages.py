@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import math
 import pathlib
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from homefeed.serving.audit.trail import WHATS, Entry, Wanted
+from homefeed.serving.audit.trail import NEVER, WHATS, Entry, Wanted
 from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 
@@ -21,7 +20,6 @@ KINDS = (*WHATS, PAGE)
 """What may be done, as entries name it."""
 FACTS = ("surface", "query", "item_id", "served_by", "model_version", "rules_version", "arms", "set_aside", "unmet")
 """Of what is recorded of a page."""
-_ALL = 2**62
 _COLUMNS = f"SELECT {', '.join(Exposure._fields[:5])} FROM exposures"
 
 
@@ -41,8 +39,7 @@ def pages(serving_dir: pathlib.Path, wanted: Wanted) -> list[Entry]:
     with contextlib.closing(open_to_read(path)) as database:
         rows = _rows(database, wanted)
     found = (page_entry(Exposure(*row)) for row in rows)
-    end = math.inf if wanted.until is None else wanted.until * 1000
-    return [one for one in found if wanted.since * 1000 <= one.at < end]
+    return [one for one in found if wanted.since_ms <= one.at < wanted.until_ms]
 
 
 def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
@@ -50,10 +47,9 @@ def _rows(database: sqlite3.Connection, wanted: Wanted) -> list[Any]:
         return database.execute(f"{_COLUMNS} WHERE impression_id = ?", (wanted.impression_id,)).fetchall()
     if wanted.users:
         marks = ", ".join("?" * len(wanted.users))
-        query = f"{_COLUMNS} WHERE user_id IN ({marks}) AND at < ? ORDER BY seq DESC LIMIT ?"
-        end = _ALL if wanted.until is None else round(wanted.until * 1000)
-        return database.execute(query, (*wanted.users, end, wanted.limit)).fetchall()
-    end = _ALL if wanted.until is None else _Times(database).before(wanted.until)
+        query = f"{_COLUMNS} WHERE user_id IN ({marks}) AND at < ? ORDER BY at DESC, seq DESC LIMIT ?"
+        return database.execute(query, (*wanted.users, wanted.until_ms, wanted.limit)).fetchall()
+    end = NEVER if wanted.until is None else _Times(database).before(wanted.until_ms)
     return database.execute(f"{_COLUMNS} WHERE seq < ? ORDER BY seq DESC LIMIT ?", (end, wanted.limit)).fetchall()
 
 
@@ -81,6 +77,6 @@ class _Times(Sequence[int]):
         query = "SELECT at FROM exposures WHERE seq >= ? ORDER BY seq LIMIT 1"
         return self._database.execute(query, (self._first + place,)).fetchone()[0]
 
-    def before(self, seconds: float) -> int:
-        """The number below which pages are older."""
-        return self._first + bisect.bisect_left(self, round(seconds * 1000))
+    def before(self, at: int) -> int:
+        """The number below which pages are older than this time (Unix milliseconds)."""
+        return self._first + bisect.bisect_left(self, at)

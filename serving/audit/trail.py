@@ -15,6 +15,7 @@ import dataclasses
 import getpass
 import itertools
 import logging
+import math
 import os
 import pathlib
 import secrets
@@ -25,11 +26,21 @@ from typing import Any, Literal, NamedTuple, get_args
 import orjson
 
 from homefeed.schemas.errors import HomefeedError
-from homefeed.serving.audit.rows import BEGUN, DAY_MILLISECONDS, begin_to_forget, delete_old, hashed, insert, tell
+from homefeed.serving.audit.rows import (
+    BEGUN,
+    DAY_MILLISECONDS,
+    OF_SOMEBODY,
+    begin_to_forget,
+    delete_old,
+    hashed,
+    insert,
+    tell,
+)
 
 FILE_NAME = "audit.sqlite"
 KEPT_DAYS = 365
 BUSY_SECONDS = 30.0
+NEVER = 2**62  # Unix milliseconds.
 MAX_ENTRIES = 100  # That are given at once, where nobody says how many.
 
 What = Literal[
@@ -38,14 +49,15 @@ What = Literal[
 ]  # fmt: skip
 WHATS: tuple[What, ...] = get_args(What)
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS trail (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
     subject TEXT NOT NULL, user_id TEXT NOT NULL, impression_id TEXT NOT NULL, details TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS trail_at ON trail (at);
-CREATE INDEX IF NOT EXISTS trail_what ON trail (what, seq);
-CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE user_id != '';
+CREATE INDEX IF NOT EXISTS trail_kinds ON trail (what, at);
+DROP INDEX IF EXISTS trail_what;
+CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE {OF_SOMEBODY};
 CREATE INDEX IF NOT EXISTS trail_pages ON trail (impression_id) WHERE impression_id != '';
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
@@ -102,6 +114,21 @@ class Wanted:
     what: Collection[str] = ()
     subject: str = ""
     limit: int = MAX_ENTRIES
+
+    @property
+    def since_ms(self) -> int:
+        """Unix milliseconds, cut off as those of entries are: what came later in the same one is not missed."""
+        return _milliseconds(self.since)
+
+    @property
+    def until_ms(self) -> int:
+        """As `since_ms`; of no end, one that never comes."""
+        return NEVER if self.until is None else _milliseconds(self.until)
+
+
+def _milliseconds(seconds: float) -> int:
+    """Of whole ones that were divided by 1000, the same again."""
+    return math.floor(round(seconds * 1000, 3))
 
 
 class Trail:
@@ -175,7 +202,7 @@ class Trail:
             raise
         with self._writing() as database:
             for name, (number, times) in numbers.items():
-                gone = database.execute("DELETE FROM trail WHERE user_id = ?", (name,)).rowcount
+                gone = database.execute(f"DELETE FROM trail WHERE {OF_SOMEBODY} AND user_id = ?", (name,)).rowcount
                 tell(database, number, told | {"entries": gone} | times)
 
     def _add(
@@ -203,7 +230,8 @@ class Trail:
         """
         if self._path.is_file():
             with self._writing() as database:
-                database.execute("UPDATE trail SET user_id = ? WHERE user_id = ?", (user_id, guest))
+                query = f"UPDATE trail SET user_id = ? WHERE {OF_SOMEBODY} AND user_id = ?"
+                database.execute(query, (user_id, guest))
 
     def entries(self, wanted: Wanted | None = None) -> list[Entry]:
         """Entries, newest first; None: the newest of all.
@@ -217,15 +245,15 @@ class Trail:
         with self._reading() as database:
             known = [*wanted.users, *(hashed(database, name) for name in wanted.users)]
             tests: dict[str, Sequence[Any]] = {
-                "at >= ?": [round(wanted.since * 1000)],
-                "at < ?": [] if wanted.until is None else [round(wanted.until * 1000)],
-                f"user_id IN ({', '.join('?' * len(known))})": known,
+                "at >= ?": [wanted.since_ms],
+                "at < ?": [wanted.until_ms],
+                f"{OF_SOMEBODY} AND user_id IN ({', '.join('?' * len(known))})": known,
                 f"what IN ({', '.join('?' * len(wanted.what))})": [*wanted.what],
-                "impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
+                "impression_id != '' AND impression_id = ?": [wanted.impression_id] if wanted.impression_id else [],
                 "subject = ?": [wanted.subject] if wanted.subject else [],
             }
             where = " AND ".join(test for test, values in tests.items() if values)
-            query = f"SELECT {', '.join(Entry._fields)} FROM trail WHERE {where} ORDER BY seq DESC LIMIT ?"
+            query = f"SELECT {', '.join(Entry._fields)} FROM trail WHERE {where} ORDER BY at DESC, seq DESC LIMIT ?"
             rows = database.execute(query, [*itertools.chain.from_iterable(tests.values()), wanted.limit]).fetchall()
         return [Entry._make([*row[:-1], orjson.loads(row[-1])]) for row in rows]
 
@@ -247,8 +275,10 @@ class Trail:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._named("read"):
-            address = f"{self._path.resolve().as_uri()}?mode=ro"
+            # Not mode=ro: what a writer who was killed has left half-way is undone by the next who reads.
+            address = f"{self._path.resolve().as_uri()}?mode=rw"
             with contextlib.closing(sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True)) as database:
+                database.execute("PRAGMA query_only = ON")
                 yield database
 
     @contextlib.contextmanager

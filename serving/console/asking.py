@@ -31,8 +31,8 @@ def _word(longest: int) -> tuple[Callable[[str], bool], str]:
     return lambda said: len(said) <= longest and said.isalnum() and said.isascii(), expected
 
 
-def _number() -> tuple[Callable[[str], bool], str]:
-    return lambda said: len(said) <= _MAX_DIGITS and said.isdecimal(), f"a number of at most {_MAX_DIGITS} digits"
+def _number(longest: int) -> tuple[Callable[[str], bool], str]:
+    return lambda said: len(said) <= longest and said.isdecimal(), f"a number of at most {longest} digits"
 
 
 def _one_of(*known: str) -> tuple[Callable[[str], bool], str]:
@@ -43,7 +43,8 @@ PARAMETERS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "user": _text(128),
     "page": _text(64),
     "what": _one_of(*KINDS),
-    "before": _number(),
+    "before": _number(_MAX_DIGITS),
+    "shown": _number(4),
     "kind": _one_of(*POLICIES),
     "version": _text(64),
     "rules": _text(64),

@@ -39,7 +39,7 @@ class Desk:
     @property
     def wishes(self) -> Wishes:
         """Who is to be forgotten."""
-        return Wishes(self.serving_dir)
+        return Wishes(self.home.config.trail_dir)
 
     @property
     def serving_dir(self) -> pathlib.Path:

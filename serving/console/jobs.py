@@ -110,6 +110,13 @@ class Jobs:
             task.add_done_callback(self._tasks.discard)
         return job
 
+    async def stop(self) -> None:
+        """Ends all of them: a verb that outlived its gateway would be in the way of the next one's."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        remove(self.folder)
+
     async def _run(self, job: Job, arguments: Sequence[str]) -> None:
         async with self._turn:
             try:
@@ -128,6 +135,7 @@ class Jobs:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         job.exit_code, job.told = process.returncode, told.decode("utf-8", "replace")[-TOLD_BYTES:].strip()
         try:
             job.found = orjson.loads(printed)

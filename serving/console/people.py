@@ -134,6 +134,7 @@ def _go_on(desk: Desk, user: str) -> str:
     config = desk.home.config
     data = ["--data", str(config.data)] if config.data else []
     store = ["--store", config.store] if config.store else []
+    trail = ["--audit-dir", str(config.audit_dir)] if config.audit_dir else []
     job = hashlib.sha256(user.encode()).hexdigest()[:12]
-    desk.jobs.start(f"forget {job}", "forget", "--root", str(desk.root), *data, *store, about=user)
+    desk.jobs.start(f"forget {job}", "forget", "--root", str(desk.root), *data, *store, *trail, about=user)
     return job

@@ -101,6 +101,7 @@ def make_console(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         console.start()
         yield
+        await console.stop()
 
     router = fastapi.APIRouter(include_in_schema=False, lifespan=lifespan)
     router.get("/console")(console.front)
@@ -125,6 +126,10 @@ class _Console:
             people.keep_promises(self._desk)
         except HomefeedError as error:
             _logger.warning("%s; who is to be forgotten there is not, until the next start", error)
+
+    async def stop(self) -> None:
+        """Ends what is under way; what was promised is done by the next process."""
+        await self._desk.jobs.stop()
 
     async def _door(self) -> tuple[Access, itsdangerous.URLSafeTimedSerializer]:
         """Made with the first request: the store's secret is known by then."""

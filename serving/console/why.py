@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,16 +12,18 @@ import orjson
 
 from homefeed.models.faithfulness.removal import Part, parts_of, without
 from homefeed.serving.audit.pages import FACTS
-from homefeed.serving.audit.versions import history
+from homefeed.serving.audit.versions import Version, history
 from homefeed.serving.console.asking import LABELS
 from homefeed.serving.console.desk import Asked, Desk, Facts
 from homefeed.serving.console.policies import policy_with, text_of
 from homefeed.serving.gateway.making import Draft, make
 from homefeed.serving.gateway.making import asked as told_to_models
 from homefeed.serving.gateway.models import Unavailable
+from homefeed.serving.gateway.policies import Policy
+from homefeed.serving.gateway.replay import is_of_push
 from homefeed.serving.gateway.whys.card import draft_again
 from homefeed.serving.gateway.whys.whys import FEWEST_PLACES
-from homefeed.serving.policy.errors import NotFound
+from homefeed.serving.policy.errors import NotFound, PolicyError
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.recommender import FUSED
 from homefeed.serving.releases.server_config import STABLE
@@ -54,9 +57,12 @@ def _listed(exposure: Exposure) -> dict[str, Any]:
 async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
     known, page = desk.home.known, orjson.loads(exposure.page)
     versions = await asyncio.to_thread(history, desk.home.trail, "rules")
-    policy = known.policies.policy
+    if not is_of_push(page, known.published):
+        raise NotFound("page: push_gone")
     if version := asked.get("rules"):
         policy = await policy_with(desk, "rules", await asyncio.to_thread(text_of, desk, version, versions))
+    else:
+        policy = await _policy_of(desk, page["rules_version"], versions)
     draft = await draft_again(desk.home.live, exposure, policy, known.tokenize)
     parts = parts_of(draft.reader.request)
     gone = [part for part in parts if part.name == asked.get("without") and part.kind == "event"]
@@ -81,6 +87,22 @@ async def _told(desk: Desk, exposure: Exposure, asked: Asked) -> Facts:
         "fault": fault,
         "as_recorded": page.get("asked") == told_to_models(draft.reader.request) or bool(gone),
     }
+
+
+async def _policy_of(desk: Desk, rules_version: str, versions: Sequence[Version]) -> Policy:
+    """Rules and surfaces by which a page was made: those in force, or earlier rules that the trail has.
+
+    Raises:
+        NotFound: they are neither.
+    """
+    policy = desk.home.known.policies.policy
+    earlier = [one.text for one in versions if one.version in rules_version.split("-")]
+    for text in earlier if policy.version != rules_version else ():
+        with contextlib.suppress(PolicyError):  # A file that it names is gone, or the catalogue lacks a column.
+            policy = await policy_with(desk, "rules", text)
+    if policy.version != rules_version:
+        raise NotFound("page: rules_gone")
+    return policy
 
 
 async def _asked_again(desk: Desk, draft: Draft, gone: Sequence[Part], label: str) -> tuple[Draft, int | None]:

@@ -31,7 +31,7 @@ class Config:
         whys_ahead: cards of a first row whose reasons are made while nothing else is to do; 0: none.
         data: folder of `dataset.yaml`, for the console; None: it is not known here.
         audit_days: so long the audit trail is kept.
-        audit_dir: where the audit trail is; None: beside the models.
+        audit_dir: where the audit trail and the console's promises are; None: beside the models.
     """
 
     serving_dir: pathlib.Path
@@ -50,6 +50,11 @@ class Config:
     data: pathlib.Path | None = None
     audit_days: int = KEPT_DAYS
     audit_dir: pathlib.Path | None = None
+
+    @property
+    def trail_dir(self) -> pathlib.Path:
+        """Where the audit trail is, and what the console has promised: a folder that may be written to."""
+        return self.audit_dir or self.serving_dir
 
     @property
     def policies(self) -> dict[str, pathlib.Path | None]:

@@ -86,7 +86,7 @@ class Home:
         )
         log = Log(read_address(config.log)) if config.log else None
         self._sender = Sender(self.live.outbox(), log, metrics.waits) if log else None
-        self.trail = Trail((config.audit_dir or config.serving_dir) / FILE_NAME, config.audit_days)
+        self.trail = Trail(config.trail_dir / FILE_NAME, config.audit_days)
         self.known = Following(config, self.live, metrics, self.trail)
         self._impressions = Impressions(b"")
         self._rate = Rate(config.user_rate)

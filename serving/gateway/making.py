@@ -112,6 +112,9 @@ def make(draft: Draft, items: Items, vectors: Vectors, ruling: Ruling, explains:
         explains: whether the steps of each row are told.
     """
 
+    # One that is made again may stand to other rules than those by which it was found.
+    draft = dataclasses.replace(draft, found=_about_no_denied_item(draft.found, ruling))
+
     def attempt(without: Sequence[str]) -> Made:
         steps: list[Steps] = []
         rules = ruling.counting(draft.reader.request.features, draft.now, draft.surface.rules, without)
@@ -127,6 +130,13 @@ def make(draft: Draft, items: Items, vectors: Vectors, ruling: Ruling, explains:
     loose = ruling.counting(draft.reader.request.features, draft.now, draft.surface.rules).loose()
     tries = (attempt(loose[:count]) for count in range(1, len(loose) + 1))
     return next((other for other in tries if other.rows), made)
+
+
+def _about_no_denied_item(found: Found, ruling: Ruling) -> Found:
+    """What was found, without the rows that name an item that nobody may be shown."""
+    if found.similar and ruling.is_denied(found.similar[0]):
+        found = dataclasses.replace(found, similar=None)
+    return dataclasses.replace(found, more_of="") if ruling.is_denied(found.more_of) else found
 
 
 def _rows(draft: Draft, items: Items, arrangement: Arrangement, rules: InForce) -> Iterator[Row]:

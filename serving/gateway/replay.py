@@ -93,7 +93,7 @@ def replay(serving_dir: pathlib.Path, policy: Policy, impression_id: str) -> Aga
         impression_id: of the page.
 
     Raises:
-        ReplayError: it is not in the store, or what it was made of is not.
+        ReplayError: it is not in the store, or what it was made of is not: the policy may be another one.
     """
     with contextlib.closing(open_to_read(serving_dir / LIVE_FILE_NAME)) as database:
         query = "SELECT impression_id, user_id, after, at, page FROM exposures WHERE impression_id = ?"
@@ -118,18 +118,23 @@ def replay(serving_dir: pathlib.Path, policy: Policy, impression_id: str) -> Aga
     is_same = orjson.dumps(again) == exposure.page
     was, now = ({row["id"]: row for row in one["rows"]} for one in (page, again))
     rows = {name: (was.get(name, {}), now.get(name, {})) for name in [*was, *now] if was.get(name) != now.get(name)}
-    return Again(is_same, rows, [] if is_same else _reasons(page, policy))
+    if not is_same and (gone := "; ".join(_gone(page, policy))):
+        raise ReplayError(f"the page {impression_id!r} cannot be replayed: {gone}")
+    return Again(is_same, rows, [] if is_same else ["the reader's events, the editors' choice, or homefeed itself"])
 
 
-def _reasons(page: Mapping[str, Any], policy: Policy) -> list[str]:
-    """What of a page's sources has changed since it was served."""
-    found = []
+def _gone(page: Mapping[str, Any], policy: Policy) -> Iterator[str]:
+    """What a page was made of that is not at hand."""
     if page["rules_version"] != policy.version:
         was, now = (version or "none" for version in (page["rules_version"], policy.version))
-        found.append(f"rules and surfaces were {was}, and are {now}")
-    if page.get("pushed_at") != policy.published.mark[0]:
-        found.append("profiles, catalogue and vectors were those of another push")
-    return found or ["the reader's events, the editors' choice, or homefeed itself"]
+        yield f"rules and surfaces were {was}, and are {now} here; give those of then: the audit trail has texts"
+    if not is_of_push(page, policy.published):
+        yield "profiles, catalogue and vectors were those of another push, and are gone"
+
+
+def is_of_push(page: Mapping[str, Any], published: Published) -> bool:
+    """Whether profiles, catalogue and vectors of a page are those that are served now."""
+    return bool(page.get("pushed_at") == published.mark[0])
 
 
 def compare(serving_dir: pathlib.Path, before: Policy, after: Policy, last: int) -> Difference:

@@ -253,7 +253,7 @@ class RedisStore:
             names = await self._redis.smembers(key("pages", user_id))
         found = await asyncio.gather(*(self.exposure(name.decode()) for name in names))
         wanted = [page for page in found if page and (before is None or page.at < before)]
-        return sorted(wanted, key=lambda page: page.at, reverse=True)[:limit]
+        return sorted(wanted, key=lambda page: (page.at, page.impression_id), reverse=True)[:limit]
 
     async def base(self, user_id: str) -> Base:
         """See `Store.base`: nothing leaves Redis."""

@@ -70,7 +70,9 @@ def open_to_read(path: pathlib.Path) -> sqlite3.Connection:
         StoreError: it is none, or cannot be read.
     """
     with _named(path):
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        # Not mode=ro: what a writer who was killed has left half-way is undone by the next who reads.
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)
+        database.execute("PRAGMA query_only = ON")
         database.execute("PRAGMA schema_version")  # The first look at what is in it.
     return database
 
@@ -246,7 +248,7 @@ class LiveStore:
             before: Unix milliseconds; None: until now.
         """
         columns, end = ", ".join(Exposure._fields[:5]), 2**62 if before is None else before
-        query = f"SELECT {columns} FROM exposures WHERE user_id = ? AND at < ? ORDER BY seq DESC LIMIT ?"
+        query = f"SELECT {columns} FROM exposures WHERE user_id = ? AND at < ? ORDER BY at DESC, seq DESC LIMIT ?"
         return [Exposure(*row) for row in self._reader.execute(query, (user_id, end, limit))]
 
     def close(self) -> None:

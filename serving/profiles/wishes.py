@@ -1,6 +1,7 @@
-"""Who is to be forgotten, from the console's promise until `homefeed forget` has kept it: a file beside the models.
+"""Who is to be forgotten, from the console's promise until `homefeed forget` has kept it.
 
-A promise outlives the process that made it; it ends with the last step of `homefeed forget`, whoever ran it.
+A file beside the audit trail holds it. A promise outlives the process that made it; it ends with the last step of
+`homefeed forget`, whoever ran it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class Wishes:
     """What is promised on this machine.
 
     Args:
-        serving_dir: where models are published.
+        folder: where the audit trail is.
     """
 
-    def __init__(self, serving_dir: pathlib.Path):
-        self._path = serving_dir / WISHES_FILE_NAME
+    def __init__(self, folder: pathlib.Path):
+        self._path = folder / WISHES_FILE_NAME
 
     def add(self, user_id: str) -> None:
         """Promises it; it is on disk when this returns.
@@ -70,6 +71,7 @@ class Wishes:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(
                 sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
             ) as database:
@@ -79,5 +81,5 @@ class Wishes:
                 database.execute("BEGIN IMMEDIATE")
                 yield database
                 database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}; free the disk, or give rights to it") from error

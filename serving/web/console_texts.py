@@ -118,6 +118,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "page": ("Page (impression_id)", "页面（impression_id）"),
     "pages_of": ("Last pages of this reader", "该读者最近的页面"),
     "no_page": ("There is no such page, or no longer.", "没有这个页面，或已不再保留。"),
+    "push_gone": (
+        "It cannot be replayed: profiles, catalogue and vectors were those of another push, and are gone.",
+        "无法重新生成：当时的用户画像、目录和向量来自另一次发布，已不存在。",
+    ),
+    "rules_gone": (
+        "It cannot be replayed: the rules and surfaces of then are neither in force nor among the versions.",
+        "无法重新生成：当时的规则和版面既未生效，也不在历史版本中。",
+    ),
     "replay": ("The page made again", "重新生成的页面"),
     "without": ("without the event on", "去掉事件"),
     "with_label": ("with models", "使用模型"),

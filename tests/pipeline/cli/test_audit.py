@@ -51,6 +51,13 @@ def test_it_lists_by_kind_time_page_and_user(root: pathlib.Path, capsys: pytest.
     assert listed(capsys, root, "--until", "2000-01-01") == []
 
 
+def test_it_lists_what_gateways_wrote_elsewhere(root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Trail.beside(root / "audit").add("publish", "olga", subject="rules")
+    assert listed(capsys, root, "--audit-dir", str(root / "audit")) == ["publish rules", "why i1", "promote 3"]
+    assert listed(capsys, root, "--audit-dir", str(root / "serving")) == ["why i1", "promote 3"]
+    assert homefeed("audit", "--root", str(root), "--audit-dir", str(root / "absent")) == 2
+
+
 def test_a_table_shows_what_was_in_force(root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert homefeed("audit", "--root", str(root), "--page", "p1") == 0
     said = capsys.readouterr().out

@@ -140,6 +140,8 @@ MORE = (
     ("models promote --root {served}", "canary"),
     ("models rollback --root {served}", "1"),
     ("forget u1", "--data"),
+    ("forget u1 --data {data} --audit-dir {tmp}", "--root"),
+    ("forget u1 --root {served} --audit-dir {tmp}/absent", "{tmp}/absent"),
     ("forget u1 --data {tmp}/absent", "{tmp}/absent"),
     ("deploy compile --out {out_file} --set-task nope.cpu=1", "nope"),
     ("deploy compile-retrain --out {out_file} --root /mnt/root --set-task nope.cpu=1", "nope"),

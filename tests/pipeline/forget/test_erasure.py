@@ -17,9 +17,11 @@ from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
 from homefeed.schemas.columns import TABLES
+from homefeed.serving.audit import Trail, Wanted
 from homefeed.serving.feedback.layout import STAGING
 from homefeed.serving.feedback.seal import seal
 from homefeed.serving.profiles import Exposure, LiveEvent, LiveStore, ProfileStore, write_profiles
+from homefeed.serving.profiles.wishes import Wishes
 from tests.components.ingested import DESCRIPTION, events, histories, ingest, write_dataset
 from tests.serving.feedback import shop
 
@@ -132,6 +134,20 @@ def test_the_live_store_of_a_running_gateway_is_reached(tmp_path: pathlib.Path) 
     assert live.append([LiveEvent("2", "other-user", "like", 1_700_000_001, item_id="B")]).result()[0].version == 2
     live.close()
     assert not traces("zebra-user", tmp_path)
+
+
+def test_the_trail_and_the_promises_of_gateways_that_have_them_elsewhere_are_reached(tmp_path: pathlib.Path) -> None:
+    root, audit_dir = tmp_path / "root", tmp_path / "audit"
+    (root / "serving").mkdir(parents=True)
+    trail = Trail.beside(audit_dir)
+    for user in ("zebra-user", "other-user"):
+        trail.add("look", "anna", user_id=user)
+        Wishes(audit_dir).add(user)
+    done = forget("zebra-user", root=root, audit_dir=audit_dir)
+    assert done.traces == [] and not traces("zebra-user", tmp_path)
+    assert [(one.what, one.user_id) for one in trail.entries()][1:] == [("look", "other-user")]
+    assert [one.what for one in trail.entries(Wanted(users=["zebra-user"]))] == ["forget"]
+    assert Wishes(audit_dir).all() == ["other-user"]
 
 
 def test_models_trained_with_the_person_are_named(tmp_path: pathlib.Path) -> None:

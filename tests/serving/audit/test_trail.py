@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from typing import Any
 
 import orjson
 import pytest
@@ -17,6 +21,7 @@ from homefeed.serving.audit.versions import history, note_in_force, version_of
 from homefeed.serving.policy.rules import read_rules
 from homefeed.serving.profiles import Exposure
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, LiveStore
+from tests.serving.crashes import crash_while_writing
 from tests.serving.servers import eventually
 
 WRITER = """
@@ -50,11 +55,29 @@ def test_several_processes_write_and_what_was_told_survives_kill_9(tmp_path: pat
     assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
 
 
+def test_what_a_writer_left_half_way_is_no_fault_of_the_trail(tmp_path: pathlib.Path) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    trail.add("promote", "anna", subject="3")
+    crash_while_writing(tmp_path / "audit.sqlite")
+    assert [one.subject for one in trail.entries()] == ["3"]
+
+
+def test_times_are_cut_off_as_those_of_entries_are(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    for nanoseconds in (1_000_999_000, 1_001_900_000):
+        monkeypatch.setattr("time.time_ns", lambda: nanoseconds)  # noqa: B023
+        trail.add("promote", "anna", subject=str(nanoseconds))
+    found = trail.entries(Wanted(since=1.0016))
+    assert [one.subject for one in found] == ["1001900000"], "it came 0.3 ms later, and both are millisecond 1,001"
+    assert [one.subject for one in trail.entries(Wanted(until=1.0016))] == ["1000999000"]
+
+
 def test_entries_are_found_by_time_page_user_and_kind(tmp_path: pathlib.Path) -> None:
     trail = Trail(tmp_path / "audit.sqlite")
     assert trail.entries() == []
     trail.add("promote", "anna", subject="3", before=2)
-    middle = time.time()
+    middle = time.time_ns() // 1_000_000 / 1000 + 0.001
+    eventually(lambda: time.time() > middle)
     trail.add("why", "reader", subject="i1", user_id="u1", impression_id="p1", reasons=[{"en": "it is new"}])
     trail.add("why", "reader", subject="i2", user_id="u2", impression_id="p2")
 
@@ -101,7 +124,8 @@ def test_entries_are_kept_for_a_time(tmp_path: pathlib.Path, monkeypatch: pytest
     add(17)
     assert [one.subject for one in trail.entries()][-2:] == ["5", "0"], "the two oldest went"
     add(17, 17)
-    assert [one.subject for one in trail.entries()][-3:] == ["6", "400", "400"]
+    found = [one.subject for one in trail.entries()]
+    assert found[:2] == ["400", "400"] and found[-2:] == ["16", "6"]
 
 
 def test_a_change_is_written_before_it_is_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +162,41 @@ def test_who_is_forgotten_again_and_again_has_an_entry_a_day(
     found = [(one.who, one.details) for one in trail.entries(Wanted(users=["u"]))]
     last, first = {"events": 25, "entries": 0}, {"events": 23, "entries": 0, "times": 4}
     assert found == [("anna", last), ("reader", last), ("anna", first), ("reader", first)]
+
+
+def test_who_comes_by_does_not_have_the_whole_trail_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, path, connect, asked = Trail(tmp_path / "audit.sqlite"), tmp_path / "audit.sqlite", sqlite3.connect, []
+
+    def traced(*place: Any, **options: Any) -> sqlite3.Connection:
+        database = connect(*place, **options)
+        database.set_trace_callback(asked.append)
+        return database
+
+    trail.add("look", "anna", user_id="u1")
+    monkeypatch.setattr("sqlite3.connect", traced)
+    trail.renamed("u1", "u2")
+    with trail.forgetting(["u2"], "reader"):
+        pass
+    trail.entries(Wanted(users=["u2"]))
+    trail.entries(Wanted(impression_id="p1"))
+    monkeypatch.undo()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        about = [one for one in asked if re.match("SELECT|UPDATE|DELETE", one) and re.search("_id (=|IN) .*'", one)]
+        plans = [str(database.execute(f"EXPLAIN QUERY PLAN {one}").fetchall()) for one in about]
+    assert len(plans) == 5 and [one for one in plans if not re.search("INDEX trail_(users|pages)", one)] == [], about
+
+
+def test_entries_of_one_millisecond_and_of_a_clock_that_was_ahead_are_in_one_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = Trail(tmp_path / "audit.sqlite")
+    for subject, at in (("a", 5), ("b", 9), ("c", 5), ("d", 6)):
+        monkeypatch.setattr("time.time_ns", lambda: at * 1_000_000)  # noqa: B023
+        trail.add("promote", "anna", subject=subject)
+    assert [one.subject for one in trail.entries()] == ["b", "d", "c", "a"]
+    assert [one.subject for one in trail.entries(Wanted(until=0.009, limit=2))] == ["d", "c"]
 
 
 def test_a_file_that_is_none_is_told_in_one_line(tmp_path: pathlib.Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import sqlite3
 import time
+import urllib.parse
 
 import orjson
 import pytest
@@ -13,8 +15,10 @@ import pytest
 from homefeed.serving.audit import Trail, Wanted, operator
 from homefeed.serving.audit.versions import version_of
 from homefeed.serving.console import drawing
+from homefeed.serving.console.audit import MAX_LISTED
 from homefeed.serving.log.copy import LOG_FILE_NAME
 from homefeed.serving.profiles import LiveStore
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from homefeed.serving.web.console_texts import CONSOLE_TEXTS
 from tests.serving.console.desk import HOSTILE, RULES, Desk, press, see, wait
 from tests.serving.gateway import toy
@@ -82,6 +86,28 @@ def test_a_page_is_made_again_as_it_was_without_an_event_and_under_other_rules(d
     assert len(looks) >= 4 and {one.who for one in looks} == {"this machine"}
 
 
+def test_a_page_whose_versions_are_gone_cannot_be_replayed(desk: Desk) -> None:
+    page = desk.gateway.page(user_id="of-before")["impression_id"]
+    live = desk.root / "serving" / LIVE_FILE_NAME
+
+    def was(**facts: object) -> None:
+        with contextlib.closing(sqlite3.connect(live, timeout=30)) as database, database:
+            query = "SELECT page FROM exposures WHERE impression_id = ?"
+            known = orjson.loads(eventually(lambda: database.execute(query, (page,)).fetchone())[0])
+            told = orjson.dumps(known | facts).decode()
+            database.execute("UPDATE exposures SET page = ? WHERE impression_id = ?", (told, page))
+
+    rules_version = desk.gateway.http.get("/v1/health").json()["rules_version"]
+    with desk.browser() as browser:
+        for facts, told in (
+            ({"rules_version": "of-no-file"}, "the rules and surfaces of then are neither in force"),
+            ({"rules_version": rules_version, "pushed_at": 1.5}, "those of another push, and are gone"),
+        ):
+            was(**facts)
+            shown = see(browser, "why", page=page).text
+            assert "It cannot be replayed: " in shown and told in shown and "another page" not in shown
+
+
 def test_rules_that_name_files_are_checked_tried_and_published(desk: Desk) -> None:
     (desk.root / "lists").mkdir()
     (desk.root / "lists" / "ids.txt").write_text("i25\ni12\n")
@@ -109,7 +135,7 @@ def test_rules_that_name_files_are_checked_tried_and_published(desk: Desk) -> No
 
 def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> None:
     for number in range(3):
-        desk.gateway.page(user_id=f"reader-{number}")
+        shown = desk.gateway.page(user_id=f"reader-{number}")
     with desk.browser() as browser:
         page = see(browser, "rules")
         current = page.fields()["current"]
@@ -133,6 +159,8 @@ def test_rules_are_checked_tried_published_and_gone_back_from(desk: Desk) -> Non
         late = press(browser, page, "publish", 409, kind="rules", current=current, text=RULES)
         assert "rules.yaml was changed by this machine, and is" in late.text and "+no-drama:" in late.text
         earlier = see(browser, "rules", kind="rules", version=version_of(RULES))
+        again = see(browser, "why", page=shown["impression_id"]).text
+        assert "It is the same page again." in again, "by the rules of then, which are no longer in force"
         back = press(browser, earlier, "publish", kind="rules", current=version_of(DRAMA), text=RULES)
         assert "Published" in back.text and (desk.root / "rules.yaml").read_text() == RULES
     published = desk.trail(what=["publish"])[:2]
@@ -256,6 +284,25 @@ def test_pages_are_in_the_audit_view_with_what_was_in_force(desk: Desk) -> None:
     name, looks = desk.name("audited"), ("look", "audit")
     eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail(users=[name])})
     eventually(lambda: looks in {(one.what, one.subject) for one in desk.trail() if not one.user_id})
+
+
+def test_no_entry_of_one_millisecond_is_skipped_where_a_page_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, at = Trail.beside(desk.root / "serving"), 1_500_000_000_000
+    monkeypatch.setattr("time.time_ns", lambda: at * 1_000_000)
+    for number in range(3 * MAX_LISTED):
+        trail.add("review", "anna", subject=f"edge-{number:03}", user_id="edge")
+    monkeypatch.undo()
+    found, query = list[str](), {"user": "edge", "what": "review"}
+    with desk.browser() as browser:
+        for _ in range(4):
+            page = see(browser, "audit", **query)
+            found += re.findall(r"edge-\d{3}", page.text)
+            links = [str(one.get("href")) for one in page.all("a")]
+            older = [one for one in links if "before=" in one and "lang=" not in one]
+            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(older[0]).query)) if older else {}
+    assert found == [f"edge-{number:03}" for number in reversed(range(3 * MAX_LISTED))]
 
 
 def test_to_look_at_a_page_starts_nothing(desk: Desk) -> None:

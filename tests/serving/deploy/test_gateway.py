@@ -31,8 +31,8 @@ from tests.serving.gateway import toy
 from tests.serving.servers import eventually, running_server
 from tests.serving.test_releases import parsed
 
+WORKLOADS = {"out": {"Deployment": "V1Deployment"}, "shared": {"StatefulSet": "V1StatefulSet"}}
 KINDS = {
-    "Deployment": "V1Deployment",
     "Service": "V1Service",
     "PodDisruptionBudget": "V1PodDisruptionBudget",
     "NetworkPolicy": "V1NetworkPolicy",
@@ -80,7 +80,13 @@ def compose(out: pathlib.Path) -> Any:
 
 
 def pod(out: pathlib.Path) -> Any:
-    return kubernetes(out, "Deployment", FILE)["spec"]["template"]["spec"]
+    return workload(out)["spec"]["template"]["spec"]
+
+
+def workload(out: pathlib.Path) -> Any:
+    """What keeps the pods."""
+    (found,) = [one for one in documents(out / "kubernetes" / FILE) if "replicas" in one["spec"]]
+    return found
 
 
 def arguments_of(out: pathlib.Path, kind: str) -> list[str]:
@@ -211,13 +217,13 @@ def test_compose_gives_what_the_arguments_name(out: pathlib.Path, root: pathlib.
 
 @pytest.mark.parametrize("which", ["out", "shared"])
 def test_every_kubernetes_object_keeps_to_the_api(which: str, request: Any) -> None:
-    found = documents(request.getfixturevalue(which) / "kubernetes" / FILE)
-    assert sorted(d["kind"] for d in found) == sorted(KINDS)
-    assert [fault for d in found for fault in faults(d, KINDS[d["kind"]], d["kind"])] == []
+    found, kinds = documents(request.getfixturevalue(which) / "kubernetes" / FILE), WORKLOADS[which] | KINDS
+    assert sorted(d["kind"] for d in found) == sorted(kinds)
+    assert [fault for d in found for fault in faults(d, kinds[d["kind"]], d["kind"])] == []
     labels = {"app.kubernetes.io/name": NAME}
     for document in found:
         assert document["metadata"]["name"] == NAME and document["metadata"]["labels"] == labels
-    deployment, service, budget, policy = (kubernetes(request.getfixturevalue(which), kind, FILE) for kind in KINDS)
+    deployment, service, budget, policy = (kubernetes(request.getfixturevalue(which), kind, FILE) for kind in kinds)
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
     assert budget["spec"]["selector"]["matchLabels"] == policy["spec"]["podSelector"]["matchLabels"] == labels
 
@@ -247,15 +253,15 @@ def test_the_model_server_lets_it_in_and_it_goes_nowhere_else(out: pathlib.Path,
 
 
 def test_several_share_a_redis_and_one_writes_a_file(out: pathlib.Path, shared: pathlib.Path) -> None:
-    def said(folder: pathlib.Path) -> tuple[int, str, str, bool, dict[str, str]]:
-        spec, (container,) = kubernetes(folder, "Deployment", FILE)["spec"], pod(folder)["containers"]
+    def said(folder: pathlib.Path) -> tuple[int, Any, str, bool, dict[str, str]]:
+        spec, (container,) = workload(folder)["spec"], pod(folder)["containers"]
         options = options_of(arguments_of(folder, "kubernetes"))
         (mounted,) = [m for m in container["volumeMounts"] if m["mountPath"] == f"{options['root']}/serving"]
         keys = {e["name"]: e["valueFrom"]["secretKeyRef"]["key"] for e in container["env"] if e["name"] != "POD_IP"}
-        return spec["replicas"], spec["strategy"]["type"], options["store"], mounted.get("readOnly", False), keys
+        return spec["replicas"], spec.get("strategy"), options["store"], mounted.get("readOnly", False), keys
 
-    assert said(out) == (1, "Recreate", "", False, {})
-    assert said(shared) == (3, "RollingUpdate", "$(STORE)", True, {"STORE": "store"})
+    assert said(out) == (1, {"type": "Recreate"}, "", False, {})
+    assert said(shared) == (3, None, "$(STORE)", True, {"STORE": "store"})
 
 
 def test_where_the_models_may_not_be_written_to_the_trail_has_a_place(
@@ -265,7 +271,9 @@ def test_where_the_models_may_not_be_written_to_the_trail_has_a_place(
     assert mounts["models"]["readOnly"] and not mounts["audit"].get("readOnly")
     given = options_of(arguments_of(shared, "kubernetes"))
     assert str(given["audit_dir"]) == mounts["audit"]["mountPath"]
-    assert {"name": "audit", "emptyDir": {}} in pod(shared)["volumes"]
+    (claim,) = workload(shared)["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "audit" not in {volume["name"] for volume in pod(shared)["volumes"]}
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"], "each replica has its own, and it outlives the pod"
     assert options_of(arguments_of(out, "kubernetes"))["audit_dir"] is None
 
 
@@ -317,7 +325,8 @@ def test_the_guide_makes_the_secret_that_the_pods_read(shared: pathlib.Path) -> 
 
 
 def test_the_guides_job_for_prometheus_finds_the_pods(out: pathlib.Path) -> None:
-    (job,) = [job for block in blocks("text") if block.page == GUIDE for job in yaml.safe_load(block.text)]
+    (said,) = [block.text for block in blocks("text") if block.page == GUIDE and "job_name" in block.text]
+    (job,) = yaml.safe_load(said)
     (rule,) = job["relabel_configs"]
     labels = kubernetes(out, "Deployment", FILE)["spec"]["template"]["metadata"]["labels"]
     places = {f"__meta_kubernetes_pod_label_{re.sub(r'[^a-z]', '_', name)}": value for name, value in labels.items()}

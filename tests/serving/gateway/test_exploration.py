@@ -20,6 +20,7 @@ from homefeed.serving.feedback.seal import seal
 from homefeed.serving.gateway.policies import read_policy
 from homefeed.serving.gateway.published import read_published
 from homefeed.serving.gateway.replay import ReplayError, replay
+from homefeed.serving.profiles.store import LIVE_FILE_NAME
 from tests.serving.feedback.shop import DATASET
 from tests.serving.gateway import toy
 from tests.serving.gateway.toy import items, row
@@ -145,11 +146,11 @@ def test_the_verb_says_so_or_why_not(shop: Served, tmp_path: pathlib.Path) -> No
     other = tmp_path / "rules.yaml"
     other.write_text("no-drama: {block: {categories: drama}}")
     code, told = verb(page, *where, "--rules", str(other))
-    assert code == 1 and "changed since: rules and surfaces were" in " ".join(told.split())
-    assert "push" not in told and "for_you  was" in told
+    assert code == 2 and "cannot be replayed: rules and surfaces were" in " ".join(told.split())
+    assert "push" not in told and "for_you  was" not in told
 
 
-def test_what_cannot_be_made_again_is_told(shop: Served) -> None:
+def test_what_cannot_be_made_again_is_told(shop: Served, tmp_path: pathlib.Path) -> None:
     root, pages = shop
     published = read_published(root / "serving", ())
     policy = read_policy(None, None, published)
@@ -157,6 +158,12 @@ def test_what_cannot_be_made_again_is_told(shop: Served) -> None:
         replay(root / "serving", policy, "nothing")
     with pytest.raises(ReplayError, match="surface 'plain', which is not there"):
         replay(root / "serving", policy, pages[-2]["impression_id"])
+    toy.publish(tmp_path, {}, facts={item: {"price": ["1"]} for item in toy.IDS})
+    with contextlib.closing(sqlite3.connect(root / "serving" / LIVE_FILE_NAME)) as database:
+        database.execute("VACUUM INTO ?", (str(tmp_path / LIVE_FILE_NAME),))
+    policy = read_policy(root / "rules.yaml", root / "surfaces.yaml", read_published(tmp_path, ()))
+    with pytest.raises(ReplayError, match=r"cannot be replayed: profiles, .* another push, and are gone$"):
+        replay(tmp_path, policy, pages[0]["impression_id"])
 
 
 def test_probabilities_are_sealed(shop: Served, tmp_path: pathlib.Path) -> None:

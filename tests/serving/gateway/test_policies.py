@@ -19,8 +19,9 @@ from homefeed.serving.gateway.home import Home
 from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.metrics import Metrics
 from homefeed.serving.gateway.page import known
-from homefeed.serving.gateway.policies import Policies
-from homefeed.serving.gateway.published import Published
+from homefeed.serving.gateway.policies import Policies, read_policy
+from homefeed.serving.gateway.published import Published, read_published
+from homefeed.serving.gateway.replay import compare
 from homefeed.serving.gateway.schema import Ask
 from homefeed.serving.profiles.published import Item
 from tests.serving.gateway import toy
@@ -292,6 +293,24 @@ def test_denied_and_held_items_are_on_no_page_until_they_are_accepted(tmp_path: 
         assert "i31" not in items(gateway.page(user_id="u", surface="all", k=50)), "what was in force stays"
         (tmp_path / "denied.txt").write_text("i26\n")
         eventually(lambda: "i31" in items(gateway.page(user_id="u", surface="all", k=50)))
+
+
+def test_a_dry_run_has_no_row_about_an_item_that_would_be_denied(tmp_path: pathlib.Path) -> None:
+    toy.publish(tmp_path / "serving", {})
+    files = {name: tmp_path / f"{name}.yaml" for name in ("i20", "i21")}
+    for name, path in files.items():
+        path.write_text(f"gone: {{deny: {{item_id: {name}}}}}")
+    with toy.gateway(tmp_path) as gateway:
+        page = gateway.page(user_id="u", surface="similar", item_id="i20")
+        gateway.stop()
+    (similar,) = [row for row in page["rows"] if row["reason"].get("item_id") == "i20"]
+    published = read_published(tmp_path / "serving", ())
+    rows = {}
+    for name, path in files.items():
+        policies = read_policy(None, None, published), read_policy(path, None, published)
+        rows[name] = [change.rows for change in compare(tmp_path / "serving", *policies, 10).changes]
+    assert rows["i20"][0][similar["id"]][1] == []
+    assert all(one.get(similar["id"], ("", [""]))[1] for one in rows["i21"]), "about i20, which is not denied"
 
 
 def test_a_verdict_on_what_nothing_holds_is_refused(tmp_path: pathlib.Path) -> None:

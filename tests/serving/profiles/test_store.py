@@ -16,8 +16,9 @@ import pytest
 
 from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent
-from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError
+from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError, open_to_read
 from homefeed.serving.profiles.transaction import Stop
+from tests.serving.crashes import crash_while_writing
 from tests.serving.profiles.folded import fold
 
 T = 1_700_002_800
@@ -230,6 +231,17 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: pathlib.Path) -> N
 
 def page_with(arms: dict[str, str], user: str = "u1", name: str = "p") -> Exposure:
     return Exposure(f"{name}-{user}", user, "", T * 1000, b"{}", arms)
+
+
+def test_what_a_writer_left_half_way_is_no_fault_of_who_reads(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "log.sqlite"  # A copy of a log has no write-ahead log.
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE sealed AS SELECT 'a' AS span")
+    crash_while_writing(path)
+    with contextlib.closing(open_to_read(path)) as database:
+        assert database.execute("SELECT span FROM sealed").fetchall() == [("a",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            database.execute("DELETE FROM sealed")
 
 
 def test_arms_are_kept_go_over_to_the_user_and_are_forgotten(store: LiveStore) -> None:
