@@ -18,6 +18,18 @@ OF_SOMEBODY = "user_id != ''"
 """Has to stand in a query by users: their index has no other entries, and SQLite does not look into parameters."""
 BEGUN = "begun"
 """`outcome` of a change whose end nobody has written: it may have been made."""
+TABLES = f"""
+CREATE TABLE IF NOT EXISTS trail (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+    subject TEXT NOT NULL, user_id TEXT NOT NULL, impression_id TEXT NOT NULL, details TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS trail_at ON trail (at);
+CREATE INDEX IF NOT EXISTS trail_kinds ON trail (what, at);
+DROP INDEX IF EXISTS trail_what;
+CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE {OF_SOMEBODY};
+CREATE INDEX IF NOT EXISTS trail_pages ON trail (impression_id) WHERE impression_id != '';
+CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+"""
 
 
 def insert(

@@ -30,6 +30,7 @@ from homefeed.serving.audit.rows import (
     BEGUN,
     DAY_MILLISECONDS,
     OF_SOMEBODY,
+    TABLES,
     begin_to_forget,
     delete_old,
     hashed,
@@ -48,20 +49,6 @@ What = Literal[
     "settings", "enter", "leave",
 ]  # fmt: skip
 WHATS: tuple[What, ...] = get_args(What)
-
-_TABLES = f"""
-CREATE TABLE IF NOT EXISTS trail (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
-    subject TEXT NOT NULL, user_id TEXT NOT NULL, impression_id TEXT NOT NULL, details TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS trail_at ON trail (at);
-CREATE INDEX IF NOT EXISTS trail_kinds ON trail (what, at);
-DROP INDEX IF EXISTS trail_what;
-CREATE INDEX IF NOT EXISTS trail_users ON trail (user_id) WHERE {OF_SOMEBODY};
-CREATE INDEX IF NOT EXISTS trail_pages ON trail (impression_id) WHERE impression_id != '';
-CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-"""
-
 
 _logger = logging.getLogger(__name__)
 
@@ -266,7 +253,7 @@ class Trail:
             ) as database:
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute("PRAGMA secure_delete = ON")
-                database.executescript(_TABLES)
+                database.executescript(TABLES)
                 database.execute("INSERT OR IGNORE INTO secrets VALUES ('names', ?)", (secrets.token_bytes(32),))
                 database.execute("BEGIN IMMEDIATE")
                 yield database

@@ -95,13 +95,14 @@ def make_console(home: Home, metrics: Metrics, keys: Keys) -> fastapi.APIRouter:
         metrics: what it counts.
         keys: who may do what; none: whoever reaches this machine is an admin.
     """
-    console = _Console(Desk(home, metrics), keys)
+    desk = Desk(home, metrics)
+    console = _Console(desk, keys)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         console.start()
         yield
-        await console.stop()
+        await desk.jobs.stop()  # What was promised is done by the next process.
 
     router = fastapi.APIRouter(include_in_schema=False, lifespan=lifespan)
     router.get("/console")(console.front)
@@ -126,10 +127,6 @@ class _Console:
             people.keep_promises(self._desk)
         except HomefeedError as error:
             _logger.warning("%s; who is to be forgotten there is not, until the next start", error)
-
-    async def stop(self) -> None:
-        """Ends what is under way; what was promised is done by the next process."""
-        await self._desk.jobs.stop()
 
     async def _door(self) -> tuple[Access, itsdangerous.URLSafeTimedSerializer]:
         """Made with the first request: the store's secret is known by then."""
