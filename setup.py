@@ -71,6 +71,7 @@ setup(
             "mypy>=1.11",
             "pre-commit>=4",
             "promql-parser>=0.11,<1",
+            "psutil>=6",
             "pytest>=8",
             "pytest-cov>=6",
             "pytest-xdist>=3.6",

@@ -62,7 +62,7 @@ def test_a_query_moves_matching_items_up(bench: ranking.Bench, model: Any, langu
             before += plain[matching].tolist()
             after += places[matching].tolist()
     assert len(after) > 40
-    assert np.mean(before) > 0.4 * len(item_ids), "without a query they are anywhere"
+    assert np.mean(before) > len(item_ids) / 3, "without a query they are anywhere"
     assert np.mean(after) < 0.1 * len(item_ids), "with one they are among the first tenth"
 
 
