@@ -48,10 +48,10 @@ def infer(data_dir: pathlib.Path) -> list[pathlib.Path]:
     out_dir = data_dir / CURATED_DIR
     if there := sorted(out_dir.glob("*.pbtxt")):
         raise DatasetError(f"{there[0]} is there already. Use `schema diff` and `schema accept` to change it.")
-    out_dir.mkdir(parents=True, exist_ok=True)
-    dataset, config = load_dataset(data_dir), Config()
+    dataset, config, described = load_dataset(data_dir), Config(), _describe(data_dir)
+    out_dir.mkdir(exist_ok=True)  # Last, so that a wrong name leaves no folder behind.
     written = []
-    for table, splits in _describe(data_dir).items():
+    for table, splits in described.items():
         seen, features = splits[SPLITS_SEEN[table]], dataset.features(table)
         schema = inference.infer(seen, table, features, config.max_domain_size, config.min_domain_mass)
         written.append(out_dir / f"{table}.pbtxt")

@@ -74,6 +74,7 @@ def test_it_ends_in_a_line(
     # Filled in word by word: the places have spaces in their names.
     code = homefeed(*(filled(word, filling) for word in shlex.split(wrong.line.replace('"', '\\"'))))
     ends_in_a_line(code, capsys.readouterr(), filled(wrong.named, filling))
+    assert not pathlib.Path(filling["tmp"], "absent").exists()  # Else the next line finds what it should miss.
 
 
 def ends_in_a_line(code: int, said: Any, named: str) -> None:
