@@ -13,6 +13,8 @@ PORT ?= 8500
 PAGE_PORT ?= 8080
 # A first list within two minutes: a small store, and models as small as they may be.
 QUICK ?=
+# Which of them `make test-engines` starts.
+ENGINES ?= dask spark prism
 # Tests run side by side, those of a file one after the other.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -20,8 +22,10 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 DATA_DIR := $(if $(QUICK),var/quick/data,$(shell test -f "$(DATA)/dataset.yaml" && echo "$(DATA)" || echo "var/$(DATA)/data"))
 ROOT ?= $(if $(QUICK),var/quick/root,var/$(shell basename "$(DATA)")/root)
 USER_ID ?= $(if $(QUICK)$(filter sample,$(DATA)),user-0001,42)
+COMMA := ,
 EMPTY :=
-ESCAPED_DATA_DIR := $(subst $(EMPTY) $(EMPTY),\ ,$(DATA_DIR))
+SPACE := $(EMPTY) $(EMPTY)
+ESCAPED_DATA_DIR := $(subst $(SPACE),\ ,$(DATA_DIR))
 FREE_PORT := import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])
 
 # The contract, the walk of TensorFlow Serving's own suite, the rendered files, the examples of the guide, the clients.
@@ -57,10 +61,11 @@ strangers: $(READY)  ## Try programs of other people on ours; needs Go, Java wit
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[strangers]'
 	$(BIN)/python -m pytest -m strangers tests/serving/strangers
 
-test-engines: $(READY)  ## Run the data plane on Dask, Spark and Prism, with workers of their own; needs Java and Go.
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client -e '.[engines]'
-	$(BIN)/python -m pip install --quiet --no-deps beam-pyspark-runner==0.0.3
-	$(BIN)/python -m pytest -m engines tests/engines
+test-engines: $(READY)  ## Run the data plane on Dask, Spark (needs Java) and Prism (needs Go), with workers of their own.
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client \
+	  -e '.[$(subst $(SPACE),$(COMMA),$(filter-out prism,$(ENGINES)))]'
+	$(if $(filter spark,$(ENGINES)),$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt beam-pyspark-runner)
+	$(BIN)/python -m pytest -m engines -k "$(subst $(SPACE), or ,$(ENGINES))" tests/engines
 
 reference: $(READY)  ## Hold TensorFlow Serving's released image to the contract's tests; needs Docker or Podman.
 	PATH="$(CURDIR)/tests/serving/engine:$$PATH" MODEL_SERVER=tensorflow_model_server $(BIN)/python -m pytest $(REFERENCE)

@@ -80,8 +80,6 @@ setup(
             "vowpalwabbit>=9.11,<10",
         ],
         "dask": DASK,
-        # What `make test-engines` starts, and how it finds the processes of each.
-        "engines": [*DASK, *SPARK, "psutil>=6,<8"],
         "kafka": KAFKA,
         "kubeflow": KUBEFLOW,
         # What `benchmarks.retrieval_index` compares with.

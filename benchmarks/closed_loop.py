@@ -1,6 +1,7 @@
 """Simulated shoppers before the real gateway, week after week: what exploration and diversity cost and bring.
 
-    python -m benchmarks.closed_loop [--weeks N] [--users N] [--visits N] [--arms greedy thompson …]
+    python -m benchmarks.closed_loop [--weeks N] [--users N] [--items N] [--events N] [--visits N]
+                                     [--arms greedy thompson …] [--jobs N]
 
 Each arm is a store of its own with the same shoppers, whose tastes are hidden from it: first models from a log, then
 weeks in which shoppers visit the home page over HTTP. A shopper looks at place p with probability 1 / p, takes a card
@@ -16,11 +17,14 @@ of the shoppers of two arms), whose true lift is known. Writes `results.json` an
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
 import csv
 import dataclasses
 import datetime
+import functools
 import json
+import multiprocessing
 import pathlib
 import shutil
 import tempfile
@@ -65,7 +69,7 @@ ARMS: dict[str, dict[str, Any]] = {
 CONTROL = "greedy"
 # Small enough for a training a week in about a minute on one core.
 SETTINGS = (
-    "retrieval_trainer.epochs=4",
+    "retrieval_trainer.epochs=20",
     "retrieval_trainer.width=32",
     "retrieval_trainer.num_layers=1",
     "behavior_pretrainer.num_layers=1",
@@ -95,10 +99,10 @@ Serve = Callable[[pathlib.Path], "contextlib.AbstractContextManager[str]"]
 class Size:
     """How large a store is, and how often its shoppers come."""
 
-    num_users: int = 200
+    num_users: int = 300
     num_items: int = 300
-    num_events: int = 6_000
-    num_visits: int = 3  # Of each shopper, a week.
+    num_events: int = 1_800
+    num_visits: int = 7  # Of each shopper, a week.
     num_weeks: int = 12
     seed: int = 0
 
@@ -222,11 +226,30 @@ def run_arm(
         for number in range(size.num_weeks):
             _await(http, version)
             weeks.append(_live(http, shoppers, shelves, number, size, version))
+            print(folder.name, json.dumps(summarize(weeks[-1:])), flush=True)
             if number + 1 < size.num_weeks:
                 shelves.deliver(data, number + 1)
                 _seal(root, data)
                 version = _train(data, root, settings)
     return weeks
+
+
+def run_arms(folder: pathlib.Path, names: Sequence[str], size: Size, jobs: int) -> dict[str, list[Week]]:
+    """Weeks of each arm, every one in a process of its own: what a training leaves behind is not the next arm's."""
+    alone = functools.partial(
+        concurrent.futures.ProcessPoolExecutor,
+        mp_context=multiprocessing.get_context("spawn"),
+        max_tasks_per_child=1,
+    )
+    first = folder / "first"
+    with alone(1) as pool:
+        pool.submit(first_models, first, size, SETTINGS).result()
+    with alone(jobs) as pool:
+        started = {
+            name: pool.submit(run_arm, first, folder / name, ARMS[name], size, SETTINGS, model_server)
+            for name in names
+        }
+        return {name: run.result() for name, run in started.items()}
 
 
 def _home(surface: Mapping[str, Any]) -> dict[str, Any]:
@@ -434,18 +457,14 @@ def main() -> None:
     """Measures, prints, keeps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weeks", type=int, default=Size.num_weeks)
-    parser.add_argument("--users", type=int, default=Size.num_users)
-    parser.add_argument("--visits", type=int, default=Size.num_visits)
+    for name in ("users", "items", "events", "visits"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(Size, f"num_{name}"))
     parser.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=tuple(ARMS))
+    parser.add_argument("--jobs", type=int, default=1, help="arms that run side by side")
     asked = parser.parse_args()
-    size = Size(num_users=asked.users, num_events=30 * asked.users, num_visits=asked.visits, num_weeks=asked.weeks)
-    arms: dict[str, list[Week]] = {}
+    size = Size(asked.users, asked.items, asked.events, asked.visits, asked.weeks)
     with tempfile.TemporaryDirectory(prefix="homefeed-closed-loop-") as temporary:
-        first = pathlib.Path(temporary) / "first"
-        first_models(first, size, SETTINGS)
-        for name in asked.arms:
-            arms[name] = run_arm(first, pathlib.Path(temporary) / name, ARMS[name], size, SETTINGS, model_server)
-            print(name, json.dumps(summarize(arms[name])), flush=True)
+        arms = run_arms(pathlib.Path(temporary), asked.arms, size, asked.jobs)
     compared = compare(arms)
     text = to_markdown(arms, compared)
     print(text)
