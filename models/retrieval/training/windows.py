@@ -14,6 +14,7 @@ from homefeed.models.shared.request_specs import OF_CONTEXT, OF_EVENTS
 
 Sequences = sequence_module.Sequences
 _STEP = 16  # Events, by which the lengths of batches differ.
+_STEPS = 16  # Of an epoch, at least, before batches of short windows hold more of them: small data want the steps.
 Batch = dict[str, npt.NDArray[Any]]
 
 
@@ -56,8 +57,8 @@ class Windows:
         """Cuts every history at random places, so that each event is a target once; shuffled, padded batches.
 
         Windows of like length share a batch, which is as long as its longest, in steps of 16. It has `batch_size`
-        windows, or as many times more as the longest window is longer: a step costs the same. Of more than
-        `max_batches`, so many are drawn.
+        windows, or as many times more as the longest window is longer: a step costs the same. Small data keep their
+        steps instead. Of more than `max_batches`, so many are drawn.
         """
         starts, stops, users = self._cut(generator)
         order = self._order_within_ties(generator)
@@ -99,8 +100,9 @@ class Windows:
     ) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
         """Which windows share a batch, and its number of rows; what does not fill one is put with longer ones."""
         left, num_rows = np.empty(0, np.int64), batch_size
+        most = len(length) // (batch_size * _STEPS)
         for longest in np.unique(length):
-            num_rows = batch_size * max(1, self.length // int(longest))
+            num_rows = batch_size * max(1, min(most, self.length // int(longest)))
             windows = np.concatenate([left, generator.permutation(np.flatnonzero(length == longest))])
             whole = len(windows) // num_rows * num_rows
             left = windows[whole:]
