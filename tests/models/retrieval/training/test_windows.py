@@ -94,22 +94,27 @@ def test_a_batch_is_as_long_as_its_longest_in_steps_of_16() -> None:
     assert _epoch(one, length=20, batch_size=1)[-1]["item"].shape[1] <= 20
 
 
-def test_windows_of_like_length_share_a_batch_and_many_short_ones_are_as_many_places_as_few_long_ones() -> None:
-    many = toy.sequences(num_users=256)
-    lengths = np.where(np.arange(256) % 2, 60, 2)
-    splits = np.concatenate([[0], np.cumsum(lengths)])
+def _long_and_short(num_users: int) -> windows.Windows:
+    """Every other user has 60 events, the others 2."""
+    many = toy.sequences(num_users=num_users)
+    splits = np.concatenate([[0], np.cumsum(np.where(np.arange(num_users) % 2, 60, 2))])
     total = splits[-1]
-    mixed = dataclasses.replace(
-        many,
-        row_splits=splits,
-        **(many.events_at(np.arange(total) % len(many.item_index)) | {"timestamp": np.arange(total)}),
-    )
-    batches = list(windows.Windows(mixed, 64).epoch(np.random.default_rng(0), 8))
+    events = many.events_at(np.arange(total) % len(many.item_index)) | {"timestamp": np.arange(total)}
+    return windows.Windows(dataclasses.replace(many, row_splits=splits, **events), 64)
+
+
+def test_windows_of_like_length_share_a_batch_and_many_short_ones_are_as_many_places_as_few_long_ones() -> None:
+    batches = list(_long_and_short(512).epoch(np.random.default_rng(0), 8))
     sizes = [np.count_nonzero(batch["item"], axis=1) for batch in batches]
     assert np.mean([np.ptp(size) < 16 for size in sizes]) > 0.8, "by chance most would span 60"
     shapes = [batch["item"].shape for batch in batches]
     assert {(32, 16), (8, 48)} <= set(shapes) and all(rows * length <= 8 * 64 for rows, length in shapes)
-    assert sum(size.sum() for size in sizes) == total, "what fills no batch is put with longer windows"
+    assert sum(size.sum() for size in sizes) == 256 * 62, "what fills no batch is put with longer windows"
+
+
+def test_small_data_keep_their_steps() -> None:
+    of_few = list(_long_and_short(64).epoch(np.random.default_rng(0), 8))
+    assert {len(batch["item"]) for batch in of_few} == {8} and len(of_few) >= 64 / 8
 
 
 def test_an_epoch_of_many_batches_takes_some_of_them_drawn_anew() -> None:
