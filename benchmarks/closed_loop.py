@@ -58,6 +58,7 @@ SATIATION = (
 NEW_SHARE = 0.4  # Of the items, which come during the weeks.
 DAYS, SOON_DAYS, SOON_LOOKS = 7, 3, 10
 DAY_SECONDS = 86_400
+WAIT_SECONDS = 600.0  # For a server, where other arms are trained beside it.
 DIVERSE = {"max_loss": 0.01}
 ARMS: dict[str, dict[str, Any]] = {
     "greedy": {"diversity": DIVERSE},
@@ -222,7 +223,7 @@ def run_arm(
         gateway(root, "--models", models, *options) as (url, _),
         httpx.Client(base_url=url, timeout=60) as http,
     ):
-        wait_until_ready(url)
+        wait_until_ready(url, WAIT_SECONDS)
         for number in range(size.num_weeks):
             _await(http, version)
             weeks.append(_live(http, shoppers, shelves, number, size, version))
@@ -361,7 +362,7 @@ def _silent(title: str) -> Iterator[Any]:
     yield lambda step: None
 
 
-def _await(http: httpx.Client, version: int, seconds: float = 120.0) -> None:
+def _await(http: httpx.Client, version: int, seconds: float = WAIT_SECONDS) -> None:
     """Until pages come from a version."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
