@@ -12,8 +12,9 @@ class LazyTable(tf.Module):
 
     AdamW (Loshchilov and Hutter 2019) moves and decays a row in steps that did not read it as well, and the mean of
     the weights takes every row in at every step: most of a step's cost where a catalogue is large. Here, as in lazy
-    Adam, moments, decay and change are those of steps with a gradient; steps are counted as AdamW counts them. A row that every step reads is updated as AdamW does. The mean is exact: between two changes of a row the
-    distance of its mean from it only shrinks, by the product of the momenta, so it can wait for the next change.
+    Adam, moments, decay and change are those of steps with a gradient; steps are counted as AdamW counts them. A row
+    that every step reads is updated as AdamW does. The mean is exact: between two changes of a row the distance of
+    its mean from it only shrinks, by the product of the momenta, so it can wait for the next change.
 
     Args:
         table: [num_rows, …] float32.
