@@ -53,7 +53,6 @@ class Retriever(tf.Module):
         norms = np.linalg.norm(embeddings[:, : facts.config.width], axis=1)
         self._norms = tf.Variable(np.maximum(norms, 1e-6), trainable=False, dtype=tf.float32, name="norms")
         self._vectors = catalogue.item_ids[1:], embeddings[1:, : facts.config.width]
-        self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
         self._titles = tf.Variable(catalogue.titles.astype(bytes), trainable=False, name="titles")
         self._available_from = None
         if len(catalogue.available_from):
@@ -244,7 +243,7 @@ class Retriever(tf.Module):
 
     def _describe(self, scores: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            "item_ids": tf.gather(self._item_ids, rows),
+            "item_ids": tf.gather(self._reader.items.strings, rows),
             "titles": tf.gather(self._titles, rows),
             "scores": scores,
         }
