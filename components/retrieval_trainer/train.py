@@ -11,6 +11,7 @@ from homefeed.models.hot import blend
 from homefeed.models.hot.board import ItemFacts
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.index import choice
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers.two_tower import TwoTower
 from homefeed.models.retrieval.training import fit as training
@@ -38,13 +39,14 @@ def train(
     with TrainingLog[Epoch](model_run.path, config.epochs) as log:
         trained = training.train(data.catalogue, data.train, data.evaluation, config, log.write, start)
     windows = Windows(data.evaluation, config.max_events)
-    tuned_by = sample_targets(windows.targets)[: retriever.TUNING_QUERIES]
+    tuned_by = sample_targets(windows.targets)[: choice.TUNING_QUERIES]
     sample = trained.queries(windows, tuned_by)
     facts = ItemFacts.of(data.catalogue, trained.item_vectors)
     hot = blend.fit(data.train, data.evaluation, facts)
     snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample, hot)
     snapshot.save(model.snapshot_dir)
     text.save(model.text_dir)
-    retriever.Retriever(snapshot, data.catalogue, text).save(model.serving_dir)
+    served = retriever.Retriever(snapshot, data.catalogue, text)
+    served.save(model.serving_dir)
     model_run.write_json("curve.json", log.curve())
-    return log.summary()
+    return "; ".join(filter(None, (log.summary(), served.choice.measured)))

@@ -35,9 +35,6 @@ class RankingModule(tf.Module):
         super().__init__(name="ranking")
         self._trained = trained
         trained.ranker.freeze()
-        # SavedModel keeps what it can reach; it does not know Keras 3's variables.
-        self._weights = [variable.value for variable in trained.ranker.variables]
-        self._tables = (trained.ranker.frozen, trained.ranker.constants)
         self._reader = RequestReader(catalogue.item_ids, RequestFeatures.of(train))
         self._specs = rank_specs(train)
         objectives = trained.ranker.objectives
@@ -50,6 +47,9 @@ class RankingModule(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """`rank`, also under TensorFlow Serving's default name."""
         rank = tf.function(self.rank).get_concrete_function(**self._specs)
+        # SavedModel keeps what it can reach, and does not know Keras 3's variables. What the graph does not read, it
+        # does not keep: the embeddings of ids, say, are in `frozen`.
+        self._variables = list(rank.graph.variables)
         return {"serving_default": rank, "rank": rank}
 
     def save(self, folder: pathlib.Path) -> None:

@@ -6,13 +6,11 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models import catalogue as catalogues
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
-from homefeed.models.retrieval.hyperparameters import Hyperparameters
-from homefeed.models.retrieval.index import exact_index, filters, partitioned_index, text_match
+from homefeed.models.retrieval.index import choice, exact_index, filters, text_match
 from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -25,8 +23,6 @@ from homefeed.models.text.text_model import TextModel
 
 # Scores and rows.
 Found = tuple[tf.Tensor, ...]
-MAX_EXACT_ROWS = 100_000  # Up to here `index: auto` scores every candidate.
-TUNING_QUERIES = 200  # By which a partitioned index chooses its number of probes.
 
 
 class Retriever(tf.Module):
@@ -49,15 +45,18 @@ class Retriever(tf.Module):
         embeddings, encode = snapshot.embed(tower, catalogue)
         self._long_term = snapshot.linear.long_term
         self._linear_encode = tf.Variable(encode, trainable=False, name="linear_encode")
-        self._index = _build_index(embeddings, catalogue, facts.config, snapshot.sample)
+        available_from = catalogue.available_from if len(catalogue.available_from) else None
+        self.choice = choice.choose(
+            facts.config.index, embeddings, available_from, snapshot.sample, facts.config.seed
+        )
+        self._index = self.choice.index
         norms = np.linalg.norm(embeddings[:, : facts.config.width], axis=1)
         self._norms = tf.Variable(np.maximum(norms, 1e-6), trainable=False, dtype=tf.float32, name="norms")
         self._vectors = catalogue.item_ids[1:], embeddings[1:, : facts.config.width]
-        self._item_ids = tf.Variable(catalogue.item_ids.astype(bytes), trainable=False, name="item_ids")
         self._titles = tf.Variable(catalogue.titles.astype(bytes), trainable=False, name="titles")
         self._available_from = None
-        if len(catalogue.available_from):
-            self._available_from = tf.Variable(catalogue.available_from, trainable=False, name="available_from")
+        if available_from is not None:
+            self._available_from = tf.Variable(available_from, trainable=False, name="available_from")
         self._reader = RequestReader(catalogue.item_ids, facts.request)
         self._filters = filters.Filters(catalogue)
         self._text = text_match.TextMatch(catalogue.token_ids, _special_tokens(facts.wordpiece))
@@ -244,7 +243,7 @@ class Retriever(tf.Module):
 
     def _describe(self, scores: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            "item_ids": tf.gather(self._item_ids, rows),
+            "item_ids": tf.gather(self._reader.items.strings, rows),
             "titles": tf.gather(self._titles, rows),
             "scores": scores,
         }
@@ -278,23 +277,6 @@ class Retriever(tf.Module):
             dtype = tf.string if name in self._spec.vocabulary_sizes else tf.float32
             specs[f"item_{name}"] = tf.TensorSpec(shape, dtype, f"item_{name}")
         return specs
-
-
-def _build_index(
-    embeddings: npt.NDArray[np.float32],
-    catalogue: catalogues.Catalogue,
-    config: Hyperparameters,
-    sample: npt.NDArray[np.float32],
-) -> exact_index.ExactIndex | partitioned_index.PartitionedIndex:
-    available_from = catalogue.available_from if len(catalogue.available_from) else None
-    if config.index == "exact" or (config.index == "auto" and catalogue.num_rows <= MAX_EXACT_ROWS):
-        return exact_index.ExactIndex(embeddings, available_from)
-    index = partitioned_index.PartitionedIndex(embeddings, available_from, seed=config.seed)
-    if not len(sample):  # The candidates themselves stand in.
-        places = np.linspace(1, len(embeddings) - 1, min(TUNING_QUERIES, len(embeddings) - 1)).astype(np.int64)
-        sample = embeddings[places]
-    index.choose_probes(sample[:TUNING_QUERIES])
-    return index
 
 
 def _special_tokens(wordpiece: Sequence[str]) -> list[int]:

@@ -27,7 +27,12 @@ class RatingTaste:
         self.size = fits[0].items.shape[1]
         tables = [rating_factors.item_tables(fit) for fit in fits]
         self._design = _stack([t[0] for t in tables])
-        self._second = _stack([t[1].reshape(self.num_rows, -1) for t in tables])
+        # Symmetric matrices: one half of each is all there is to keep, and to add up.
+        row, column = np.triu_indices(self.size)
+        self._second = _stack([t[1][:, row, column] for t in tables])
+        places = np.zeros((self.size, self.size), np.int32)
+        places[row, column] = places[column, row] = np.arange(len(row))
+        self._places = tf.constant(places.ravel())
         self._with_bias = _stack([t[2] for t in tables])
         self._bias = _stack([fit.items[:, 0] for fit in fits])
         self._bias_variance = _stack([fit.covariances[:, 0, 0] for fit in fits])
@@ -72,6 +77,7 @@ class RatingTaste:
         second = tf.reduce_sum(tf.gather(self._second, rows) * known[..., None], axis=1)
         with_bias = tf.reduce_sum(tf.gather(self._with_bias, rows) * known[..., None], axis=1)
         prior = tf.gather(self._precision, fit)
+        second = tf.gather(second, self._places, axis=1)
         shape = [tf.shape(fit)[0], self.size, self.size]
         precision = tf.linalg.diag(prior) + tf.reshape(second, shape) / noise[..., None]
         weights = tf.reshape(self._user_weights, [-1, user.shape[1], self.size])

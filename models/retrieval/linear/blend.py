@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homefeed.models.evaluation import metrics
-from homefeed.models.retrieval.linear.linear_factors import Decomposition, LinearFactors
+from homefeed.models.retrieval.linear.linear_factors import Decomposition, Floats, LinearFactors
 
 REGULARIZATIONS = (30.0, 100.0, 300.0, 1000.0)
 LONG_TERMS = (0.1, 0.3, 1.0)  # Where order tells little, as in a log of ratings, old events say as much as new ones.
@@ -36,23 +36,47 @@ def fit_blend(
     Returns:
         Factors with the weight folded in; all 0 where nothing helps, or where there is nothing to judge by.
     """
-    silent = decomposition.factors(1.0, LONG_TERMS[0]).scaled(0.0)
     if not len(targets):
-        return silent
-    settings = list(itertools.product(REGULARIZATIONS, LONG_TERMS))
-    scales: dict[tuple[float, float], float] = {}
-    qualities = {(settings[0], 0.0): 0.0}  # Of settings and weights; the towers alone come first.
-    for part in metrics.parts(len(targets), len(silent.decode)):
+        return decomposition.factors(REGULARIZATIONS[0], LONG_TERMS[0]).scaled(0.0)
+    qualities: dict[tuple[float, float, float], float] = {}
+    for regularization in REGULARIZATIONS:
+        qualities |= _qualities(tower_scores, histories, targets, decomposition, regularization)
+    regularization, long_term, weight = max(qualities, key=qualities.__getitem__)
+    return decomposition.factors(regularization, long_term).scaled(weight)
+
+
+def _qualities(
+    tower_scores: metrics.Scores,
+    histories: Sequence[npt.NDArray[np.integer[Any]]],
+    targets: npt.NDArray[np.integer[Any]],
+    decomposition: Decomposition,
+    regularization: float,
+) -> dict[tuple[float, float, float], float]:
+    """Regularisation, long-term weight and weight → quality; the towers alone, of weight 0, come first."""
+    factors = {long_term: decomposition.factors(regularization, long_term) for long_term in LONG_TERMS}
+    decode = factors[LONG_TERMS[0]].decode
+    queries = {long_term: setting.queries(histories) for long_term, setting in factors.items()}
+    scales = {long_term: score_deviation(asked, decode) for long_term, asked in queries.items()}
+    tried = [(t, weight / scale) for t, scale in scales.items() for weight in WEIGHTS if scale]
+    qualities = dict.fromkeys([(LONG_TERMS[0], 0.0), *tried], 0.0)
+    for part in metrics.parts(len(targets), len(decode)):
         towers = tower_scores(part)
-        qualities[settings[0], 0.0] += _quality(towers, targets[part], histories[part])
-        for setting in settings:
-            scores = decomposition.factors(*setting).scores(histories[part])
-            scale = scales.setdefault(setting, float(scores.std()))  # Of the first part, for all of them.
-            for weight in (weight / scale for weight in WEIGHTS if scale):
-                quality = _quality(towers + np.float32(weight) * scores, targets[part], histories[part])
-                qualities[setting, weight] = qualities.get((setting, weight), 0.0) + quality
-    setting, weight = max(qualities, key=qualities.__getitem__)
-    return decomposition.factors(*setting).scaled(weight)
+        linear = {long_term: asked[part] @ decode.T for long_term, asked in queries.items()}
+        for long_term, weight in qualities:
+            scores = towers + np.float32(weight) * linear[long_term]
+            qualities[long_term, weight] += _quality(scores, targets[part], histories[part])
+    return {(regularization, *setting): quality for setting, quality in qualities.items()}
+
+
+def score_deviation(queries: Floats, decode: Floats) -> float:
+    """The standard deviation of all [num_queries, num_rows] inner products, none of which is made.
+
+    Their mean is that of the queries times that of the rows; the mean of their squares is the sum of the products of
+    the two tables' second moments.
+    """
+    mean = float(queries.mean(axis=0, dtype=np.float64) @ decode.mean(axis=0, dtype=np.float64))
+    moments = [(table.T @ table).astype(np.float64) / len(table) for table in (queries, decode)]
+    return math.sqrt(max(float((moments[0] * moments[1]).sum()) - mean**2, 0.0))
 
 
 def fit_cold_start_boost(

@@ -92,6 +92,11 @@ class TwoTower(tfrs.Model):
             )
         )
 
+    @property
+    def item_tables(self) -> list[tf.Variable]:
+        """Tables with a row for each trained item, of which a step of the sampled softmax reads a few; else none."""
+        return [self.candidate_tower.ids, self.candidate_tower.id_bias] if self._is_sampled else []
+
     def embed_candidates(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Embeds [n] int32 rows of the catalogue; see CandidateTower."""
         inputs = {name: tf.gather(column, rows) for name, column in self._candidates.items()}

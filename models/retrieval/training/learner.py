@@ -11,6 +11,8 @@ from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
 from homefeed.models.retrieval.training.evaluation import tensors
+from homefeed.models.retrieval.training.lazy_table import LazyTable
+from homefeed.models.retrieval.training.optimizer import decay_of
 from homefeed.models.retrieval.training.weight_average import WeightAverage
 from homefeed.models.retrieval.training.windows import Batch
 
@@ -64,11 +66,15 @@ class Learner:
         """What can only be done once the weights exist."""
         self._model.compute_loss(inputs)
         self._start(self._model)
-        self._optimizer.build(self._model.trainable_variables)
+        # Devices that share a batch would have to share the rows that each of them read: there all tables are dense.
+        tables = self._model.item_tables if self._num_replicas == 1 else []
+        self._lazy = [LazyTable(table, decay_of(table, self._config)) for table in tables]
+        self._dense = [v for v in self._model.trainable_variables if not any(v is table for table in tables)]
+        self._optimizer.build(self._dense)
         # One trace for every number and length of windows.
         specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
         self._step = tf.function(self._update, input_signature=[specs], autograph=False)
-        return WeightAverage(self._model.trainable_variables, self._config.ema_momentum)
+        return WeightAverage(self._dense, self._config.ema_momentum, self._lazy)
 
     def _update(self, batch: Tensors) -> tf.Tensor:
         """One update by all replicas, each with its part of the batch."""
@@ -87,13 +93,17 @@ class Learner:
 
     def _update_replica(self, batch: Tensors) -> tf.Tensor:
         assert self._average is not None
-        variables = self._model.trainable_variables
+        tables = [lazy.table for lazy in self._lazy]
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
             share = loss / self._num_replicas if self._num_replicas > 1 else loss
         # Not every loss reads every weight: the sampled one knows no new items, so their bias has no gradient.
-        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._average.update(self._optimizer.iterations)
+        unknown = tf.UnconnectedGradients.ZERO
+        dense, of_rows = tape.gradient(share, [self._dense, tables], unconnected_gradients=unknown)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in dense]
+        self._optimizer.apply_gradients(zip(gradients, self._dense, strict=True))
+        step = self._optimizer.iterations
+        self._average.update(step)
+        for lazy, gradient in zip(self._lazy, of_rows, strict=True):
+            lazy.update(gradient, step, self._optimizer.learning_rate, self._average.momentum(step))
         return loss

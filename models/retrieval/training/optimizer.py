@@ -25,3 +25,8 @@ def adamw(config: Hyperparameters, num_steps: int) -> tf.keras.optimizers.Optimi
     )
     optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer
+
+
+def decay_of(variable: tf.Variable, config: Hyperparameters) -> float:
+    """The weight decay of one variable, as `adamw` applies it."""
+    return 0.0 if any(part in variable.name for part in NOT_DECAYED) else config.weight_decay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import types
 from collections.abc import Mapping
 
@@ -53,5 +52,6 @@ def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.N
 
 
 def sample_targets(targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """At most MAX_EVAL_QUERIES of a split's [num_targets] targets, evenly spread."""
-    return targets[:: max(1, math.ceil(len(targets) / MAX_EVAL_QUERIES))]
+    """MAX_EVAL_QUERIES of a split's [num_targets] targets, evenly spread; all, where there are no more."""
+    kept = min(len(targets), MAX_EVAL_QUERIES)
+    return targets[np.arange(kept) * len(targets) // max(kept, 1)]

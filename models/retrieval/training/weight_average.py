@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from homefeed.models.retrieval.training.lazy_table import LazyTable
+
 
 class WeightAverage:
     """Exponential moving averages (Polyak and Juditsky 1992), which begin as plain means.
@@ -16,30 +18,37 @@ class WeightAverage:
     Args:
         variables: as training changes them; the means start where they stand.
         momentum: of the means, in the long run.
+        tables: further weights, which keep their means themselves.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], momentum: float):
+    def __init__(self, variables: Sequence[tf.Variable], momentum: float, tables: Sequence[LazyTable] = ()):
         self._variables = variables
         self._momentum = momentum
+        self._tables = tables
         mean = tf.VariableAggregation.MEAN
         self._means = [tf.Variable(variable, trainable=False, aggregation=mean) for variable in variables]
 
-    def update(self, step: tf.Tensor) -> None:
-        """Takes the variables in; `step` [] int: how many times they have changed, 1 after the first."""
+    def momentum(self, step: tf.Tensor) -> tf.Tensor:
+        """[] float32, the share that means keep; `step` [] int: how often weights have changed, 1 after the first."""
         steps = tf.cast(step, tf.float32)
-        momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
+        return tf.minimum(self._momentum, (1 + steps) / (10 + steps))
+
+    def update(self, step: tf.Tensor) -> None:
+        """Takes the variables in after a step."""
+        momentum = self.momentum(step)
         for mean, variable in zip(self._means, self._variables, strict=True):
             mean.assign(momentum * mean + (1 - momentum) * variable)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Within this context the variables hold the means."""
-        kept = [variable.numpy() for variable in self._variables]
-        _assign(self._variables, [mean.numpy() for mean in self._means])
+        """Within this context variables and tables hold the means."""
+        weights = [*self._variables, *(lazy.table for lazy in self._tables)]
+        kept = [weight.numpy() for weight in weights]
+        _assign(weights, [*(mean.numpy() for mean in self._means), *(lazy.mean().numpy() for lazy in self._tables)])
         try:
             yield
         finally:
-            _assign(self._variables, kept)
+            _assign(weights, kept)
 
 
 def _assign(variables: Sequence[tf.Variable], values: Sequence[tf.Tensor]) -> None:

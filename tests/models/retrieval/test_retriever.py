@@ -11,7 +11,7 @@ from homefeed.models import requests
 from homefeed.models.catalogue import ALWAYS, NEVER
 from homefeed.models.retrieval import retriever
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
-from homefeed.models.retrieval.index import exact_index, partitioned_index, text_match
+from homefeed.models.retrieval.index import text_match
 from homefeed.models.retrieval.index.meaning import Meaning
 from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
@@ -460,35 +460,3 @@ def test_the_linear_part_of_a_query_is_the_trained_models(saved: Any) -> None:
     embedding = _call(loaded, "embed_query", histories=[[f"item-{row}" for row in rows]])["embedding"]
     expected = trained.linear.queries([np.array(rows[-TINY.max_linear_events :])])
     np.testing.assert_allclose(embedding[:, 5:], expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("index", "num_rows", "kind"),
-    [
-        ("exact", 9, exact_index.ExactIndex),
-        ("partitioned", 9, partitioned_index.PartitionedIndex),
-        ("auto", 9, exact_index.ExactIndex),
-        ("auto", 10, partitioned_index.PartitionedIndex),
-    ],
-)
-def test_which_index_serves(index: Any, num_rows: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retriever, "MAX_EXACT_ROWS", 9)
-    embeddings = np.random.default_rng(0).normal(size=(num_rows, 3)).astype(np.float32)
-    catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * num_rows, object))
-    config = dataclasses.replace(TINY, index=index)
-    made = retriever._build_index(embeddings, catalogue, config, np.empty((0, 0), np.float32))
-    assert isinstance(made, kind)
-
-
-def test_a_partitioned_index_is_tuned_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    catalogue = dataclasses.replace(toy.catalogue(), item_ids=np.array([b""] * 60, object))
-    asked = []
-    kind = partitioned_index.PartitionedIndex
-    monkeypatch.setattr(kind, "choose_probes", lambda self, queries: asked.append(queries))
-    config = dataclasses.replace(TINY, index="partitioned")
-    sample = np.ones((300, 3), np.float32)
-    retriever._build_index(embeddings, catalogue, config, sample)
-    retriever._build_index(embeddings, catalogue, config, sample[:0])
-    np.testing.assert_array_equal(asked[0], sample[: retriever.TUNING_QUERIES])
-    np.testing.assert_array_equal(asked[1], embeddings[1:])  # Without a sample, the candidates stand in.

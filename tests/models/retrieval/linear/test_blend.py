@@ -135,4 +135,13 @@ def test_parts_are_judged_as_the_whole_is(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(metrics, "MAX_SCORES", 11 * 8)
     parts, boost_of_parts = fitted()
     assert parts.long_term == whole.long_term and boost_of_parts == boost
-    np.testing.assert_allclose(parts.decode, whole.decode, rtol=0.2)  # Scaled by the first part alone.
+    np.testing.assert_allclose(parts.decode, whole.decode, rtol=1e-6)
+
+
+def test_scores_are_scaled_by_the_deviation_of_all_of_them() -> None:
+    """With users of another kind first, as a split sorted by user may have them."""
+    rng = np.random.default_rng(3)
+    queries = rng.normal(2.0, [[0.1]] * 9 + [[5.0]] * 4, size=(13, 5)).astype(np.float32)
+    decode = rng.normal(-1.0, 2.0, size=(40, 5)).astype(np.float32)
+    assert blend.score_deviation(queries, decode) == pytest.approx((queries @ decode.T).std(), rel=1e-5)
+    assert blend.score_deviation(queries, np.zeros_like(decode)) == 0.0

@@ -75,7 +75,14 @@ def test_weights_multiply() -> None:
 
 @pytest.mark.parametrize(
     ("num_targets", "expected"),
-    [(5, [0, 1, 2, 3, 4]), (4_001, list(range(0, 4_001, 3))), (0, [])],  # Every second would be 2,001.
+    # Where 2,000 are there, 2,000 are asked about: not half of them where one more is there.
+    [
+        (5, [0, 1, 2, 3, 4]),
+        (10_000, list(range(0, 10_000, 5))),
+        (4_001, [place * 4_001 // 2_000 for place in range(2_000)]),
+        (2_001, list(range(2_000))),
+        (0, []),
+    ],
 )
 def test_a_sample_of_targets_is_evenly_spread(num_targets: Any, expected: Any) -> None:
     assert targets.sample_targets(np.arange(num_targets)).tolist() == expected
