@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.types import Examples
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 1000  # Examples decoded together; one of interactions holds a user's whole list.
 RAGGED_TYPES = {"i": "int64", "u": "int64", "b": "int64", "f": "float32", "O": "binary", "S": "binary"}
+
+Column = tuple[npt.NDArray[Any] | Coded, npt.NDArray[np.int64]]
+"""Flat values, and row splits `[num_rows + 1]`."""
 
 
 def read_split(examples: Examples, split: str) -> pa.RecordBatch:
@@ -46,8 +50,55 @@ def _read_records(files: Iterable[pathlib.Path | str], at_once: int) -> Iterator
     return (batch.tolist() for batch in records.batch(at_once).as_numpy_iterator())
 
 
+def read_parts(examples: Examples, split: str) -> Iterator[pa.RecordBatch]:
+    """The Examples of a split, some at a time."""
+    files = examples.split_files(split)
+    return itertools.chain.from_iterable(read_batches(file, READ_AT_ONCE) for file in files)
+
+
+def join_columns(batches: Iterable[pa.RecordBatch]) -> dict[str, Column]:
+    """Batches behind each other, as arrays: of a batch no more than its numbers and codes are held.
+
+    Args:
+        batches: every column a list; a column that a batch lacks is empty there.
+    """
+    num_rows: list[int] = []
+    parts: dict[str, dict[int, tuple[pa.Array, npt.NDArray[np.int64]]]] = {}
+    for batch in batches:
+        for name, array in zip(batch.schema.names, batch.columns, strict=True):
+            if array.type != "null":
+                lengths = np.asarray(array.value_lengths().fill_null(0), np.int64)
+                parts.setdefault(name, {})[len(num_rows)] = _compact(array.flatten()), lengths
+        num_rows.append(batch.num_rows)
+    return {name: _join(parts.pop(name), num_rows) for name in list(parts)}
+
+
+def _compact(values: pa.Array) -> pa.Array:
+    """Strings as a dictionary."""
+    import pyarrow as pa
+
+    return values.dictionary_encode() if values.type in (pa.binary(), pa.large_binary()) else values
+
+
+def _join(parts: Mapping[int, tuple[pa.Array, npt.NDArray[np.int64]]], num_rows: Iterable[int]) -> Column:
+    """One column of some of the batches, by their places."""
+    lengths = [parts[place][1] if place in parts else np.zeros(size, np.int64) for place, size in enumerate(num_rows)]
+    row_splits = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    arrays = [values for values, _ in parts.values()]
+    if hasattr(arrays[0], "dictionary"):
+        return Coded.join(arrays), row_splits
+    return np.concatenate([array.to_numpy(zero_copy_only=False) for array in arrays]), row_splits
+
+
 def write_split(examples: Examples, split: str, batch: pa.RecordBatch, shard: int = 0, num_shards: int = 1) -> None:
     """Writes one shard; equal batches give equal bytes."""
+    write_batches(examples, split, [batch], shard, num_shards)
+
+
+def write_batches(
+    examples: Examples, split: str, batches: Iterable[pa.RecordBatch], shard: int = 0, num_shards: int = 1
+) -> None:
+    """Writes one shard, of which a part is in memory; how the rows are parted does not change the bytes."""
     import tensorflow as tf
 
     folder = examples.split_dir(split)
@@ -56,7 +107,7 @@ def write_split(examples: Examples, split: str, batch: pa.RecordBatch, shard: in
     # The quickest level: a third of the time of the usual one, for a sixth more bytes.
     options = tf.io.TFRecordOptions("GZIP", compression_level=1)
     with tf.io.TFRecordWriter(str(path), options) as writer:
-        for record in serialize(batch):
+        for record in itertools.chain.from_iterable(map(serialize, batches)):
             writer.write(record)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from homefeed.models.catalogue import Catalogue
 from homefeed.models.exposures import OUTCOMES, Exposures
 from homefeed.models.sequences import Sequences
 from homefeed.schemas.features import Input
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
@@ -115,6 +119,15 @@ def load_request(graph: TransformGraph) -> dict[str, Any]:
 
 def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
     """Writes a split: one tf.train.Example a user."""
+    save_parts(examples, split, [sequences])
+
+
+def save_parts(examples: Examples, split: str, parts: Iterable[Sequences]) -> None:
+    """Writes a split some users at a time, with the bytes of all at once."""
+    example_io.write_batches(examples, split, map(_batch_of, parts))
+
+
+def _batch_of(sequences: Sequences) -> pa.RecordBatch:
     splits = sequences.row_splits
     columns = {
         "user_id": example_io.rectangular(sequences.user_ids),
@@ -133,7 +146,7 @@ def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None
         (_EVENT_NUMERIC, sequences.event_numeric),
     ):
         columns |= {f"{prefix}{name}": (array, splits) for name, array in arrays.items()}
-    example_io.write_split(examples, split, example_io.record_batch(columns))
+    return example_io.record_batch(columns)
 
 
 def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Sequences:
