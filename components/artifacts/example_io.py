@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,16 @@ def read_parts(examples: Examples, split: str) -> Iterator[pa.RecordBatch]:
     """The Examples of a split, some at a time."""
     files = examples.split_files(split)
     return itertools.chain.from_iterable(read_batches(file, READ_AT_ONCE) for file in files)
+
+
+def some_of(batch: pa.RecordBatch, rows: npt.NDArray[np.bool_], without: Collection[str] = ()) -> pa.RecordBatch:
+    """The rows for which the mask is True, without some columns."""
+    import pyarrow as pa
+
+    columns = {
+        name: column for name, column in zip(batch.schema.names, batch.columns, strict=True) if name not in without
+    }
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns)).filter(pa.array(rows))
 
 
 def join_columns(batches: Iterable[pa.RecordBatch]) -> dict[str, Column]:
