@@ -1,17 +1,19 @@
-"""Ingest at scale: ExampleGen, StatisticsGen, SchemaGen and ExampleValidator on generated logs.
+"""Ingest at scale: ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform on generated logs.
 
     python -m benchmarks.ingest [--rows 1000000 10000000] [--gigabytes 2]
 
 The last log, of so many gigabytes, goes through ExampleGen alone, to show that its memory does not grow. Logs are
 written to the system's temporary folder and removed. Each one is measured in a process of its own. CPU seconds are
 user and system time of that process and its children, beyond importing the libraries; peak memory is of the whole
-process, libraries included.
+process, libraries included. The exponent, of the first and the last log that all components read, says how CPU
+seconds grow with rows: 1 is in proportion.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ interactions:
 items: {path: items.csv}
 users: {path: users.csv}
 """
-COMPONENTS = ("example_gen", "statistics_gen", "schema_gen", "example_validator")
+COMPONENTS = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform")
 BYTES_A_ROW = 38.5  # Of the generated logs.
 EVENT_TYPES = ("view", "click", "purchase")
 
@@ -70,9 +72,9 @@ def generate(folder: pathlib.Path, num_rows: int, seed: int = 0) -> int:
 
 
 def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] = COMPONENTS) -> dict[str, float]:
-    """Runs the four components, or the first of them, in this process."""
+    """Runs the components, or the first of them, in this process."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from homefeed.components import example_gen, example_validator, schema_gen, statistics_gen
+    from homefeed.components import example_gen, example_validator, schema_gen, statistics_gen, transform
     from homefeed.components.artifacts.types import (
         DatasetDir,
         ExampleAnomalies,
@@ -80,6 +82,7 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
         ExampleStatistics,
         Quarantine,
         Schema,
+        TransformGraph,
     )
 
     found = {"imports_cpu_seconds": _cpu_of(_import_libraries), "imports_rss_mb": _peak_mb()}
@@ -87,11 +90,12 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
     examples = [Examples(out / "examples" / table) for table in tables]
     statistics = [ExampleStatistics(out / "statistics" / table) for table in tables]
     schemas = [Schema(out / "schema" / table) for table in tables]
-    dataset, quarantine = DatasetDir(data), Quarantine(out / "quarantine")
+    dataset, quarantine, exposures = DatasetDir(data), Quarantine(out / "quarantine"), Examples(out / "exposures")
+    transformed = transform.Outputs(TransformGraph(out / "graph"), Examples(out / "transformed"))
     steps: dict[str, Any] = {
         "example_gen": lambda: example_gen.run(
             example_gen.Inputs(dataset),
-            example_gen.Outputs(*examples, Examples(out / "exposures"), Examples(out / "relations"), quarantine),
+            example_gen.Outputs(*examples, exposures, Examples(out / "relations"), quarantine),
             example_gen.Config(),
         ),
         "statistics_gen": lambda: statistics_gen.run(
@@ -104,6 +108,9 @@ def measure(data: pathlib.Path, out: pathlib.Path, components: Collection[str] =
             example_validator.Inputs(dataset, quarantine, examples[0], *statistics, *schemas),
             example_validator.Outputs(ExampleAnomalies(out / "anomalies")),
             example_validator.Config(),
+        ),
+        "transform": lambda: transform.run(
+            transform.Inputs(dataset, *examples, exposures), transformed, transform.Config()
         ),
     }
     start = time.monotonic()
@@ -120,7 +127,8 @@ def _import_libraries() -> None:
     import tensorflow as tf
     import tensorflow_data_validation  # noqa: F401
 
-    import homefeed.components.example_gen.beam  # noqa: F401
+    import homefeed.components.example_gen.beam
+    import homefeed.models.behaviour_text  # noqa: F401
 
     tf.constant(0)  # Sets up the runtime.
 
@@ -168,6 +176,16 @@ def run(name: str, num_rows: int, components: Collection[str] = COMPONENTS) -> d
         return report(name, num_rows, num_bytes, json.loads(done.stdout.splitlines()[-1]))
 
 
+def _exponent(figures: Mapping[str, float]) -> float:
+    rows, seconds = (
+        [value for name, value in figures.items() if name.endswith(f".{wanted}") and name.count(".") == 1]
+        for wanted in ("rows", "cpu_seconds")
+    )
+    exponent = math.log(seconds[-1] / seconds[0]) / math.log(rows[-1] / rows[0])
+    print(f"\nCPU seconds grow with rows to the power of {exponent:.2f}")
+    return round(exponent, 3)
+
+
 def main() -> None:
     """Generates, measures, prints, keeps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -183,6 +201,8 @@ def main() -> None:
     figures: dict[str, float] = {}
     for num_rows in arguments.rows:
         figures |= run(f"{num_rows // 1_000_000}m" if num_rows >= 1_000_000 else str(num_rows), num_rows)
+    if len(arguments.rows) > 1:
+        figures["exponent"] = _exponent(figures)
     if arguments.gigabytes:
         num_rows = int(arguments.gigabytes * 1e9 / BYTES_A_ROW)
         figures |= run(f"{arguments.gigabytes:g}gb", num_rows, COMPONENTS[:1])

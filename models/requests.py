@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -201,7 +203,8 @@ def requests_from_sequences(
         events = slice(start, min(end + 1, stop))
         items, times = sequences.item_index[events].tolist(), sequences.timestamp[events].tolist()
         values = _event_values(sequences, events, categories)
-        history = [_event(item_id(items[at]), times[at], values, at) for at in range(end - start) if items[at]]
+        names = ["" if item == 0 else item_id(item) for item in items[: end - start]]
+        history = _history(names, times, values)
         is_known = end < stop  # Behind a user's last event stands another user's first.
         context = {name: values[name][end - start] for name in sequences.context_names} if is_known else {}
         known = {name: value for name, value in context.items() if not _is_unknown(value)}
@@ -221,10 +224,24 @@ def _event_values(
     return values | {name: numbers[events].tolist() for name, numbers in sequences.event_numeric.items()}
 
 
-def _event(item_id: str, timestamp: int, values: Mapping[str, Sequence[Any]], at: int) -> Event:
-    known = {name: column[at] for name, column in values.items() if not _is_unknown(column[at])}
-    value, event_type = known.pop("value", float("nan")), known.pop("event_type", "")
-    return Event(item_id, value, event_type, timestamp, known)
+def _history(item_ids: Sequence[str], times: Sequence[int], values: Mapping[str, Sequence[Any]]) -> list[Event]:
+    """The events on items that are known; "" is none."""
+    value = values.get("value", itertools.repeat(math.nan))
+    event_type = values.get("event_type", itertools.repeat(""))
+    others = {name: column for name, column in values.items() if name not in ("value", "event_type")}
+    return [
+        Event(
+            item_id,
+            math.nan if _is_unknown(of_value) else of_value,
+            "" if _is_unknown(of_type) else of_type,
+            timestamp,
+            {name: column[at] for name, column in others.items() if not _is_unknown(column[at])} if others else {},
+        )
+        for at, (item_id, timestamp, of_value, of_type) in enumerate(
+            zip(item_ids, times, value, event_type, strict=False)  # Of the last time, there may be no event.
+        )
+        if item_id
+    ]
 
 
 def _is_unknown(value: str | float) -> bool:

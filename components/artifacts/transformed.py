@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.example_io import Column
 from homefeed.components.artifacts.types import SPLITS, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.exposures import OUTCOMES, Exposures
 from homefeed.models.sequences import Sequences
 from homefeed.schemas.features import Input
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
 _OUTCOME = "outcome_"
 _EXPOSURES = "_exposures"  # Ends the name of the split beside one of Sequences.
+_QUERIES = "query_token_ids"
 _CATEGORICAL, _NUMERIC = "categorical.", "numeric."
 _EVENT_CATEGORICAL, _EVENT_NUMERIC = "event_categorical.", "event_numeric."
 
@@ -115,6 +121,15 @@ def load_request(graph: TransformGraph) -> dict[str, Any]:
 
 def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
     """Writes a split: one tf.train.Example a user."""
+    save_parts(examples, split, [sequences])
+
+
+def save_parts(examples: Examples, split: str, parts: Iterable[Sequences]) -> None:
+    """Writes a split some users at a time, with the bytes of all at once."""
+    example_io.write_batches(examples, split, map(_batch_of, parts))
+
+
+def _batch_of(sequences: Sequences) -> pa.RecordBatch:
     splits = sequences.row_splits
     columns = {
         "user_id": example_io.rectangular(sequences.user_ids),
@@ -125,7 +140,7 @@ def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None
     }
     if sequences.query_token_ids is not None:
         width = sequences.query_token_ids.shape[1]
-        columns["query_token_ids"] = (sequences.query_token_ids.reshape(-1), splits * width)
+        columns[_QUERIES] = (sequences.query_token_ids.reshape(-1), splits * width)
     for prefix, arrays in ((_CATEGORICAL, sequences.categorical), (_NUMERIC, sequences.numeric)):
         columns |= {f"{prefix}{name}": example_io.rectangular(array) for name, array in arrays.items()}
     for prefix, arrays in (
@@ -133,7 +148,7 @@ def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None
         (_EVENT_NUMERIC, sequences.event_numeric),
     ):
         columns |= {f"{prefix}{name}": (array, splits) for name, array in arrays.items()}
-    example_io.write_split(examples, split, example_io.record_batch(columns))
+    return example_io.record_batch(columns)
 
 
 def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Sequences:
@@ -142,30 +157,45 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
     Raises:
         ArtifactError: there is no such split; the message names those that exist.
     """
-    batch = example_io.read_split(examples, split)
+    return _sequences(example_io.join_columns(example_io.read_parts(examples, split)), graph)
 
-    def events(name: str, dtype: Any) -> npt.NDArray[Any]:
-        found = example_io.ragged(batch, name)
-        return np.empty(0, dtype) if found is None else found[0].astype(dtype)
 
-    def rows(name: str, dtype: Any) -> npt.NDArray[Any]:
-        return events(name, dtype).reshape(batch.num_rows, -1) if batch.num_rows else np.empty((0, 1), dtype)
+def load_newest(graph: TransformGraph, examples: Examples) -> Sequences:
+    """Each user once, with all that they did in any split, and without what they searched for."""
+    seen: set[bytes] = set()
 
-    def features(prefix: str, dtype: Any) -> dict[str, npt.NDArray[Any]]:
-        names = sorted(name for name in batch.schema.names if name.startswith(prefix))
-        return {name.removeprefix(prefix): rows(name, dtype) for name in names}
+    def parts() -> Iterator[pa.RecordBatch]:
+        for split in reversed(SPLITS):  # A later one repeats the events of those before it.
+            for batch in example_io.read_parts(examples, split):
+                user_ids = example_io.single(batch, "user_id", b"").tolist()
+                is_new = np.array([user not in seen for user in user_ids], bool)
+                seen.update(user_ids)
+                yield example_io.some_of(batch, is_new, without=(_QUERIES,))
 
+    return _sequences(example_io.join_columns(parts()), graph)
+
+
+def _sequences(columns: Mapping[str, Column], graph: TransformGraph) -> Sequences:
+    user_ids, _ = columns.get("user_id", (np.empty(0, object), None))
+    user_ids = np.array(user_ids.tolist(), object)
     request = load_request(graph)
     of_events = [name.removeprefix("history_") for name in request["inputs"] if name.startswith("history_")]
     numbers = [name for name in of_events if request["inputs"][f"history_{name}"].dtype == "float32"]
 
-    item_index = example_io.ragged(batch, "item_index")
-    queries = example_io.ragged(batch, "query_token_ids")
+    def events(name: str, dtype: Any) -> npt.NDArray[Any]:
+        return np.asarray(columns[name][0], dtype) if name in columns else np.empty(0, dtype)
+
+    def features(prefix: str, dtype: Any) -> dict[str, npt.NDArray[Any]]:
+        names = sorted(name for name in columns if name.startswith(prefix))
+        return {name.removeprefix(prefix): events(name, dtype).reshape(len(user_ids), -1) for name in names}
+
+    item_index = events("item_index", np.int32)
+    queries = events(_QUERIES, np.int32).reshape(len(item_index), -1) if _QUERIES in columns else None
     return Sequences(
-        user_ids=example_io.single(batch, "user_id", b""),
-        row_splits=np.zeros(1, np.int64) if item_index is None else item_index[1],
-        num_history=example_io.single(batch, "num_history", 0).astype(np.int64),
-        item_index=events("item_index", np.int32),
+        user_ids=user_ids,
+        row_splits=columns["item_index"][1] if "item_index" in columns else np.zeros(1, np.int64),
+        num_history=events("num_history", np.int64),
+        item_index=item_index,
         timestamp=events("timestamp", np.int64),
         event_categorical={n: events(_EVENT_CATEGORICAL + n, np.int32) for n in request["event_vocabularies"]},
         event_numeric={n: events(_EVENT_NUMERIC + n, np.float32) for n in numbers},
@@ -173,7 +203,7 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
         categorical=features(_CATEGORICAL, np.int32),
         numeric=features(_NUMERIC, np.float32),
         **request,
-        query_token_ids=None if queries is None or item_index is None else _of_events(queries[0], item_index[0]),
+        query_token_ids=queries,
     )
 
 
@@ -224,10 +254,6 @@ def _unpack(data: npt.NDArray[np.uint8], row_splits: npt.NDArray[np.int64]) -> n
     strings = np.empty(len(row_splits) - 1, object)
     strings[:] = [raw[start:stop] for start, stop in itertools.pairwise(row_splits)]
     return strings
-
-
-def _of_events(values: npt.NDArray[Any], item_index: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    return values.astype(np.int32).reshape(len(item_index), -1)
 
 
 def _with_prefix(arrays: Any, prefix: str) -> dict[str, npt.NDArray[Any]]:

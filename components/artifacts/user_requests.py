@@ -9,7 +9,7 @@ import numpy as np
 
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.table_rows import rows_by_id
-from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
+from homefeed.components.artifacts.types import ALL, Examples, TransformGraph
 from homefeed.models.catalogue import Catalogue
 from homefeed.models.requests import Request, requests_from_sequences
 
@@ -37,28 +37,20 @@ class UserRequests:
             catalogue: names the items.
         """
         self._catalogue, self._table = catalogue, example_io.read_split(users, ALL)
-        self._splits = [transformed.load_sequences(graph, examples, split) for split in SPLITS]
+        self._sequences = transformed.load_newest(graph, examples)
         ids = self._table.column(self._table.schema.get_field_index("user_id")) if self._table.num_rows else []
         self._rows = {user_id.as_py()[0].decode(): row for row, user_id in enumerate(ids)}
-        # User id → split and row. A later split repeats the events of those before it.
-        self._places = {
-            user_id.decode(): (split, row)
-            for split, sequences in enumerate(self._splits)
-            for row, user_id in enumerate(sequences.user_ids)
-        }
+        self._places = {user_id.decode(): row for row, user_id in enumerate(self._sequences.user_ids)}
         self.user_ids = sorted(self._rows.keys() | self._places.keys())
 
     def of(self, user_ids: Sequence[str]) -> Iterator[Request]:
         """The requests of some users, in this order; their time is open."""
         rows = [self._rows[user_id] for user_id in user_ids if user_id in self._rows]
         features = rows_by_id(self._table.take(np.array(rows, np.int64)), "user_id") if rows else {}
-        found: dict[str, Request] = {}
-        for split, sequences in enumerate(self._splits):
-            places = (self._places.get(user_id, (-1, 0)) for user_id in user_ids)
-            rows_there = np.array([row for of_split, row in places if of_split == split], np.int64)
-            ends = sequences.row_splits[rows_there + 1]
-            for request in requests_from_sequences(sequences, self._catalogue, rows_there, ends):
-                found[request.user_id] = request
+        places = np.array([self._places[user_id] for user_id in user_ids if user_id in self._places], np.int64)
+        ends = self._sequences.row_splits[places + 1]
+        made = requests_from_sequences(self._sequences, self._catalogue, places, ends)
+        found = {request.user_id: request for request in made}
         for user_id in user_ids:
             request = found.get(user_id, Request(user_id))
             yield dataclasses.replace(request, features=features.get(user_id, {}), timestamp=0)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import apache_beam as beam
 
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.bulk_inferrer.shards import Shard, write_shard
+from homefeed.components.bulk_inferrer.shards import Shard, read_requests, write_requests, write_shard
 from homefeed.models.requests import Request
 from homefeed.serving.batch import recommend_all
 from homefeed.serving.predictors import LocalPredictor
 from homefeed.serving.recommender import FUSED, Recommender
 
-SHARDS_AT_ONCE = 10  # Whose requests are in memory; each is some kilobytes a user.
 Requests = Callable[[Sequence[str]], Iterable[Request]]
 """User ids → their requests."""
 
@@ -33,6 +32,8 @@ def infer(
 ) -> int:
     """Recommends for the shards that are not in the folder yet; gives the number of users in those.
 
+    Requests travel in files of the folder, for what a pipeline is made of has to be small: Dataflow takes 20 MB.
+
     Args:
         shards: of all users.
         requests_of: makes the requests of some.
@@ -44,28 +45,28 @@ def infer(
         beam_options: Beam's.
     """
     waiting = [shard for shard in shards if not shard.is_finished(folder)]
-    for start in range(0, len(waiting), SHARDS_AT_ONCE):
+    if not waiting:
+        return 0
+    for shard in waiting:
         # Equal lengths side by side: a batch is padded to its longest history.
-        asked = [
-            (shard.name, sorted(requests_of(shard.user_ids), key=lambda request: len(request.history)))
-            for shard in waiting[start : start + SHARDS_AT_ONCE]
-        ]
-        with beam_pipeline(runner, beam_options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(asked)
-                | "Spread" >> beam.Reshuffle()
-                | "Recommend" >> beam.ParDo(RecommendShard(saved_model, folder, k, batch_size))
-            )
+        asked = sorted(requests_of(shard.user_ids), key=lambda request: len(request.history))
+        write_requests(asked, folder, shard.name)
+    with beam_pipeline(runner, beam_options) as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create([shard.name for shard in waiting])
+            | "Spread" >> beam.Reshuffle()
+            | "Recommend" >> beam.ParDo(RecommendShard(saved_model, folder, k, batch_size))
+        )
     return sum(len(shard.user_ids) for shard in waiting)
 
 
 class RecommendShard(beam.DoFn):
-    """Writes the recommendations of a shard; gives its name.
+    """Reads the requests of a shard and writes its recommendations; gives its name.
 
     Args:
         saved_model: the fused model, loaded once a worker.
-        folder: gets the files; every worker can write there.
+        folder: holds the requests and gets the files; every worker can write there.
         k: items for each user.
         batch_size: users in one call.
     """
@@ -77,8 +78,8 @@ class RecommendShard(beam.DoFn):
         """Loads the model."""
         self._recommender = Recommender(LocalPredictor({FUSED: self._saved_model}))
 
-    def process(self, shard: tuple[str, Sequence[Request]]) -> Iterator[str]:
+    def process(self, name: str) -> Iterator[str]:
         """Recommends for each of a shard's requests."""
-        name, requests = shard
-        write_shard(list(recommend_all(self._recommender, requests, self._k, self._batch_size)), self._folder, name)
+        asked = read_requests(self._folder, name)
+        write_shard(list(recommend_all(self._recommender, asked, self._k, self._batch_size)), self._folder, name)
         yield name

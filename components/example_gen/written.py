@@ -6,13 +6,13 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.positives import is_positive
 from homefeed.components.artifacts.types import SPLITS, Examples
 from homefeed.components.example_gen.splits import MIN_LEAVE_ONE_OUT, SplitRule
@@ -30,8 +30,9 @@ def count_split(split: str, rows: pa.RecordBatch, positive: Positive) -> Counter
         value, kind = _judged(rows, num_events)
         if split == SPLITS[0]:
             counts[LIKED] = int(is_positive(positive, value, kind).sum())
+        types = kind.counts()
         for name in positive.event_types or ():
-            counts[f"{OF_TYPE}{name}"] = int((kind == name.encode()).sum())
+            counts[f"{OF_TYPE}{name}"] = types[name.encode()]
         if split == SPLITS[0] and positive.event_types:
             counts[OTHER_TYPES] = num_events - sum(counts[f"{OF_TYPE}{name}"] for name in positive.event_types)
     return counts
@@ -59,12 +60,13 @@ def check_written(counts: Mapping[str, int], interactions: Examples, dataset: Da
     return []
 
 
-def _judged(rows: pa.RecordBatch, num_events: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+def _judged(rows: pa.RecordBatch, num_events: int) -> tuple[npt.NDArray[np.float32], Coded]:
     """[num_events] values, NaN where there is none, and types of events."""
-    value, kind = (example_io.ragged(rows, name) for name in ("value", "event_type"))
+    value = example_io.ragged(rows, "value")
+    kind = rows["event_type"] if "event_type" in rows.schema.names else None
     return (
         np.full(num_events, np.nan, np.float32) if value is None else value[0],
-        np.full(num_events, b"", object) if kind is None else kind[0],
+        Coded.all_same(b"", num_events) if kind is None else Coded.join([kind.flatten()]),
     )
 
 
@@ -73,8 +75,8 @@ def _explain_liked(num_events: int, interactions: Examples, positive: Positive) 
     value, kind = _judged(rows, num_events)
     said = []
     if positive.event_types is not None:
-        types = Counter(name.decode() for name in kind if name).most_common(MAX_NAMED)
-        there = ", ".join(f"{name} ({count:,})" for name, count in types)
+        types = Counter({name.decode(): count for name, count in kind.counts().items() if name})
+        there = ", ".join(f"{name} ({count:,})" for name, count in types.most_common(MAX_NAMED))
         asked = ", ".join(positive.event_types)
         said.append(
             f"`positive.event_types` is {asked}, and " + (f"there are {there}" if there else "no event has one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.schemas.columns import Feature
 
 PAD, OOV, NUM_RESERVED = 0, 1, 2
@@ -61,11 +61,12 @@ def encode(
         found = example_io.ragged(batch, name)
         if found is None and name not in vocabularies:
             continue
-        values, row_splits = found or (np.empty(0, object), np.zeros(batch.num_rows + 1, np.int64))
+        names, row_splits = found or (np.empty(0, object), np.zeros(batch.num_rows + 1, np.int64))
+        strings = Coded.of(names)
         # A given vocabulary may be empty: then every value is out of it.
-        learnt[name] = vocabularies[name] if name in vocabularies else vocabulary(values, min_count)
+        learnt[name] = vocabularies[name] if name in vocabularies else vocabulary(strings, min_count)
         width = 1 if feature.kind == "category" else max_categories
-        categorical[name] = pad(look_up(values, learnt[name]), row_splits, width)
+        categorical[name] = pad(look_up(strings, learnt[name]), row_splits, width)
     numeric = {}
     for name, feature in of_kinds(features, "number", "embedding").items():
         found = example_io.ragged(batch, name)
@@ -80,18 +81,18 @@ def of_kinds(features: Mapping[str, Feature], *kinds: str) -> dict[str, Feature]
     return {name: feature for name, feature in sorted(features.items()) if feature.kind in kinds}
 
 
-def vocabulary(values: npt.NDArray[Any], min_count: int = 1) -> tuple[str, ...]:
+def vocabulary(values: Coded, min_count: int = 1) -> tuple[str, ...]:
     """The values, most frequent first, ties by name."""
-    counts = collections.Counter(values.tolist())
+    counts = values.counts()
     counts.pop(b"", None)
     ranked = sorted((value for value, n in counts.items() if n >= min_count), key=lambda v: (-counts[v], v))
     return tuple(value.decode() for value in ranked)
 
 
-def look_up(values: npt.NDArray[Any], vocabulary: tuple[str, ...]) -> npt.NDArray[np.int32]:
+def look_up(values: Coded, vocabulary: tuple[str, ...]) -> npt.NDArray[np.int32]:
     """Positions in the vocabulary, behind PAD (no value) and OOV (one that it lacks)."""
     index = {value.encode(): position + NUM_RESERVED for position, value in enumerate(vocabulary)}
-    return np.array([index.get(value, OOV if value else PAD) for value in values], np.int32)
+    return values.find({b"": PAD} | index, OOV)
 
 
 def pad(values: npt.NDArray[np.int32], row_splits: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int32]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import collections
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.transform.arrays import PAD, encode, of_kinds, vocabulary, with_row_0
 from homefeed.components.transform.text import item_texts
 from homefeed.models import behaviour_text
@@ -21,7 +21,7 @@ from homefeed.schemas.columns import Feature
 def build_catalogue(
     items: pa.RecordBatch,
     features: Mapping[str, Feature],
-    train_item_ids: Iterable[bytes] | Mapping[bytes, int],
+    train_counts: Mapping[bytes, int],
     wordpiece: list[str],
     *,
     num_tokens: int,
@@ -35,7 +35,7 @@ def build_catalogue(
     Args:
         items: one row an item, as ExampleGen wrote it.
         features: the table's columns.
-        train_item_ids: the item of each training interaction, or how many there are of each.
+        train_counts: item → its training interactions.
         wordpiece: the vocabulary of behaviour text.
         num_tokens: kept of an item's text.
         max_categories: as of `encode`.
@@ -44,7 +44,6 @@ def build_catalogue(
         denied: ids of items that nobody may be shown: no time makes them available.
     """
     ids = example_io.single(items, "item_id", b"")
-    counts = collections.Counter(train_item_ids)
     encoded = encode(items, features, vocabularies, max_categories, min_count).behind_row_0()
     token_ids = behaviour_text.tokenize(item_texts(items, features), wordpiece, num_tokens)
     return Catalogue(
@@ -54,7 +53,7 @@ def build_catalogue(
         categorical=encoded.categorical,
         numeric=encoded.numeric,
         vocabularies=encoded.vocabularies,
-        train_counts=with_row_0(np.array([counts[item_id] for item_id in ids], np.int64), 0),
+        train_counts=with_row_0(np.array([train_counts.get(item_id, 0) for item_id in ids], np.int64), 0),
         available_from=_available_from(items, ids, denied),
     )
 
@@ -75,7 +74,7 @@ def extended_vocabularies(
     extended = dict(known)
     for name in of_kinds(features, "category", "categories").keys() & known.keys():
         found = example_io.ragged(items, name)
-        values = vocabulary(found[0]) if found else ()
+        values = vocabulary(Coded.of(found[0])) if found else ()
         old = set(known[name])
         extended[name] = (*known[name], *(value for value in values if value not in old))
     return extended

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from homefeed.components.artifacts import example_io, transformed
@@ -63,9 +63,9 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
     dataset = load_dataset(inputs.dataset.path)
     item_features, user_features = dataset.features("items"), dataset.features("users")
-    log = events.join_splits({split: example_io.read_split(inputs.interactions, split) for split in SPLITS})
+    log = events.join_splits({split: example_io.read_parts(inputs.interactions, split) for split in SPLITS})
     items, people = (example_io.read_split(table, ALL) for table in (inputs.items, inputs.users))
-    trained_on = users.trained_on(people, log.user_ids[log.user[log.in_train]])
+    trained_on = users.trained_on(people, log.trained_on)
     event_features = events.encode_events(log, dataset.event_features, config.min_count)
 
     texts = text.item_texts(items, item_features) + events.training_queries(log)
@@ -79,18 +79,18 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     )
     denied = denials.denied_items(inputs.dataset.path, dataset, items)
     unlearnt = frozenset[bytes]() if config.learn_denied else frozenset(denied)
-    train_item_ids = [item_id for item_id in log.columns["item_id"][log.in_train] if item_id not in unlearnt]
+    train_counts = log.columns["item_id"][log.in_train].counts()
     built = catalogue.build_catalogue(
         items,
         item_features,
-        train_item_ids,
+        {item_id: count for item_id, count in train_counts.items() if item_id not in unlearnt},
         wordpiece,
         num_tokens=config.item_tokens,
         max_categories=config.max_categories,
         min_count=config.min_count,
         denied=denied,
     )
-    train_users = user_table.take(log.user_ids[np.unique(log.user[log.in_train])])
+    train_users = user_table.take(log.trained_on)
     queries = events.tokenize_queries(log, wordpiece, config.query_tokens)
 
     inputs_of_requests = sequences.request_inputs(dataset, event_features, train_users, queries is not None)
@@ -100,17 +100,19 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
     item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row and item_id not in unlearnt}
     for split in SPLITS:
-        of_split = sequences.build_sequences(
+        parts = sequences.build_sequences(
             log, user_table, split, item_rows, dataset, event_features, inputs_of_requests, queries
         )
-        transformed.save_sequences(outputs.examples, split, of_split)
-    transformed.save_request(outputs.transform_graph, of_split)
-    batches = {split: example_io.read_split(inputs.exposures, split) for split in SPLITS}
-    shown = exposures.build_exposures(batches, log, item_rows, dataset.positive)
+        first = next(parts)
+        transformed.save_parts(outputs.examples, split, itertools.chain([first], parts))
+    transformed.save_request(outputs.transform_graph, first)
+    columns = {split: example_io.join_columns(example_io.read_parts(inputs.exposures, split)) for split in SPLITS}
+    shown = exposures.build_exposures(columns, log, item_rows, dataset.positive)
     for split, impressions in shown.items():
         transformed.save_exposures(outputs.examples, split, impressions)
-    unknown = sum(item not in item_rows and item not in unlearnt for item in log.columns["item_id"])
+    item_counts = log.columns["item_id"].counts()
+    unknown = sum(count for item, count in item_counts.items() if item not in item_rows and item not in unlearnt)
     said = [f"{built.num_rows - 1:,} items", f"{len(wordpiece):,} word pieces"]
     said += [f"{unknown:,} events on items outside the catalogue"] if unknown else []
-    said += denials.summarize(denied, log.columns["item_id"])
+    said += denials.summarize(denied, item_counts)
     return ", ".join([*said, *exposures.summarize(shown)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -37,15 +37,15 @@ def denied_items(data_dir: pathlib.Path, dataset: Dataset, items: pa.RecordBatch
     return {item_id.encode(): rule for item_id, rule in found.items()}
 
 
-def summarize(denied: Mapping[bytes, str], item_ids: Collection[bytes]) -> list[str]:
+def summarize(denied: Mapping[bytes, str], item_counts: Mapping[bytes, int]) -> list[str]:
     """What was denied, in words.
 
     Args:
         denied: item id → rule.
-        item_ids: of all events.
+        item_counts: item id → its events.
     """
     if not denied:
         return []
     by_rule = ", ".join(f"{rule} {count:,}" for rule, count in Counter(denied.values()).most_common())
-    num_events = sum(item_id in denied for item_id in item_ids)
+    num_events = sum(item_counts.get(item_id, 0) for item_id in denied)
     return [f"{len(denied):,} items denied ({by_rule}), with {num_events:,} events"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
+from homefeed.components.artifacts.example_io import Column
 from homefeed.components.artifacts.positives import is_positive
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.events import Events
@@ -19,7 +19,7 @@ from homefeed.serving.experiments.metrics import facts_of
 
 
 def build_exposures(
-    batches: Mapping[str, pa.RecordBatch], events: Events, item_rows: Mapping[bytes, int], positive: Positive
+    splits: Mapping[str, Mapping[str, Column]], events: Events, item_rows: Mapping[bytes, int], positive: Positive
 ) -> dict[str, Exposures]:
     """Split → what was shown in it; a split with none is left out.
 
@@ -27,22 +27,20 @@ def build_exposures(
     or if its user had any before it.
 
     Args:
-        batches: split → one row an impression, as ExampleGen wrote it.
+        splits: split → columns, one row an impression, as ExampleGen wrote it.
         events: of all splits.
         item_rows: item → row of the catalogue.
         positive: which events are liked: these, with the impression's id, are what was taken of it where the table
             itself does not say.
     """
-    found = {split: batch for split, batch in batches.items() if batch.num_rows}
+    found = {split: columns for split, columns in splits.items() if columns}
     if not found:
         return {}
-    parts = [_read(batch, events, item_rows, positive) for batch in found.values()]
-    items = [example_io.ragged(batch, "item_id") for batch in found.values()]
+    parts = [_read(columns, events, item_rows, positive) for columns in found.values()]
     split = np.concatenate(
         [
-            np.maximum(SPLITS.index(name), _split_of_events(part, ids[0], events))
-            for name, part, ids in zip(found, parts, items, strict=True)
-            if ids is not None
+            np.maximum(SPLITS.index(name), _split_of_events(part, columns, events))
+            for part, (name, columns) in zip(parts, found.items(), strict=True)
         ]
     )
     exposures = _join(parts)
@@ -64,85 +62,97 @@ def summarize(exposures: Mapping[str, Exposures]) -> list[str]:
     return said
 
 
-def _read(batch: pa.RecordBatch, events: Events, item_rows: Mapping[bytes, int], positive: Positive) -> Exposures:
-    ids, row_splits = example_io.ragged(batch, "item_id") or (np.empty(0, object), np.zeros(1, np.int64))
-    numbers = {name: _numbers(batch, name, len(ids)) for name in ("position", "propensity", "clicked")}
-    users = example_io.single(batch, "user_id", b"")
-    outcomes = _outcomes(batch, ids, np.diff(row_splits), events, positive)
-    clicked = numbers["clicked"] > 0 if "clicked" in batch.schema.names else outcomes["liked"]
+def _read(
+    columns: Mapping[str, Column], events: Events, item_rows: Mapping[bytes, int], positive: Positive
+) -> Exposures:
+    ids, row_splits = columns["item_id"]
+    assert isinstance(ids, Coded)
+    numbers = {name: _numbers(columns, name, len(ids)) for name in ("position", "propensity", "clicked")}
+    outcomes = _outcomes(columns, events, positive)
     return Exposures(
-        user_ids=users,
-        timestamp=example_io.single(batch, "timestamp", 0).astype(np.int64),
+        user_ids=np.array(columns["user_id"][0].tolist(), object),
+        timestamp=np.asarray(columns["timestamp"][0]),
         row_splits=row_splits,
-        item_index=np.array([item_rows.get(item, 0) for item in ids], np.int32),
+        item_index=ids.find(item_rows, 0),
         position=np.clip(np.nan_to_num(numbers["position"], nan=-1) + 1, 0, MAX_POSITIONS).astype(np.int32),
         propensity=numbers["propensity"],
-        clicked=clicked,
+        clicked=numbers["clicked"] > 0 if "clicked" in columns else outcomes["liked"],
         outcomes=outcomes,
     )
 
 
-def _numbers(batch: pa.RecordBatch, name: str, size: int) -> npt.NDArray[np.float32]:
-    found = example_io.ragged(batch, name)
-    return np.full(size, np.nan, np.float32) if found is None else found[0].astype(np.float32)
+def _numbers(columns: Mapping[str, Column], name: str, size: int) -> npt.NDArray[np.float32]:
+    found = columns.get(name)
+    return np.full(size, np.nan, np.float32) if found is None else np.asarray(found[0], np.float32)
 
 
-def _outcomes(
-    batch: pa.RecordBatch,
-    ids: npt.NDArray[np.object_],
-    lengths: npt.NDArray[np.int64],
-    events: Events,
-    positive: Positive,
-) -> dict[str, npt.NDArray[np.bool_]]:
+def _outcomes(columns: Mapping[str, Column], events: Events, positive: Positive) -> dict[str, npt.NDArray[np.bool_]]:
     """Of OUTCOMES, those that events with an impression's id tell of → [num_shown]."""
     if "impression_id" not in events.columns:
         return {}
-    users, impressions = (
-        np.repeat(example_io.single(batch, name, b""), lengths) for name in ("user_id", "impression_id")
-    )
-    shown = list(zip(users, impressions, ids, strict=True))
-    found = _by_outcome(events, positive)
-    return {name: np.array([card in found[name] for card in shown], bool) for name in OUTCOMES}
+    users, pages, items = (columns[name][0] for name in ("user_id", "impression_id", "item_id"))
+    lengths = np.diff(columns["item_id"][1])
+    has_page = ~events.columns["impression_id"].is_in([b""])
+    of_events = [events.user, events.columns["impression_id"].codes, events.columns["item_id"].codes]
+    of_shown = [
+        np.repeat(_user_of(users, events), lengths),
+        np.repeat(_code_of(pages, events.columns["impression_id"]), lengths),
+        _code_of(items, events.columns["item_id"]),
+    ]
+    card = _joint([np.concatenate(pair) for pair in zip((c[has_page] for c in of_events), of_shown, strict=True)])
+    cards, shown = card[: has_page.sum()], card[has_page.sum() :]
+    says = _says(events, positive)
+    return {name: np.isin(shown, cards[happened[has_page]]) for name, happened in says.items()}
 
 
-def _by_outcome(events: Events, positive: Positive) -> dict[str, set[tuple[Any, ...]]]:
-    """Outcome → (user, impression, item) of the events that say so; what is liked `positive` says."""
-    columns, size = events.columns, len(events.user)
-    types = columns.get("event_type", np.full(size, b"", object))
-    kinds, kind = np.unique(types, return_inverse=True)
-    facts = [set(facts_of(name.decode())) for name in kinds]
-    values = columns.get("value", np.full(size, np.nan)).astype(np.float32)
-    says = {name: np.array([name in of_kind for of_kind in facts], bool)[kind] for name in OUTCOMES} | {
-        "liked": is_positive(positive, values, types)
-    }
-    names = (events.user_ids[events.user], columns["impression_id"], columns["item_id"])
-    has_page = columns["impression_id"] != b""
-    return {
-        name: set(zip(*(column[happened & has_page] for column in names), strict=True))
-        for name, happened in says.items()
-    }
+def _says(events: Events, positive: Positive) -> dict[str, npt.NDArray[np.bool_]]:
+    """Outcome → [num_events] whether an event says so; what is liked `positive` says."""
+    facts = {name: set(facts_of(name.decode())) for name in events.event_type.values}
+    says = {name: events.event_type.is_in([kind for kind in facts if name in facts[kind]]) for name in OUTCOMES}
+    return says | {"liked": is_positive(positive, events.value, events.event_type)}
 
 
-def _split_of_events(
-    exposures: Exposures, item_ids: npt.NDArray[np.object_], events: Events
-) -> npt.NDArray[np.int64]:
+def _user_of(users: Any, events: Events) -> npt.NDArray[np.int64]:
+    """[num_rows] positions in the events' users; -1 of others."""
+    return users.find({user: row for row, user in enumerate(events.user_ids)}, -1, np.int64)
+
+
+def _code_of(strings: Any, coded: Coded) -> npt.NDArray[np.int64]:
+    """[num_rows] the codes that strings have in another column; -1 of others."""
+    return strings.find({value: code for code, value in enumerate(coded.values)}, -1, np.int64)
+
+
+def _joint(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """[num_rows] a number of each row, equal where all columns are; these are at least -1."""
+    rows = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        rows = np.unique(rows * (int(column.max(initial=0)) + 2) + column + 1, return_inverse=True)[1]
+    return rows
+
+
+def _split_of_events(exposures: Exposures, columns: Mapping[str, Column], events: Events) -> npt.NDArray[np.int64]:
     """[num_impressions] the latest split of whose events an impression tells; 0, of none."""
-    number = {user: row for row, user in enumerate(events.user_ids)}
-    user = np.array([number.get(name, -1) for name in exposures.user_ids], np.int64)
+    user = _user_of(columns["user_id"][0], events)
     never = np.iinfo(np.int64).max
-    begins = np.full((len(SPLITS), len(number) + 1), never)  # The last column is of users without events.
+    begins = np.full((len(SPLITS), len(events.user_ids) + 1), never)  # The last column is of users without events.
     np.minimum.at(begins, (events.split, events.user), events.columns["timestamp"])
     told = np.sum(begins[1:, user] <= exposures.timestamp, axis=0)
     told = np.where(begins[-1, user] <= exposures.timestamp, len(SPLITS) - 1, told)
-    pairs = zip(events.user.tolist(), events.columns["item_id"].tolist(), strict=True)
-    first: dict[tuple[int, bytes], int] = {}
-    for pair, split in zip(pairs, events.split.tolist(), strict=True):
-        first.setdefault(pair, split)
-    impression = exposures.impression
-    for place in np.flatnonzero(exposures.clicked):
-        at = impression[place]
-        told[at] = max(told[at], first.get((int(user[at]), item_ids[place]), 0))
+    taken = np.flatnonzero(exposures.clicked)
+    at = exposures.impression[taken]
+    item = _code_of(columns["item_id"][0], events.columns["item_id"])[taken]
+    np.maximum.at(told, at, _first_split(events, user[at], item))
     return told.astype(np.int64)
+
+
+def _first_split(events: Events, user: npt.NDArray[np.int64], item: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """[num_pairs] the split of a user's first event on an item; 0 where there is none."""
+    num_items = len(events.columns["item_id"].values)
+    of_events = events.user.astype(np.int64) * num_items + events.columns["item_id"].codes
+    pairs, first = np.unique(of_events, return_index=True)
+    asked = np.where((user < 0) | (item < 0), -1, user * num_items + item)
+    place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+    return np.where(pairs[place] == asked, events.split[first[place]], 0)
 
 
 def _join(parts: list[Exposures]) -> Exposures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from homefeed.schemas.columns import TableName
 from homefeed.schemas.dataset import Dataset
 from homefeed.schemas.features import Input, serving_inputs
 
+USERS_AT_ONCE = 10_000  # Whose events are in memory twice.
+
 
 def build_sequences(
     events: Events,
@@ -26,8 +28,8 @@ def build_sequences(
     features: EventFeatures,
     inputs: dict[str, Input],
     query_token_ids: npt.NDArray[np.int32] | None = None,
-) -> Sequences:
-    """The users of one split, each with the events before it and in it.
+) -> Iterator[Sequences]:
+    """The users of one split, each with the events before it and in it; some users at a time, at least one part.
 
     Args:
         events: of all splits.
@@ -37,38 +39,49 @@ def build_sequences(
         dataset: says which events are liked, and where users live.
         features: of all events.
         inputs: what a request holds.
-        query_token_ids: [num_events, num_tokens] of all events; None: nobody ever searched.
+        query_token_ids: [num_queries, num_tokens] of the values of `query`; None: nobody ever searched.
     """
     position = SPLITS.index(split)
-    chosen = np.unique(events.user[events.split == position])
-    keep = np.isin(events.user, chosen) & (events.split <= position)
-    columns = {name: values[keep] for name, values in events.columns.items()}
-    kept_user, in_history = events.user[keep], events.split[keep] < position
-    row = np.searchsorted(chosen, kept_user)
-    num_events = np.bincount(row, minlength=len(chosen))
-    num_history = np.bincount(row, weights=in_history, minlength=len(chosen))
-    value = columns.get("value", np.full(keep.sum(), np.nan)).astype(np.float32)
-    event_type = columns.get("event_type", np.full(keep.sum(), b"", object))
-    people, kept = users.take(events.user_ids[chosen]), features.take(keep)
-    return Sequences(
-        user_ids=events.user_ids[chosen],
-        row_splits=np.concatenate([[0], np.cumsum(num_events)]).astype(np.int64),
-        num_history=num_history.astype(np.int64),
-        item_index=np.array([item_rows.get(item, 0) for item in columns["item_id"]], np.int32),
-        timestamp=columns["timestamp"].astype(np.int64),
-        event_categorical=kept.categorical,
-        event_numeric=kept.numeric,
-        event_vocabularies=kept.vocabularies,
-        positive=is_positive(dataset.positive, value, event_type),
-        categorical=people.categorical,
-        numeric=people.numeric,
-        vocabularies=people.vocabularies,
-        inputs=inputs,
-        objectives=dataset.objectives,
-        time_zone=dataset.time_zone or "",
-        guards=tuple(name for name, feature in dataset.features("users").items() if feature.guard),
-        query_token_ids=None if query_token_ids is None else query_token_ids[keep],
-    )
+    item_index = events.columns["item_id"].find(item_rows, 0)
+    positive = is_positive(dataset.positive, events.value, events.event_type)
+    users_of_split = np.unique(events.user[events.split == position])
+    for start in range(0, max(1, len(users_of_split)), USERS_AT_ONCE):
+        chosen = users_of_split[start : start + USERS_AT_ONCE]
+        places = _places_of(events, chosen, position)
+        people, kept = users.take(events.user_ids[chosen]), features.take(places)
+        row = np.searchsorted(chosen, events.user[places])
+        num_events = np.bincount(row, minlength=len(chosen))
+        num_history = np.bincount(row, weights=events.split[places] < position, minlength=len(chosen))
+        queries = None if query_token_ids is None else query_token_ids[events.columns["query"].codes[places]]
+        yield Sequences(
+            user_ids=events.user_ids[chosen],
+            row_splits=np.concatenate([[0], np.cumsum(num_events)]).astype(np.int64),
+            num_history=num_history.astype(np.int64),
+            item_index=item_index[places],
+            timestamp=events.columns["timestamp"][places],
+            event_categorical=kept.categorical,
+            event_numeric=kept.numeric,
+            event_vocabularies=kept.vocabularies,
+            positive=positive[places],
+            categorical=people.categorical,
+            numeric=people.numeric,
+            vocabularies=people.vocabularies,
+            inputs=inputs,
+            objectives=dataset.objectives,
+            time_zone=dataset.time_zone or "",
+            guards=tuple(name for name, feature in dataset.features("users").items() if feature.guard),
+            query_token_ids=queries,
+        )
+
+
+def _places_of(events: Events, chosen: npt.NDArray[np.int32], position: int) -> npt.NDArray[np.int64]:
+    """[num_kept] the events of some users, given in their order, until the split at this position."""
+    if not len(chosen):
+        return np.empty(0, np.int64)
+    start, stop = np.searchsorted(events.user, (chosen[0], chosen[-1] + 1))
+    near = slice(start, stop)
+    kept = np.isin(events.user[near], chosen) & (events.split[near] <= position)
+    return np.flatnonzero(kept) + start
 
 
 def request_inputs(

@@ -51,7 +51,8 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> list[str]:
     pieces: list[str] = []
     if words:
         pieces = bert_vocab_from_dataset.bert_vocab_from_dataset(
-            tf.data.Dataset.from_tensor_slices(sorted(words.elements())).batch(_BATCH),
+            # As an array: of a list, TensorFlow looks at each word by itself, in Python.
+            tf.data.Dataset.from_tensor_slices(np.array(sorted(words.elements()), object)).batch(_BATCH),
             vocab_size=room,
             reserved_tokens=[],
             bert_tokenizer_params={"lower_case": True},

@@ -19,7 +19,7 @@ from homefeed.pipeline.dag import Channel, Dag, Node
 from homefeed.pipeline.runner.errors import RunError
 from homefeed.pipeline.runner.metadata import MetadataStore, Run
 from homefeed.pipeline.runner.root import RunRoot
-from homefeed.pipeline.runner.usage import Meter
+from homefeed.pipeline.runner.usage import Meter, give_memory_back
 from homefeed.schemas.words import near
 
 
@@ -122,6 +122,7 @@ def _run_node(
     meter = Meter()
     summary, outputs = _execute(node, config, inputs, root, key)
     usage = meter.read()
+    give_memory_back()
     took = usage.cpu_seconds, usage.peak_mebibytes
     step = Step(node.component.title, False, usage.seconds, summary, _paths(outputs), *took)
     properties = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import pathlib
 import re
@@ -38,6 +39,12 @@ class Meter:
     def read(self) -> Usage:
         """What was taken so far."""
         return Usage(time.monotonic() - self._started, _cpu_seconds() - self._cpu, _peak_mebibytes())
+
+
+def give_memory_back() -> None:
+    """Gives the system what was freed: the C library keeps it, and a run would hold the most that any step took."""
+    with contextlib.suppress(OSError, AttributeError):  # Another C library than glibc.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _cpu_seconds() -> float:

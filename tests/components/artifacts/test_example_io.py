@@ -73,6 +73,32 @@ def test_a_shard_is_read_some_at_a_time(batch_size: int, tmp_path: pathlib.Path)
     assert next(ids) == [b"A", b"B"]
 
 
+def test_how_rows_are_parted_changes_no_bytes(tmp_path: pathlib.Path) -> None:
+    example_io.write_split(Examples(tmp_path / "whole"), "all", three_rows())
+    parts = (three_rows().slice(start, length) for start, length in ((0, 1), (1, 0), (1, 2)))
+    example_io.write_batches(Examples(tmp_path / "parts"), "all", parts)
+    (whole,), (parted,) = (Examples(tmp_path / name).split_files("all") for name in ("whole", "parts"))
+    assert whole.read_bytes() == parted.read_bytes()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 10])
+def test_columns_of_many_shards(at_once: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example_io, "READ_AT_ONCE", at_once)
+    examples = Examples(tmp_path)
+    example_io.write_split(examples, "all", three_rows(), 0, 2)
+    more = {"item_id": strings(["茶", "C"]), "price": numbers(np.float32, [9.5])}
+    example_io.write_split(examples, "all", example_io.record_batch(more), 1, 2)
+    columns = example_io.join_columns(example_io.read_parts(examples, "all"))
+    found = {name: (values.tolist(), row_splits.tolist()) for name, (values, row_splits) in columns.items()}
+    assert found.pop("value")[1] == [0, 2, 2, 3, 3]
+    assert found == {
+        "item_id": ([b"A", b"B", "茶".encode(), "茶".encode(), b"C"], [0, 2, 2, 3, 5]),
+        "timestamp": ([1, 2, 2**40], [0, 2, 2, 3, 3]),
+        "price": ([9.5], [0, 0, 0, 0, 1]),
+    }
+    assert example_io.join_columns([]) == {}
+
+
 def test_a_column_is_flat_values_and_row_splits() -> None:
     values, row_splits = example_io.ragged(three_rows(), "item_id")
     assert values.tolist() == [b"A", b"B", "茶".encode()] and row_splits.tolist() == [0, 2, 2, 3]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.positives import is_positive
 from homefeed.schemas.dataset import Positive
 
@@ -16,5 +17,5 @@ from homefeed.schemas.dataset import Positive
 )
 def test_liked_is_what_is_high_enough_and_of_the_right_type(positive: Positive, expected: list[bool]) -> None:
     value = np.array([2.5, 3, 4, np.nan], np.float32)
-    event_type = np.array([b"buy", b"view", b"buy", b""], object)
+    event_type = Coded.of([b"buy", b"view", b"buy", b""])
     assert is_positive(positive, value, event_type).tolist() == expected

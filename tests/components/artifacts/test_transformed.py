@@ -49,6 +49,22 @@ def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
     assert loaded.guards == ("gender", "age")
 
 
+def test_the_newest_of_each_user_is_of_the_latest_split_without_queries(tmp_path: pathlib.Path) -> None:
+    graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
+    for split, num_users, num_history in (("train", 4, 0), ("eval", 3, 1), ("test", 1, 2)):
+        sequences = toy_sequences(num_users, num_history=num_history)
+        tokens = np.ones((len(sequences.item_index), 2), np.int32)
+        transformed.save_sequences(examples, split, dataclasses.replace(sequences, query_token_ids=tokens))
+    transformed.save_request(graph, sequences)
+    newest = transformed.load_newest(graph, examples)
+    assert newest.user_ids.tolist() == [b"u0", b"u1", b"u2", b"u3"] and newest.query_token_ids is None
+    assert newest.num_history.tolist() == [2, 1, 1, 0]  # Of test, of eval twice, of train.
+    of_train = toy_sequences(4)
+    assert (
+        newest.item_index[newest.row_splits[3] :].tolist() == of_train.item_index[of_train.row_splits[3] :].tolist()
+    )
+
+
 def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:
     tokens = ["[PAD]", "咖", "##啡", "a"]
     transformed.save_wordpiece(TransformGraph(tmp_path), tokens)

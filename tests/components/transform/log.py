@@ -23,8 +23,8 @@ def make_events() -> Events:
 
     return join_splits(
         {
-            "train": split(["u2", "u1"], [["heat"], ["heat", "gone"]], [[11], [12, 13]]),
-            "eval": split(["u2", "u3"], [["咖啡", "new"], ["heat"]], [[24, 25], [26]]),
-            "test": split(["u1", "u3"], [["new"], ["咖啡"]], [[37], [38]]),
+            "train": [split(["u2"], [["heat"]], [[11]]), split(["u1"], [["heat", "gone"]], [[12, 13]])],
+            "eval": [split(["u2", "u3"], [["咖啡", "new"], ["heat"]], [[24, 25], [26]])],
+            "test": [split(["u1", "u3"], [["new"], ["咖啡"]], [[37], [38]])],
         }
     )

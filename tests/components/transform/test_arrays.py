@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.transform import arrays
 from homefeed.schemas.columns import Feature
 from tests.components.ragged import numbers, strings
@@ -84,17 +85,17 @@ def test_features_of_some_kinds_by_name() -> None:
 
 
 def test_a_vocabulary_is_by_frequency_then_by_name() -> None:
-    values = np.array([b"b", b"a", b"c", b"c", b"", b""], object)
+    values = Coded.of([b"b", b"a", b"c", b"c", b"", b""])
     assert arrays.vocabulary(values) == ("c", "a", "b")
     assert arrays.vocabulary(values, min_count=2) == ("c",)
-    assert arrays.vocabulary(np.array(["茶".encode()], object)) == ("茶",)
-    assert arrays.vocabulary(np.empty(0, object)) == ()
+    assert arrays.vocabulary(Coded.of(["茶".encode()])) == ("茶",)
+    assert arrays.vocabulary(Coded.of([])) == ()
 
 
 def test_unknown_values_are_told_from_missing_ones() -> None:
-    found = arrays.look_up(np.array([b"a", b"?", b"", "茶".encode()], object), ("a", "茶"))
+    found = arrays.look_up(Coded.of([b"a", b"?", b"", "茶".encode()]), ("a", "茶"))
     assert found.tolist() == [2, 1, 0, 3] and found.dtype == np.int32
-    assert arrays.look_up(np.empty(0, object), ("a",)).tolist() == []
+    assert arrays.look_up(Coded.of([]), ("a",)).tolist() == []
 
 
 ROWS = st.lists(st.lists(st.integers(1, 99), max_size=5), max_size=6)

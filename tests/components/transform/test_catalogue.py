@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def items() -> pa.RecordBatch:
 
 def build(items: pa.RecordBatch, counted: list[bytes], wordpiece: Sequence[str], **changes: Any) -> Catalogue:
     limits = {"num_tokens": 24, "max_categories": 8} | changes
-    return build_catalogue(items, ITEM_FEATURES, counted, list(wordpiece), **limits)
+    return build_catalogue(items, ITEM_FEATURES, Counter(counted), list(wordpiece), **limits)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.transform.events import (
     Events,
     encode_events,
@@ -22,7 +25,8 @@ def test_the_splits_of_a_user_stand_behind_each_other() -> None:
     assert events.columns["timestamp"].tolist() == [12, 13, 37, 11, 24, 25, 26, 38]
     assert events.split.tolist() == [0, 0, 2, 0, 1, 1, 1, 2]
     assert events.in_train.tolist() == [True, True, False, True, False, False, False, False]
-    assert events.columns["item_id"][2] == b"new" and set(events.columns) == {"item_id", "timestamp", "value"}
+    assert events.columns["item_id"].tolist()[2] == b"new"
+    assert set(events.columns) == {"item_id", "timestamp", "value"}
 
 
 def test_a_split_without_anybody_is_left_out() -> None:
@@ -34,17 +38,20 @@ def test_a_split_without_anybody_is_left_out() -> None:
         }
     )
     empty = example_io.record_batch({"user_id": strings()})
-    events = join_splits({"train": train, "eval": empty, "test": empty})
+    events = join_splits({"train": [train], "eval": [empty], "test": []})
     assert events.split.tolist() == [0, 0] and events.user_ids.tolist() == [b"u"]
     assert events.columns["item_id"].tolist() == [b"A", b"B"]
 
 
-def log(**columns: list[bytes]) -> Events:
+STRINGS = ("item_id", "event_type", "device", "query")
+
+
+def log(**columns: list[Any]) -> Events:
     """Events of one user, of which the last one is not for training."""
     count = len(next(iter(columns.values())))
-    split = np.array([0] * (count - 1) + [2])
-    arrays = {name: np.array(values, object) for name, values in columns.items()}
-    return Events(np.zeros(count, np.int64), split, arrays, np.array([b"u"], object))
+    split = np.array([0] * (count - 1) + [2], np.int8)
+    arrays = {name: Coded.of(values) if name in STRINGS else np.array(values) for name, values in columns.items()}
+    return Events(np.zeros(count, np.int32), split, arrays, np.array([b"u"], object))
 
 
 FEATURES = {
@@ -86,14 +93,16 @@ def test_queries_are_tokens_of_their_events_and_training_words_alone() -> None:
     wordpiece = learn_wordpiece(training_queries(events), 8000, "")
     tokens = tokenize_queries(events, wordpiece, 4)
     assert tokens is not None and tokens.shape == (4, 4) and tokens.dtype == np.int32
-    assert not tokens[1].any() and [wordpiece[token] for token in tokens[2]] == list("科幻电影")
+    of_events = tokens[events.columns["query"].codes]
+    assert not of_events[1].any() and [wordpiece[token] for token in of_events[2]] == list("科幻电影")
 
 
 def test_the_same_query_is_the_same_tokens_wherever_it_was_asked() -> None:
     events = log(query=[b"tea", b"", b"tea", b"tea"])
     tokens = tokenize_queries(events, learn_wordpiece(["tea"], 100, ""), 2)
     assert tokens is not None and training_queries(events) == ["tea"]
-    assert tokens[0].any() and (tokens[[0, 2, 3]] == tokens[0]).all()
+    of_events = tokens[events.columns["query"].codes]
+    assert len(tokens) == 2 and of_events[0].any() and (of_events[[0, 2, 3]] == of_events[0]).all()
 
 
 @pytest.mark.parametrize("columns", [{"item_id": [b"A", b"B"]}, {"query": [b"", b""]}], ids=["no column", "empty"])

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
+from homefeed.components.transform import sequences
 from homefeed.components.transform.events import Events, encode_events
 from homefeed.components.transform.sequences import build_sequences, request_inputs
 from homefeed.components.transform.users import UserTable, build_users
@@ -34,13 +37,18 @@ def sequences_of(split: str, users: UserTable) -> Sequences:
     return build(make_events(), users, split, {"min_value": 5})
 
 
-def build(
+def build(events: Events, users: UserTable, split: str, *declared: Any, **known: Any) -> Sequences:
+    (found,) = parts_of(events, users, split, *declared, **known)
+    return found
+
+
+def parts_of(
     events: Events,
     users: UserTable,
     split: str,
     positive: dict[str, Any] | None = None,
     queries: npt.NDArray[np.int32] | None = None,
-) -> Sequences:
+) -> Iterator[Sequences]:
     rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
     table = {"path": "x.csv"}
     people = table | {"features": {"age": {"kind": "number"}, "gender": {"kind": "category", "guard": True}}}
@@ -88,14 +96,16 @@ def test_a_user_who_is_in_no_table_has_unknown_features(users: UserTable) -> Non
 def test_what_happens_later_changes_nothing_earlier(users: UserTable) -> None:
     before = sequences_of("train", users)
     events = make_events()
-    later = events.split > 0
-    events.columns["item_id"][later] = b"heat"
+    ids = events.columns["item_id"].tolist()
+    items = [item if split == 0 else b"heat" for item, split in zip(ids, events.split, strict=True)]
+    events.columns["item_id"] = Coded.of(items)
     after = build(events, users, "train", {"min_value": 5})
     np.testing.assert_array_equal(before.item_index, after.item_index)
 
 
 def test_everything_of_an_event_stays_with_it(users: UserTable) -> None:
     events = make_events()
+    events.columns["query"] = Coded.of([str(place).encode() for place in range(8)])
     queries = np.arange(8, dtype=np.int32)[:, None]  # The event's own place.
     evaluated = build(events, users, "eval", queries=queries)
     assert evaluated.row_splits.tolist() == [0, 3, 4] and evaluated.num_history.tolist() == [1, 0]
@@ -109,8 +119,8 @@ def test_everything_of_an_event_stays_with_it(users: UserTable) -> None:
 
 def test_event_types_are_positions_of_their_vocabulary(users: UserTable) -> None:
     events = make_events()
-    kinds = np.array([b"view", b"buy", b"", b"share", b"view", b"view", b"view", b"view"], object)
-    events.columns["event_type"] = kinds
+    kinds = [b"view", b"buy", b"", b"share", b"view", b"view", b"view", b"view"]
+    events.columns["event_type"] = Coded.of(kinds)
     train = build(events, users, "train", {"event_types": ["buy"]})
     # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1 stand buy, share, view.
     assert train.event_categorical["event_type"].tolist() == [4, 2, 3]
@@ -124,3 +134,14 @@ def test_a_split_of_nobody_is_empty(users: UserTable) -> None:
     found = build(nobody, users, "test")
     assert found.num_users == 0 and found.row_splits.tolist() == [0] and found.timestamp.tolist() == []
     assert found.event_numeric["value"].tolist() == [] and found.categorical["gender"].shape == (0, 1)
+
+
+@pytest.mark.parametrize("split", ["train", "eval", "test"])
+def test_some_users_at_a_time_are_all_of_them(split: str, users: UserTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sequences_of(split, users)
+    monkeypatch.setattr(sequences, "USERS_AT_ONCE", 1)
+    parts = list(parts_of(make_events(), users, split, {"min_value": 5}))
+    assert [part.user_ids.tolist() for part in parts] == [[user] for user in whole.user_ids]
+    assert [part.num_history.tolist() for part in parts] == [[count] for count in whole.num_history]
+    for name in ("item_index", "timestamp", "positive"):
+        assert np.concatenate([getattr(part, name) for part in parts]).tolist() == getattr(whole, name).tolist()
