@@ -154,7 +154,7 @@ class TwoTower(tfrs.Model):
             )
         ]
         total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
-        return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
+        return _by_weight(total, batch["weight"])
 
     def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Masks of cold-start candidates and of excluded ones.
@@ -224,7 +224,7 @@ class TwoTower(tfrs.Model):
             score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
             compute_metrics=False,
         )
-        return loss / tf.maximum(tf.reduce_sum(weight), 1.0)
+        return _by_weight(loss, weight)
 
 
 def embed_queries(
@@ -234,6 +234,14 @@ def embed_queries(
     user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
     states = tower({**batch, "embedding": embedding}, user, training=training)
     return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
+
+
+def _by_weight(total: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """A sum over targets by their weight. The mean over replicas, each with its part of a batch, is the batch's."""
+    weight, replica = tf.reduce_sum(weight), tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+        weight = replica.all_reduce(tf.distribute.ReduceOp.MEAN, weight)
+    return total / tf.maximum(weight, 1.0)
 
 
 def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:

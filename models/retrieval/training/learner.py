@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.errors import ModelError
@@ -52,7 +54,7 @@ class Learner:
         """One update; returns the loss."""
         inputs = tensors(batch)
         if self._average is None:
-            self._average = self._begin(inputs)
+            self._build(inputs)
         return self._step(inputs)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -60,15 +62,41 @@ class Learner:
         assert self._average is not None
         return self._average.applied()
 
-    def _begin(self, inputs: Tensors) -> WeightAverage:
+    def reseed(self, epoch: int) -> None:
+        """Draws what is dropped anew, by the epoch alone, so that a process can go on where another one ended."""
+        tf.random.set_seed(self._config.seed + epoch)
+        if self._average is not None:
+            self._step = self._traced()  # A trace keeps its seeds, and how often they were drawn from.
+
+    def build(self, batch: Batch) -> None:
+        """Makes the weights, by the form of a batch."""
+        self._build(tensors(batch))
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """The value of every variable that a step changes."""
+        return [variable.numpy() for variable in self._variables()]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Sets the variables to what `state` gave; they were built."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[tf.Variable]:
+        assert self._average is not None
+        return [*self._model.trainable_variables, *self._optimizer.variables, *self._average.means]
+
+    def _build(self, inputs: Tensors) -> None:
         """What can only be done once the weights exist."""
         self._model.compute_loss(inputs)
         self._start(self._model)
         self._optimizer.build(self._model.trainable_variables)
         # One trace for every number and length of windows.
-        specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
-        self._step = tf.function(self._update, input_signature=[specs], autograph=False)
-        return WeightAverage(self._model.trainable_variables, self._config.ema_momentum)
+        self._specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
+        self._average = WeightAverage(self._model.trainable_variables, self._config.ema_momentum)
+        self._step = self._traced()
+
+    def _traced(self) -> Callable[[Tensors], tf.Tensor]:
+        return tf.function(self._update, input_signature=[self._specs], autograph=False)
 
     def _update(self, batch: Tensors) -> tf.Tensor:
         """One update by all replicas, each with its part of the batch."""

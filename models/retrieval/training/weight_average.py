@@ -22,20 +22,20 @@ class WeightAverage:
         self._variables = variables
         self._momentum = momentum
         mean = tf.VariableAggregation.MEAN
-        self._means = [tf.Variable(variable, trainable=False, aggregation=mean) for variable in variables]
+        self.means = [tf.Variable(variable, trainable=False, aggregation=mean) for variable in variables]
 
     def update(self, step: tf.Tensor) -> None:
         """Takes the variables in; `step` [] int: how many times they have changed, 1 after the first."""
         steps = tf.cast(step, tf.float32)
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
-        for mean, variable in zip(self._means, self._variables, strict=True):
+        for mean, variable in zip(self.means, self._variables, strict=True):
             mean.assign(momentum * mean + (1 - momentum) * variable)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Within this context the variables hold the means."""
         kept = [variable.numpy() for variable in self._variables]
-        _assign(self._variables, [mean.numpy() for mean in self._means])
+        _assign(self._variables, [mean.numpy() for mean in self.means])
         try:
             yield
         finally:
