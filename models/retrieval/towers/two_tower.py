@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from homefeed.models.retrieval.towers import candidate_tower, query_tower
+from homefeed.models.retrieval.towers import candidate_tower, query_tower, replicas
 
 CLOSED = -1e9  # Logit of a masked candidate.
 ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
@@ -140,8 +140,8 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        num_windows = tf.cast(tf.shape(queries)[0], tf.float32)
-        split = tf.cast(self._cold_start.share * num_windows, tf.int32)  # Windows before it simulate cold starts.
+        # Windows before it simulate cold starts.
+        split = replicas.count_of_first(self._cold_start.share, tf.shape(queries)[0])
         is_new, is_closed = self._masks(item, batch["timestamp"], split)
         novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
         parts = [novel, _inner(queries[split:], known)]
@@ -154,7 +154,7 @@ class TwoTower(tfrs.Model):
             )
         ]
         total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
-        return _by_weight(total, batch["weight"])
+        return replicas.by_weight(total, batch["weight"])
 
     def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Masks of cold-start candidates and of excluded ones.
@@ -189,7 +189,7 @@ class TwoTower(tfrs.Model):
         return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
 
     def sampled_loss(self, batch: Tensors, sampled: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Over the batch's own targets and uniform negatives, corrected by how often each is drawn.
+        """Over the whole batch's targets and uniform negatives, corrected by how often each is drawn.
 
         The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
         2020 (Mixed Negative Sampling).
@@ -199,16 +199,16 @@ class TwoTower(tfrs.Model):
             sampled: [num_sampled] int32 rows of trained items, each as likely as any other.
             training: whether to drop out.
         """
-        flat = tf.reshape(batch["item"], [-1])
-        rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
+        flat, others = tf.reshape(batch["item"], [-1]), batch.get(replicas.OTHERS, tf.zeros([0], tf.int32))
+        rows, index = tf.unique(tf.concat([flat, others, sampled], axis=0))
         candidates, _ = self.embed_candidates(rows)
         item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
         is_target = batch["weight"] > 0
         targets = tf.boolean_mask(batch["item"], is_target)
-        ids = tf.concat([targets, sampled], axis=0)
-        num_targets = tf.cast(tf.size(targets), tf.float32)
+        ids = tf.concat([targets, others, sampled], axis=0)
+        num_targets = tf.cast(tf.size(targets) + tf.size(others), tf.float32)
         uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
         expected = num_targets * tf.gather(self._probability, ids) + uniform
         weight = tf.boolean_mask(batch["weight"], is_target)
@@ -224,7 +224,7 @@ class TwoTower(tfrs.Model):
             score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
             compute_metrics=False,
         )
-        return _by_weight(loss, weight)
+        return replicas.by_weight(loss, weight)
 
 
 def embed_queries(
@@ -234,14 +234,6 @@ def embed_queries(
     user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
     states = tower({**batch, "embedding": embedding}, user, training=training)
     return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
-
-
-def _by_weight(total: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """A sum over targets by their weight. The mean over replicas, each with its part of a batch, is the batch's."""
-    weight, replica = tf.reduce_sum(weight), tf.distribute.get_replica_context()
-    if replica is not None and replica.num_replicas_in_sync > 1:
-        weight = replica.all_reduce(tf.distribute.ReduceOp.MEAN, weight)
-    return total / tf.maximum(weight, 1.0)
 
 
 def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import replicas
 from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
 from homefeed.models.retrieval.training.evaluation import tensors
 from homefeed.models.retrieval.training.weight_average import WeightAverage
@@ -100,17 +101,7 @@ class Learner:
 
     def _update(self, batch: Tensors) -> tf.Tensor:
         """One update by all replicas, each with its part of the batch."""
-
-        def update_part() -> tf.Tensor:
-            if self._num_replicas == 1:
-                return self._update_replica(batch)
-            context = tf.distribute.get_replica_context()
-            # Every n-th: windows of one length, or padding, may stand side by side.
-            first = tf.cast(context.replica_id_in_sync_group, tf.int32)
-            chosen = first + self._num_replicas * tf.range(tf.shape(batch["item"])[0] // self._num_replicas)
-            return self._update_replica({name: tf.gather(column, chosen) for name, column in batch.items()})
-
-        losses = self._strategy.run(update_part)
+        losses = self._strategy.run(lambda: self._update_replica(replicas.part(batch)))
         return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
     def _update_replica(self, batch: Tensors) -> tf.Tensor:
