@@ -126,6 +126,22 @@ def test_a_lost_worker_ends_all_and_the_same_command_goes_on(place: pathlib.Path
         np.testing.assert_allclose(weights(place / broken)[name], value, atol=1e-5, err_msg=name)
 
 
+def test_workers_need_to_know_each_other_and_a_process_of_their_own(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, job = documents(rendered(place, "nobody") / "kubernetes.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    command = [*container["command"][1:], *container["args"]]
+    capsys.readouterr()
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert homefeed(*command) == 1
+    assert "ModelError: `strategy: workers` needs TF_CONFIG, which is not set" in capsys.readouterr().err
+    alone = {"cluster": {"worker": [f"127.0.0.1:{free_port()}"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
+    assert homefeed(*command) == 1  # TensorFlow has been at work in this process.
+    assert "run each worker as `homefeed component retrieval_trainer`" in capsys.readouterr().err
+
+
 def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
     from google.cloud import aiplatform_v1
     from google.protobuf import json_format
