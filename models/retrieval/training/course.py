@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from homefeed.models.catalogue import Catalogue
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.training.evaluation import Epoch
 from homefeed.models.retrieval.training.learner import Learner
@@ -54,12 +55,16 @@ class Checkpoint:
     path: pathlib.Path | None
 
     @classmethod
-    def of(cls, folder: pathlib.Path | None, config: Hyperparameters, train: Sequences) -> Checkpoint:
+    def of(
+        cls, folder: pathlib.Path | None, config: Hyperparameters, catalogue: Catalogue, train: Sequences
+    ) -> Checkpoint:
         """Its place in a folder, by what is trained on what: another training's is not met."""
         if folder is None:
             return cls(None)
-        key = hashlib.blake2b(repr(config).encode(), digest_size=8)
-        for column in (train.row_splits, train.item_index, train.timestamp):
+        words = (config, catalogue.vocabularies, train.vocabularies, train.event_vocabularies)
+        key = hashlib.blake2b(repr(words).encode(), digest_size=8)
+        items = catalogue.train_counts, catalogue.text_vectors
+        for column in (*items, train.row_splits, train.item_index, train.timestamp):
             key.update(np.ascontiguousarray(column).tobytes())
         return cls(folder / f"{key.hexdigest()}.npz")
 

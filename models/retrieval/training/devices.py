@@ -110,5 +110,5 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
     except tf.errors.OpError as error:
         raise ModelError(
             f"worker {cluster.addresses[cluster.place]} does not reach the others of {', '.join(cluster.addresses)}: "
-            f"start all of them within five minutes, and let them reach each other's ports ({type(error).__name__})"
+            f"start all of them, and let them reach each other's ports ({type(error).__name__})"
         ) from error

@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.training import fit as training
+from homefeed.models.retrieval.training.course import Checkpoint
 from homefeed.models.retrieval.training.evaluation import Epoch
 from tests.models.retrieval import toy
 
@@ -41,3 +43,16 @@ def test_a_training_that_goes_on_ends_as_one_that_was_never_killed(tmp_path: pat
     for ours, theirs in zip(weights, whole_weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [kept.name] == [path.name for path in (tmp_path / "whole").iterdir()]  # Of one training, one name.
+
+
+def test_another_training_does_not_meet_it(tmp_path: pathlib.Path) -> None:
+    catalogue, train = toy.catalogue(), toy.sequences(num_users=12)
+    others = (
+        (TINY, catalogue, train),
+        (dataclasses.replace(TINY, seed=1), catalogue, train),
+        (TINY, catalogue, toy.sequences(num_users=13)),
+        (TINY, catalogue, dataclasses.replace(train, vocabularies={"gender": ("f", "m", "x")})),
+        (TINY, dataclasses.replace(catalogue, text_vectors=2 * catalogue.text_vectors), train),
+    )
+    paths = {Checkpoint.of(tmp_path, *other).path for other in others}
+    assert len(paths) == len(others) and Checkpoint.of(None, *others[0]).path is None
