@@ -38,9 +38,12 @@ def by_weight(total: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     return num_replicas * total / tf.maximum(weight, 1.0)
 
 
-def _place() -> tuple[tf.Tensor, int]:
-    """This replica's number, and how many there are; outside of replicas 0 of 1."""
+def _place() -> tuple[tf.Tensor | int, int]:
+    """This replica's number, and how many there are; outside of replicas 0 of 1.
+
+    One alone gets no operation, by whose number those that draw are seeded.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return tf.constant(0), 1
+        return 0, 1
     return tf.cast(context.replica_id_in_sync_group, tf.int32), context.num_replicas_in_sync

@@ -199,16 +199,16 @@ class TwoTower(tfrs.Model):
             sampled: [num_sampled] int32 rows of trained items, each as likely as any other.
             training: whether to drop out.
         """
-        flat, others = tf.reshape(batch["item"], [-1]), batch.get(replicas.OTHERS, tf.zeros([0], tf.int32))
-        rows, index = tf.unique(tf.concat([flat, others, sampled], axis=0))
+        flat, others = tf.reshape(batch["item"], [-1]), [batch[name] for name in (replicas.OTHERS,) if name in batch]
+        rows, index = tf.unique(tf.concat([flat, *others, sampled], axis=0))
         candidates, _ = self.embed_candidates(rows)
         item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
         is_target = batch["weight"] > 0
         targets = tf.boolean_mask(batch["item"], is_target)
-        ids = tf.concat([targets, others, sampled], axis=0)
-        num_targets = tf.cast(tf.size(targets) + tf.size(others), tf.float32)
+        ids = tf.concat([targets, *others, sampled], axis=0)
+        num_targets = tf.cast(tf.size(ids) - tf.size(sampled), tf.float32)
         uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
         expected = num_targets * tf.gather(self._probability, ids) + uniform
         weight = tf.boolean_mask(batch["weight"], is_target)
