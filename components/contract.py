@@ -58,6 +58,11 @@ class Component:
         named = getattr(self.module, "config_inputs", None)
         return named(config) if named else {}
 
+    def is_helper(self, config: Any) -> bool:
+        """Whether several processes run the component together, and another one of them writes the outputs."""
+        asked = getattr(self.module, "is_helper", None)
+        return bool(asked and asked(config))
+
     @property
     def code_version(self) -> str:
         """Hex digest of the component's source and of every module of ours that it imports, at any depth."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pathlib
 
+from homefeed.components import retrieval_trainer
 from homefeed.components.artifacts import example_io, transformed
-from homefeed.components.artifacts.types import Examples, InfraBlessing, ModelBlessing, TransformGraph
+from homefeed.components.artifacts.types import Examples, InfraBlessing, ModelBlessing, PretrainedBert, TransformGraph
+from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from tests.components import ranking_toys
 from tests.components.ragged import numbers, strings
+from tests.models.retrieval import toy
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -25,6 +29,19 @@ def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGr
     rows = {"user_id": strings(["u0"], [lurker]), "age": numbers(float, [31.0], [])}
     example_io.write_split(users, "all", example_io.record_batch(rows))
     return graph, examples, users
+
+
+def retrieval_inputs(folder: pathlib.Path, num_users: int = 8) -> retrieval_trainer.Inputs:
+    """What RetrievalTrainer is given, of retrieval's own toy world; in `graph`, `examples` and `bert`."""
+    graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
+    bert, train = PretrainedBert(folder / "bert"), toy.sequences(num_users)
+    transformed.save_catalogue(graph, toy.catalogue())
+    transformed.save_wordpiece(graph, [*SPECIAL_TOKENS, "red", "tea", "cup", "blue", "片"])
+    transformed.save_request(graph, train)
+    transformed.save_sequences(examples, "train", train)
+    transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
+    ranking_toys.text_model(toy.catalogue()).save(bert.path)
+    return retrieval_trainer.Inputs(graph, examples, bert)
 
 
 def items_table(folder: pathlib.Path) -> Examples:

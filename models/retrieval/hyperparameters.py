@@ -14,7 +14,8 @@ from homefeed.schemas.settings import Count, CountOrNone, Fraction, LearningRate
 class RetrievalRun(TrainingRun):
     """Where a training of the towers begins, and on which devices it goes on."""
 
-    strategy: Literal["none", "mirrored"] = "none"  # mirrored: each device of this machine takes its part of a batch.
+    # mirrored: each device of this machine takes its part of a batch; workers: each process of TF_CONFIG.
+    strategy: Literal["none", "mirrored", "workers"] = "none"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import shutil
@@ -30,6 +31,8 @@ def run_component(
 ) -> str:
     """Runs a component on the given folders and returns its summary.
 
+    Where several processes run it together, all with the same arguments, one of them writes the outputs.
+
     Args:
         name: the component's (`example_gen`), or the module of one that lives elsewhere (`mine.components.boost`).
         inputs: input name → folder.
@@ -44,19 +47,19 @@ def run_component(
         GateClosed: a gate that has no file for its verdict said no.
         RunError: an output is there already, or the component did not write it.
     """
-    component = load_component(name)
-    values, mistakes = _read(component, name, config)
-    mistakes += _wrong_names(component.title, "input", inputs, component.input_types)
-    mistakes += _wrong_names(component.title, "output", outputs, component.output_types)
-    mistakes += [f"--input {name}: {path} is not there" for name, path in inputs.items() if not path.exists()]
-    if mistakes:
-        raise ConfigError(*mistakes)
+    component, values = check_component(name, inputs, outputs, config)
+    missing = [f"--input {name}: {path} is not there" for name, path in inputs.items() if not path.exists()]
+    if missing:
+        raise ConfigError(*missing)
+    written = _artifacts(component.output_types, outputs)
+    run = functools.partial(
+        component.run, component.inputs(**_artifacts(component.input_types, inputs)), component.outputs(**written)
+    )
+    if component.is_helper(values):
+        return run(values)
     for path in outputs.values():
         _make_way(path, overwrite)
-    written = _artifacts(component.output_types, outputs)
-    summary = component.run(
-        component.inputs(**_artifacts(component.input_types, inputs)), component.outputs(**written), values
-    )
+    summary = run(values)
     missing = [str(artifact.path) for artifact in written.values() if not artifact.path.is_dir()]
     if missing:
         raise RunError(f"{component.title} finished without writing its outputs {missing}")
@@ -65,6 +68,23 @@ def run_component(
         listed = {n: {"artifacts": [{"name": n, "uri": str(artifact.path)}]} for n, artifact in written.items()}
         executor_output.write_text(json.dumps({"artifacts": listed}), encoding="utf-8")
     return summary
+
+
+def check_component(
+    name: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any], config: Sequence[str], elsewhere: bool = False
+) -> tuple[Component, Any]:
+    """The component and its Config, for inputs and outputs of the right names; see `run_component`.
+
+    Raises:
+        ConfigError: one is wrong or missing; with `elsewhere`, what depends on this machine is not looked at.
+    """
+    component = load_component(name)
+    values, mistakes = _read(component, name, config, elsewhere)
+    mistakes += _wrong_names(component.title, "input", inputs, component.input_types)
+    mistakes += _wrong_names(component.title, "output", outputs, component.output_types)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return component, values
 
 
 def named_paths(flag: str, pairs: Sequence[str]) -> dict[str, pathlib.Path]:
@@ -101,13 +121,13 @@ def config_types(component: Component) -> dict[str, str]:
     }
 
 
-def _read(component: Component, name: str, settings: Sequence[str]) -> tuple[Any, list[str]]:
+def _read(component: Component, name: str, settings: Sequence[str], elsewhere: bool) -> tuple[Any, list[str]]:
     """The component's Config, and what is wrong with it."""
     split = [(setting, *setting.partition("=")) for setting in settings]
     wrong = [f"--config {setting!r} should read field=value" for setting, _, equals, _ in split if not equals]
     given = {field: text for _, field, equals, text in split if equals}
     try:
-        return load_fields({name: component.config}, defaults={name: given})[name], wrong
+        return load_fields({name: component.config}, defaults={name: given}, elsewhere=elsewhere)[name], wrong
     except ConfigError as error:
         return None, [*wrong, *error.mistakes]
 

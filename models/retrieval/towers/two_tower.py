@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from homefeed.models.retrieval.towers import candidate_tower, query_tower
+from homefeed.models.retrieval.towers import candidate_tower, query_tower, replicas
 
 CLOSED = -1e9  # Logit of a masked candidate.
 ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
@@ -145,8 +145,8 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        num_windows = tf.cast(tf.shape(queries)[0], tf.float32)
-        split = tf.cast(self._cold_start.share * num_windows, tf.int32)  # Windows before it simulate cold starts.
+        # Windows before it simulate cold starts.
+        split = replicas.count_of_first(self._cold_start.share, tf.shape(queries)[0])
         is_new, is_closed = self._masks(item, batch["timestamp"], split)
         novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
         parts = [novel, _inner(queries[split:], known)]
@@ -159,7 +159,7 @@ class TwoTower(tfrs.Model):
             )
         ]
         total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
-        return total / tf.maximum(tf.reduce_sum(batch["weight"]), 1.0)
+        return replicas.by_weight(total, batch["weight"])
 
     def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Masks of cold-start candidates and of excluded ones.
@@ -194,7 +194,7 @@ class TwoTower(tfrs.Model):
         return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
 
     def sampled_loss(self, batch: Tensors, sampled: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Over the batch's own targets and uniform negatives, corrected by how often each is drawn.
+        """Over the whole batch's targets and uniform negatives, corrected by how often each is drawn.
 
         The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
         2020 (Mixed Negative Sampling).
@@ -204,16 +204,16 @@ class TwoTower(tfrs.Model):
             sampled: [num_sampled] int32 rows of trained items, each as likely as any other.
             training: whether to drop out.
         """
-        flat = tf.reshape(batch["item"], [-1])
-        rows, index = tf.unique(tf.concat([flat, sampled], axis=0))
+        flat, others = tf.reshape(batch["item"], [-1]), [batch[name] for name in (replicas.OTHERS,) if name in batch]
+        rows, index = tf.unique(tf.concat([flat, *others, sampled], axis=0))
         candidates, _ = self.embed_candidates(rows)
         item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
         is_target = batch["weight"] > 0
         targets = tf.boolean_mask(batch["item"], is_target)
-        ids = tf.concat([targets, sampled], axis=0)
-        num_targets = tf.cast(tf.size(targets), tf.float32)
+        ids = tf.concat([targets, *others, sampled], axis=0)
+        num_targets = tf.cast(tf.size(ids) - tf.size(sampled), tf.float32)
         uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
         expected = num_targets * tf.gather(self._probability, ids) + uniform
         weight = tf.boolean_mask(batch["weight"], is_target)
@@ -229,7 +229,7 @@ class TwoTower(tfrs.Model):
             score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
             compute_metrics=False,
         )
-        return loss / tf.maximum(tf.reduce_sum(weight), 1.0)
+        return replicas.by_weight(loss, weight)
 
 
 def embed_queries(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -17,17 +16,18 @@ from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.linear import blend, linear_factors
 from homefeed.models.retrieval.towers import architecture, candidate_tower
 from homefeed.models.retrieval.towers.two_tower import ColdStart, TwoTower
-from homefeed.models.retrieval.training.evaluation import Epoch, evaluate, scores_of_known
+from homefeed.models.retrieval.training.course import Checkpoint
+from homefeed.models.retrieval.training.devices import devices
+from homefeed.models.retrieval.training.evaluation import Epoch, scores_of_known
 from homefeed.models.retrieval.training.learner import Learner
+from homefeed.models.retrieval.training.loop import Loop
 from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.targets import sample_targets, target_weights
 from homefeed.models.retrieval.training.trained import Trained
 from homefeed.models.retrieval.training.windows import Windows
 from homefeed.models.sequences import Sequences
-from homefeed.models.shared import progress
 
 COLD_START_WARMUP = 0.3  # Share of the training events after which an item may be called new.
-EVAL_EVERY = 2  # Epochs.
 
 
 def train(
@@ -46,8 +46,14 @@ def train(
         on_epoch: called after each epoch.
         start: called with the untrained towers, whose weights it may set.
     """
-    with _scope(config):
-        towers = fit_towers(catalogue, training, evaluation, config, on_epoch, start)
+    towers = fit_towers(catalogue, training, evaluation, config, on_epoch, start)
+    return complete(towers, catalogue, training, evaluation, config)
+
+
+def complete(
+    towers: TwoTower, catalogue: Catalogue, training: Sequences, evaluation: Sequences, config: Hyperparameters
+) -> Trained:
+    """Trained towers with the linear model, their blend, and room for new items; for the rest see `train`."""
     windows = Windows(evaluation, config.max_events)
     targets = sample_targets(windows.targets)
     queries = windows.histories(targets), windows.items(targets)
@@ -71,13 +77,20 @@ def fit_towers(
     config: Hyperparameters,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     start: Callable[[TwoTower], object] = lambda _: None,
+    checkpoints: pathlib.Path | None = None,
 ) -> TwoTower:
     """Trains, and returns the model with the averaged weights of the epoch that ranked the eval split best.
 
-    Deterministic by `config.seed`.
+    Deterministic by `config.seed`. Of several workers each calls it with the same arguments; the chief alone
+    evaluates, calls `on_epoch`, writes checkpoints, and gets the best epoch's weights.
+
+    Args:
+        catalogue, train, evaluation, config, on_epoch, start: see `train`.
+        checkpoints: folder that all workers share: each epoch is kept there until the last one, and an ended training
+            goes on from it; None: nothing is kept.
 
     Raises:
-        ModelError: there is nothing to learn from.
+        ModelError: there is nothing to learn from, or a worker is lost.
     """
     if config.epochs < 1:
         raise ValueError(f"`epochs` is {config.epochs}, but the towers need at least 1.")
@@ -89,27 +102,13 @@ def fit_towers(
             "learn from. Check the split's time range and that both tables use the same item ids."
         )
     tf.keras.utils.set_random_seed(config.seed)
-    generator = np.random.default_rng(config.seed)
-    model = build(catalogue, train, config)
-    eval_windows = Windows(evaluation, config.max_events)
-    steps_per_epoch = min(config.max_steps, windows.num_batches(np.random.default_rng(0), config.batch_size))
-    learner = Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
-    best, best_epoch, best_weights = -1.0, 0, None
-    for epoch in range(config.epochs):
-        batches = windows.epoch(generator, config.batch_size, config.max_steps)
-        losses = [learner.step(b) for b in progress.through(batches, steps_per_epoch, epoch, config.epochs)]
-        loss = float(np.mean([loss.numpy() for loss in losses]))
-        if epoch % EVAL_EVERY != EVAL_EVERY - 1 and epoch != config.epochs - 1:
-            on_epoch(Epoch.unmeasured(epoch, loss))
-            continue
-        with learner.averaged():
-            row = Epoch.of(epoch, loss, evaluate(model, eval_windows))
-            on_epoch(row)
-            if math.isnan(row.quality) or row.quality > best:
-                best, best_epoch, best_weights = row.quality, epoch, model.get_weights()
-        if epoch - best_epoch >= config.patience:
-            break
-    model.set_weights(best_weights)
+    where, eval_windows = devices(config.strategy), Windows(evaluation, config.max_events)
+    steps = min(config.max_steps, windows.num_batches(np.random.default_rng(0), config.batch_size))
+    with where.scope(), where.together():
+        model = build(catalogue, train, config)
+        learner = Learner(model, adamw(config, steps * config.epochs), config, start)
+        checkpoint = Checkpoint.of(checkpoints, config, catalogue, train)
+        Loop(model, learner, windows, eval_windows, config, steps, where, checkpoint).run(on_epoch)
     return model
 
 
@@ -143,7 +142,3 @@ def first_seen(sequences: Sequences, num_rows: int) -> npt.NDArray[np.int64]:
     earliest = np.full(num_rows, np.iinfo(np.int64).max)
     np.minimum.at(earliest, sequences.item_index, sequences.timestamp)
     return earliest
-
-
-def _scope(config: Hyperparameters) -> contextlib.AbstractContextManager[object]:
-    return tf.distribute.MirroredStrategy().scope() if config.strategy == "mirrored" else contextlib.nullcontext()

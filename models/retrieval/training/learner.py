@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import replicas
 from homefeed.models.retrieval.towers.two_tower import Tensors, TwoTower
 from homefeed.models.retrieval.training.evaluation import tensors
 from homefeed.models.retrieval.training.lazy_table import LazyTable
@@ -54,7 +57,7 @@ class Learner:
         """One update; returns the loss."""
         inputs = tensors(batch)
         if self._average is None:
-            self._average = self._begin(inputs)
+            self._build(inputs)
         return self._step(inputs)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -62,33 +65,50 @@ class Learner:
         assert self._average is not None
         return self._average.applied()
 
-    def _begin(self, inputs: Tensors) -> WeightAverage:
+    def reseed(self, epoch: int) -> None:
+        """Draws what is dropped anew, by the epoch alone, so that a process can go on where another one ended."""
+        tf.random.set_seed(self._config.seed + epoch)
+        if self._average is not None:
+            self._step = self._traced()  # A trace keeps its seeds, and how often they were drawn from.
+
+    def build(self, batch: Batch) -> None:
+        """Makes the weights, by the form of a batch."""
+        self._build(tensors(batch))
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """The value of every variable that a step changes."""
+        return [variable.numpy() for variable in self._variables()]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Sets the variables to what `state` gave; they were built."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[tf.Variable]:
+        assert self._average is not None
+        of_tables = [variable for lazy in self._lazy for variable in lazy.variables]
+        return [*self._model.trainable_variables, *self._optimizer.variables, *self._average.means, *of_tables]
+
+    def _build(self, inputs: Tensors) -> None:
         """What can only be done once the weights exist."""
         self._model.compute_loss(inputs)
         self._start(self._model)
         # Devices that share a batch would have to share the rows that each of them read: there all tables are dense.
-        tables = self._model.item_tables if self._num_replicas == 1 else []
+        tables = [] if tf.distribute.has_strategy() else self._model.item_tables
         self._lazy = [LazyTable(table, decay_of(table, self._config)) for table in tables]
         self._dense = [v for v in self._model.trainable_variables if not any(v is table for table in tables)]
         self._optimizer.build(self._dense)
         # One trace for every number and length of windows.
-        specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
-        self._step = tf.function(self._update, input_signature=[specs], autograph=False)
-        return WeightAverage(self._dense, self._config.ema_momentum, self._lazy)
+        self._specs = {name: tf.TensorSpec([None] * t.ndim, t.dtype) for name, t in inputs.items()}
+        self._average = WeightAverage(self._dense, self._config.ema_momentum, self._lazy)
+        self._step = self._traced()
+
+    def _traced(self) -> Callable[[Tensors], tf.Tensor]:
+        return tf.function(self._update, input_signature=[self._specs], autograph=False)
 
     def _update(self, batch: Tensors) -> tf.Tensor:
         """One update by all replicas, each with its part of the batch."""
-
-        def update_part() -> tf.Tensor:
-            if self._num_replicas == 1:
-                return self._update_replica(batch)
-            context = tf.distribute.get_replica_context()
-            # Every n-th: windows of one length, or padding, may stand side by side.
-            first = tf.cast(context.replica_id_in_sync_group, tf.int32)
-            chosen = first + self._num_replicas * tf.range(tf.shape(batch["item"])[0] // self._num_replicas)
-            return self._update_replica({name: tf.gather(column, chosen) for name, column in batch.items()})
-
-        losses = self._strategy.run(update_part)
+        losses = self._strategy.run(lambda: self._update_replica(replicas.part(batch)))
         return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
     def _update_replica(self, batch: Tensors) -> tf.Tensor:

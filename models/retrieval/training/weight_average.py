@@ -26,7 +26,7 @@ class WeightAverage:
         self._momentum = momentum
         self._tables = tables
         mean = tf.VariableAggregation.MEAN
-        self._means = [tf.Variable(variable, trainable=False, aggregation=mean) for variable in variables]
+        self.means = [tf.Variable(variable, trainable=False, aggregation=mean) for variable in variables]
 
     def momentum(self, step: tf.Tensor) -> tf.Tensor:
         """[] float32, the share that means keep; `step` [] int: how often weights have changed, 1 after the first."""
@@ -36,7 +36,7 @@ class WeightAverage:
     def update(self, step: tf.Tensor) -> None:
         """Takes the variables in after a step."""
         momentum = self.momentum(step)
-        for mean, variable in zip(self._means, self._variables, strict=True):
+        for mean, variable in zip(self.means, self._variables, strict=True):
             mean.assign(momentum * mean + (1 - momentum) * variable)
 
     @contextlib.contextmanager
@@ -44,7 +44,7 @@ class WeightAverage:
         """Within this context variables and tables hold the means."""
         weights = [*self._variables, *(lazy.table for lazy in self._tables)]
         kept = [weight.numpy() for weight in weights]
-        _assign(weights, [*(mean.numpy() for mean in self._means), *(lazy.mean().numpy() for lazy in self._tables)])
+        _assign(weights, [*(mean.numpy() for mean in self.means), *(lazy.mean().numpy() for lazy in self._tables)])
         try:
             yield
         finally:

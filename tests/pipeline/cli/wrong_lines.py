@@ -65,6 +65,8 @@ RIGHT = {
     "deploy vertex-traffic": "--split 1=100 --project p --region r --dry-run",
     "deploy kubeflow": "--package {in_file} --token-file {in_file}",
     "deploy serving": "--root {served} --out {out_dir}",
+    "deploy training": "--out {out_dir} --input transform_graph=/m/g --input examples=/m/e --input bert=/m/b "
+    "--output model=/m/o --output model_run=/m/r",
     "deploy workers": "--out {out_dir}",
     "deploy report": '--status {{"state":"SUCCEEDED"}}',
 }

@@ -1,0 +1,159 @@
+"""Retrieval trained by several processes: the very commands of the files that `homefeed deploy training` writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from homefeed.components import retrieval_trainer
+from homefeed.components.artifacts.types import Examples, Model, ModelRun, PretrainedBert, TransformGraph
+from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.serving.process import free_port
+from tests.pipeline.command import homefeed
+from tests.serving.deploy.test_render import documents, faults
+from tests.toy_artifacts import retrieval_inputs
+
+CONFIG = ("width=8", "num_layers=1", "max_events=4", "batch_size=4", "epochs=2")
+NAMES = {"transform_graph": "graph", "examples": "examples", "bert": "bert"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A volume with what the trainer is given."""
+    folder = tmp_path_factory.mktemp("volume")
+    retrieval_inputs(folder, num_users=40)
+    return folder
+
+
+def rendered(place: pathlib.Path, made: str, *config: str) -> pathlib.Path:
+    """The files for two workers that write to the folder `made` of the volume."""
+    options = [f"--input={name}={place / folder}" for name, folder in NAMES.items()]
+    options += [f"--output={name}={place / made / name}" for name in ("model", "model_run")]
+    options += [f"--config={setting}" for setting in (*CONFIG, *config)]
+    out = place / f"{made}-files"
+    assert homefeed("deploy", "training", "--out", str(out), *options, "--image", "r/homefeed:7") == 0
+    return out
+
+
+def processes(out: pathlib.Path) -> list[subprocess.Popen[str]]:
+    """What the job's pods run, here: their command with their environment, but for host names and ports."""
+    _, job = documents(out / "kubernetes.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (text,) = [entry["value"] for entry in container["env"] if entry["name"] == "TF_CONFIG"]
+    for host in json.loads(text.replace("$(INDEX)", "0"))["cluster"]["worker"]:
+        text = text.replace(host, f"127.0.0.1:{free_port()}")
+    return [
+        subprocess.Popen(
+            [*container["command"], *container["args"]],
+            env={**os.environ, "TF_CONFIG": text.replace("$(INDEX)", str(index))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(job["spec"]["completions"])
+    ]
+
+
+def ended(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of each."""
+    try:
+        return [(process.returncode, *told) for process in started for told in [process.communicate(timeout=300)]]
+    finally:
+        for process in started:
+            process.kill()
+
+
+def curve(folder: pathlib.Path) -> list[dict[str, float]]:
+    rows: list[dict[str, float]] = json.loads((folder / "model_run" / "curve.json").read_text(encoding="utf-8"))
+    return rows
+
+
+def weights(folder: pathlib.Path) -> dict[str, Any]:
+    snapshot = Snapshot.load(Model(folder / "model").snapshot_dir)
+    return {**snapshot.query_weights, **snapshot.candidate_weights}
+
+
+def test_two_workers_train_the_model_of_one_process(place: pathlib.Path) -> None:
+    (chief, helper) = ended(processes(rendered(place, "together", "dropout=0.0")))
+    assert (chief[0], helper[0]) == (0, 0), chief[2] + helper[2]
+    assert "2 epochs" in chief[1] and "the chief has written the model" in helper[1]
+    assert sorted(path.name for path in (place / "together").iterdir()) == ["model", "model_run"]  # No checkpoint.
+    config = dataclasses.replace(
+        retrieval_trainer.Config(), **{name: yaml.safe_load(v) for name, _, v in (c.partition("=") for c in CONFIG)}
+    )
+    alone = place / "alone"
+    graph, examples, bert = (place / folder for folder in NAMES.values())
+    inputs = retrieval_trainer.Inputs(TransformGraph(graph), Examples(examples), PretrainedBert(bert))
+    outputs = retrieval_trainer.Outputs(Model(alone / "model"), ModelRun(alone / "model_run"))
+    retrieval_trainer.run(inputs, outputs, dataclasses.replace(config, dropout=0.0))
+    losses = [[row["loss"] for row in curve(folder)] for folder in (place / "together", alone)]
+    np.testing.assert_allclose(*losses, rtol=0.01)
+    assert losses[0][-1] < losses[0][0]
+    ours, theirs = weights(place / "together"), weights(alone)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, atol=0.02, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1], ids=["chief", "helper"])
+def test_a_lost_worker_ends_all_and_the_same_command_goes_on(place: pathlib.Path, lost: int) -> None:
+    broken, whole = f"broken-{lost}", f"whole-{lost}"
+    files = rendered(place, broken, "epochs=5")
+    started = processes(files)
+    checkpoints = place / broken / "model.epochs"
+    while not list(checkpoints.glob("*.npz")):
+        assert all(process.poll() is None for process in started)
+        time.sleep(0.05)
+    started[lost].send_signal(signal.SIGKILL)
+    code, _, errors = ended(started)[1 - lost]
+    assert code == 1 and "ModelError: a worker of 127.0.0.1:" in errors and "Traceback" not in errors
+    assert list(checkpoints.glob("*.npz")) and not list((place / broken).rglob("curve.json"))
+    for folder in (broken, whole):
+        found = ended(processes(files if folder == broken else rendered(place, whole, "epochs=5")))
+        assert [code for code, *_ in found] == [0, 0], found
+    assert len(curve(place / broken)) == 5
+    for name, value in weights(place / whole).items():
+        np.testing.assert_allclose(weights(place / broken)[name], value, atol=1e-5, err_msg=name)
+
+
+def test_workers_need_to_know_each_other_and_a_process_of_their_own(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, job = documents(rendered(place, "nobody") / "kubernetes.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    command = [*container["command"][1:], *container["args"]]
+    capsys.readouterr()
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert homefeed(*command) == 1
+    assert "ModelError: `strategy: workers` needs TF_CONFIG, which is not set" in capsys.readouterr().err
+    alone = {"cluster": {"worker": [f"127.0.0.1:{free_port()}"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
+    assert homefeed(*command) == 1  # TensorFlow has been at work in this process.
+    assert "run each worker as `homefeed component retrieval_trainer`" in capsys.readouterr().err
+
+
+def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
+    from google.cloud import aiplatform_v1
+    from google.protobuf import json_format
+
+    out = rendered(place, "fields")
+    service, job = documents(out / "kubernetes.yaml")
+    assert [*faults(service, "V1Service", "service"), *faults(job, "V1Job", "job")] == []
+    pod = job["spec"]["template"]
+    assert service["spec"]["selector"] == pod["metadata"]["labels"]
+    assert pod["spec"]["subdomain"] == service["metadata"]["name"]
+    (pools,) = documents(out / "vertex.yaml")
+    spec = aiplatform_v1.CustomJobSpec()
+    json_format.ParseDict(pools, spec._pb)
+    assert [pool.replica_count for pool in spec.worker_pool_specs] == [1, 1]
+    assert spec.worker_pool_specs[1].container_spec.args == pod["spec"]["containers"][0]["args"]
