@@ -67,7 +67,7 @@ class Learner:
         self._model.compute_loss(inputs)
         self._start(self._model)
         # Devices that share a batch would have to share the rows that each of them read: there all tables are dense.
-        tables = self._model.item_tables if self._num_replicas == 1 else []
+        tables = [] if tf.distribute.has_strategy() else self._model.item_tables
         self._lazy = [LazyTable(table, decay_of(table, self._config)) for table in tables]
         self._dense = [v for v in self._model.trainable_variables if not any(v is table for table in tables)]
         self._optimizer.build(self._dense)

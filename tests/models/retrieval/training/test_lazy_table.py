@@ -92,6 +92,16 @@ def test_a_step_leaves_the_ids_of_other_items_alone() -> None:
     assert set(changed) <= {0, 1, 2, 3} and set(np.unique(batch["item"])) - {0} <= set(changed)
 
 
+def test_a_strategy_updates_every_row() -> None:
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        model, learner = _learner(dataclasses.replace(SAMPLED, weight_decay=0.5))
+        batch = next(Windows(toy.sequences(num_users=2), 4).epoch(np.random.default_rng(0), 2))
+        learner.step(batch)  # The rate is 0 in the first step.
+        before = model.candidate_tower.ids.numpy()
+        learner.step(batch)
+    assert (model.candidate_tower.ids.numpy() != before).any(axis=1).all()
+
+
 def test_the_full_softmax_has_no_such_tables() -> None:
     model, _ = _learner(dataclasses.replace(SAMPLED, max_softmax_items=6))
     assert not model.item_tables
