@@ -2,8 +2,8 @@
 
     python -m benchmarks.step_costs [--items 20000 200000]
 
-With the sampled softmax, on random events. `dense`: every row of the tables of ids is updated at every step, as
-several devices do it and as one did before; `lazy`: those that the step read. The two take turns, in one process.
+With the sampled softmax, on random events. `dense`: every row of the tables of ids is updated at every step, as it is
+with `strategy: mirrored`; `lazy`: those that the step read. The two take turns, in one process.
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ def test_a_row_that_every_step_reads_is_updated_as_adamw_updates_it(monkeypatch:
 
 def test_a_step_leaves_the_ids_of_other_items_alone() -> None:
     model, learner = _learner(SAMPLED)
-    model._trained = model._trained[:3]  # Negatives are items 1 to 3.
-    batch = next(Windows(toy.sequences(num_users=2), 4).epoch(np.random.default_rng(0), 2))
-    batch["item"] = np.where(batch["item"] > 3, 1, batch["item"])
+    batch = _of_items_1_to_3(model)
     learner.step(batch)  # The rate is 0 in the first step.
     before = model.candidate_tower.ids.numpy()
     learner.step(batch)
@@ -92,9 +90,26 @@ def test_a_step_leaves_the_ids_of_other_items_alone() -> None:
     assert set(changed) <= {0, 1, 2, 3} and set(np.unique(batch["item"])) - {0} <= set(changed)
 
 
+def test_a_strategy_updates_every_row() -> None:
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        model, learner = _learner(dataclasses.replace(SAMPLED, weight_decay=0.5))
+        batch = _of_items_1_to_3(model)
+        learner.step(batch)  # The rate is 0 in the first step.
+        before = model.candidate_tower.ids.numpy()
+        learner.step(batch)
+    assert (model.candidate_tower.ids.numpy() != before).any(axis=1).all()
+
+
 def test_the_full_softmax_has_no_such_tables() -> None:
     model, _ = _learner(dataclasses.replace(SAMPLED, max_softmax_items=6))
     assert not model.item_tables
+
+
+def _of_items_1_to_3(model: TwoTower) -> Any:
+    """A batch, beside negatives of the same items."""
+    model._trained = model._trained[:3]
+    batch = next(Windows(toy.sequences(num_users=2), 4).epoch(np.random.default_rng(0), 2))
+    return batch | {"item": np.where(batch["item"] > 3, 1, batch["item"])}
 
 
 def _learner(config: Hyperparameters) -> tuple[TwoTower, Learner]:
