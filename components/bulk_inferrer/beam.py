@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import apache_beam as beam
 
 from homefeed.components.beam.pipeline import beam_pipeline
-from homefeed.components.bulk_inferrer.shards import Shard, read_requests, write_requests, write_shard
+from homefeed.components.bulk_inferrer.shards import (
+    Shard,
+    read_requests,
+    remove_requests,
+    write_requests,
+    write_shard,
+)
 from homefeed.models.requests import Request
 from homefeed.serving.batch import recommend_all
 from homefeed.serving.predictors import LocalPredictor
@@ -32,7 +38,8 @@ def infer(
 ) -> int:
     """Recommends for the shards that are not in the folder yet; gives the number of users in those.
 
-    Requests travel in files of the folder, for what a pipeline is made of has to be small: Dataflow takes 20 MB.
+    Requests travel in files of the folder, for what a pipeline is made of has to be small: Dataflow takes 20 MB. They
+    are removed at the end, whatever happened: they hold histories, and are written anew by whoever goes on.
 
     Args:
         shards: of all users.
@@ -47,17 +54,20 @@ def infer(
     waiting = [shard for shard in shards if not shard.is_finished(folder)]
     if not waiting:
         return 0
-    for shard in waiting:
-        # Equal lengths side by side: a batch is padded to its longest history.
-        asked = sorted(requests_of(shard.user_ids), key=lambda request: len(request.history))
-        write_requests(asked, folder, shard.name)
-    with beam_pipeline(runner, beam_options) as pipeline:
-        _ = (
-            pipeline
-            | "Shards" >> beam.Create([shard.name for shard in waiting])
-            | "Spread" >> beam.Reshuffle()
-            | "Recommend" >> beam.ParDo(RecommendShard(saved_model, folder, k, batch_size))
-        )
+    try:
+        for shard in waiting:
+            # Equal lengths side by side: a batch is padded to its longest history.
+            asked = sorted(requests_of(shard.user_ids), key=lambda request: len(request.history))
+            write_requests(asked, folder, shard.name)
+        with beam_pipeline(runner, beam_options) as pipeline:
+            _ = (
+                pipeline
+                | "Shards" >> beam.Create([shard.name for shard in waiting])
+                | "Spread" >> beam.Reshuffle()
+                | "Recommend" >> beam.ParDo(RecommendShard(saved_model, folder, k, batch_size))
+            )
+    finally:
+        remove_requests(folder)
     return sum(len(shard.user_ids) for shard in waiting)
 
 

@@ -93,10 +93,13 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 
 def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
-    """Named after all that the files depend on, so that only what is the very same work is gone on with."""
+    """Named after all that the files depend on, so that only what is the very same work is gone on with.
+
+    In the system's place for temporary files, which others may read, it is this user's alone.
+    """
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
     facts = json.dumps([*digests, config.k, config.shard_users, config.max_users, config.at])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o777 if config.work_dir else 0o700, parents=True, exist_ok=True)
     return folder

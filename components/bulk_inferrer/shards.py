@@ -59,6 +59,12 @@ def read_requests(folder: pathlib.Path, name: str) -> Iterator[Request]:
             yield Request(**fields | {"history": [Event(*event) for event in fields["history"]]})
 
 
+def remove_requests(folder: pathlib.Path) -> None:
+    """Removes the requests of all shards, also those that are half written."""
+    for path in folder.glob(f".*{REQUESTS}*"):
+        path.unlink(missing_ok=True)
+
+
 def write_shard(rows: Sequence[dict[str, Any]], folder: pathlib.Path, name: str) -> None:
     """Writes a shard as JSON lines and as Parquet, each in one step, the Parquet file last."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

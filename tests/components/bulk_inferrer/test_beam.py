@@ -77,6 +77,17 @@ def test_the_pipeline_does_not_grow_with_users(
     assert sizes[1] <= sizes[0] + 10  # The folder's name is one longer, in three places at most.
 
 
+@pytest.mark.parametrize("is_model_there", [True, False])
+def test_no_history_stays_in_a_file(
+    toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path, is_model_there: bool
+) -> None:
+    model = toy_models["fused"] / "Format-Serving" if is_model_there else tmp_path / "no-model"
+    (tmp_path / ".shard-00001-of-00002.requests.7.tmp").write_text("of a process that was killed")
+    with contextlib.nullcontext() if is_model_there else pytest.raises(OSError, match="no-model"):
+        infer(make_shards(["a", "b"], 1), lambda users: map(Request, users), model, tmp_path, k=1, batch_size=1)
+    assert not list(tmp_path.glob(".*")) and bool(list(tmp_path.iterdir())) == is_model_there
+
+
 def test_nobody_waits_for_nobody(toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     model = toy_models["fused"] / "Format-Serving"
     assert infer([], lambda users: (), model, tmp_path, k=2, batch_size=2) == 0 and not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import tempfile
 
 import pyarrow.parquet as pq
 import pytest
@@ -60,6 +61,13 @@ def test_another_model_or_k_does_not_go_on_with_what_lies_there(
     ]
     assert len(set(folders)) == 3
     assert work_folder(inputs, config) == folders[0]
+
+
+def test_among_temporary_files_the_folder_is_for_its_user_alone(
+    inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert work_folder(inputs, bulk_inferrer.Config()).stat().st_mode & 0o077 == 0
 
 
 def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:
