@@ -53,9 +53,9 @@ def train(
         towers = fit(on_epoch=log.write)
     measured = _export(towers, data, text, model, config)
     model_run.write_json("curve.json", log.curve())
+    where.wait()  # If a worker was lost meanwhile, all start again, and go on from what is kept.
     if kept is not None:
         shutil.rmtree(kept)
-    where.wait()
     return "; ".join(filter(None, (log.summary(), measured)))
 
 

@@ -3,13 +3,17 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from homefeed.components import retrieval_trainer
 from homefeed.components.artifacts.transformed import TrainingData
 from homefeed.components.artifacts.types import Model, ModelRun, PretrainedBert
 from homefeed.components.retrieval_trainer.train import train
 from homefeed.models.behaviour_text import SPECIAL_TOKENS
+from homefeed.models.errors import ModelError
 from homefeed.models.retrieval.snapshot import Snapshot
+from homefeed.models.retrieval.training.cluster import Cluster
+from homefeed.models.retrieval.training.devices import Devices
 from tests.models.retrieval import toy
 
 Trained = tuple[retrieval_trainer.Outputs, str]
@@ -40,6 +44,25 @@ def test_a_training_may_go_on_from_an_earlier_one(
     line = train(data, bert, Model(tmp_path / "model"), ModelRun(tmp_path / "run"), going_on)
     assert "epochs, NDCG@10" in line
     assert Snapshot.load(Model(tmp_path / "model").snapshot_dir).facts.config == going_on
+
+
+class LastToBeLost(Devices):
+    """The chief's, whose helper ends while the model is written."""
+
+    def wait(self) -> None:
+        raise ModelError("a worker is lost")
+
+
+def test_checkpoints_stay_until_all_workers_have_ended(
+    trained_retrieval: Trained, data: TrainingData, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = LastToBeLost(tf.distribute.get_strategy(), Cluster(("a:1", "b:1"), 0))
+    monkeypatch.setattr("homefeed.components.retrieval_trainer.train.devices", lambda strategy: lost)
+    base = trained_retrieval[0].model
+    model, config = Model(tmp_path / "model"), Snapshot.load(base.snapshot_dir).facts.config
+    with pytest.raises(ModelError, match="a worker is lost"):
+        train(data, PretrainedBert(base.text_dir), model, ModelRun(tmp_path / "run"), config)
+    assert model.serving_dir.is_dir() and list((tmp_path / "model.epochs").glob("*.npz"))
 
 
 def test_a_base_without_a_snapshot_is_refused(
