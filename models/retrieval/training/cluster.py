@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -49,9 +50,21 @@ class Cluster:
             jobs, task = found["cluster"], found["task"]
             tasks = [(job, index) for job in JOBS for index in range(len(jobs.get(job, ())))]
             addresses = tuple(str(jobs[job][index]) for job, index in tasks)
+            _check(addresses, len(jobs.get("chief", ())))
             return cls(addresses, tasks.index((task["type"], int(task["index"]))))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ModelError(f"{VARIABLE} is {text!r}: expected {EXAMPLE}, with `task` one of `cluster`") from error
+            raise ModelError(
+                f"{VARIABLE} is {text!r}: expected {EXAMPLE}, with `task` one of `cluster`, every HOST:PORT "
+                "once, and one `chief` at most"
+            ) from error
+
+
+def _check(addresses: tuple[str, ...], num_chiefs: int) -> None:
+    """Refuses what TensorFlow would take for a cluster and wait for, for ever."""
+    if num_chiefs > 1 or len(set(addresses)) < len(addresses):
+        raise ValueError
+    if not all(re.fullmatch(r"\S+:\d+", address) for address in addresses):
+        raise ValueError
 
 
 def is_helper(config: Any) -> bool:

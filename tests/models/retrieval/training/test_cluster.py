@@ -35,6 +35,11 @@ def test_the_chief_comes_first(jobs: dict[str, list[str]], task: tuple[str, obje
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
         '{"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": null, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", null]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}',
     ],
 )
 def test_what_is_no_cluster_is_told_with_one_that_is(text: str) -> None:
