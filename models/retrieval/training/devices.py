@@ -110,5 +110,6 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
     except tf.errors.OpError as error:
         raise ModelError(
             f"worker {cluster.addresses[cluster.place]} does not reach the others of {', '.join(cluster.addresses)}: "
-            f"start all of them, and let them reach each other's ports ({type(error).__name__})"
+            "start all of them, let them reach each other's ports, and let nothing else listen there "
+            f"({type(error).__name__}: {error.message.splitlines()[0]})"
         ) from error

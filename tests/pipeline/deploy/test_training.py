@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 from typing import Any
@@ -140,6 +141,21 @@ def test_workers_need_to_know_each_other_and_a_process_of_their_own(
     monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
     assert homefeed(*command) == 1  # TensorFlow has been at work in this process.
     assert "run each worker as `homefeed component retrieval_trainer`" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_told(place: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        cluster = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
+        _, job = documents(rendered(place, "taken") / "kubernetes.yaml")
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        command = [*container["command"], *container["args"]]
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"ModelError: worker {address} does not reach" in done.stderr
+    assert "nothing else listen there (UnknownError: Could not start gRPC server)" in done.stderr
 
 
 def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
