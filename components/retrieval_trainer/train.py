@@ -68,8 +68,7 @@ def _export(towers: TwoTower, data: TrainingData, text: TextModel, model: Model,
     """Completes the model by what needs no gradients, and writes it; returns what was measured of its index."""
     trained = training.complete(towers, data.catalogue, data.train, data.evaluation, config)
     windows = Windows(data.evaluation, config.max_events)
-    tuned_by = sample_targets(windows.targets)[: choice.TUNING_QUERIES]
-    sample = trained.queries(windows, tuned_by)
+    sample = trained.queries(windows, sample_targets(windows.targets, choice.TUNING_QUERIES))
     facts = ItemFacts.of(data.catalogue, trained.item_vectors)
     hot = blend.fit(data.train, data.evaluation, facts)
     snapshot = Snapshot.of(trained, data.catalogue, data.train, config, data.wordpiece, sample, hot)

@@ -43,7 +43,7 @@ def choose(
     Args:
         kind: what is asked for.
         embeddings, available_from: as in ExactIndex.
-        sample: [num_queries, size] float32 queries as they will be asked; none: the candidates stand in.
+        sample: [num_queries, size] float32 queries as they will be asked; of fewer than two the candidates stand in.
         seed: of the partitions.
     """
     exact = ExactIndex(embeddings, available_from)
@@ -101,7 +101,7 @@ def _search(index: Index, query: Floats) -> npt.NDArray[np.int32]:
 
 
 def _queries(embeddings: Floats, sample: Floats) -> Floats:
-    if len(sample):
+    if len(sample) > 1:  # Half of them choose the number of probes, the others judge.
         return sample[:TUNING_QUERIES]
     places = np.linspace(1, len(embeddings) - 1, min(TUNING_QUERIES, len(embeddings) - 1)).astype(np.int64)
     queries: Floats = embeddings[places]

@@ -51,7 +51,7 @@ def _value_factors(value: npt.NDArray[np.float32], value_weight: float) -> npt.N
     return 1 + value_weight * np.where(known, (value - low) / max(high - low, 1e-9), 0.0)
 
 
-def sample_targets(targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """MAX_EVAL_QUERIES of a split's [num_targets] targets, evenly spread; all, where there are no more."""
-    kept = min(len(targets), MAX_EVAL_QUERIES)
+def sample_targets(targets: npt.NDArray[np.int64], most: int = MAX_EVAL_QUERIES) -> npt.NDArray[np.int64]:
+    """`most` of a split's [num_targets] targets, evenly spread; all, where there are no more."""
+    kept = min(len(targets), most)
     return targets[np.arange(kept) * len(targets) // max(kept, 1)]

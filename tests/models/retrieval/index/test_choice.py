@@ -49,6 +49,11 @@ def test_the_choice_follows_what_was_measured(monkeypatch: pytest.MonkeyPatch) -
     assert float(found.measured.partition("recall ")[2].rstrip(")")) >= choice.MIN_RECALL
 
 
+def test_a_single_query_cannot_both_tune_and_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "MIN_ITEMS", 8)
+    assert "nan" not in choice.choose("auto", _vectors(10), None, _vectors(1), seed=0).measured
+
+
 def test_recall_is_the_share_of_the_best_that_is_found() -> None:
     table, queries = _vectors(601, size=4), _vectors(7, size=4)
     index, exact = PartitionedIndex(table, num_partitions=20, num_probes=3), ExactIndex(table)

@@ -86,3 +86,7 @@ def test_weights_multiply() -> None:
 )
 def test_a_sample_of_targets_is_evenly_spread(num_targets: Any, expected: Any) -> None:
     assert targets.sample_targets(np.arange(num_targets)).tolist() == expected
+
+
+def test_a_smaller_sample_is_of_all_users_too() -> None:
+    assert targets.sample_targets(np.arange(1_000), most=4).tolist() == [0, 250, 500, 750]
