@@ -8,7 +8,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,20 @@ class Checkpoint:
 
     @classmethod
     def of(
-        cls, folder: pathlib.Path | None, config: Hyperparameters, catalogue: Catalogue, train: Sequences
+        cls,
+        folder: pathlib.Path | None,
+        config: Hyperparameters,
+        catalogue: Catalogue,
+        train: Sequences,
+        evaluation: Sequences,
     ) -> Checkpoint:
-        """Its place in a folder, by what is trained on what: another training's is not met."""
+        """Its place in a folder, by what is trained and chosen on what: another training's is not met."""
         if folder is None:
             return cls(None)
-        words = (config, catalogue.vocabularies, train.vocabularies, train.event_vocabularies)
-        key = hashlib.blake2b(repr(words).encode(), digest_size=8)
-        items = catalogue.train_counts, catalogue.text_vectors
-        for column in (*items, train.row_splits, train.item_index, train.timestamp):
-            key.update(np.ascontiguousarray(column).tobytes())
+        key = hashlib.blake2b(repr(config).encode(), digest_size=8)
+        for part in (catalogue, train, evaluation):
+            for field in dataclasses.fields(part):
+                _update(key, getattr(part, field.name))
         return cls(folder / f"{key.hexdigest()}.npz")
 
     def save(self, course: Course, learner: Learner, random: np.random.Generator) -> None:
@@ -94,6 +98,19 @@ class Checkpoint:
         random.bit_generator.state = facts.pop("random")
         facts |= {"rows": [Epoch(**row) for row in facts["rows"]], "best_weights": best or None}
         return Course(**facts), state
+
+
+def _update(key: Any, value: Any) -> None:
+    """Takes an array, a mapping of arrays, or something that its `repr` tells in full."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            key.update(repr(name).encode())
+            _update(key, part)
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        key.update(repr((value.dtype, value.shape)).encode())
+        key.update(np.ascontiguousarray(value))
+    else:
+        key.update(repr(value.tolist() if isinstance(value, np.ndarray) else value).encode())
 
 
 def _numbered(arrays: Any, prefix: str) -> Arrays:

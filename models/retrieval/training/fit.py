@@ -107,7 +107,7 @@ def fit_towers(
     with where.scope(), where.together():
         model = build(catalogue, train, config)
         learner = Learner(model, adamw(config, steps * config.epochs), config, start)
-        checkpoint = Checkpoint.of(checkpoints, config, catalogue, train)
+        checkpoint = Checkpoint.of(checkpoints, config, catalogue, train, evaluation)
         Loop(model, learner, windows, eval_windows, config, steps, where, checkpoint).run(on_epoch)
     return model
 

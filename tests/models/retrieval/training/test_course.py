@@ -46,13 +46,19 @@ def test_a_training_that_goes_on_ends_as_one_that_was_never_killed(tmp_path: pat
 
 
 def test_another_training_does_not_meet_it(tmp_path: pathlib.Path) -> None:
-    catalogue, train = toy.catalogue(), toy.sequences(num_users=12)
+    catalogue, train, evaluation = toy.catalogue(), toy.sequences(num_users=12), toy.sequences(num_users=5, seed=1)
+    values, vectors = {"value": -train.event_numeric["value"]}, 2 * catalogue.text_vectors
     others = (
-        (TINY, catalogue, train),
-        (dataclasses.replace(TINY, seed=1), catalogue, train),
-        (TINY, catalogue, toy.sequences(num_users=13)),
-        (TINY, catalogue, dataclasses.replace(train, vocabularies={"gender": ("f", "m", "x")})),
-        (TINY, dataclasses.replace(catalogue, text_vectors=2 * catalogue.text_vectors), train),
+        (TINY, catalogue, train, evaluation),
+        (dataclasses.replace(TINY, seed=1), catalogue, train, evaluation),
+        (TINY, catalogue, toy.sequences(num_users=13), evaluation),
+        (TINY, catalogue, dataclasses.replace(train, vocabularies={"gender": ("f", "m", "x")}), evaluation),
+        (TINY, catalogue, dataclasses.replace(train, event_numeric=values), evaluation),
+        (TINY, catalogue, dataclasses.replace(train, positive=~train.positive), evaluation),
+        (TINY, catalogue, train, toy.sequences(num_users=5, seed=2)),
+        (TINY, dataclasses.replace(catalogue, text_vectors=vectors), train, evaluation),
+        (TINY, dataclasses.replace(catalogue, token_ids=catalogue.token_ids[:, ::-1]), train, evaluation),
+        (TINY, dataclasses.replace(catalogue, numeric={}), train, evaluation),
     )
     paths = {Checkpoint.of(tmp_path, *other).path for other in others}
     assert len(paths) == len(others) and Checkpoint.of(None, *others[0]).path is None
