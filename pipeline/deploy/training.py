@@ -58,22 +58,35 @@ def arguments(inputs: Mapping[str, Any], outputs: Mapping[str, Any], config: Seq
     return [*(f"--{flag}={value}" for flag, value in given), "--overwrite"]
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what stands at two places twice, and no references."""
+
+    def ignore_aliases(self, _: Any) -> bool:
+        """Whether the value is written again."""
+        return True
+
+
 def write(training: Training, out: pathlib.Path) -> list[str]:
     """Writes `kubernetes.yaml` and `vertex.yaml`, and gives their names."""
     out.mkdir(parents=True, exist_ok=True)
     files = {"kubernetes.yaml": kubernetes(training), "vertex.yaml": [vertex(training)]}
     for name, documents in files.items():
-        text = yaml.safe_dump_all(documents, sort_keys=False, width=1000)
+        text = yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=1000)
         (out / name).write_text(text, encoding="utf-8")
     return list(files)
 
 
 def kubernetes(training: Training) -> list[dict[str, Any]]:
-    """A headless Service, by which workers find each other, and an Indexed Job, which starts a lost one again."""
+    """A headless Service, by which workers find each other, a policy that lets nobody else in, and an Indexed Job.
+
+    The job starts a lost worker again.
+    """
     labels = {"app.kubernetes.io/name": training.name}
     metadata = {"name": training.name, "namespace": training.namespace, "labels": labels}
     ports = [{"name": "grpc", "port": PORT}]
     service = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": labels, "ports": ports}
+    workers = {"podSelector": {"matchLabels": labels}}
+    policy = {**workers, "policyTypes": ["Ingress"], "ingress": [{"from": [workers], "ports": [{"port": PORT}]}]}
     job = {
         "completionMode": "Indexed",
         "completions": training.workers,
@@ -84,6 +97,7 @@ def kubernetes(training: Training) -> list[dict[str, Any]]:
     }
     return [
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": policy},
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job},
     ]
 

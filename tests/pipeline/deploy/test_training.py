@@ -48,7 +48,7 @@ def rendered(place: pathlib.Path, made: str, *config: str) -> pathlib.Path:
 
 def processes(out: pathlib.Path) -> list[subprocess.Popen[str]]:
     """What the job's pods run, here: their command with their environment, but for host names and ports."""
-    _, job = documents(out / "kubernetes.yaml")
+    *_, job = documents(out / "kubernetes.yaml")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     (text,) = [entry["value"] for entry in container["env"] if entry["name"] == "TF_CONFIG"]
     for host in json.loads(text.replace("$(INDEX)", "0"))["cluster"]["worker"]:
@@ -130,7 +130,7 @@ def test_a_lost_worker_ends_all_and_the_same_command_goes_on(place: pathlib.Path
 def test_workers_need_to_know_each_other_and_a_process_of_their_own(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, job = documents(rendered(place, "nobody") / "kubernetes.yaml")
+    *_, job = documents(rendered(place, "nobody") / "kubernetes.yaml")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     command = [*container["command"][1:], *container["args"]]
     capsys.readouterr()
@@ -148,7 +148,7 @@ def test_a_port_that_is_taken_is_told(place: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         cluster = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
-        _, job = documents(rendered(place, "taken") / "kubernetes.yaml")
+        *_, job = documents(rendered(place, "taken") / "kubernetes.yaml")
         (container,) = job["spec"]["template"]["spec"]["containers"]
         command = [*container["command"], *container["args"]]
         environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
@@ -163,11 +163,18 @@ def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
     from google.protobuf import json_format
 
     out = rendered(place, "fields")
-    service, job = documents(out / "kubernetes.yaml")
+    service, policy, job = documents(out / "kubernetes.yaml")
     assert [*faults(service, "V1Service", "service"), *faults(job, "V1Job", "job")] == []
+    assert list(faults(policy, "V1NetworkPolicy", "policy")) == []
+    assert "&id" not in (out / "kubernetes.yaml").read_text(encoding="utf-8")  # People read it.
     pod = job["spec"]["template"]
     assert service["spec"]["selector"] == pod["metadata"]["labels"]
     assert pod["spec"]["subdomain"] == service["metadata"]["name"]
+    # Who reaches a worker's port may have it run anything: that is for the workers alone.
+    (way,) = policy["spec"]["ingress"]
+    chosen = [policy["spec"]["podSelector"], way["from"][0]["podSelector"]]
+    assert [selector["matchLabels"] for selector in chosen] == [pod["metadata"]["labels"]] * 2
+    assert len(way["from"]) == 1 and policy["spec"]["policyTypes"] == ["Ingress"]
     (pools,) = documents(out / "vertex.yaml")
     spec = aiplatform_v1.CustomJobSpec()
     json_format.ParseDict(pools, spec._pb)
