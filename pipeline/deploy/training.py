@@ -58,6 +58,24 @@ def arguments(inputs: Mapping[str, Any], outputs: Mapping[str, Any], config: Seq
     return [*(f"--{flag}={value}" for flag, value in given), "--overwrite"]
 
 
+def check(config: Any, workers: int, task: Task) -> None:
+    """Looks at what every worker would refuse when it has started.
+
+    Raises:
+        DeployUsageError: another strategy is asked for, or the devices cannot share a batch.
+    """
+    if config.strategy == "mirrored":
+        raise DeployUsageError(
+            "--config strategy=mirrored is for one machine; workers get strategy=workers: leave it out"
+        )
+    devices = workers * (task.accelerators if task.accelerator else 1)
+    if config.batch_size % devices:
+        raise DeployUsageError(
+            f"--config batch_size={config.batch_size} is to be shared by {devices} devices: "
+            f"give a multiple of {devices}"
+        )
+
+
 class _Plain(yaml.SafeDumper):
     """Writes what stands at two places twice, and no references."""
 

@@ -11,7 +11,7 @@ from homefeed.pipeline.cli.deploy.options import Image
 from homefeed.pipeline.cli.terminal import Json, console, print_json
 from homefeed.pipeline.config import load_fields
 from homefeed.pipeline.deploy.kubeflow.tasks import Task
-from homefeed.pipeline.deploy.training import Training, arguments, write
+from homefeed.pipeline.deploy.training import Training, arguments, check, write
 from homefeed.pipeline.runner.entry_point import check_component, named_paths
 
 COMPONENT = "retrieval_trainer"
@@ -36,10 +36,11 @@ def training(
 ) -> None:
     """Write the files that train retrieval on several machines, on Kubernetes and on Vertex AI."""
     given, made = named_paths("input", inputs), named_paths("output", outputs)
-    check_component(COMPONENT, given, made, config or (), elsewhere=True)
+    _, values = check_component(COMPONENT, given, made, config or (), elsewhere=True)
     defaults = {COMPONENT: {"cpu": "8", "memory": "32G"}}
     settings = [f"{COMPONENT}.{setting}" for setting in task or ()]
     wanted = load_fields({COMPONENT: Task}, settings=settings, defaults=defaults)[COMPONENT]
+    check(values, workers, wanted)
     what = Training(
         name, workers, image, arguments(given, made, config or ()), wanted, namespace, claim, mount, machine_type
     )

@@ -158,6 +158,22 @@ def test_a_port_that_is_taken_is_told(place: pathlib.Path) -> None:
     assert "nothing else listen there (UnknownError: Could not start gRPC server)" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--workers=3"], "batch_size=32 is to be shared by 3 devices: give a multiple of 3"),
+        (["--set-task=accelerator=NVIDIA_L4", "--set-task=accelerators=3"], "by 6 devices"),
+        (["--config=strategy=mirrored"], "strategy=mirrored is for one machine"),
+    ],
+)
+def test_what_every_worker_would_refuse_is_refused_here(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    folders = [f"--input={name}=/m/{name}" for name in NAMES] + ["--output=model=/m/o", "--output=model_run=/m/r"]
+    assert homefeed("deploy", "training", "--out", str(tmp_path), *folders, *options) == 2
+    assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
     from google.cloud import aiplatform_v1
     from google.protobuf import json_format
