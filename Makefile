@@ -63,7 +63,7 @@ strangers: $(READY)  ## Try programs of other people on ours; needs Go, Java wit
 
 test-engines: $(READY)  ## Run the data plane on Dask, Spark (needs Java) and Prism (needs Go), with workers of their own.
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e serving/client \
-	  -e '.[$(subst $(SPACE),$(COMMA),$(filter-out prism,$(ENGINES)))]'
+	  -e '.[$(subst $(SPACE),$(COMMA),$(strip dev $(filter-out prism,$(ENGINES))))]'
 	$(if $(filter spark,$(ENGINES)),$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt beam-pyspark-runner)
 	$(BIN)/python -m pytest -m engines -k "$(subst $(SPACE), or ,$(ENGINES))" tests/engines
 

@@ -57,6 +57,17 @@ def test_folders_with_spaces_stay_one_word(checkout: pathlib.Path, tmp_path: pat
     assert f'--data "{data}" --root "var/my data/root"' in shown and "homefeed data " not in shown
 
 
+@pytest.mark.parametrize(
+    ("engines", "extras", "named"),
+    [("prism", "dev", "prism"), ("dask", "dev,dask", "dask"), ("spark prism", "dev,spark", "spark or prism")],
+)
+def test_engines_are_installed_and_tried_by_their_names(
+    engines: str, extras: str, named: str, checkout: pathlib.Path
+) -> None:
+    shown = make(checkout, "--dry-run", "test-engines", f"ENGINES={engines}").stdout
+    assert f"-e '.[{extras}]'\n" in shown and f'-k "{named}" tests/engines' in shown
+
+
 def test_quick_makes_a_small_store_and_small_models(checkout: pathlib.Path) -> None:
     ready(checkout)
     shown = make(checkout, "--dry-run", "run", "QUICK=1").stdout
