@@ -73,10 +73,11 @@ def run_pipeline(
 
     Raises:
         GateClosed: a component's verdict stopped the run; its artifact is kept and named in the metadata.
-        RunError: another run is using the root.
+        RunError: another run is using the root, or this process would only help another one.
         ConfigError: there is no component `until`.
     """
     nodes = _up_to(dag, until)
+    _require_alone(nodes, configs)
     place = RunRoot(root)
     root.mkdir(parents=True, exist_ok=True)
     with locked(place.lock, f"another run is using {root}; wait for it, or choose another --root"):
@@ -92,6 +93,15 @@ def run_pipeline(
             steps.append(step)
             _stop_at_closed_gates(node, outputs)
     return steps
+
+
+def _require_alone(nodes: list[Node], configs: Mapping[str, Any]) -> None:
+    """Asks before anything is run: what helps another process writes nothing that a later component could read."""
+    for node in nodes:
+        if node.component.is_helper(configs[node.name]):
+            raise RunError(
+                f"{node.component.title} would help another process here: run it as `homefeed component {node.name}`"
+            )
 
 
 def _up_to(dag: Dag, until: str | None) -> list[Node]:

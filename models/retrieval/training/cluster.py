@@ -43,7 +43,8 @@ class Cluster:
         text = environment.get(VARIABLE, "")
         if not text:
             raise ModelError(
-                f"`strategy: workers` needs {VARIABLE}, which is not set: give each process its own, like {EXAMPLE}"
+                f"`strategy: workers` needs {VARIABLE}, which is not set: give each process of `homefeed component "
+                f"retrieval_trainer` its own, like {EXAMPLE}"
             )
         try:
             found = json.loads(text)

@@ -174,6 +174,37 @@ def test_what_every_worker_would_refuse_is_refused_here(
     assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [
+        ("", "give each process of `homefeed component retrieval_trainer` its own"),
+        (
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}',
+            "would help another process",
+        ),
+    ],
+)
+def test_a_pipeline_with_workers_is_refused_before_it_runs(
+    sample_data: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cluster: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", cluster)
+    words = (
+        "--data",
+        str(sample_data),
+        "--root",
+        str(tmp_path / "root"),
+        "--set",
+        "retrieval_trainer.strategy=workers",
+    )
+    assert homefeed("run", *words) == 1
+    assert told in capsys.readouterr().err and not (tmp_path / "root").exists()
+
+
 def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
     from google.cloud import aiplatform_v1
     from google.protobuf import json_format
