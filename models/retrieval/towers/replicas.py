@@ -41,7 +41,8 @@ def by_weight(total: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 def _place() -> tuple[tf.Tensor | int, int]:
     """This replica's number, and how many there are; outside of replicas 0 of 1.
 
-    One alone gets no operation, by whose number those that draw are seeded.
+    One replica alone gets no operation: how many there are before it is part of a random operation's seed, and a
+    training in one process would draw other numbers.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:

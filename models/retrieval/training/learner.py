@@ -30,7 +30,7 @@ class Learner:
         start: called with the model once its weights exist, which it may set.
 
     Raises:
-        ValueError: the devices cannot share a batch evenly.
+        ModelError: the devices cannot share a batch evenly.
     """
 
     def __init__(
