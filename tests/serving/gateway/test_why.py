@@ -27,7 +27,11 @@ from tests.serving.servers import eventually
 
 
 def why(home: Gateway, page: dict[str, Any], item: str, **who: str) -> dict[str, Any]:
-    answer = home.http.get(f"/v1/why/{page['impression_id']}/{item}", params=who)
+    def asked() -> httpx.Response | None:
+        answer = home.http.get(f"/v1/why/{page['impression_id']}/{item}", params=who)
+        return None if answer.status_code == 429 else answer  # On a busy machine pages go before reasons.
+
+    answer = eventually(asked)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
