@@ -102,8 +102,8 @@ class Size:
 
     num_users: int = 300
     num_items: int = 300
-    num_events: int = 1_800
-    num_visits: int = 7  # Of each shopper, a week.
+    num_events: int = 4_000
+    num_visits: int = 4  # Of each shopper, a week.
     num_weeks: int = 12
     seed: int = 0
 

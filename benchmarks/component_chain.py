@@ -12,8 +12,6 @@ import argparse
 import json
 import pathlib
 import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -21,24 +19,24 @@ from typing import Any
 import yaml
 
 from benchmarks import results
+from benchmarks._program import homefeed
 from homefeed.components.artifacts.types import Artifact, DatasetDir
 from homefeed.pipeline.dag import Node
 from homefeed.pipeline.recommender import recommender
 
 QUICK = pathlib.Path(__file__).parents[1] / "docs" / "quick.yaml"
-PROGRAM = pathlib.Path(sys.executable).with_name("homefeed")
 
 
 def measure(data: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
     """CPU seconds of the run, of each component by itself, and of all of these."""
     before = _children()
-    run = _homefeed("run", "--data", str(data), "--root", str(folder / "root"), "--config", str(QUICK), "--json")
+    run = homefeed("run", "--data", str(data), "--root", str(folder / "root"), "--config", str(QUICK), "--json")
     found = {"one_process": _children() - before}
     nodes = recommender(DatasetDir(data)).nodes
     made = {node.name: step["outputs"] for node, step in zip(nodes, json.loads(run), strict=True)}
     for node in nodes:
         before = _children()
-        _homefeed("component", node.name, *_places(node, made, folder / "alone"))
+        homefeed("component", node.name, *_places(node, made, folder / "alone"))
         found[node.name] = _children() - before
         print(f"{node.component.title:20}{found[node.name]:8.1f} CPU s", flush=True)
     found["chain"] = sum(found[node.name] for node in nodes)
@@ -58,10 +56,6 @@ def _places(node: Node, made: Mapping[str, Mapping[str, Any]], out: pathlib.Path
     return words + [f"--config={field}={json.dumps(value)}" for field, value in settings.items()]
 
 
-def _homefeed(*words: str) -> str:
-    return subprocess.run([PROGRAM, *words], stdout=subprocess.PIPE, check=True, text=True).stdout
-
-
 def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -76,7 +70,7 @@ def main() -> None:
         folder = pathlib.Path(temporary)
         data = asked.data or folder / "data"
         if not asked.data:
-            _homefeed("data", "sample", "--out", str(data), "--users", "300", "--items", "200", "--events", "4000")
+            homefeed("data", "sample", "--out", str(data), "--users", "300", "--items", "200", "--events", "4000")
         results.tell("component_chain", measure(data, folder), keep=True)
 
 

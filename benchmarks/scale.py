@@ -11,12 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 from typing import Any
 
 from benchmarks import results
+from benchmarks._program import homefeed
 
 SIZES = {  # Users, items, events.
     "100k": (5_000, 5_000, 100_000),
@@ -31,9 +30,9 @@ def measure(size: str, root: pathlib.Path, settings: list[str]) -> dict[str, flo
     data = root / f"data-{size}"
     if not data.exists():
         counts = zip(("--users", "--items", "--events"), map(str, SIZES[size]), strict=True)
-        _homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
+        homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
     chosen = [word for setting in settings for word in ("--set", setting)]
-    return read(json.loads(_homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
+    return read(json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
 
 
 def read(steps: list[dict[str, Any]]) -> dict[str, float]:
@@ -47,11 +46,6 @@ def read(steps: list[dict[str, Any]]) -> dict[str, float]:
     found["peak_mib"] = max(step["peak_mebibytes"] for step in steps)
     print(f"{'all':20}{found['cpu_minutes'] * 60:10.1f} CPU s{found['peak_mib']:9,.0f} MiB")
     return found
-
-
-def _homefeed(*words: str) -> str:
-    program = pathlib.Path(sys.executable).with_name("homefeed")
-    return subprocess.run([program, *words], stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
 def main() -> None:

@@ -41,14 +41,11 @@ def _learner(num_items: int, *, lazy: bool) -> tuple[Any, list[Any]]:
     from homefeed.models.retrieval.hyperparameters import Hyperparameters
     from homefeed.models.retrieval.towers.two_tower import TwoTower
     from homefeed.models.retrieval.training import fit
-    from homefeed.models.retrieval.training.learner import Learner
-    from homefeed.models.retrieval.training.optimizer import adamw
     from homefeed.models.retrieval.training.windows import Windows
 
     config = Hyperparameters(max_softmax_items=0, batch_size=32)
     catalogue, events = _world(num_items)
-    model = fit.build(catalogue, events, config)
-    learner = Learner(model, adamw(config, 1_000), config, lambda _: None)
+    _, learner = fit.begin(catalogue, events, config, num_steps=1_000)
     epoch = Windows(events, config.max_events).epoch(np.random.default_rng(1), config.batch_size, STEPS + 1)
     batches = list(epoch)
     tables = contextlib.nullcontext() if lazy else mock.patch.object(TwoTower, "item_tables", [])

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import results
+from benchmarks._program import homefeed
 
 STORE = ("--users", "3000", "--items", "3000", "--events", "60000")
 ARMS = {"one, batch 32": (1, 32), "one, batch 128": (1, 128), "two, batch 128": (2, 128)}
@@ -30,8 +31,8 @@ WARM_UP = 2  # Steps, the first of which traces.
 def measure(root: pathlib.Path) -> dict[str, float]:
     """Figures of every arm, by its name."""
     if not (root / "data").exists():
-        _homefeed("data", "sample", "--out", str(root / "data"), *STORE)
-    _homefeed("run", "--data", str(root / "data"), "--root", str(root), "--until", "transform")
+        homefeed("data", "sample", "--out", str(root / "data"), *STORE)
+    homefeed("run", "--data", str(root / "data"), "--root", str(root), "--until", "transform")
     found: dict[str, float] = {}
     for name, (num_workers, batch_size) in ARMS.items():
         parts = _run(root, num_workers, batch_size)
@@ -77,14 +78,11 @@ def work(root: pathlib.Path, batch_size: int) -> dict[str, float]:
 def _learner(root: pathlib.Path, batch_size: int) -> tuple[Any, Iterator[Any]]:
     """As `fit_towers` begins, and the windows that it draws."""
     import numpy as np
-    import tensorflow as tf
 
     from homefeed.components.artifacts import transformed
     from homefeed.components.artifacts.types import Examples, TransformGraph
     from homefeed.models.retrieval.hyperparameters import Hyperparameters
     from homefeed.models.retrieval.training import fit
-    from homefeed.models.retrieval.training.learner import Learner
-    from homefeed.models.retrieval.training.optimizer import adamw
     from homefeed.models.retrieval.training.windows import Windows
     from homefeed.pipeline.runner.root import RunRoot
 
@@ -92,15 +90,10 @@ def _learner(root: pathlib.Path, batch_size: int) -> tuple[Any, Iterator[Any]]:
     graph, examples = TransformGraph(folder / "transform_graph"), Examples(folder / "examples")
     catalogue, train = transformed.load_catalogue(graph), transformed.load_sequences(graph, examples, "train")
     config = Hyperparameters(batch_size=batch_size, strategy="workers")
-    tf.keras.utils.set_random_seed(config.seed)
     windows, generator = Windows(train, config.max_events), np.random.default_rng(config.seed)
-    model = fit.build(catalogue, train, config)
+    _, learner = fit.begin(catalogue, train, config, num_steps=8000)
     batches = (batch for _ in iter(int, 1) for batch in windows.epoch(generator, batch_size))
-    return Learner(model, adamw(config, 8000), config, lambda _: None), batches
-
-
-def _homefeed(*words: str) -> None:
-    subprocess.run([pathlib.Path(sys.executable).with_name("homefeed"), *words], check=True)
+    return learner, batches
 
 
 def main() -> None:

@@ -101,15 +101,26 @@ def fit_towers(
             "The training split holds no interaction with an item of the catalogue, so there is nothing to "
             "learn from. Check the split's time range and that both tables use the same item ids."
         )
-    tf.keras.utils.set_random_seed(config.seed)
     where, eval_windows = devices(config.strategy), Windows(evaluation, config.max_events)
     steps = min(config.max_steps, windows.num_batches(np.random.default_rng(0), config.batch_size))
     with where.scope(), where.together():
-        model = build(catalogue, train, config)
-        learner = Learner(model, adamw(config, steps * config.epochs), config, start)
+        model, learner = begin(catalogue, train, config, steps * config.epochs, start)
         checkpoint = Checkpoint.of(checkpoints, config, catalogue, train, evaluation)
         Loop(model, learner, windows, eval_windows, config, steps, where, checkpoint).run(on_epoch)
     return model
+
+
+def begin(
+    catalogue: Catalogue,
+    train: Sequences,
+    config: Hyperparameters,
+    num_steps: int,
+    start: Callable[[TwoTower], object] = lambda _: None,
+) -> tuple[TwoTower, Learner]:
+    """An untrained model by `config.seed`, and what changes it in `num_steps` steps; see `train`."""
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build(catalogue, train, config)
+    return model, Learner(model, adamw(config, num_steps), config, start)
 
 
 def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> TwoTower:

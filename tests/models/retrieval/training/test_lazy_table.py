@@ -10,7 +10,6 @@ from homefeed.models.retrieval.towers.two_tower import TwoTower
 from homefeed.models.retrieval.training import fit as training
 from homefeed.models.retrieval.training.lazy_table import LazyTable
 from homefeed.models.retrieval.training.learner import Learner
-from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.windows import Windows
 from tests.models.retrieval import toy
 
@@ -113,6 +112,4 @@ def _of_items_1_to_3(model: TwoTower) -> Any:
 
 
 def _learner(config: Hyperparameters) -> tuple[TwoTower, Learner]:
-    tf.keras.utils.set_random_seed(config.seed)
-    model = training.build(toy.catalogue(), toy.sequences(), config)
-    return model, Learner(model, adamw(config, 50), config, lambda _: None)
+    return training.begin(toy.catalogue(), toy.sequences(), config, num_steps=50)

@@ -8,8 +8,6 @@ import tensorflow as tf
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
 from homefeed.models.retrieval.towers import query_tower
 from homefeed.models.retrieval.training import fit as training
-from homefeed.models.retrieval.training.learner import Learner
-from homefeed.models.retrieval.training.optimizer import adamw
 from homefeed.models.retrieval.training.windows import Windows
 from tests.models.retrieval import toy
 
@@ -31,10 +29,8 @@ def _weights(model: Any) -> Any:
 
 def _learner(config: Any, train: Any, start: Any = lambda _: None) -> Any:
     """As `fit_towers` begins."""
-    tf.keras.utils.set_random_seed(config.seed)
-    model = training.build(toy.catalogue(), train, config)
     steps_per_epoch = Windows(train, 4).num_batches(np.random.default_rng(0), config.batch_size)
-    return model, Learner(model, adamw(config, steps_per_epoch * config.epochs), config, start)
+    return training.begin(toy.catalogue(), train, config, steps_per_epoch * config.epochs, start)
 
 
 def test_what_training_keeps_is_the_mean_of_the_weights_after_each_step() -> None:
