@@ -82,10 +82,12 @@ def retrain(
         ConfigError: a setting is wrong, or the check cannot be started, which says nothing of the models.
     """
     require_startable(options.check)
+    asked = _Retraining(data, root, options, observer, config_file, tuple(settings), metadata)
+    asked.check()
     root.mkdir(parents=True, exist_ok=True)
     refusal = f"another retraining is at work on {root}; it will do what there is to do"
     with locked(RunRoot(root).retraining_lock, refusal):
-        return _Retraining(data, root, options, observer, config_file, tuple(settings), metadata).run()
+        return asked.run()
 
 
 @dataclasses.dataclass
@@ -97,6 +99,11 @@ class _Retraining:
     config_file: pathlib.Path | None
     settings: tuple[str, ...]
     metadata: str | None
+
+    def check(self) -> None:
+        """Reads what a retraining is asked for before it makes anything: a wrong name leaves no root behind."""
+        load_dataset(self.data)
+        self._configs()
 
     def run(self) -> Outcome:
         ledger = Ledger(self.root)

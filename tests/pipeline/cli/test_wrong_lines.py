@@ -75,6 +75,8 @@ def test_it_ends_in_a_line(
     code = homefeed(*(filled(word, filling) for word in shlex.split(wrong.line.replace('"', '\\"'))))
     ends_in_a_line(code, capsys.readouterr(), filled(wrong.named, filling))
     assert not pathlib.Path(filling["tmp"], "absent").exists()  # Else the next line finds what it should miss.
+    if wrong.named == "{tmp}/absent":
+        assert not [filling[name] for name in NEW if pathlib.Path(filling[name]).exists()]
 
 
 def ends_in_a_line(code: int, said: Any, named: str) -> None:
