@@ -9,6 +9,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 from typing import Any
 
@@ -56,13 +57,19 @@ def processes(out: pathlib.Path) -> list[subprocess.Popen[str]]:
     return [
         subprocess.Popen(
             [*container["command"], *container["args"]],
-            env={**os.environ, "TF_CONFIG": text.replace("$(INDEX)", str(index))},
+            env=environment(text.replace("$(INDEX)", str(index))),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for index in range(job["spec"]["completions"])
     ]
+
+
+def environment(cluster: str) -> dict[str, str]:
+    """A pod's: the program is found by its name, as in the image, whatever this shell's path is."""
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "TF_CONFIG": cluster}
 
 
 def ended(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
@@ -151,8 +158,9 @@ def test_a_port_that_is_taken_is_told(place: pathlib.Path) -> None:
         *_, job = documents(rendered(place, "taken") / "kubernetes.yaml")
         (container,) = job["spec"]["template"]["spec"]["containers"]
         command = [*container["command"], *container["args"]]
-        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, env=environment(json.dumps(cluster)), capture_output=True, text=True, timeout=300, check=False
+        )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"ModelError: worker {address} does not reach" in done.stderr
     assert "nothing else listen there (UnknownError: Could not start gRPC server)" in done.stderr

@@ -16,7 +16,7 @@ from homefeed.serving.console.asking import PARAMETERS
 from homefeed.serving.console.routes import CHANGES, VIEWS
 from homefeed.serving.gateway.auth import Keys
 from homefeed.serving.profiles.wishes import Wishes
-from tests.serving.console.desk import KEYS, PROMISED, Desk, press, see
+from tests.serving.console.desk import KEYS, PROMISED, Desk, entered, press, see
 from tests.serving.gateway.test_site import Parsed
 from tests.serving.servers import eventually
 
@@ -50,7 +50,7 @@ def test_without_a_role_there_is_only_a_door(keyed: Desk) -> None:
             assert browser.get(address).status_code == 401
         assert browser.post("/console/act", data={"act": "rollback"}).status_code == 401
         for key in (KEYS["shop"][0], "no-such-key-of-16-bytes", ""):
-            answer = browser.post("/console/enter", data={"key": key})
+            answer = entered(browser, key)
             assert answer.status_code == 401 and "This key has no role here." in answer.text
         assert browser.get("/v1/page", headers={"Authorization": f"Bearer {KEYS['anna'][0]}"}).status_code == 403
 
