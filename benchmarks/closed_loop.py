@@ -56,7 +56,7 @@ SATIATION = (
     0.7  # By so much log-odds fall with each of the last picks from a category; half of it is left a visit later.
 )
 NEW_SHARE = 0.4  # Of the items, which come during the weeks.
-DAYS, SOON_DAYS, SOON_LOOKS = 7, 3, 10
+DAYS, SOON_DAYS, SOON = 7, 3, 10
 DAY_SECONDS = 86_400
 WAIT_SECONDS = 600.0  # For a server, where other arms are trained beside it.
 DIVERSE = {"max_loss": 0.01}
@@ -169,7 +169,7 @@ class Week:
         may_look: cards that shoppers could be expected to look at.
         looked: cards that they looked at.
         taken: cards that they took.
-        soon: new item → how often it was looked at in the first days.
+        soon: new item → on how many pages it was, and how often it was looked at, in the first days.
     """
 
     version: int
@@ -178,7 +178,7 @@ class Week:
     may_look: Floats
     looked: Floats
     taken: Floats
-    soon: dict[str, int]
+    soon: dict[str, npt.NDArray[np.int64]]
 
 
 def first_models(folder: pathlib.Path, size: Size, settings: Sequence[str]) -> None:
@@ -303,7 +303,7 @@ def _live(http: httpx.Client, shoppers: Shoppers, shelves: _Shelves, number: int
     """A week: each shopper visits on some of its days."""
     nothing = (np.zeros(size.num_users) for _ in range(5))
     new = {item for item, week in zip(shoppers.item_ids, shelves.week, strict=True) if week == number > 0}
-    week = Week(version, *nothing, dict.fromkeys(sorted(new), 0))
+    week = Week(version, *nothing, {item: np.zeros(2, np.int64) for item in sorted(new)})
     for day in range(DAYS):
         for user in range(size.num_users):
             if (user + day) % DAYS >= size.num_visits:
@@ -316,8 +316,8 @@ def _live(http: httpx.Client, shoppers: Shoppers, shelves: _Shelves, number: int
             week.may_look[user] += LOOKS[: len(cards)].sum()
             week.looked[user] += len(looked)
             week.taken[user] += len(taken)
-            for item in new.intersection(looked) if day < SOON_DAYS else ():
-                week.soon[item] += 1
+            for item in new.intersection(cards) if day < SOON_DAYS else ():
+                week.soon[item] += (1, item in looked)
             _tell(http, shoppers.user_ids[user], page, looked, taken)
     return week
 
@@ -385,7 +385,8 @@ def summarize(weeks: Sequence[Week]) -> dict[str, float]:
     """The figures of an arm that are kept."""
     last = weeks[-1]
     aa, low, high = halves(last, last)
-    new = [looks for week in weeks for looks in week.soon.values()]
+    new = np.array([count for week in weeks for count in week.soon.values()]).reshape(-1, 2)
+    shown, seen = (new >= SOON).mean(axis=0) if len(new) else (0.0, 0.0)
     return {
         "weeks": len(weeks),
         "regret": _regret(weeks),
@@ -394,7 +395,8 @@ def summarize(weeks: Sequence[Week]) -> dict[str, float]:
         "click_rate.first_week": weeks[0].taken.sum() / weeks[0].looked.sum(),
         "click_rate.last_week": last.taken.sum() / last.looked.sum(),
         "new_items": len(new),
-        "new_items.seen_soon": float(np.mean([looks >= SOON_LOOKS for looks in new])) if new else 0.0,
+        "new_items.shown_soon": float(shown),
+        "new_items.seen_soon": float(seen),
         "a_a.difference": aa,
         "a_a.low": low,
         "a_a.high": high,

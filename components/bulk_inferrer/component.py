@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from homefeed.components.artifacts.types import (
     TransformGraph,
 )
 from homefeed.components.artifacts.user_requests import UserRequests
+from homefeed.components.beam.errors import BeamError
 from homefeed.components.beam.settings import BeamSettings
 from homefeed.schemas import times
 from homefeed.schemas.settings import Count, CountOrNone
@@ -95,11 +97,16 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
     """Named after all that the files depend on, so that only what is the very same work is gone on with.
 
-    In the system's place for temporary files, which others may read, it is this user's alone.
+    In the system's place for temporary files, where others may read and write, it is this user's alone.
+
+    Raises:
+        BeamError: somebody else has made it there.
     """
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
     facts = json.dumps([*digests, config.k, config.shard_users, config.max_users, config.at])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
     folder.mkdir(mode=0o777 if config.work_dir else 0o700, parents=True, exist_ok=True)
+    if not config.work_dir and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
+        raise BeamError(f"{folder} is somebody else's: remove it, or name another place as `work_dir`")
     return folder

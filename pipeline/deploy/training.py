@@ -126,6 +126,7 @@ def _pod(training: Training) -> dict[str, Any]:
         "restartPolicy": "Never",
         "subdomain": training.name,
         "automountServiceAccountToken": False,
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(training)],
         "volumes": [volume],
     }
@@ -144,6 +145,7 @@ def _container(training: Training) -> dict[str, Any]:
         "args": list(training.arguments),
         "env": [index, {"name": "TF_CONFIG", "value": _tf_config(training)}],
         "ports": [{"containerPort": PORT}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "resources": {"requests": amounts, "limits": amounts},
         "volumeMounts": [{"name": "runs", "mountPath": training.mount}],
     }

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from homefeed.components.artifacts.types import Examples
 from homefeed.pipeline.forget.files import REPORTS, USERS, content, from_file, from_json
+from homefeed.pipeline.forget.guests import find_guests, forget_guests
 from homefeed.pipeline.forget.logs import leave_out_of_copies, logged_stores, tell_logs
 from homefeed.pipeline.forget.person import Person
 from homefeed.pipeline.forget.places import Places, find_places
@@ -73,7 +74,7 @@ def forget(
     """
     data_dir = data_dir and data_dir.resolve()
     if root is None:
-        return _forget(user_id, data_dir, {user_key}, None, Places(), [], store, None)
+        return _forget(_names({user_id}, {user_key}), data_dir, None, Places(), [], store, None)
     root = root.resolve()
     if not root.is_dir():
         raise RunError(f"there is no root {root}, so that nothing was looked for: name the one of the runs")
@@ -83,12 +84,13 @@ def forget(
         searched = [path for path in (pathlib.Path(local).resolve(),) if path.is_file()]
         elsewhere = {audit_dir.resolve()} if audit_dir else set()
         keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage, elsewhere)
-        names = {user_id, *(pseudonym(user_id, key) for key in map(load_key, filter(None, keys)))}
+        user = _names({user_id}, keys)
+        names = user | _names(find_guests(_files(*places.folders), user), keys)
         trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
         with contextlib.ExitStack() as stack:
             folders = [*filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving} | elsewhere)]
             entries = [stack.enter_context(Trail.beside(one).forgetting(names, operator())) for one in folders]
-            done = _forget(user_id, data_dir, keys, lineage, places, searched, store, RunRoot(root).serving)
+            done = _forget(names, data_dir, lineage, places, searched, store, RunRoot(root).serving)
             for wishes in folders:
                 Wishes(wishes).end(names)  # The last step: who dies before it is asked again.
             for entry in entries:
@@ -97,17 +99,15 @@ def forget(
 
 
 def _forget(
-    user_id: str,
+    names: Collection[str],
     data_dir: pathlib.Path | None,
-    keys: Collection[str],
     lineage: MetadataStore | None,
     places: Places,
     searched: Sequence[pathlib.Path],
     store: str,
     serving: pathlib.Path | None,
 ) -> Forgotten:
-    known = map(load_key, filter(None, keys))
-    person = Person({user_id, *(pseudonym(user_id, key) for key in known)})
+    person = Person(names)
     removed = {str(path): 1 for path in places.leftovers}
     redis = asyncio.run(_from_redis(store, person)) if store else _FromRedis()
     stores = logged_stores(_files(*places.folders))
@@ -120,6 +120,7 @@ def _forget(
     # Reports last: by then it is known who else has an id like this one.
     for path in sorted(_files(*places.folders), key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)
+    forget_guests(_files(*places.folders), names)
     removed = {path: count for path, count in removed.items() if count}
     touched = {str(pathlib.Path(path).parents[1]) for path in removed if "Split-" in path}
     models = _trained_with(lineage, touched) if touched and lineage else []
@@ -130,6 +131,12 @@ def _forget(
     removed |= {store: redis.events} if redis.events else {}
     left += [] if redis.is_compact else [f"{store} (its files were not written anew)"]
     return Forgotten(removed, models, left + [f"{url} (not searched)" for url in places.remote])
+
+
+def _names(ids: Collection[str], keys: Collection[str]) -> set[str]:
+    """What somebody is called by their ids and keys of pseudonyms."""
+    known = [load_key(key) for key in keys if key]
+    return {*ids, *(pseudonym(one, key) for one in ids for key in known)}
 
 
 class _FromRedis(NamedTuple):

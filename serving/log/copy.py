@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import pathlib
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from collections.abc import Collection, Iterable
 from homefeed.serving.log.address import LogError, read_address
 from homefeed.serving.log.kafka import Bounds, Logged, LogReader
 from homefeed.serving.profiles.exposure import Exposure
+from homefeed.serving.profiles.guests import digest, keep_guest
 from homefeed.serving.profiles.live import LiveEvent
 from homefeed.serving.profiles.outbox import Forgotten, Record, guest_of, read_record
 from homefeed.serving.profiles.sealing import move_one, span_of, writing
@@ -116,7 +116,7 @@ def close_user(database: sqlite3.Connection, user_id: str, at: int, number: int 
         "INSERT INTO closed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, number = excluded.number"
         " WHERE (excluded.at, excluded.number) > (closed.at, closed.number)"
     )
-    database.execute(query, (_digest(user_id), at, number))
+    database.execute(query, (digest(user_id), at, number))
 
 
 def leave_out(path: pathlib.Path, users: Collection[str], stores: Iterable[pathlib.Path] = ()) -> str:
@@ -241,6 +241,7 @@ def _take(database: sqlite3.Connection, record: Record, when: tuple[int, int]) -
         return
     if guest:
         close_user(database, guest, *when)
+        keep_guest(database, guest, said.user_id)
     if _is_closed(database, said.user_id, when):
         _drop(database, said, guest)
     elif isinstance(said, Exposure):
@@ -284,9 +285,5 @@ def _take_moved(database: sqlite3.Connection, event: LiveEvent, guest: str) -> N
 
 def _is_closed(database: sqlite3.Connection, user_id: str, when: tuple[int, int]) -> bool:
     query = "SELECT (?2, ?3) <= (at, number) FROM closed WHERE digest = ?1"
-    row = database.execute(query, (_digest(user_id), *when)).fetchone()
+    row = database.execute(query, (digest(user_id), *when)).fetchone()
     return bool(row and row[0])
-
-
-def _digest(user_id: str) -> bytes:
-    return hashlib.blake2b(user_id.encode(), digest_size=16).digest()

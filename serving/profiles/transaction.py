@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from homefeed.serving.profiles import outbox_table, sealing
+from homefeed.serving.profiles import guests, outbox_table, sealing
 from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import LiveEvent, LiveProfile, apply
 from homefeed.serving.profiles.outbox import Mark, event_record, forget_record, page_record
 
-TABLES = f"""{sealing.TABLES}{outbox_table.TABLE}CREATE TABLE IF NOT EXISTS events (
+TABLES = f"""{sealing.TABLES}{outbox_table.TABLE}{guests.TABLE}CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, type TEXT NOT NULL,
     at INTEGER NOT NULL, received_at INTEGER NOT NULL, item_id TEXT NOT NULL, value REAL, query TEXT NOT NULL,
     tag TEXT NOT NULL, impression_id TEXT NOT NULL, position INTEGER, tags TEXT NOT NULL, settings TEXT NOT NULL,
@@ -143,6 +143,7 @@ class Transaction:
         database.execute("UPDATE exposures SET user_id = ? WHERE user_id = ?", (user_id, guest))
         given = "INSERT OR IGNORE INTO assignments SELECT ?, experiment, arm FROM assignments WHERE user_id = ?"
         database.execute(given, (user_id, guest))
+        guests.keep_guest(database, guest, user_id)
         self._remove(guest, ("assignments", "bases", "profiles", "events"))
         for event, number in zip(events, first, strict=True):
             self.append(event, number, guest, tells=tells and number > sealed[0])
@@ -151,7 +152,7 @@ class Transaction:
         return len(events)
 
     def forget(self, user_id: str) -> int:
-        """Removes all that is known of a user."""
+        """Removes all that is known of a user, but who they were as a guest: spans may have rows of that."""
         self._erases = True
         if self._logs:
             outbox_table.put(self._database, user_id, forget_record(user_id))

@@ -8,6 +8,7 @@ import pytest
 
 from homefeed.components import bulk_inferrer
 from homefeed.components.artifacts.types import GateClosed, InferenceResult, Model
+from homefeed.components.beam.errors import BeamError
 from homefeed.components.bulk_inferrer.component import work_folder
 from tests.toy_artifacts import open_gates, transformed_examples
 from tests.toy_data import toy_catalogue
@@ -67,7 +68,17 @@ def test_among_temporary_files_the_folder_is_for_its_user_alone(
     inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert work_folder(inputs, bulk_inferrer.Config()).stat().st_mode & 0o077 == 0
+    folder = work_folder(inputs, bulk_inferrer.Config())
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(BeamError, match=rf"{folder.name} is somebody else's: remove it, or .* `work_dir`"):
+        work_folder(inputs, bulk_inferrer.Config())
+    folder.unlink()
+    mine = work_folder(inputs, bulk_inferrer.Config()).stat().st_uid
+    monkeypatch.setattr("os.getuid", lambda: mine + 1)
+    with pytest.raises(BeamError, match="is somebody else's"):
+        work_folder(inputs, bulk_inferrer.Config())
 
 
 def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:

@@ -225,6 +225,8 @@ def test_kubernetes_and_vertex_know_every_field(place: pathlib.Path) -> None:
     pod = job["spec"]["template"]
     assert service["spec"]["selector"] == pod["metadata"]["labels"]
     assert pod["spec"]["subdomain"] == service["metadata"]["name"]
+    (container,) = pod["spec"]["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     # Who reaches a worker's port may have it run anything: that is for the workers alone.
     (way,) = policy["spec"]["ingress"]
     chosen = [policy["spec"]["podSelector"], way["from"][0]["podSelector"]]

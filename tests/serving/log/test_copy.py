@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import random
 import shutil
@@ -85,6 +86,20 @@ def test_who_is_forgotten_is_in_no_span_that_is_sealed_later(log: str, tmp_path:
     send(log, [Entry((0, 4), later, "zebra-user", event_record(shop.event("4", "zebra-user", "click", "c")))])
     seal(serving, data, shop.NOW, log=log)
     assert [row["event_id"] for row in rows(data, "interactions")] == ["2", "4"]
+
+
+def test_what_was_sealed_of_a_guest_goes_with_who_they_turned_out_to_be(log: str, tmp_path: pathlib.Path) -> None:
+    serving, data = shop.make(tmp_path / "root")
+    now = int(time.time() * 1000)
+    guests = [shop.event(guest, guest, "click", "a") for guest in ("guest:0123456789", "guest:9876543210")]
+    send(log, [Entry((0, n), now, one.user_id, event_record(one)) for n, one in enumerate(guests)])
+    seal(serving, data, shop.NOW, keep_seconds=0, log=log)
+    logged_in = dataclasses.replace(guests[0], user_id="zebra-user")
+    send(log, [Entry((0, 2), now, "zebra-user", event_record(logged_in, guests[0].user_id))])
+    seal(serving, data, shop.NOW, keep_seconds=0, log=log)
+    assert {row["user_id"] for row in rows(data, "interactions")} == {one.user_id for one in guests}
+    forget("zebra-user", data, tmp_path / "root")
+    assert {row["user_id"] for row in rows(data, "interactions")} == {"guest:9876543210"}
 
 
 def test_events_leave_the_store_of_the_gateway_when_the_log_is_sealed(
