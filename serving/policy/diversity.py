@@ -21,7 +21,7 @@ Vectors = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.floating[Any]]
 
 DEPTH = 10  # As NDCG@10 counts.
-PLACE_SHARE = 0.1  # Scores that are no log-odds are too flat: the order still counts.
+PLACE_SHARE = 0.1  # However steep the scores are, no chance is nothing.
 WORTH = 0.6  # Variety, in cosines, that the whole of the allowed loss is given for; measured on two data sets.
 JITTER = 1e-6  # Two equal items have no volume.
 ROUNDING = 1e-12

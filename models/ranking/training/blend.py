@@ -35,6 +35,10 @@ class Blend:
         """[3] the weights without that of the value."""
         return np.array([self.retrieval, self.ranker, self.text])
 
+    def scaled(self, factor: float) -> Blend:
+        """The same order, by scores that differ by so much more."""
+        return Blend(*(factor * weight for weight in dataclasses.astuple(self)))
+
 
 def standardise(scores: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]) -> Floats:
     """[batch, num_candidates]: each request's retrieval scores with mean 0 and deviation 1; 0 where absent."""
@@ -56,6 +60,7 @@ def fit_blend(
     Retrieval was trained on the training split, so only other events tell how far it can be trusted. The most likely
     weights under a softmax over each request's candidates are where the search starts; as the first places of a list
     may want less or more of the ranker than the list as a whole, its weight is then scaled by the best of `SCALES`.
+    What is found is scaled as a whole until it is most likely: the interest in candidates is their log-odds.
 
     Args:
         retrieval: [num_requests, num_candidates] standardised.
@@ -69,10 +74,27 @@ def fit_blend(
         return Blend()
     parts = np.stack([retrieval[found], logits[found], texts[found]], -1)
     mask, place = present[found], target[found]
+    best = most_likely_weights(parts, mask, place)
+    blends = [Blend(), *(Blend(*map(float, best * [1, scale, 1])) for scale in SCALES)]
+    scores = [np.where(mask, parts @ blend.interest, -np.inf) for blend in blends]
+    first = int(np.argmax([_ndcg(of_blend, place).mean() for of_blend in scores]))
+    return blends[first].scaled(most_likely_scale(scores[first], place))
+
+
+def most_likely_weights(
+    parts: Floats, present: npt.NDArray[np.bool_], place: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """[3] weights under which what happened is most likely.
+
+    Args:
+        parts: [num_requests, num_candidates, 3] the three scores.
+        present: [num_requests, num_candidates] bool.
+        place: [num_requests] of what happened.
+    """
     chosen = np.take_along_axis(parts, place[:, None, None], 1)[:, 0]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        scores = np.where(mask, parts @ weights, -np.inf)
+        scores = np.where(present, parts @ weights, -np.inf)
         shares = scipy.special.softmax(scores, axis=1)
         expected = (shares[..., None] * parts).sum(1)
         likelihood = (chosen @ weights - scipy.special.logsumexp(scores, axis=1)).mean()
@@ -80,10 +102,25 @@ def fit_blend(
         return -likelihood + 1e-4 * from_start @ from_start, -(chosen - expected).mean(0) + 2e-4 * from_start
 
     start = np.array([1.0, 0.1, 1.0])
-    best = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 3, method="L-BFGS-B").x
-    blends = [Blend(), *(Blend(*map(float, best * [1, scale, 1])) for scale in SCALES)]
-    quality = [_ndcg(np.where(mask, parts @ b.interest, -np.inf), place).mean() for b in blends]
-    return blends[int(np.argmax(quality))]
+    best: Floats = scipy.optimize.minimize(loss, start, jac=True, bounds=[(0, None)] * 3, method="L-BFGS-B").x
+    return best
+
+
+def most_likely_scale(scores: Floats, place: npt.NDArray[np.int64]) -> float:
+    """The factor under which scores are log-odds: what happened is most likely by a softmax over each list.
+
+    Args:
+        scores: [num_requests, num_candidates], -inf where there is none.
+        place: [num_requests] of what happened.
+    """
+
+    def loss(log_scale: float) -> float:
+        scaled = np.exp(log_scale) * scores
+        of_chosen = np.take_along_axis(scaled, place[:, None], 1)[:, 0]
+        # A few lists say little: the factor is around 1 unless they say otherwise.
+        return float((scipy.special.logsumexp(scaled, axis=1) - of_chosen).sum() + log_scale**2 / 2)
+
+    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def fit_value_weight(

@@ -54,17 +54,32 @@ def test_the_most_likely_weights_are_where_the_gradient_is_nothing() -> None:
     present[:, 0] = True
     chance = scipy.special.softmax(np.where(present, parts @ [1.0, 0.8, 0.6], -np.inf), axis=1)
     target = (chance.cumsum(1) > rng.random((3000, 1))).argmax(1)
-    target[:500] = -1  # Not retrieved: says nothing.
-    fitted = blend.fit_blend(*np.moveaxis(parts, 2, 0), target, present)
-    found = target >= 0
-    weights = np.array([fitted.retrieval, fitted.ranker, fitted.text])
-    ranker_scale = min(blend.SCALES[1:], key=lambda s: abs(weights[1] / s - 0.8))
-    likely = weights / [1, ranker_scale, 1]
-    shares = scipy.special.softmax(np.where(present, parts @ likely, -np.inf)[found], axis=1)
-    expected = (shares[..., None] * parts[found]).sum(1)
-    chosen = parts[found][np.arange(found.sum()), target[found]]
+    likely = blend.most_likely_weights(parts, present, target)
+    shares = scipy.special.softmax(np.where(present, parts @ likely, -np.inf), axis=1)
+    expected = (shares[..., None] * parts).sum(1)
+    chosen = parts[np.arange(len(target)), target]
     pull = 2e-4 * (likely - [1.0, 0.1, 1.0])
     np.testing.assert_allclose((expected - chosen).mean(0) + pull, 0, atol=2e-4)
+
+
+def test_what_was_not_retrieved_says_nothing() -> None:
+    rng = np.random.default_rng(3)
+    parts = rng.normal(size=(3, 600, 6))
+    target, present = rng.integers(0, 6, 600), np.ones((600, 6), bool)
+    target[:500] = -1
+    assert blend.fit_blend(*parts, target, present) == blend.fit_blend(*parts[:, 500:], target[500:], present[500:])
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_interest_is_the_log_odds_of_what_comes_next(scale: float) -> None:
+    """Also where the ranker is scaled for the first places, or not listened to at all."""
+    rng = np.random.default_rng(1)
+    retrieval = rng.normal(size=(4_000, 20))
+    target = (scipy.special.softmax(scale * retrieval, axis=1).cumsum(1) > rng.random((4_000, 1))).argmax(1)
+    nothing = np.zeros_like(retrieval)
+    fitted = blend.fit_blend(retrieval, nothing, nothing, target, np.ones(retrieval.shape, bool))
+    assert fitted.retrieval == pytest.approx(scale, rel=0.05, abs=0.05)
+    assert 1 / 3 < blend.most_likely_scale(retrieval[:1], target[:1]) < 3, "one list says little"
 
 
 def test_what_is_absent_is_no_rival() -> None:
@@ -107,7 +122,7 @@ def test_the_rankers_weight_is_scaled_by_what_the_first_places_want() -> None:
     tried = [likely * [1, scale] for scale in blend.SCALES]
     best = max([np.array([1.0, 0.0]), *tried], key=quality)
     fitted = blend.fit_blend(retrieval, logits, texts, target, np.ones((300, 60), bool))
-    assert [fitted.retrieval, fitted.ranker] == pytest.approx(best, rel=0.02, abs=1e-3)
+    assert [1.0, fitted.ranker / fitted.retrieval] == pytest.approx(best / best[0], rel=0.02, abs=1e-3)
     assert abs(best[1] - likely[1]) > 0.05, "another scale than 1 is best here"
 
 
@@ -120,12 +135,14 @@ def test_what_would_grow_without_end_is_held_by_the_pull_towards_the_start() -> 
     """Of two candidates the chosen one always has the better text: the likelihood alone wants an endless weight."""
     texts = np.tile([1.0, 0.0], (50, 1))
     nothing, present = np.zeros((50, 2)), np.ones((50, 2), bool)
-    fitted = blend.fit_blend(nothing, nothing, texts, np.zeros(50, int), present)
+    retrieval, _, text = blend.most_likely_weights(
+        np.stack([nothing, nothing, texts], -1), present, np.zeros(50, int)
+    )
     best = scipy.optimize.minimize_scalar(
         lambda weight: np.logaddexp(0, -weight) + 1e-4 * (weight - 1) ** 2, bounds=(0, 50), method="bounded"
     )
-    assert fitted.text == pytest.approx(best.x, rel=0.02)
-    assert fitted.retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
+    assert text == pytest.approx(best.x, rel=0.02)
+    assert retrieval == pytest.approx(1.0, abs=1e-3), "of which eval says nothing"
 
 
 def test_the_value_counts_as_far_as_lists_are_worth_no_less() -> None:

@@ -94,6 +94,23 @@ def test_each_objective_has_a_blend_and_each_type_a_calibration() -> None:
     )
 
 
+def test_scores_of_an_objective_are_log_odds_of_what_comes_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def scale(scores: Any, place: Any) -> float:
+        asked.append(np.take_along_axis(scores, place[:, None], 1))
+        return 2.0
+
+    monkeypatch.setattr(blends, "most_likely_scale", scale)
+    data = dataclasses.replace(toy_sequences(), objectives={"likes": {"like": 1.0}})
+    ranker = make_ranker(toy_catalogue(), data, TINY)
+    held_out = _held_out()
+    blend, _, found, _ = on_eval.fit_on_eval(ranker, held_out, TINY)
+    assert blend.interest.any() and found["likes"].interest.tolist() == (2 * blend.interest).tolist()
+    of_all, of_liked = asked
+    assert 0 < len(of_liked) < len(of_all) and np.isfinite(of_liked).all()
+
+
 def test_what_is_sure_is_fitted_to_each_event_once(ranker: Ranker, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(on_eval, "fit_uncertainty", lambda judged: asked.append(judged) or Uncertainty())
