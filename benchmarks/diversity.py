@@ -5,8 +5,9 @@
 The fused model of the last push is asked for the lists of events of the test split. Distances are between vectors of
 the candidate tower, as they are published: what all items have in common is taken off. The default of a surface is
 `mmr` with `max_loss` 0.01. `unexpected@10` is how far the first ten cards are from what their readers took before, by
-category; `serendipity@10` the same of those that were chosen next, over all lists. The second part makes whole pages
-of 200 candidates in three rows under ten rules. `--keep` writes `results.json`.
+category; `serendipity@10` the same of those that were chosen next, over all lists. `ndcg@10_error` is the
+standard error, over lists, of what NDCG@10 gains. The second part makes whole pages of 200 candidates in three rows
+under ten rules. `--keep` writes `results.json`.
 """
 
 from __future__ import annotations
@@ -103,8 +104,12 @@ def lists_of(root: pathlib.Path, max_queries: int) -> Lists:
     return Lists(vectors.astype(np.float16), rows, scores, queries.targets, unexpected)
 
 
-def measure(lists: Lists, how: Diversity | None) -> dict[str, float]:
-    """What lists are in their own order, or in a more various one: means over lists, and CPU time of one."""
+def measure(lists: Lists, how: Diversity | None) -> tuple[dict[str, np.ndarray], float]:
+    """What lists are in their own order, or in a more various one.
+
+    Returns:
+        Figure → [num_lists], and CPU microseconds of a list.
+    """
     found, seconds = [], 0.0
     for rows, scores, target, unexpected in zip(
         lists.rows, lists.scores, lists.targets, lists.unexpected, strict=True
@@ -125,8 +130,7 @@ def measure(lists: Lists, how: Diversity | None) -> dict[str, float]:
                 "serendipity@10": float(unexpected[order][place[:1]][is_hit].sum()),
             }
         )
-    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-    return means | {"cpu_us": seconds / len(found) * 1e6}
+    return {name: np.array([one[name] for one in found]) for name in found[0]}, seconds / len(found) * 1e6
 
 
 def cost_of_a_page(exploration: Exploration | None = None) -> float:
@@ -179,14 +183,13 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true")
     asked = parser.parse_args()
     lists = lists_of(asked.root, asked.queries)
-    plain = measure(lists, None)
-    figures = {f"plain.{name}": value for name, value in plain.items() if name != "cpu_us"}
+    plain, _ = measure(lists, None)
+    figures = {f"plain.{name}": float(values.mean()) for name, values in plain.items()}
     for arm, how in ARMS.items():
-        found = measure(lists, Diversity.model_validate(how))
-        figures |= {
-            f"{arm}.{name}_gain": value / plain[name] - 1 for name, value in found.items() if name != "cpu_us"
-        }
-        figures[f"{arm}.cpu_us"] = found["cpu_us"]
+        found, figures[f"{arm}.cpu_us"] = measure(lists, Diversity.model_validate(how))
+        gains = {name: (values - plain[name]) / plain[name].mean() for name, values in found.items()}
+        figures |= {f"{arm}.{name}_gain": float(gain.mean()) for name, gain in gains.items()}
+        figures[f"{arm}.ndcg@10_error"] = float(gains["ndcg@10"].std() / len(lists.targets) ** 0.5)
     figures["page_cpu_ms"] = cost_of_a_page()
     for method in ("plackett_luce", "thompson"):
         figures[f"page_{method}_cpu_ms"] = cost_of_a_page(Exploration.model_validate({"method": method}))
