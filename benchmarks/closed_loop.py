@@ -1,7 +1,7 @@
 """Simulated shoppers before the real gateway, week after week: what exploration and diversity cost and bring.
 
     python -m benchmarks.closed_loop [--weeks N] [--users N] [--items N] [--events N] [--visits N]
-                                     [--arms greedy thompson …] [--jobs N]
+                                     [--arms greedy thompson …] [--jobs N] [--into FOLDER]
 
 Each arm is a store of its own with the same shoppers, whose tastes are hidden from it: first models from a log, then
 weeks in which shoppers visit the home page over HTTP. A shopper looks at place p with probability 1 / p, takes a card
@@ -9,9 +9,11 @@ by their taste, and has had enough of a category for a while after taking from i
 sealed, the models are trained again, and new items come into the catalogue. Chance is the same in all arms.
 
 Regret is how much less the shown pages are worth than the best ones, by an oracle that knows the tastes: clicks to be
-expected over those of the page with the greatest chances. Beside it: the click rate of what was looked at, how soon
-new items are seen, and two experiments on what the shoppers did: A/A (halves of the shoppers of an arm) and A/B (half
-of the shoppers of two arms), whose true lift is known. Writes `results.json` and, of all arms, `closed_loop.md`.
+expected over those of the page with the greatest chances; `by_chance` is that of pages of any items. Beside it: the
+click rate of what was looked at, how soon new items are seen, and two experiments on what the shoppers did: A/A
+(halves of the shoppers of an arm) and A/B (half of the shoppers of two arms), whose true lift is known. Writes
+`results.json` and, of all arms, `closed_loop.md`. An arm takes most of an hour: with `--into`, what is finished there
+is not run again.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import functools
 import json
 import multiprocessing
 import pathlib
+import pickle
 import shutil
 import tempfile
 import time
@@ -59,12 +62,14 @@ NEW_SHARE = 0.4  # Of the items, which come during the weeks.
 DAYS, SOON_DAYS, SOON = 7, 3, 10
 DAY_SECONDS = 86_400
 WAIT_SECONDS = 600.0  # For a server, where other arms are trained beside it.
-DIVERSE = {"max_loss": 0.01}
+DIVERSITY = {"diversity": {"max_loss": 0.01}}
+ROTATION = {"rotation": 24.0 * 365}  # Weeks pass in minutes: nothing fades.
 ARMS: dict[str, dict[str, Any]] = {
-    "greedy": {"diversity": DIVERSE},
-    "greedy, no diversity": {},
-    "epsilon-greedy": {"diversity": DIVERSE, "exploration": {"method": "greedy", "epsilon": 0.1}},
-    "thompson": {"diversity": DIVERSE, "exploration": {"method": "thompson", "epsilon": 0.05}},
+    "greedy": DIVERSITY | ROTATION,
+    "greedy, no rotation": DIVERSITY,
+    "greedy, no diversity": ROTATION,
+    "epsilon-greedy": DIVERSITY | ROTATION | {"exploration": {"method": "greedy", "epsilon": 0.1}},
+    "thompson": DIVERSITY | ROTATION | {"exploration": {"method": "thompson", "epsilon": 0.05}},
 }
 """Name → what the surface `home` has besides its one row."""
 CONTROL = "greedy"
@@ -143,6 +148,11 @@ class Shoppers:
         chances = np.sort(np.where(available, self.chances(user), 0.0))[::-1][:LENGTH]
         return float(chances @ LOOKS[: len(chances)])
 
+    def by_chance(self, user: int, available: npt.NDArray[np.bool_]) -> float:
+        """Clicks to be expected of a page of any items that they have not had."""
+        left = available & ~self._had[user]
+        return float(self.chances(user)[left].mean() * LOOKS[: left.sum()].sum())
+
     def visit(self, user: int, cards: Sequence[str], visit: int) -> tuple[float, list[str], list[str]]:
         """Clicks to be expected of a page, what is looked at, and what is taken."""
         rng = np.random.default_rng((self._seed, visit, user))  # Chance is the item's and the place's, in every arm.
@@ -166,6 +176,7 @@ class Week:
         version: of the models that it began with.
         expected: clicks to be expected of the pages that were shown.
         best: clicks to be expected of the best pages.
+        by_chance: clicks to be expected of pages of any items.
         may_look: cards that shoppers could be expected to look at.
         looked: cards that they looked at.
         taken: cards that they took.
@@ -175,6 +186,7 @@ class Week:
     version: int
     expected: Floats
     best: Floats
+    by_chance: Floats
     may_look: Floats
     looked: Floats
     taken: Floats
@@ -244,13 +256,24 @@ def run_arms(folder: pathlib.Path, names: Sequence[str], size: Size, jobs: int) 
     )
     first = folder / "first"
     with alone(1) as pool:
-        pool.submit(first_models, first, size, SETTINGS).result()
+        pool.submit(_once, first, first_models, first, size, SETTINGS).result()
     with alone(jobs) as pool:
         started = {
-            name: pool.submit(run_arm, first, folder / name, ARMS[name], size, SETTINGS, model_server)
+            name: pool.submit(
+                _once, folder / name, run_arm, first, folder / name, ARMS[name], size, SETTINGS, model_server
+            )
             for name in names
         }
         return {name: run.result() for name, run in started.items()}
+
+
+def _once(folder: pathlib.Path, make: Callable[..., Any], *said: Any) -> Any:
+    """What is made in a folder, and what was given back when it was finished before."""
+    finished = folder.with_suffix(".finished")
+    if not finished.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        finished.write_bytes(pickle.dumps(make(*said)))
+    return pickle.loads(finished.read_bytes())
 
 
 def _home(surface: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,7 +324,7 @@ def _write(path: pathlib.Path, rows: Sequence[Sequence[str]]) -> None:
 
 def _live(http: httpx.Client, shoppers: Shoppers, shelves: _Shelves, number: int, size: Size, version: int) -> Week:
     """A week: each shopper visits on some of its days."""
-    nothing = (np.zeros(size.num_users) for _ in range(5))
+    nothing = (np.zeros(size.num_users) for _ in range(6))
     new = {item for item, week in zip(shoppers.item_ids, shelves.week, strict=True) if week == number > 0}
     week = Week(version, *nothing, {item: np.zeros(2, np.int64) for item in sorted(new)})
     for day in range(DAYS):
@@ -311,6 +334,7 @@ def _live(http: httpx.Client, shoppers: Shoppers, shelves: _Shelves, number: int
             page = http.get("/v1/page", params={"user_id": shoppers.user_ids[user]}).raise_for_status().json()
             cards = [card["item_id"] for row in page["rows"] for card in row["cards"]][:LENGTH]
             week.best[user] += shoppers.best(user, shelves.week <= number)
+            week.by_chance[user] += shoppers.by_chance(user, shelves.week <= number)
             expected, looked, taken = shoppers.visit(user, cards, number * DAYS + day)
             week.expected[user] += expected
             week.may_look[user] += LOOKS[: len(cards)].sum()
@@ -391,6 +415,7 @@ def summarize(weeks: Sequence[Week]) -> dict[str, float]:
         "weeks": len(weeks),
         "regret": _regret(weeks),
         "regret.last_week": _regret([last]),
+        "regret.by_chance": float(1 - sum(w.by_chance.sum() for w in weeks) / sum(w.best.sum() for w in weeks)),
         "clicks_expected": sum(week.expected.sum() for week in weeks) / sum(week.may_look.sum() for week in weeks),
         "click_rate.first_week": weeks[0].taken.sum() / weeks[0].looked.sum(),
         "click_rate.last_week": last.taken.sum() / last.looked.sum(),
@@ -464,10 +489,14 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=getattr(Size, f"num_{name}"))
     parser.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=tuple(ARMS))
     parser.add_argument("--jobs", type=int, default=1, help="arms that run side by side")
+    parser.add_argument("--into", type=pathlib.Path, help="where what is finished is kept")
     asked = parser.parse_args()
     size = Size(asked.users, asked.items, asked.events, asked.visits, asked.weeks)
     with tempfile.TemporaryDirectory(prefix="homefeed-closed-loop-") as temporary:
-        arms = run_arms(pathlib.Path(temporary), asked.arms, size, asked.jobs)
+        kept_in = asked.into or pathlib.Path(temporary)
+        folder = kept_in / "-".join(map(str, dataclasses.astuple(size)))
+        folder.mkdir(parents=True, exist_ok=True)
+        arms = run_arms(folder, asked.arms, size, asked.jobs)
     compared = compare(arms)
     text = to_markdown(arms, compared)
     print(text)

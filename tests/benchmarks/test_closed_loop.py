@@ -42,6 +42,7 @@ def test_what_shoppers_do_is_sealed_and_learnt_from_and_new_items_are_seen(
     assert second.may_look == pytest.approx(visits.sum(axis=1) * LOOKS.sum())
     for week in (first, second):
         assert (week.expected <= week.best + 1e-9).all() and (week.taken <= week.looked).all()
+        assert 0 < week.by_chance.sum() < week.best.sum() / 2
     # 40% of 60 items come in the second week; with ε some of them are looked at soon.
     assert not first.soon and len(second.soon) == 24
     shown, looked = sum(second.soon.values())
@@ -93,7 +94,7 @@ def weeks(rate: float, seed: int, num_users: int = 4000) -> Week:
     rng = np.random.default_rng(seed)
     looked = rng.integers(1, 30, num_users).astype(float)
     taken = rng.binomial(looked.astype(int), rate).astype(float)
-    return Week(1, rate * looked, 0.5 * looked, looked, looked, taken, {})
+    return Week(1, rate * looked, 0.5 * looked, 0.1 * looked, looked, looked, taken, {})
 
 
 def test_experiments_find_the_lift_that_is_there_and_none_where_there_is_none() -> None:
