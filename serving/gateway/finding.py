@@ -16,7 +16,6 @@ from homefeed.serving.policy.errors import NotFound
 from homefeed.serving.policy.surfaces import Surface
 from homefeed.serving.profiles import Store
 from homefeed.serving.profiles.exposure import items_of
-from homefeed.serving.profiles.live import IMPRESSION
 
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)  # Before looking for a page that another gateway served.
 
@@ -63,10 +62,7 @@ async def friends(
 
 async def seen_often(store: Store, user: str, surface: Surface, now: float) -> dict[str, float]:
     """How often items were seen and not acted on, faded; what was acted on is not shown anyhow."""
-    if surface.rotation is None:
-        return {}
-    seen = [(event.item_id, event.at) for event in await store.events(user) if event.type == IMPRESSION]
-    return fatigue(seen, now, surface.rotation)
+    return fatigue(await store.only_seen(user), now, surface.rotation) if surface.rotation else {}
 
 
 async def similar(

@@ -23,7 +23,7 @@ from homefeed.serving.gateway.published import Published, read_vectors
 from homefeed.serving.policy.arrangement import fatigue
 from homefeed.serving.policy.surfaces import DEFAULTS, HOME, Surface
 from homefeed.serving.profiles.exposure import Exposure, items_of
-from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded
+from homefeed.serving.profiles.live import IMPRESSION, LiveEvent, apply, excluded, only_seen
 from homefeed.serving.profiles.sealing import Base, read_base
 from homefeed.serving.profiles.store import LIVE_FILE_NAME, open_to_read
 from homefeed.serving.profiles.transaction import read_events
@@ -215,7 +215,7 @@ def draft_of(
     if since_then < 0:
         return None
     events = [event for event in everything if event.type != IMPRESSION][:since_then]
-    seen_at = [(e.item_id, float(e.at)) for e in everything if e.type == IMPRESSION and e.received_at <= exposure.at]
+    seen_at = only_seen([event for event in everything if event.received_at <= exposure.at])
     live = functools.reduce(apply, events, base.profile)
     now = exposure.at / 1000
     log = ((event.item_id, event.type) for event in events)

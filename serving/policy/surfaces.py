@@ -25,6 +25,7 @@ Source = Literal[
 ]  # fmt: skip
 """Where candidates come from; `model` is whatever rung answers, `hot` what is hot now, as it suits the reader."""
 HOME = "home"
+WEEK = 24.0 * 7  # Hours.
 
 
 class Surface(pydantic.BaseModel):
@@ -38,7 +39,7 @@ class Surface(pydantic.BaseModel):
         diversity: of the first row; None: as the lists come.
         exploration: what of the first row is left to chance, on pages of the best models; None: nothing.
         rotation: hours after which half of what was seen and not acted on is forgotten, until when it stands lower
-            in the first row; None: it stands where it stood.
+            in the first row (impression discounting: Lee et al., KDD 2014); None: it stands where it stood.
         objective: what the lists of this surface are for.
     """
 
@@ -80,7 +81,9 @@ class Surface(pydantic.BaseModel):
 
 DEFAULTS: Mapping[str, Surface] = {
     HOME: Surface(
-        rows=("for_you", "because", "more_of", "friends", "new", "near_taste", "editors"), diversity=Diversity()
+        rows=("for_you", "because", "more_of", "friends", "new", "near_taste", "editors"),
+        diversity=Diversity(),
+        rotation=WEEK,
     ),
     "similar": Surface(rows=("similar",)),
     "search": Surface(rows=("search",)),

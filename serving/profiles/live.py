@@ -29,6 +29,7 @@ IMPRESSION = "impression"
 """Something was seen: no sign of a taste, and no reason not to show it again."""
 COMMANDS = ("undo", "settings", "remove_tag")
 """Types of events that change a profile and say nothing about a taste."""
+NEWEST_EVENTS = 1_000  # In which one looks for what was only seen: a page costs no more than that.
 NOT_SEEN = (*COMMANDS, *HIDING, "search", IMPRESSION)
 """Types of events after which an item may still come."""
 
@@ -208,6 +209,11 @@ def ruled_out(
         elif item_id and kind not in NOT_SEEN:
             were_seen[item_id] = None
     return list(were_seen), list(are_hidden)
+
+
+def only_seen(events: Sequence[LiveEvent]) -> list[tuple[str, float]]:
+    """Item and Unix seconds of each time that something was only seen, among a user's newest events."""
+    return [(event.item_id, float(event.at)) for event in events[-NEWEST_EVENTS:] if event.type == IMPRESSION]
 
 
 def excluded(log: Iterable[tuple[str, str]], seen: Iterable[str] = (), hidden: Iterable[str] = ()) -> set[str]:

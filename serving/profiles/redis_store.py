@@ -24,7 +24,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from homefeed.serving.profiles.exposure import Exposure
-from homefeed.serving.profiles.live import Happened, LiveEvent, LiveProfile
+from homefeed.serving.profiles.live import NEWEST_EVENTS, Happened, LiveEvent, LiveProfile, only_seen
 from homefeed.serving.profiles.outbox import Outbox, forget_record, page_record
 from homefeed.serving.profiles.redis_commands import COMMIT, Change, folded, key, read_event, read_profile
 from homefeed.serving.profiles.redis_outbox import LOGGING, OUTBOX, RedisOutbox, has_room, put, told, waiting_of
@@ -228,6 +228,12 @@ class RedisStore:
         with self._reaching():
             found = await self._redis.lrange(key("events", user_id), 0, -1)
         return [read_event(user_id, one) for one in found]
+
+    async def only_seen(self, user_id: str) -> list[tuple[str, float]]:
+        """See `Store.only_seen`."""
+        with self._reaching():
+            found = await self._redis.lrange(key("events", user_id), -NEWEST_EVENTS, -1)
+        return only_seen([read_event(user_id, one) for one in found])
 
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """See `Store.scrolled`."""

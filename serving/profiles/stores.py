@@ -63,6 +63,9 @@ class Store(Protocol):
     async def events(self, user_id: str) -> list[LiveEvent]:
         """A user's events, in the order of arrival."""
 
+    async def only_seen(self, user_id: str) -> list[tuple[str, float]]:
+        """See `live.only_seen`, of the events that the store has."""
+
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
 
@@ -152,6 +155,10 @@ class FileStore:
     async def events(self, user_id: str) -> list[LiveEvent]:
         """See `Store.events`."""
         return list(self._live.events(user_id))
+
+    async def only_seen(self, user_id: str) -> list[tuple[str, float]]:
+        """See `Store.only_seen`."""
+        return self._live.only_seen(user_id)
 
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """See `Store.scrolled`."""

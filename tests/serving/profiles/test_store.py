@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.serving.profiles.exposure import Exposure
-from homefeed.serving.profiles.live import LiveEvent
+from homefeed.serving.profiles.live import LiveEvent, only_seen
 from homefeed.serving.profiles.store import LiveStore, StoreBusy, StoreError, open_to_read
 from homefeed.serving.profiles.transaction import Stop
 from tests.serving.crashes import crash_while_writing
@@ -92,6 +92,16 @@ def test_a_profile_is_what_its_events_make(store: LiveStore) -> None:
     for user in ("u0", "u1", "u2"):
         assert fold(store.events(user)).encode() == store.profile(user).encode()
         assert fold(store.events(user)).version == store.profile(user).version
+
+
+def test_what_was_only_seen_among_the_newest_events(store: LiveStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["impression", "view", "impression", "impression", "like", "impression"]
+    store.append([event(str(n), kind=kind, item=f"i{n}", at=T + n) for n, kind in enumerate(kinds)]).result()
+    store.append([event("other", "u2", "impression", "x")]).result()
+    assert store.only_seen("u1") == only_seen(list(store.events("u1"))) == [(f"i{n}", T + n) for n in (0, 2, 3, 5)]
+    for module in ("store", "live"):
+        monkeypatch.setattr(f"homefeed.serving.profiles.{module}.NEWEST_EVENTS", 3)
+    assert store.only_seen("u1") == only_seen(list(store.events("u1"))) == [("i3", T + 3), ("i5", T + 5)]
 
 
 def test_a_guest_is_merged_once_and_retries_of_a_guest_stay_duplicates(store: LiveStore) -> None:

@@ -81,7 +81,13 @@ def event(event_id: str, user: str = "u1", kind: str = "view", item: str = "a", 
 
 async def all_of(store: Store, user: str) -> Any:
     pages = await store.pages(user, 7), await store.pages(user, 3, before=200)
-    return await store.read(user), await store.events(user), await store.assigned(user), pages
+    return (
+        await store.read(user),
+        await store.events(user),
+        await store.only_seen(user),
+        await store.assigned(user),
+        pages,
+    )
 
 
 def test_it_says_what_the_file_says(url: str, tmp_path: pathlib.Path) -> None:
