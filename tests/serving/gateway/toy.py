@@ -211,7 +211,7 @@ def running(arguments: Sequence[str], port: int, log_path: pathlib.Path) -> Iter
         return False
 
     try:
-        eventually(answers)
+        eventually(answers, seconds=120)  # Imports take long on a busy machine.
         yield gateway
     finally:
         gateway.http.close()
