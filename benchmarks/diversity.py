@@ -5,9 +5,10 @@
 The fused model of the last push is asked for the lists of events of the test split. Distances are between vectors of
 the candidate tower, as they are published: what all items have in common is taken off. The default of a surface is
 `mmr` with `max_loss` 0.01. `unexpected@10` is how far the first ten cards are from what their readers took before, by
-category; `serendipity@10` the same of those that were chosen next, over all lists. `ndcg@10_error` is the
-standard error, over lists, of what NDCG@10 gains. The second part makes whole pages of 200 candidates in three rows
-under ten rules. `--keep` writes `results.json`.
+category; `serendipity@10` the same of those that were chosen next, over all lists. `ndcg@10_error` is the standard
+error, over lists, of what NDCG@10 gains. `said@N` is the chance that a list gives to its card N, of its first hundred,
+and `chosen@N` how often that was chosen, where one of these was. The second part makes whole pages of 200 candidates in
+three rows under ten rules. `--keep` writes `results.json`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from homefeed.serving.gateway.items import Items
 from homefeed.serving.gateway.making import Draft, Found, make
 from homefeed.serving.gateway.page import Place, Reader
 from homefeed.serving.gateway.published import read_published
-from homefeed.serving.policy.diversity import Diversity, diversify, intra_list_distance
+from homefeed.serving.policy.diversity import Diversity, chances, diversify, intra_list_distance
 from homefeed.serving.policy.exploration import Exploration
 from homefeed.serving.policy.rules import Rule, Rules
 from homefeed.serving.policy.ruling import Ruling
@@ -133,6 +134,21 @@ def measure(lists: Lists, how: Diversity | None) -> tuple[dict[str, np.ndarray],
     return {name: np.array([one[name] for one in found]) for name in found[0]}, seconds / len(found) * 1e6
 
 
+def told(lists: Lists, places: tuple[int, ...] = (1, 2, 5, 10), depth: int = 100) -> dict[str, float]:
+    """What lists say of places, beside what happened there."""
+    said, at = [], []
+    for rows, scores, target in zip(lists.rows, lists.scores, lists.targets, strict=True):
+        if target in rows[:depth]:
+            said.append(chances(depth, scores)[: max(places)])
+            at.append(int(np.flatnonzero(rows == target)[0]) + 1)
+    means = np.mean(said, axis=0)
+    return {
+        f"{name}@{place}": float(value)
+        for place in places
+        for name, value in (("said", means[place - 1]), ("chosen", np.mean(np.equal(at, place))))
+    }
+
+
 def cost_of_a_page(exploration: Exploration | None = None) -> float:
     """CPU milliseconds of a page's policy: 200 candidates, ten rules, DPP, three rows, and perhaps chance."""
     cards = {
@@ -184,7 +200,7 @@ def main() -> None:
     asked = parser.parse_args()
     lists = lists_of(asked.root, asked.queries)
     plain, _ = measure(lists, None)
-    figures = {f"plain.{name}": float(values.mean()) for name, values in plain.items()}
+    figures = told(lists) | {f"plain.{name}": float(values.mean()) for name, values in plain.items()}
     for arm, how in ARMS.items():
         found, figures[f"{arm}.cpu_us"] = measure(lists, Diversity.model_validate(how))
         gains = {name: (values - plain[name]) / plain[name].mean() for name, values in found.items()}
