@@ -415,7 +415,7 @@ def summarize(weeks: Sequence[Week]) -> dict[str, float]:
         "weeks": len(weeks),
         "regret": _regret(weeks),
         "regret.last_week": _regret([last]),
-        "regret.by_chance": float(1 - sum(w.by_chance.sum() for w in weeks) / sum(w.best.sum() for w in weeks)),
+        "regret.by_chance": _regret(weeks, "by_chance"),
         "clicks_expected": sum(week.expected.sum() for week in weeks) / sum(week.may_look.sum() for week in weeks),
         "click_rate.first_week": weeks[0].taken.sum() / weeks[0].looked.sum(),
         "click_rate.last_week": last.taken.sum() / last.looked.sum(),
@@ -428,8 +428,8 @@ def summarize(weeks: Sequence[Week]) -> dict[str, float]:
     }
 
 
-def _regret(weeks: Sequence[Week]) -> float:
-    return float(1 - sum(week.expected.sum() for week in weeks) / sum(week.best.sum() for week in weeks))
+def _regret(weeks: Sequence[Week], of: str = "expected") -> float:
+    return float(1 - sum(getattr(week, of).sum() for week in weeks) / sum(week.best.sum() for week in weeks))
 
 
 def halves(ours: Week, theirs: Week) -> tuple[float, float, float]:

@@ -85,8 +85,9 @@ def forget(
         elsewhere = {audit_dir.resolve()} if audit_dir else set()
         keys, places = {user_key, *_keys_of(root)}, find_places(root, lineage, elsewhere)
         user = _names({user_id}, keys)
-        names = user | _names(find_guests(_files(*places.folders), user), keys)
-        trails = {path.parent for path in _files(*places.folders) if path.name == AUDIT_FILE}
+        found = _files(*places.folders)
+        names = user | _names(find_guests(found, user), keys)
+        trails = {path.parent for path in found if path.name == AUDIT_FILE}
         with contextlib.ExitStack() as stack:
             folders = [*filter(pathlib.Path.is_dir, trails | {RunRoot(root).serving} | elsewhere)]
             entries = [stack.enter_context(Trail.beside(one).forgetting(names, operator())) for one in folders]
@@ -117,10 +118,11 @@ def _forget(
         remove(path)
     if data_dir is not None:
         removed |= _from_tables(data_dir, person)
+    found = _files(*places.folders)
     # Reports last: by then it is known who else has an id like this one.
-    for path in sorted(_files(*places.folders), key=lambda path: (path.suffix in REPORTS, path)):
+    for path in sorted(found, key=lambda path: (path.suffix in REPORTS, path)):
         removed[str(path)] = from_file(path, person)
-    forget_guests(_files(*places.folders), names)
+    forget_guests(found, names)
     removed = {path: count for path, count in removed.items() if count}
     touched = {str(pathlib.Path(path).parents[1]) for path in removed if "Split-" in path}
     models = _trained_with(lineage, touched) if touched and lineage else []

@@ -157,13 +157,17 @@ def _from_statistics(path: pathlib.Path, person: Person) -> int:
     return count
 
 
-def _from_sqlite(path: pathlib.Path, person: Person) -> int:
-    """Deletes the person's rows from every table with a `user_id`, and what SQLite keeps of deleted rows.
-
-    A gateway may be at work on the file.
-    """
-    count = 0
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[sqlite3.Connection]:
+    """A database that a gateway may be at work on; each statement is committed by itself."""
     with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+        yield database
+
+
+def _from_sqlite(path: pathlib.Path, person: Person) -> int:
+    """Deletes the person's rows from every table with a `user_id`, and what SQLite keeps of deleted rows."""
+    count = 0
+    with opened(path) as database:
         database.execute("PRAGMA secure_delete = ON")
         for table, column in _places_of_users(database):
             places = ", ".join("?" * len(person.names))

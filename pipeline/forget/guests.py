@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-import sqlite3
 from collections.abc import Collection, Iterable
 
-from homefeed.pipeline.forget.files import BUSY_SECONDS
+from homefeed.pipeline.forget.files import opened
 from homefeed.serving.log.copy import LOG_FILE_NAME
 from homefeed.serving.profiles import guests
 from homefeed.serving.profiles.store import LIVE_FILE_NAME
@@ -17,7 +15,7 @@ def find_guests(files: Iterable[pathlib.Path], users: Collection[str]) -> set[st
     """Who users were, by the live stores and copies of logs among some files."""
     found = set[str]()
     for path in filter(_knows_guests, files):
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+        with opened(path) as database:
             found |= guests.read_guests(database, users)
     return found
 
@@ -25,7 +23,7 @@ def find_guests(files: Iterable[pathlib.Path], users: Collection[str]) -> set[st
 def forget_guests(files: Iterable[pathlib.Path], users: Collection[str]) -> None:
     """Call it when nothing of the guests is left elsewhere: who dies before it finds them again."""
     for path in filter(_knows_guests, files):
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+        with opened(path) as database:
             database.execute("PRAGMA secure_delete = ON")
             guests.forget_guests(database, users)
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

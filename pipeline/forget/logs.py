@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
-from homefeed.pipeline.forget.files import BUSY_SECONDS
+from homefeed.pipeline.forget.files import opened
 from homefeed.serving.log.copy import LOG_FILE_NAME, leave_out
 from homefeed.serving.profiles.outbox import forget_record
 from homefeed.serving.profiles.outbox_table import is_logged, put
@@ -18,7 +16,7 @@ def logged_stores(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
     """The live stores whose gateways write to a log."""
 
     def is_one(path: pathlib.Path) -> bool:
-        with contextlib.closing(_connect(path)) as database:
+        with opened(path) as database:
             return is_logged(database)
 
     return [path for path in files if path.name == LIVE_FILE_NAME and is_one(path)]
@@ -50,13 +48,9 @@ def leave_out_of_copies(
 def tell_logs(stores: Iterable[pathlib.Path], names: Collection[str]) -> list[str]:
     """Has gateways tell their log that somebody was forgotten; gives where their names wait until then."""
     for path in stores:
-        with contextlib.closing(_connect(path)) as database:
+        with opened(path) as database:
             for name in sorted(names):
                 put(database, name, forget_record(name))
     return [
         f"{path} (the log is to be told that they were forgotten; a gateway does, once it runs)" for path in stores
     ]
-
-
-def _connect(path: pathlib.Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)

@@ -215,7 +215,7 @@ def draft_of(
     if since_then < 0:
         return None
     events = [event for event in everything if event.type != IMPRESSION][:since_then]
-    seen_at = only_seen([event for event in everything if event.received_at <= exposure.at])
+    seen_at = only_seen([(e.item_id, e.type, e.at) for e in everything if e.received_at <= exposure.at])
     live = functools.reduce(apply, events, base.profile)
     now = exposure.at / 1000
     log = ((event.item_id, event.type) for event in events)

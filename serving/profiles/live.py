@@ -211,9 +211,13 @@ def ruled_out(
     return list(were_seen), list(are_hidden)
 
 
-def only_seen(events: Sequence[LiveEvent]) -> list[tuple[str, float]]:
-    """Item and Unix seconds of each time that something was only seen, among a user's newest events."""
-    return [(event.item_id, float(event.at)) for event in events[-NEWEST_EVENTS:] if event.type == IMPRESSION]
+def only_seen(log: Sequence[tuple[str, str, int]]) -> list[tuple[str, float]]:
+    """Item and Unix seconds of each time that something was only seen, among a user's newest events.
+
+    Args:
+        log: item, type and Unix seconds of events, in the order of arrival.
+    """
+    return [(item_id, float(at)) for item_id, kind, at in log[-NEWEST_EVENTS:] if kind == IMPRESSION]
 
 
 def excluded(log: Iterable[tuple[str, str]], seen: Iterable[str] = (), hidden: Iterable[str] = ()) -> set[str]:

@@ -233,7 +233,8 @@ class RedisStore:
         """See `Store.only_seen`."""
         with self._reaching():
             found = await self._redis.lrange(key("events", user_id), -NEWEST_EVENTS, -1)
-        return only_seen([read_event(user_id, one) for one in found])
+        said = map(orjson.loads, found)  # Whole events would take four times as long, with every page.
+        return only_seen([(event["item_id"], event["type"], event["at"]) for event in said])
 
     async def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """See `Store.scrolled`."""

@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 from homefeed.schemas.errors import HomefeedError
 from homefeed.serving.profiles.exposure import Exposure
 from homefeed.serving.profiles.live import (
-    IMPRESSION,
     NEWEST_EVENTS,
     Happened,
     LiveEvent,
     LiveProfile,
     counts,
     excluded,
+    only_seen,
 )
 from homefeed.serving.profiles.outbox import Mark
 from homefeed.serving.profiles.sealing import Base, read_base, read_ruled_out
@@ -232,10 +232,9 @@ class LiveStore:
         return excluded(log, *read_ruled_out(self._reader, user_id))
 
     def only_seen(self, user_id: str) -> list[tuple[str, float]]:
-        """As `live.only_seen` of the user's events, which are not read as a whole for it."""
-        newest = "SELECT seq, item_id, at, type FROM events WHERE user_id = ? ORDER BY seq DESC LIMIT ?"
-        query = f"SELECT item_id, CAST(at AS REAL) FROM ({newest}) WHERE type = ? ORDER BY seq"
-        return self._reader.execute(query, (user_id, NEWEST_EVENTS, IMPRESSION)).fetchall()
+        """See `live.only_seen`."""
+        query = "SELECT item_id, type, at FROM events WHERE user_id = ? ORDER BY seq DESC LIMIT ?"
+        return only_seen(self._reader.execute(query, (user_id, NEWEST_EVENTS)).fetchall()[::-1])
 
     def scrolled(self, impression_id: str, user_id: str) -> list[bytes]:
         """The pages that a user scrolled through up to this one, newest first; empty: they had no such page."""
