@@ -6,9 +6,9 @@ The fused model of the last push is asked for the lists of events of the test sp
 the candidate tower, as they are published: what all items have in common is taken off. The default of a surface is
 `mmr` with `max_loss` 0.01. `unexpected@10` is how far the first ten cards are from what their readers took before, by
 category; `serendipity@10` the same of those that were chosen next, over all lists. `ndcg@10_error` is the standard
-error, over lists, of what NDCG@10 gains. `said@N` is the chance that a list gives to its card N, of its first hundred,
-and `chosen@N` how often that was chosen, where one of these was. The second part makes whole pages of 200 candidates in
-three rows under ten rules. `--keep` writes `results.json`.
+error, over lists, of what NDCG@10 gains. `said@N` is the chance that a list gives to its card N of a hundred,
+and `chosen@N` how often that was chosen, where one of these was. The second part makes whole pages of 200 candidates
+in three rows under ten rules. `--keep` writes `results.json`.
 """
 
 from __future__ import annotations
