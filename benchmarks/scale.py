@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--size 1m 5m] [--root FOLDER] [--set component.field=value …]
 
 A simulated store of so many events is made and the whole pipeline is run on it, in a process of its own. CPU seconds
-are of the component, memory is the highest of the process until then.
+are of the component, memory is the highest of the process until then; the disk is that of one version of all models.
 """
 
 from __future__ import annotations
@@ -32,7 +32,17 @@ def measure(size: str, root: pathlib.Path, settings: list[str]) -> dict[str, flo
         counts = zip(("--users", "--items", "--events"), map(str, SIZES[size]), strict=True)
         homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
     chosen = [word for setting in settings for word in ("--set", setting)]
-    return read(json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
+    figures = read(json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
+    figures["kilobytes_an_item"] = num_bytes(root / size / "serving") / SIZES[size][1] / 1000
+    print(f"a version of the models takes {figures['kilobytes_an_item']:.2f} KB an item on disk")
+    return figures
+
+
+def num_bytes(serving: pathlib.Path) -> int:
+    """What the newest version of all models takes on disk; a file with several names counts once."""
+    version = max(int(place.name) for place in serving.glob("*/*") if place.name.isdecimal())
+    files = (file.stat() for file in serving.glob(f"*/{version}/**/*") if file.is_file())
+    return sum({stat.st_ino: stat.st_size for stat in files}.values())
 
 
 def read(steps: list[dict[str, Any]]) -> dict[str, float]:

@@ -22,10 +22,11 @@ from homefeed.models.ranking.ratings.scale import RatingScale
 from homefeed.models.ranking.ratings.taste import RatingTaste
 from homefeed.models.sequences import Sequences
 from homefeed.models.shared.feature_spec import bucket_edges, context_spec, event_spec, feature_spec
+from homefeed.models.shared.half_precision import halved, rows_of
 from homefeed.models.shared.local_time import LocalTime
 from homefeed.models.shared.prediction_points import RECENT
 from homefeed.models.shared.request_specs import OF_CONTEXT, OF_USERS
-from homefeed.models.text.heads import memories
+from homefeed.models.text.heads import MEMORIES, memories, memories_of
 from homefeed.models.text.text_model import TextModel
 
 _MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
@@ -102,6 +103,7 @@ class Ranker(keras.Model):
         types = len(self.objectives.types)
         self._types = keras.layers.Dense(types, name="types", kernel_initializer="zeros") if types else None
         self.frozen: tf.Variable | None = None
+        self._projected: tf.Variable | None = None
 
     @property
     def has_ratings(self) -> bool:
@@ -127,10 +129,9 @@ class Ranker(keras.Model):
             [batch, num_candidates, num_types] `type_logits` of the objectives' event types.
         """
         items = self._lookup(training)
-        texts = self._texts(request)
-        candidates = items(request["candidates"])
+        candidates, offered = items(request["candidates"]), self._offered(request["candidates"])
         if "candidate_token_ids" in request:
-            candidates = self._with_new_items(candidates, texts, _is_new(request))
+            candidates, offered = self._with_new_items(request, candidates, offered)
         events = self._look_at_events((candidates, *self._events(request, items)))
         parts = [candidates, events, candidates * events]
         parts.append(self._user(request, candidates))
@@ -151,7 +152,7 @@ class Ranker(keras.Model):
         known = self.items.are_known(request["candidates"])
         given = tf.cast((request["candidates"] > 0) | _is_new(request), tf.float32)
         outputs["list_logits"] = lifted(outputs["list_logits"], known, given)
-        outputs["text_logits"] = self._affinity_on_a_par(request, texts)
+        outputs["text_logits"] = self._affinity_on_a_par(request, offered)
         if self.has_ratings:
             outputs["ratings"] = rating + logits[..., 2]
             above = rating - self._threshold.value
@@ -167,36 +168,35 @@ class Ranker(keras.Model):
         """Encodes the catalogue for good, and drops what only training needs: the model is about to be exported."""
         if self.has_ratings:
             self._taste.keep_serving_fit()
-        self.frozen = tf.Variable(self.items(tf.range(self.items.num_rows)), trainable=False)
+        encoded = self.items(tf.range(self.items.num_rows)).numpy()
+        self.frozen = tf.Variable(halved(encoded), trainable=False)
+        readings = self.items.texts(tf.range(self.items.num_rows))
+        heads = self.text.heads
+        projected = [heads.offered(readings), *heads.events(readings).values()]
+        self._projected = tf.Variable(tf.concat(projected, axis=1), trainable=False)
 
-    def _texts(self, request: Tensors) -> tf.Tensor:
-        """[batch, num_candidates, width of BERT]: its readings of the candidates, new ones by the text they bring."""
-        known = self.items.texts(request["candidates"])
-        if "candidate_token_ids" not in request:
-            return known
+    def _with_new_items(
+        self, request: Tensors, candidates: tf.Tensor, offered: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors of candidates and what their texts offer; of those that the catalogue lacks, by the text they
+        bring."""
         given = request["candidate_token_ids"][..., :_NEW_ITEM_TOKENS]
         token_ids = tf.broadcast_to(given, tf.concat([tf.shape(request["candidates"]), tf.shape(given)[-1:]], 0))
         is_new = _is_new(request)
 
-        def read() -> tf.Tensor:
-            texts = self.text.read(tf.boolean_mask(token_ids, is_new))
-            return tf.tensor_scatter_nd_update(known, tf.where(is_new), texts)
+        def read() -> tuple[tf.Tensor, tf.Tensor]:
+            places, texts = tf.where(is_new), self.text.read(tf.boolean_mask(token_ids, is_new))
+            return (
+                tf.tensor_scatter_nd_update(candidates, places, self.items.of_text(texts)),
+                tf.tensor_scatter_nd_update(offered, places, self.text.heads.offered(texts)),
+            )
 
-        return tf.cond(tf.reduce_any(is_new), read, lambda: known)
+        return tf.cond(tf.reduce_any(is_new), read, lambda: (candidates, offered))
 
-    def _with_new_items(self, candidates: tf.Tensor, texts: tf.Tensor, is_new: tf.Tensor) -> tf.Tensor:
-        """Candidates that the catalogue lacks, by their text."""
-
-        def read() -> tf.Tensor:
-            vectors = self.items.of_text(tf.boolean_mask(texts, is_new))
-            return tf.tensor_scatter_nd_update(candidates, tf.where(is_new), vectors)
-
-        return tf.cond(tf.reduce_any(is_new), read, lambda: candidates)
-
-    def _affinity_on_a_par(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
+    def _affinity_on_a_par(self, request: Tensors, offered: tf.Tensor) -> tf.Tensor:
         """Affinity; a candidate that says nothing of itself gets the mean of the others."""
-        affinity = self.affinity(request, texts)
-        speaks = tf.cast(tf.reduce_any(texts != 0, axis=-1), tf.float32)
+        affinity = tf.linalg.matvec(offered, self._wanted(request))
+        speaks = tf.cast(tf.reduce_any(offered != 0, axis=-1), tf.float32)
         return affinity + (1.0 - speaks) * masked_mean(affinity, speaks)
 
     def _lookup(self, training: bool) -> Lookup:
@@ -206,7 +206,7 @@ class Ranker(keras.Model):
         table = self.frozen
         if table is None:
             table = self.items(tf.range(self.items.num_rows), training=training)
-        return lambda rows: tf.gather(table, rows)
+        return lambda rows: rows_of(table, rows)
 
     def affinity(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
         """How well texts suit a request.
@@ -218,12 +218,30 @@ class Ranker(keras.Model):
         Returns:
             [batch, num_candidates] float32.
         """
-        rows = request["recent_items"][:, : self.config.max_events]
+        return tf.linalg.matvec(self.text.heads.offered(texts), self._wanted(request))
+
+    def _offered(self, rows: tf.Tensor) -> tf.Tensor:
+        """[...] rows → [..., size]: what the items' texts offer."""
         heads = self.text.heads
-        wanted = heads.wanted_in(memories(self.items.texts(rows), tf.cast(rows > 0, tf.float32)))
+        if self._projected is None:
+            return heads.offered(self.items.texts(rows))
+        return tf.gather(self._projected, rows)[..., : heads.size]
+
+    def _wanted(self, request: Tensors) -> tf.Tensor:
+        """[batch, size]: what the texts of events, and a query, make one want."""
+        rows = request["recent_items"][:, : self.config.max_events]
+        known, heads = tf.cast(rows > 0, tf.float32), self.text.heads
+        if self._projected is None:
+            wanted = heads.wanted_in(memories(self.items.texts(rows), known))
+        else:
+            projected, size = tf.gather(self._projected, rows), heads.size
+            events = {
+                name: projected[..., place * size : (place + 1) * size] for place, name in enumerate(MEMORIES, 1)
+            }
+            wanted = tf.add_n(list(memories_of(events, known).values()))
         if self.has_queries:
             wanted += self.text.asked(request["query_token_ids"])
-        return tf.linalg.matvec(heads.offered(texts), wanted)
+        return wanted
 
     def _events(self, request: Tensors, items: Lookup) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = request["recent_items"][:, : self.config.max_events]

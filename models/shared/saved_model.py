@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 VOCABULARY_FILE = "vocab.txt"  # Among the assets: what queries and new items' texts are tokenised with.
+Shard = dict[str, dict[str, tf.Tensor]]  # One file: checkpoint key → slice → tensor.
+
+LARGE = 1 << 18  # Bytes from which on a tensor has a file of its own.
 
 
 class Servable(Protocol):
@@ -17,6 +21,33 @@ class Servable(Protocol):
 
     def signatures(self) -> dict[str, Any]:
         """Name → function; `serving_default` is TensorFlow Serving's own name for the most important one."""
+
+
+class LargeTensorsApart(tf.train.experimental.ShardingCallback):
+    """Gives each tensor of `LARGE` bytes and more a file, which holds its bytes alone: models with a table in common,
+    as the fused model has with both of its parts, have equal files, of which a serving directory keeps one."""
+
+    @property
+    def description(self) -> str:
+        """For TensorFlow's own metrics."""
+        return "Each large tensor by itself, all others together."
+
+    def __call__(self, shardable_tensors: Sequence[tf.train.experimental.ShardableTensor]) -> list[Shard]:
+        """The files to write."""
+        small: Shard = {}
+        shards: list[Shard] = []
+        for item in shardable_tensors:
+            shard = small
+            if _num_bytes(item.tensor) >= LARGE:
+                shards.append(shard := {})
+            shard.setdefault(item.checkpoint_key, {})[item.slice_spec] = item.tensor
+        return [*shards, small] if small else shards
+
+
+def _num_bytes(tensor: tf.Tensor) -> int:
+    """Of strings about as many as ids and titles have."""
+    of_each = 16 if tensor.dtype == tf.string else tensor.dtype.size
+    return int(np.prod(tensor.shape.as_list(), dtype=np.int64)) * of_each
 
 
 def save(module: Servable, folder: pathlib.Path, vocabulary: Sequence[str] = ()) -> None:
@@ -27,7 +58,9 @@ def save(module: Servable, folder: pathlib.Path, vocabulary: Sequence[str] = ())
         folder: where to.
         vocabulary: tokens by id, which become `assets/vocab.txt`; without any, the module has no such asset.
     """
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    options = tf.saved_model.SaveOptions(
+        experimental_custom_gradients=False, experimental_sharding_callback=LargeTensorsApart()
+    )
     with tempfile.TemporaryDirectory(prefix="homefeed-") as assets:
         if vocabulary:
             file = pathlib.Path(assets) / VOCABULARY_FILE

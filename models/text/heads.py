@@ -111,8 +111,14 @@ def memories(readings: tf.Tensor, known: tf.Tensor) -> dict[str, tf.Tensor]:
     Returns:
         Context → [batch, width] float32; 0 without events.
     """
+    return memories_of(dict.fromkeys(MEMORIES, readings), known)
+
+
+def memories_of(events: Mapping[str, tf.Tensor], known: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`memories` of what each context reads by itself: context → [batch, num_events, width], such as `events` of
+    TextHeads."""
     age = tf.cumsum(known, axis=1) - 1
-    return {name: weighted_mean(readings, tf.exp(-age / length) * known) for name, length in MEMORIES.items()}
+    return {name: weighted_mean(events[name], tf.exp(-age / length) * known) for name, length in MEMORIES.items()}
 
 
 def weighted_mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

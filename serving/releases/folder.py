@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import filecmp
 import functools
+import os
 import pathlib
 import shutil
 import uuid
@@ -16,6 +18,7 @@ from homefeed.serving.model_server.loading.sources import RETIRED
 _HIDDEN = ".tmp"
 _SAVED_MODEL = "saved_model.pb"
 _LOCK = ".lock"
+_WORTH_A_LINK = 1 << 16  # Bytes.
 
 
 class ReleaseFolder:
@@ -93,6 +96,7 @@ class ReleaseFolder:
             for name, saved_model in models.items():
                 stack.callback(remove, hidden[name])
                 _assemble(hidden[name], saved_model, extras.get(name, {}))
+            _link_equal_files(hidden.values())
             yield functools.partial(self._rename_all if self.is_local else self._upload, hidden)
 
     def _rename_all(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
@@ -128,3 +132,22 @@ def _assemble(folder: pathlib.Path, saved_model: pathlib.Path, extras: Mapping[s
     for name, source in extras.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
+
+
+def _link_equal_files(folders: Iterable[pathlib.Path]) -> None:
+    """Makes a large file that equals an earlier one a second name of it, where the file system has such names: tables
+    that models have in common lie on the disk once."""
+    by_size: dict[int, list[pathlib.Path]] = {}
+    for file in (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()):
+        size = file.stat().st_size
+        if size < _WORTH_A_LINK:
+            continue
+        earlier = by_size.setdefault(size, [])
+        equal = next((one for one in earlier if filecmp.cmp(one, file, shallow=False)), None)
+        if equal is None:
+            earlier.append(file)
+            continue
+        staging = file.with_name(f".{file.name}")
+        with contextlib.suppress(OSError):
+            os.link(equal, staging)
+            staging.replace(file)

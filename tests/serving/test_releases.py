@@ -173,6 +173,35 @@ def test_an_upload_that_died_is_taken_back_by_the_next(
     assert states(releases) == {3: "stable", 2: "retired", 1: "previous"}
 
 
+def test_what_models_have_in_common_lies_on_the_disk_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, size = pathlib.Path("variables") / "variables.data-00000-of-00002", 1 << 16
+    contents = {"a": b"x" * size, "b": b"x" * size, "c": b"x" * (size - 1) + b"y"}
+    for name, content in contents.items():
+        (tmp_path / "models" / name / "variables").mkdir(parents=True)
+        (tmp_path / "models" / name / "saved_model.pb").write_bytes(b"the same, and small")
+        (tmp_path / "models" / name / table).write_bytes(content)
+    releases = Releases(tmp_path / "serving")
+
+    def push() -> list[int]:
+        version = releases.push({name: tmp_path / "models" / name for name in contents})
+        places = [tmp_path / "serving" / name / str(version) for name in contents]
+        assert [(place / table).read_bytes() for place in places] == list(contents.values())
+        assert len({(place / "saved_model.pb").stat().st_ino for place in places}) == 3
+        return [(place / table).stat().st_ino for place in places]
+
+    first, second, other = push()
+    assert first == second != other
+    assert (tmp_path / "models" / "a" / table).stat().st_ino != first  # What was trained is nobody else's file.
+
+    def refuse(*_: object) -> None:
+        raise OSError("Operation not supported")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert len(set(push())) == 3
+
+
 def test_two_at_once_push_one_after_the_other(half: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         numbers = list(pool.map(lambda _: Releases(tmp_path).push(half), range(8)))

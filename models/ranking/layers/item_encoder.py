@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -95,7 +96,8 @@ class ItemEncoder(keras.layers.Layer):
 
     def of_text(self, texts: tf.Tensor) -> tf.Tensor:
         """Items of which nothing but the text is known: [..., text_width], standardised → [..., width]."""
-        return self._content(texts, tf.zeros(tf.shape(texts)[:-1], tf.int32))
+        columns = self.catalogue.categorical | self.catalogue.numeric
+        return self._joined(texts, {name: tf.constant(columns[name][:1]) for name in self._columns})
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; the catalogue among them is no JSON."""
@@ -103,9 +105,12 @@ class ItemEncoder(keras.layers.Layer):
         return {**super().get_config(), **own, "id_dropout": self.id_dropout}
 
     def _content(self, text: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return self._joined(text, {name: tf.gather(column.value, rows) for name, column in self._columns.items()})
+
+    def _joined(self, text: tf.Tensor, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
         content = tf.tensordot(text, self._text.kernel.value, 1)
         if self._features is not None:
-            content += self._features({name: tf.gather(column.value, rows) for name, column in self._columns.items()})
+            content += self._features(columns)
         return self._vector(tf.nn.gelu(content))
 
     def _constant(self, name: str, column: npt.NDArray[Any]) -> Any:

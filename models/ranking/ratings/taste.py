@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.ranking.ratings import factors as rating_factors
+from homefeed.models.shared.half_precision import halved, rows_of
+
+Floats = npt.NDArray[np.float32]
+
+_OF_ITEMS = ("_design", "_covariances", "_with_bias")  # The large tables.
 
 
 class RatingTaste:
@@ -25,15 +31,14 @@ class RatingTaste:
     def __init__(self, fits: Sequence[rating_factors.RatingFactors]):
         self.num_rows = len(fits[0].items)
         self.size = fits[0].items.shape[1]
-        tables = [rating_factors.item_tables(fit) for fit in fits]
-        self._design = _stack([t[0] for t in tables])
+        tables = [rating_factors.item_tables(fit)[::2] for fit in fits]
+        self._design = _stack([design for design, _ in tables])
         # Symmetric matrices: one half of each is all there is to keep, and to add up.
-        row, column = np.triu_indices(self.size)
-        self._second = _stack([t[1][:, row, column] for t in tables])
-        places = np.zeros((self.size, self.size), np.int32)
-        places[row, column] = places[column, row] = np.arange(len(row))
-        self._places = tf.constant(places.ravel())
-        self._with_bias = _stack([t[2] for t in tables])
+        row, column = np.triu_indices(self.size - 1)
+        self._covariances = _stack([fit.covariances[:, 1 + row, 1 + column] for fit in fits])
+        self._places = np.zeros((self.size - 1, self.size - 1), np.int32)
+        self._places[row, column] = self._places[column, row] = np.arange(len(row))
+        self._with_bias = _stack([with_bias for _, with_bias in tables])
         self._bias = _stack([fit.items[:, 0] for fit in fits])
         self._bias_variance = _stack([fit.covariances[:, 0, 0] for fit in fits])
         self._mean = _stack([[[fit.mean]] for fit in fits])
@@ -48,10 +53,13 @@ class RatingTaste:
         return [value for value in vars(self).values() if isinstance(value, tf.Variable)]
 
     def keep_serving_fit(self) -> None:
-        """Drops all fits but the first."""
+        """Drops all fits but the first, and half the precision of the large tables."""
         for name, value in list(vars(self).items()):
             if isinstance(value, tf.Variable):
-                setattr(self, name, tf.Variable(value[: value.shape[0] // self._num_fits], trainable=False))
+                first = value[: value.shape[0] // self._num_fits].numpy()
+                if name == "_covariances":
+                    first = _safe_to_halve(first, self._places)
+                setattr(self, name, tf.Variable(halved(first) if name in _OF_ITEMS else first, trainable=False))
         self._num_fits = 1
 
     def __call__(
@@ -73,13 +81,14 @@ class RatingTaste:
         rows = items + (fit * self.num_rows)[:, None]
         mean, noise = tf.gather(self._mean, fit), tf.gather(self._noise, fit)
         residual = tf.where(known > 0, ratings - mean - tf.gather(self._bias, rows), 0.0)
-        design = tf.gather(self._design, rows) * known[..., None]
-        second = tf.reduce_sum(tf.gather(self._second, rows) * known[..., None], axis=1)
-        with_bias = tf.reduce_sum(tf.gather(self._with_bias, rows) * known[..., None], axis=1)
+        design = rows_of(self._design, rows) * known[..., None]
+        covariances = tf.reduce_sum(rows_of(self._covariances, rows) * known[..., None], axis=1)
+        with_bias = tf.reduce_sum(rows_of(self._with_bias, rows) * known[..., None], axis=1)
         prior = tf.gather(self._precision, fit)
-        second = tf.gather(second, self._places, axis=1)
-        shape = [tf.shape(fit)[0], self.size, self.size]
-        precision = tf.linalg.diag(prior) + tf.reshape(second, shape) / noise[..., None]
+        # Of E[z zᵀ] the first component of z, which is 1, is the only one that is certain.
+        uncertain = tf.pad(tf.gather(covariances, self._places, axis=1), [[0, 0], [1, 0], [1, 0]])
+        second = tf.matmul(design, design, transpose_a=True) + uncertain
+        precision = tf.linalg.diag(prior) + second / noise[..., None]
         weights = tf.reshape(self._user_weights, [-1, user.shape[1], self.size])
         expected = tf.einsum("bf,bfs->bs", user, tf.gather(weights, fit))
         right = prior * expected + (tf.einsum("bes,be->bs", design, residual) - with_bias) / noise
@@ -91,7 +100,7 @@ class RatingTaste:
         self, fit: tf.Tensor, candidates: tf.Tensor, taste: tf.Tensor, root: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = candidates + (fit * self.num_rows)[:, None]
-        design = tf.gather(self._design, rows)
+        design = rows_of(self._design, rows)
         mean = tf.gather(self._mean, fit) + tf.gather(self._bias, rows) + tf.matmul(design, taste)[..., 0]
         of_user = tf.reduce_sum(tf.square(tf.linalg.triangular_solve(root, tf.transpose(design, [0, 2, 1]))), axis=1)
         variance = tf.gather(self._noise, fit) + of_user + tf.gather(self._bias_variance, rows)
@@ -100,3 +109,23 @@ class RatingTaste:
 
 def _stack(fits: Sequence[Any]) -> tf.Variable:
     return tf.Variable(np.concatenate(fits).astype(np.float32), trainable=False)
+
+
+def _safe_to_halve(packed: Floats, places: npt.NDArray[np.int32]) -> Floats:
+    """Covariances that are not smaller in any direction once they are in half precision.
+
+    What an entry off the diagonal is rounded by, is added to the diagonal of both its rows: the difference is then
+    diagonally dominant, and a sum of many stays positive definite, however little is known beside it.
+
+    Args:
+        packed: [num_rows, num_entries] float32, one half of each symmetric matrix.
+        places: [size, size] int32 → where an entry is in `packed`.
+    """
+    error = np.abs(packed.astype(np.float16).astype(np.float32) - packed)
+    safe = packed.copy()
+    for row, entries in enumerate(places):
+        off = np.delete(entries, row)
+        safe[:, entries[row]] += error[:, off].sum(axis=1)
+        # Rounding to the nearest may take half of this back.
+        safe[:, entries[row]] *= 1 + np.finfo(np.float16).eps
+    return safe
