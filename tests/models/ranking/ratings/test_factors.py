@@ -145,3 +145,16 @@ def test_users_in_parts_are_fitted_as_all_at_once(monkeypatch: pytest.MonkeyPatc
     for name, found in vars(parted).items():
         np.testing.assert_allclose(found, getattr(whole, name), rtol=1e-8, atol=1e-10, err_msg=name)
     assert abs(whole.items).max() > 0.1
+
+
+def test_items_that_nobody_rated_change_nothing_and_have_what_their_features_say() -> None:
+    given = _ROWS, _COLUMNS, _RATINGS.astype(np.float32), USERS.features
+    some = factors.fit(*given, ITEMS.features, num_factors=2, iterations=6, seed=0)
+    more = np.concatenate([ITEMS.features, 5 * ITEMS.features[:2]])
+    found = factors.fit(*given, more, num_factors=2, iterations=6, seed=0)
+    np.testing.assert_allclose(found.items[:5], some.items, rtol=1e-6)
+    assert found.noise == pytest.approx(some.noise, rel=1e-6)
+    weights = np.linalg.lstsq(more[[2, 5]], found.items[[2, 5]], rcond=None)[0]  # Neither of them was rated.
+    np.testing.assert_allclose(more[6] @ weights, found.items[6], rtol=1e-6)
+    assert not (found.covariances[[2, 5, 6]] * (1 - np.eye(SIZE))).any()
+    assert (np.diagonal(found.covariances[6]) > np.diagonal(found.covariances[1])).all(), "one that was"
