@@ -96,7 +96,8 @@ class ReleaseFolder:
             for name, saved_model in models.items():
                 stack.callback(remove, hidden[name])
                 _assemble(hidden[name], saved_model, extras.get(name, {}))
-            _link_equal_files(hidden.values())
+            if self.is_local:
+                _link_equal_files(hidden.values())
             yield functools.partial(self._rename_all if self.is_local else self._upload, hidden)
 
     def _rename_all(self, hidden: Mapping[str, pathlib.Path], version: int) -> None:
@@ -147,7 +148,5 @@ def _link_equal_files(folders: Iterable[pathlib.Path]) -> None:
         if equal is None:
             earlier.append(file)
             continue
-        staging = file.with_name(f".{file.name}")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), replacing(file) as staging:
             os.link(equal, staging)
-            staging.replace(file)

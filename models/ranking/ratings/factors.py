@@ -97,7 +97,7 @@ def fit(
     size = num_factors + 1
     rng = np.random.default_rng(seed)
     mean = float(rating.mean()) if len(rating) else 0.0
-    variance = float(rating.var()) if len(rating) else 1.0
+    variance = max(float(rating.var()), 1e-9) if len(rating) else 1.0  # All may be equal.
     users = _side(user_features, size, variance)
     rated, item = np.unique(item, return_inverse=True)
     items = _side(item_features[rated], size, variance)

@@ -14,7 +14,7 @@ from homefeed.models.shared.half_precision import halved, rows_of
 
 Floats = npt.NDArray[np.float32]
 
-_OF_ITEMS = ("_design", "_covariances", "_with_bias")  # The large tables.
+_LARGE = ("_design", "_with_bias")  # Tables of items, beside their covariances.
 
 
 class RatingTaste:
@@ -53,13 +53,13 @@ class RatingTaste:
         return [value for value in vars(self).values() if isinstance(value, tf.Variable)]
 
     def keep_serving_fit(self) -> None:
-        """Drops all fits but the first, and half the precision of the large tables."""
+        """Drops all fits but the first, and half the precision of the tables of items."""
         for name, value in list(vars(self).items()):
             if isinstance(value, tf.Variable):
                 first = value[: value.shape[0] // self._num_fits].numpy()
                 if name == "_covariances":
-                    first = _safe_to_halve(first, self._places)
-                setattr(self, name, tf.Variable(halved(first) if name in _OF_ITEMS else first, trainable=False))
+                    first = _halved_covariances(first, self._places)
+                setattr(self, name, tf.Variable(halved(first) if name in _LARGE else first, trainable=False))
         self._num_fits = 1
 
     def __call__(
@@ -111,21 +111,27 @@ def _stack(fits: Sequence[Any]) -> tf.Variable:
     return tf.Variable(np.concatenate(fits).astype(np.float32), trainable=False)
 
 
-def _safe_to_halve(packed: Floats, places: npt.NDArray[np.int32]) -> Floats:
-    """Covariances that are not smaller in any direction once they are in half precision.
+def _halved_covariances(packed: Floats, places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+    """Covariances in half precision that are smaller in no direction; as they are, if one is too large for that.
 
-    What an entry off the diagonal is rounded by, is added to the diagonal of both its rows: the difference is then
-    diagonally dominant, and a sum of many stays positive definite, however little is known beside it.
+    What an entry off the diagonal is rounded by is added to the diagonal of both its rows, and the diagonal is
+    rounded up: the difference is diagonally dominant, so that a sum of many stays positive definite, however little
+    is known beside it.
 
     Args:
         packed: [num_rows, num_entries] float32, one half of each symmetric matrix.
         places: [size, size] int32 → where an entry is in `packed`.
     """
-    error = np.abs(packed.astype(np.float16).astype(np.float32) - packed)
-    safe = packed.copy()
+    half = halved(packed)
+    if half is packed:
+        return packed
+    error = np.abs(half.astype(np.float32) - packed)
     for row, entries in enumerate(places):
         off = np.delete(entries, row)
-        safe[:, entries[row]] += error[:, off].sum(axis=1)
-        # Rounding to the nearest may take half of this back.
-        safe[:, entries[row]] *= 1 + np.finfo(np.float16).eps
-    return safe
+        half[:, entries[row]] = _rounded_up(packed[:, entries[row]] + error[:, off].sum(axis=1))
+    return half if np.isfinite(half).all() else packed
+
+
+def _rounded_up(numbers: Floats) -> npt.NDArray[np.float16]:
+    nearest = numbers.astype(np.float16)
+    return np.where(nearest.astype(np.float32) < numbers, np.nextafter(nearest, np.float16(np.inf)), nearest)

@@ -158,3 +158,10 @@ def test_items_that_nobody_rated_change_nothing_and_have_what_their_features_say
     np.testing.assert_allclose(more[6] @ weights, found.items[6], rtol=1e-6)
     assert not (found.covariances[[2, 5, 6]] * (1 - np.eye(SIZE))).any()
     assert (np.diagonal(found.covariances[6]) > np.diagonal(found.covariances[1])).all(), "one that was"
+
+
+def test_ratings_that_are_all_equal_are_expected_again() -> None:
+    given = _ROWS, _COLUMNS, np.full(len(PAIRS), 3.0, np.float32), USERS.features, ITEMS.features
+    fit = factors.fit(*given, num_factors=2, iterations=6, seed=0)
+    assert fit.mean == 3.0 and fit.noise > 0
+    np.testing.assert_allclose(fit.items[:, 0], 0, atol=1e-3)

@@ -199,3 +199,28 @@ def test_a_matrix_in_half_precision_can_be_solved_however_little_is_known_beside
         tf.constant([0]), tf.constant([rows], tf.int32), tf.ones([1, 40]), tf.zeros([1, 1]), tf.constant([[1]])
     )
     assert np.isfinite(mean.numpy()).all() and np.isfinite(deviation.numpy()).all()
+
+
+def test_covariances_that_half_precision_cannot_hold_stay_as_they_are() -> None:
+    fit = dataclasses.replace(_uncertain(), covariances=2e5 * _uncertain().covariances)
+    taste = rating_taste.RatingTaste([fit])
+    ratings = tf.constant([[4.0, np.nan, 2.0]])  # Nothing infinite times nothing.
+    asked = tf.constant([0]), tf.constant([[1, 2, 3]]), ratings, tf.zeros([1, 2]), tf.constant([[1, 2, 3]])
+    before = taste(*asked)
+    taste.keep_serving_fit()
+    for found, expected in zip(taste(*asked), before, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1e3, 1.0, 1e-4, 1e-6])
+def test_covariances_in_half_precision_are_smaller_in_no_direction(scale: float) -> None:
+    roots = np.random.default_rng(0).normal(size=(50, 5, 1))
+    exact = (scale * roots @ roots.transpose(0, 2, 1)).astype(np.float32)
+    row, column = np.triu_indices(5)
+    places = np.zeros((5, 5), np.int32)
+    places[row, column] = places[column, row] = np.arange(15)
+    half = rating_taste._halved_covariances(exact[:, row, column], places)
+    assert half.dtype == np.float16
+    difference = half[:, places].astype(np.float64) - exact
+    assert np.linalg.eigvalsh(difference).min() >= -1e-12 * scale
+    assert np.abs(difference).max() <= 5 * 2**-10 * np.abs(exact).max() + 1e-6
