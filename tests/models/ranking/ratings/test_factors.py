@@ -156,6 +156,7 @@ def test_items_that_nobody_rated_change_nothing_and_have_what_their_features_say
     assert found.noise == pytest.approx(some.noise, rel=1e-6)
     weights = np.linalg.lstsq(more[[2, 5]], found.items[[2, 5]], rcond=None)[0]  # Neither of them was rated.
     np.testing.assert_allclose(more[6] @ weights, found.items[6], rtol=1e-6)
+    assert np.abs(found.items[6]).max() > 1e-3
     assert not (found.covariances[[2, 5, 6]] * (1 - np.eye(SIZE))).any()
     assert (np.diagonal(found.covariances[6]) > np.diagonal(found.covariances[1])).all(), "one that was"
 
