@@ -73,8 +73,9 @@ class Content:
 
     def scores(self, histories: Histories) -> Floats:
         """Sums of the similarities to what is in the history."""
-        wanted = history_matrix(histories, self._words.shape[0]) @ self._words
-        return (wanted @ self._words.T).toarray()
+        # Few words are in none of a batch's histories: as a dense matrix these take a quarter of the time.
+        wanted = (history_matrix(histories, self._words.shape[0]) @ self._words).toarray()
+        return np.ascontiguousarray((self._words @ wanted.T).T)
 
 
 @dataclasses.dataclass
