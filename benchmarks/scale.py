@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks._program import homefeed
+from homefeed.pipeline.runner.root import RunRoot
 
 SIZES = {  # Users, items, events.
     "100k": (5_000, 5_000, 100_000),
@@ -33,7 +34,7 @@ def measure(size: str, root: pathlib.Path, settings: list[str]) -> dict[str, flo
         homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
     chosen = [word for setting in settings for word in ("--set", setting)]
     figures = read(json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
-    figures["kilobytes_an_item"] = num_bytes(root / size / "serving") / SIZES[size][1] / 1000
+    figures["kilobytes_an_item"] = num_bytes(RunRoot(root / size).serving) / SIZES[size][1] / 1000
     print(f"a version of the models takes {figures['kilobytes_an_item']:.2f} KB an item on disk")
     return figures
 
