@@ -31,6 +31,7 @@ class RatingTaste:
     def __init__(self, fits: Sequence[rating_factors.RatingFactors]):
         self.num_rows = len(fits[0].items)
         self.size = fits[0].items.shape[1]
+        # Without E[z zᵀ], the largest: a request adds it up from the design and the covariances.
         tables = [rating_factors.item_tables(fit)[::2] for fit in fits]
         self._design = _stack([design for design, _ in tables])
         # Symmetric matrices: one half of each is all there is to keep, and to add up.
