@@ -1,11 +1,12 @@
-"""ExampleGen on engines whose workers are processes of their own, beside the run in one process.
+"""ExampleGen and Transform on engines whose workers are processes of their own, beside the run in one process.
 
     python -m benchmarks.engines [--rows 1000000] [--engines dask spark prism]
 
-Needs what `make test-engines` installs. The log lies in 8 files, as a file is the least that one worker reads. CPU
-seconds and memory are of all processes together: who asks, the engine, its workers. The engine was started before,
-without the libraries, so each worker imports them once. Memory is the highest sum of what processes hold, with the
-pages that they share counted in each. What is written is held against the run in one process, byte for byte.
+Needs what `make test-engines` installs. A million rows are two shards. The log lies in 8 files, as a file is the
+least that one worker reads. CPU seconds and memory are of all processes together: who asks, the engine, its
+workers. The engine was started before, without the libraries, so each worker imports them once. Memory is the
+highest sum of what processes hold, with the pages that they share counted in each. What is written is held against
+the run in one process, byte for byte.
 """
 
 from __future__ import annotations
@@ -92,12 +93,12 @@ def generate(folder: pathlib.Path, num_rows: int) -> None:
 
 
 def measure(data: pathlib.Path, out: pathlib.Path, engine: str, work: pathlib.Path) -> dict[str, float]:
-    """One run of ExampleGen: wall and CPU seconds, and memory."""
+    """One run of ExampleGen and Transform: wall and CPU seconds, and memory."""
     from tests.engines.clusters import ENGINES
 
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(ENGINES[engine](work / engine)) if engine != HERE else None
-        command = [sys.executable, "-m", "benchmarks.engines", "--ingest", str(data), str(out)]
+        command = [sys.executable, "-m", "benchmarks.engines", "--data-plane", str(data), str(out)]
         command += [cluster.runner, *cluster.options] if cluster else []
         environment = {**os.environ, **(cluster.environment if cluster else {})}
         started = time.monotonic()
@@ -106,22 +107,30 @@ def measure(data: pathlib.Path, out: pathlib.Path, engine: str, work: pathlib.Pa
         with Meter([*of_engine, asking.pid]) as meter:
             status = asking.wait()
         if status:
-            sys.exit(f"{engine}: ExampleGen ended with {status}")
+            sys.exit(f"{engine}: the data plane ended with {status}")
         seconds = time.monotonic() - started
     return {"wall_seconds": seconds, "cpu_seconds": meter.cpu_seconds, "peak_mb": meter.peak_bytes / 2**20}
 
 
-def run_ingest(data: str, out: str, runner: str = "FnApiRunner", *options: str) -> None:
-    """ExampleGen in this process, or asked for from it."""
+def run_data_plane(data: str, out: str, runner: str = "FnApiRunner", *options: str) -> None:
+    """ExampleGen and Transform in this process, or asked for from it."""
+    from homefeed.components import transform
+    from homefeed.components.artifacts.types import DatasetDir, Examples, TransformGraph
     from tests.components import ingested
 
-    ingested.ingest(pathlib.Path(data), pathlib.Path(out), runner=runner, beam_options=options)
+    chosen, folder = {"runner": runner, "beam_options": options}, pathlib.Path(out)
+    found = ingested.ingest(pathlib.Path(data), folder, **chosen)
+    inputs = transform.Inputs(
+        DatasetDir(pathlib.Path(data)), found.interactions, found.items, found.users, found.exposures
+    )
+    outputs = transform.Outputs(TransformGraph(folder / "graph"), Examples(folder / "sequences"))
+    transform.run(inputs, outputs, transform.Config(**chosen))
 
 
 def main() -> None:
     """Generates, measures, compares, prints, keeps."""
-    if sys.argv[1:2] == ["--ingest"]:  # The options of Beam follow.
-        run_ingest(*sys.argv[2:])
+    if sys.argv[1:2] == ["--data-plane"]:  # The options of Beam follow.
+        run_data_plane(*sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)

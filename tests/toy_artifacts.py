@@ -22,7 +22,7 @@ def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGr
         Examples(folder / "users"),
     )
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_request(graph, toy_sequences())
+    transformed.save_request(graph, vars(toy_sequences()))
     transformed.save_sequences(examples, "train", toy_sequences(3))
     transformed.save_sequences(examples, "eval", toy_sequences(0))
     transformed.save_sequences(examples, "test", toy_sequences(2, num_history=2))
@@ -37,7 +37,7 @@ def retrieval_inputs(folder: pathlib.Path, num_users: int = 8) -> retrieval_trai
     bert, train = PretrainedBert(folder / "bert"), toy.sequences(num_users)
     transformed.save_catalogue(graph, toy.catalogue())
     transformed.save_wordpiece(graph, [*SPECIAL_TOKENS, "red", "tea", "cup", "blue", "片"])
-    transformed.save_request(graph, train)
+    transformed.save_request(graph, vars(train))
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", toy.sequences(num_users=5, num_targets=1, num_history=2, seed=1))
     ranking_toys.text_model(toy.catalogue()).save(bert.path)

@@ -28,9 +28,14 @@ Column = tuple[npt.NDArray[Any] | Coded, npt.NDArray[np.int64]]
 
 def read_split(examples: Examples, split: str) -> pa.RecordBatch:
     """All Examples of a split: one row each, every column a list; a column that no Example has is absent."""
+    return read_whole(examples.split_files(split))
+
+
+def read_whole(files: Iterable[pathlib.Path | str]) -> pa.RecordBatch:
+    """All Examples of some shards, as of a split."""
     from tfx_bsl.coders import example_coder
 
-    records = itertools.chain.from_iterable(_read_records(examples.split_files(split), READ_AT_ONCE))
+    records = itertools.chain.from_iterable(_read_records(files, READ_AT_ONCE))
     return example_coder.ExamplesToRecordBatchDecoder().DecodeBatch(list(records))
 
 
@@ -52,7 +57,11 @@ def _read_records(files: Iterable[pathlib.Path | str], at_once: int) -> Iterator
 
 def read_parts(examples: Examples, split: str) -> Iterator[pa.RecordBatch]:
     """The Examples of a split, some at a time."""
-    files = examples.split_files(split)
+    return read_shards(examples.split_files(split))
+
+
+def read_shards(files: Iterable[pathlib.Path | str]) -> Iterator[pa.RecordBatch]:
+    """The Examples of some shards, some at a time."""
     return itertools.chain.from_iterable(read_batches(file, READ_AT_ONCE) for file in files)
 
 

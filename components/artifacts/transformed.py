@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CATALOGUE_FILE, WORDPIECE_FILE, REQUEST_FILE = "catalogue.npz", "wordpiece.txt", "request.json"
 BERT_PRESET_FILE = "bert_preset.json"
 CATALOGUE_VOCABULARIES_FILE = "catalogue_vocabularies.json"
+REQUEST_FIELDS = ("inputs", "objectives", "vocabularies", "event_vocabularies", "time_zone", "guards")
 _OUTCOME = "outcome_"
 _EXPOSURES = "_exposures"  # Ends the name of the split beside one of Sequences.
 _QUERIES = "query_token_ids"
@@ -98,15 +99,18 @@ def load_bert_preset(graph: TransformGraph) -> str:
     return str(graph.read_json(BERT_PRESET_FILE)["preset"])
 
 
-def save_request(graph: TransformGraph, sequences: Sequences) -> None:
-    """Writes what is the same for all splits: the inputs of a request, and the vocabularies of users and events."""
-    inputs = {name: dataclasses.asdict(spec) for name, spec in sequences.inputs.items()}
-    shared = {
-        name: getattr(sequences, name) for name in ("vocabularies", "event_vocabularies", "time_zone", "guards")
-    }
+def save_request(graph: TransformGraph, request: Mapping[str, Any]) -> None:
+    """Writes what is the same for all splits: the inputs of a request, and the vocabularies of users and events.
+
+    Args:
+        graph: gets it.
+        request: REQUEST_FIELDS of Sequences, and perhaps others.
+    """
+    shared = {name: request[name] for name in REQUEST_FIELDS}
+    shared["inputs"] = {name: dataclasses.asdict(spec) for name, spec in request["inputs"].items()}
     # The first is the default, and the keys of a JSON file are sorted.
-    objectives = [[name, values] for name, values in sequences.objectives.items()]
-    graph.write_json(REQUEST_FILE, {"inputs": inputs, "objectives": objectives, **shared})
+    shared["objectives"] = [[name, values] for name, values in request["objectives"].items()]
+    graph.write_json(REQUEST_FILE, shared)
 
 
 def load_request(graph: TransformGraph) -> dict[str, Any]:
@@ -119,14 +123,25 @@ def load_request(graph: TransformGraph) -> dict[str, Any]:
     return dict(read)
 
 
+def numbers_of(inputs: Mapping[str, Input], prefix: str) -> list[str]:
+    """The columns of numbers that a request holds, of events (`history_`) or of a user (`user_`)."""
+    return [
+        name.removeprefix(prefix)
+        for name, spec in inputs.items()
+        if name.startswith(prefix) and spec.dtype == "float32"
+    ]
+
+
 def save_sequences(examples: Examples, split: str, sequences: Sequences) -> None:
     """Writes a split: one tf.train.Example a user."""
     save_parts(examples, split, [sequences])
 
 
-def save_parts(examples: Examples, split: str, parts: Iterable[Sequences]) -> None:
-    """Writes a split some users at a time, with the bytes of all at once."""
-    example_io.write_batches(examples, split, map(_batch_of, parts))
+def save_parts(
+    examples: Examples, split: str, parts: Iterable[Sequences], shard: int = 0, num_shards: int = 1
+) -> None:
+    """Writes a shard of a split some users at a time, with the bytes of all at once."""
+    example_io.write_batches(examples, split, map(_batch_of, parts), shard, num_shards)
 
 
 def _batch_of(sequences: Sequences) -> pa.RecordBatch:
@@ -179,8 +194,6 @@ def _sequences(columns: Mapping[str, Column], graph: TransformGraph) -> Sequence
     user_ids, _ = columns.get("user_id", (np.empty(0, object), None))
     user_ids = np.array(user_ids.tolist(), object)
     request = load_request(graph)
-    of_events = [name.removeprefix("history_") for name in request["inputs"] if name.startswith("history_")]
-    numbers = [name for name in of_events if request["inputs"][f"history_{name}"].dtype == "float32"]
 
     def events(name: str, dtype: Any) -> npt.NDArray[Any]:
         return np.asarray(columns[name][0], dtype) if name in columns else np.empty(0, dtype)
@@ -198,7 +211,7 @@ def _sequences(columns: Mapping[str, Column], graph: TransformGraph) -> Sequence
         item_index=item_index,
         timestamp=events("timestamp", np.int64),
         event_categorical={n: events(_EVENT_CATEGORICAL + n, np.int32) for n in request["event_vocabularies"]},
-        event_numeric={n: events(_EVENT_NUMERIC + n, np.float32) for n in numbers},
+        event_numeric={n: events(_EVENT_NUMERIC + n, np.float32) for n in numbers_of(request["inputs"], "history_")},
         positive=events("positive", bool),
         categorical=features(_CATEGORICAL, np.int32),
         numeric=features(_NUMERIC, np.float32),
@@ -207,8 +220,8 @@ def _sequences(columns: Mapping[str, Column], graph: TransformGraph) -> Sequence
     )
 
 
-def save_exposures(examples: Examples, split: str, exposures: Exposures) -> None:
-    """Writes what was shown in a split beside it: one tf.train.Example an impression."""
+def save_exposures(examples: Examples, split: str, exposures: Exposures, shard: int = 0, num_shards: int = 1) -> None:
+    """Writes a shard of what was shown in a split, beside it: one tf.train.Example an impression."""
     columns = {name: example_io.rectangular(getattr(exposures, name)) for name in ("user_ids", "timestamp")}
     for name in ("item_index", "position", "propensity", "clicked"):
         array = getattr(exposures, name)
@@ -216,7 +229,7 @@ def save_exposures(examples: Examples, split: str, exposures: Exposures) -> None
     for name, happened in exposures.outcomes.items():
         columns[_OUTCOME + name] = (happened.astype(np.int64), exposures.row_splits)
     columns["user_id"] = columns.pop("user_ids")  # The name by which a person is found, to be forgotten.
-    example_io.write_split(examples, f"{split}{_EXPOSURES}", example_io.record_batch(columns))
+    example_io.write_split(examples, f"{split}{_EXPOSURES}", example_io.record_batch(columns), shard, num_shards)
 
 
 def load_exposures(examples: Examples, split: str) -> Exposures | None:

@@ -16,7 +16,7 @@ import dataclasses
 import math
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -97,9 +97,7 @@ class Ingest(beam.PTransform):
         num_bytes: Counter[TableName] = Counter()
         for name, source in sources.items():
             num_bytes[JOINED.get(name, name)] += source.num_bytes
-        self._num_shards = {
-            name: max(1, math.ceil(count / (options.shard_megabytes << 20))) for name, count in num_bytes.items()
-        }
+        self._num_shards = _num_shards(num_bytes, options.shard_megabytes)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.PCollection:
         """Begins a pipeline with the sources' files."""
@@ -139,6 +137,13 @@ class Ingest(beam.PTransform):
                 _WriteShard(self._sources, self._destinations, self._num_shards, self._options, self._delivery)
             )
         )
+
+
+def _num_shards(num_bytes: Mapping[TableName, int], shard_megabytes: int) -> dict[TableName, int]:
+    """Shards of each table; those of users have as many, so that a shard of each is of the same users."""
+    found = {name: max(1, math.ceil(count / (shard_megabytes << 20))) for name, count in num_bytes.items()}
+    most = max(count for name, count in found.items() if KEYS[name] == "user_id")
+    return {name: most if KEYS[name] == "user_id" else count for name, count in found.items()}
 
 
 def _only(kind: str) -> beam.PTransform:

@@ -64,7 +64,7 @@ def encode(
         names, row_splits = found or (np.empty(0, object), np.zeros(batch.num_rows + 1, np.int64))
         strings = Coded.of(names)
         # A given vocabulary may be empty: then every value is out of it.
-        learnt[name] = vocabularies[name] if name in vocabularies else vocabulary(strings, min_count)
+        learnt[name] = vocabularies[name] if name in vocabularies else vocabulary(strings.counts(), min_count)
         width = 1 if feature.kind == "category" else max_categories
         categorical[name] = pad(look_up(strings, learnt[name]), row_splits, width)
     numeric = {}
@@ -81,11 +81,9 @@ def of_kinds(features: Mapping[str, Feature], *kinds: str) -> dict[str, Feature]
     return {name: feature for name, feature in sorted(features.items()) if feature.kind in kinds}
 
 
-def vocabulary(values: Coded, min_count: int = 1) -> tuple[str, ...]:
-    """The values, most frequent first, ties by name."""
-    counts = values.counts()
-    counts.pop(b"", None)
-    ranked = sorted((value for value, n in counts.items() if n >= min_count), key=lambda v: (-counts[v], v))
+def vocabulary(counts: Mapping[bytes, int], min_count: int = 1) -> tuple[str, ...]:
+    """The values that are there often enough, most frequent first, ties by name."""
+    ranked = sorted((value for value, n in counts.items() if value and n >= min_count), key=lambda v: (-counts[v], v))
     return tuple(value.decode() for value in ranked)
 
 

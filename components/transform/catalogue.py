@@ -58,6 +58,19 @@ def build_catalogue(
     )
 
 
+def learnt_rows(catalogue: Catalogue, learn_denied: bool) -> dict[bytes, int]:
+    """Item → row of the catalogue, of those whose events are learnt from.
+
+    Args:
+        catalogue: with its row 0.
+        learn_denied: whether those are, too, that nobody may be shown.
+    """
+    denied = np.zeros(catalogue.num_rows, bool)
+    if len(catalogue.available_from) and not learn_denied:
+        denied = catalogue.available_from == NEVER
+    return {item_id: row for row, item_id in enumerate(catalogue.item_ids) if row and not denied[row]}
+
+
 def _available_from(
     items: pa.RecordBatch, ids: npt.NDArray[np.object_], denied: Collection[bytes]
 ) -> npt.NDArray[np.int64]:
@@ -74,7 +87,7 @@ def extended_vocabularies(
     extended = dict(known)
     for name in of_kinds(features, "category", "categories").keys() & known.keys():
         found = example_io.ragged(items, name)
-        values = vocabulary(Coded.of(found[0])) if found else ()
+        values = vocabulary(Coded.of(found[0]).counts()) if found else ()
         old = set(known[name])
         extended[name] = (*known[name], *(value for value in values if value not in old))
     return extended

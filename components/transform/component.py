@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import pathlib
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from homefeed.components.artifacts import example_io, transformed
-from homefeed.components.artifacts.types import ALL, SPLITS, DatasetDir, Examples, TransformGraph
+from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.types import ALL, DatasetDir, Examples, TransformGraph
+from homefeed.components.beam.settings import BeamSettings
 from homefeed.schemas.dataset import load_dataset
 from homefeed.schemas.settings import Count, Form
+
+if TYPE_CHECKING:
+    from homefeed.components.transform.counts import Counts
 
 
 def _may_be_preset(text: str) -> bool:
@@ -43,7 +47,7 @@ class Outputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(BeamSettings):
     """Sizes of vocabularies and texts."""
 
     wordpiece_size: Annotated[int, Field(ge=100)] = 8000  # The most tokens in the vocabulary of behaviour text.
@@ -58,61 +62,41 @@ class Config:
 
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
-    """Reads the examples, makes vocabularies and arrays of them, writes these."""
-    from homefeed.components.transform import catalogue, denials, events, exposures, sequences, text, users
+    """Counts what training teaches, writes vocabularies and catalogue, and then every shard's Examples."""
+    from homefeed.components.transform import beam, denials, exposures, graph, learnt, shards
 
     dataset = load_dataset(inputs.dataset.path)
-    item_features, user_features = dataset.features("items"), dataset.features("users")
-    log = events.join_splits({split: example_io.read_parts(inputs.interactions, split) for split in SPLITS})
-    items, people = (example_io.read_split(table, ALL) for table in (inputs.items, inputs.users))
-    trained_on = users.trained_on(people, log.trained_on)
-    event_features = events.encode_events(log, dataset.event_features, config.min_count)
+    tables = shards.Tables(inputs.interactions, inputs.users, inputs.exposures)
 
-    texts = text.item_texts(items, item_features) + events.training_queries(log)
-    wordpiece = text.learn_wordpiece(texts, config.wordpiece_size, config.bert_preset)
-    user_table = users.build_users(
-        people,
-        trained_on,
-        user_features,
-        max_categories=config.max_categories,
-        min_count=config.min_count,
-    )
+    def of_all(step: Callable[[int], Counts]) -> Counts:
+        folder = outputs.transform_graph.path / "counts"
+        return beam.count_each(tables.num_shards, step, folder, config.runner, config.beam_options)
+
+    counts = of_all(shards.CountShard(tables, dataset))
+    items = example_io.read_split(inputs.items, ALL)
     denied = denials.denied_items(inputs.dataset.path, dataset, items)
-    unlearnt = frozenset[bytes]() if config.learn_denied else frozenset(denied)
-    train_counts = log.columns["item_id"][log.in_train].counts()
-    built = catalogue.build_catalogue(
+    said = graph.write_graph(
+        outputs.transform_graph,
+        counts,
         items,
-        item_features,
-        {item_id: count for item_id, count in train_counts.items() if item_id not in unlearnt},
-        wordpiece,
-        num_tokens=config.item_tokens,
+        dataset,
+        wordpiece_size=config.wordpiece_size,
+        bert_preset=config.bert_preset,
+        item_tokens=config.item_tokens,
         max_categories=config.max_categories,
         min_count=config.min_count,
         denied=denied,
+        learn_denied=config.learn_denied,
     )
-    train_users = user_table.take(log.trained_on)
-    queries = events.tokenize_queries(log, wordpiece, config.query_tokens)
-
-    inputs_of_requests = sequences.request_inputs(dataset, event_features, train_users, queries is not None)
-
-    transformed.save_catalogue(outputs.transform_graph, built)
-    transformed.save_wordpiece(outputs.transform_graph, wordpiece)
-    transformed.save_bert_preset(outputs.transform_graph, config.bert_preset)
-    item_rows = {item_id: row for row, item_id in enumerate(built.item_ids) if row and item_id not in unlearnt}
-    for split in SPLITS:
-        parts = sequences.build_sequences(
-            log, user_table, split, item_rows, dataset, event_features, inputs_of_requests, queries
-        )
-        first = next(parts)
-        transformed.save_parts(outputs.examples, split, itertools.chain([first], parts))
-    transformed.save_request(outputs.transform_graph, first)
-    columns = {split: example_io.join_columns(example_io.read_parts(inputs.exposures, split)) for split in SPLITS}
-    shown = exposures.build_exposures(columns, log, item_rows, dataset.positive)
-    for split, impressions in shown.items():
-        transformed.save_exposures(outputs.examples, split, impressions)
-    item_counts = log.columns["item_id"].counts()
-    unknown = sum(count for item, count in item_counts.items() if item not in item_rows and item not in unlearnt)
-    said = [f"{built.num_rows - 1:,} items", f"{len(wordpiece):,} word pieces"]
-    said += [f"{unknown:,} events on items outside the catalogue"] if unknown else []
-    said += denials.summarize(denied, item_counts)
-    return ", ".join([*said, *exposures.summarize(shown)])
+    said += denials.summarize(denied, counts[learnt.ITEMS])
+    encode = shards.EncodeShard(
+        tables,
+        dataset,
+        outputs.transform_graph,
+        outputs.examples,
+        query_tokens=config.query_tokens,
+        max_categories=config.max_categories,
+        learn_denied=config.learn_denied,
+        names_pages=learnt.names_pages(counts),
+    )
+    return ", ".join([*said, *exposures.summarize(of_all(encode))])

@@ -13,9 +13,8 @@ import pyarrow as pa
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.types import SPLITS
-from homefeed.components.transform.arrays import look_up, of_kinds, vocabulary
+from homefeed.components.transform.arrays import look_up
 from homefeed.models import behaviour_text
-from homefeed.schemas.columns import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +46,33 @@ class Events:
     @property
     def value(self) -> npt.NDArray[np.float32]:
         """[num_events] rating, dwell seconds, price; NaN where there is none."""
-        value: npt.NDArray[np.float32] = self.columns.get("value", np.full(len(self.user), np.nan, np.float32))
-        return value.astype(np.float32, copy=False)
+        return self.numbers("value")
 
     @property
     def event_type(self) -> Coded:
         """[num_events] what was done; "": unknown."""
-        found: Coded = self.columns.get("event_type", Coded.all_same(b"", len(self.user)))
+        return self.strings("event_type")
+
+    @property
+    def item_id(self) -> Coded:
+        """[num_events] what it was done with."""
+        return self.strings("item_id")
+
+    @property
+    def timestamp(self) -> npt.NDArray[np.int64]:
+        """[num_events] Unix seconds."""
+        found: npt.NDArray[np.int64] = self.columns.get("timestamp", np.zeros(len(self.user), np.int64))
         return found
+
+    def strings(self, name: str) -> Coded:
+        """[num_events] a column; "" where there is none."""
+        found: Coded = self.columns.get(name, Coded.all_same(b"", len(self.user)))
+        return found
+
+    def numbers(self, name: str) -> npt.NDArray[np.float32]:
+        """[num_events] a column; NaN where there is none."""
+        found: npt.NDArray[np.float32] = self.columns.get(name, np.full(len(self.user), np.nan, np.float32))
+        return found.astype(np.float32, copy=False)
 
 
 def join_splits(batches: Mapping[str, Iterable[pa.RecordBatch]]) -> Events:
@@ -98,48 +116,35 @@ def _places(lengths: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.
 
 @dataclasses.dataclass(frozen=True)
 class EventFeatures:
-    """The columns that describe events beside item and time; arrays and vocabularies as in Sequences."""
+    """The columns that describe events beside item and time; arrays as in Sequences."""
 
     categorical: dict[str, npt.NDArray[np.int32]]
     numeric: dict[str, npt.NDArray[np.float32]]
-    vocabularies: dict[str, tuple[str, ...]]
 
     def take(self, which: npt.NDArray[Any]) -> EventFeatures:
         """Of some events, by a mask or by places."""
-        return dataclasses.replace(
-            self,
-            categorical={name: array[which] for name, array in self.categorical.items()},
-            numeric={name: array[which] for name, array in self.numeric.items()},
+        return EventFeatures(
+            {name: array[which] for name, array in self.categorical.items()},
+            {name: array[which] for name, array in self.numeric.items()},
         )
 
 
-def encode_events(events: Events, features: Mapping[str, Feature], min_count: int) -> EventFeatures:
+def encode_events(
+    events: Events, vocabularies: Mapping[str, tuple[str, ...]], numbers: Iterable[str]
+) -> EventFeatures:
     """The event features that training events have a value of.
 
     Args:
         events: of all splits.
-        features: `Dataset.event_features`.
-        min_count: a category seen less often in training gets no place in its vocabulary.
+        vocabularies: of the categories.
+        numbers: names of the others.
     """
-    columns = {name: events.columns[name] for name in features if name in events.columns}
-    categories = of_kinds({name: features[name] for name in columns}, "category")
-    learnt = {name: vocabulary(columns[name][events.in_train], min_count) for name in categories}
-    numbers = {name: columns[name].astype(np.float32, copy=False) for name in columns.keys() - categories.keys()}
     return EventFeatures(
-        {name: look_up(columns[name], values) for name, values in learnt.items() if values},
-        {name: array for name, array in sorted(numbers.items()) if np.isfinite(array[events.in_train]).any()},
-        {name: values for name, values in learnt.items() if values},
+        {name: look_up(events.strings(name), values) for name, values in vocabularies.items()},
+        {name: events.numbers(name) for name in numbers},
     )
 
 
-def training_queries(events: Events) -> list[str]:
-    """What was searched for in training, each query once."""
-    if "query" not in events.columns:
-        return []
-    return [query.decode() for query in sorted(events.columns["query"][events.in_train].counts()) if query]
-
-
-def tokenize_queries(events: Events, wordpiece: list[str], num_tokens: int) -> npt.NDArray[np.int32] | None:
-    """[num_queries, num_tokens] int32 of the column's values, as in Sequences; None where nobody ever searched."""
-    texts = [text.decode() for text in events.columns["query"].values] if "query" in events.columns else []
-    return behaviour_text.tokenize(texts, wordpiece, num_tokens) if any(texts) else None
+def tokenize_queries(events: Events, wordpiece: list[str], num_tokens: int) -> npt.NDArray[np.int32]:
+    """[num_queries, num_tokens] int32 of the values of the column `query`, as in Sequences."""
+    return behaviour_text.tokenize([text.decode() for text in events.strings("query").values], wordpiece, num_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,21 @@ from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.example_io import Column
 from homefeed.components.artifacts.positives import is_positive
 from homefeed.components.artifacts.types import SPLITS
+from homefeed.components.transform.counts import Counts
 from homefeed.components.transform.events import Events
 from homefeed.models.exposures import MAX_POSITIONS, OUTCOMES, Exposures
 from homefeed.schemas.dataset import Positive
 from homefeed.serving.experiments.metrics import facts_of
 
+IMPRESSIONS, CONTRASTS, UNKNOWN = b"impressions", b"contrasts", b"unknown items"
+
 
 def build_exposures(
-    splits: Mapping[str, Mapping[str, Column]], events: Events, item_rows: Mapping[bytes, int], positive: Positive
+    splits: Mapping[str, Mapping[str, Column]],
+    events: Events,
+    item_rows: Mapping[bytes, int],
+    positive: Positive,
+    names_pages: bool,
 ) -> dict[str, Exposures]:
     """Split → what was shown in it; a split with none is left out.
 
@@ -32,11 +40,12 @@ def build_exposures(
         item_rows: item → row of the catalogue.
         positive: which events are liked: these, with the impression's id, are what was taken of it where the table
             itself does not say.
+        names_pages: whether events say of which page they came; only then it is known what became of an exposure.
     """
     found = {split: columns for split, columns in splits.items() if columns}
     if not found:
         return {}
-    parts = [_read(columns, events, item_rows, positive) for columns in found.values()]
+    parts = [_read(columns, events, item_rows, positive, names_pages) for columns in found.values()]
     split = np.concatenate(
         [
             np.maximum(SPLITS.index(name), _split_of_events(part, columns, events))
@@ -51,24 +60,42 @@ def build_exposures(
     }
 
 
-def summarize(exposures: Mapping[str, Exposures]) -> list[str]:
-    """How many impressions there are, of how many something and not everything was taken; nothing where none is."""
+def count(exposures: Mapping[str, Exposures]) -> Counts:
+    """Of each split its impressions, those of which something and not everything was taken, and unknown items."""
+    return {
+        split: Counter(
+            {
+                IMPRESSIONS: len(found),
+                CONTRASTS: len(found.contrasts()),
+                UNKNOWN: int((found.item_index == 0).sum()),
+            }
+        )
+        for split, found in exposures.items()
+    }
+
+
+def summarize(counts: Counts) -> list[str]:
+    """What was counted, in words; nothing where there is no impression."""
     said = []
-    for split, found in exposures.items():
-        told = f"{len(found.contrasts()):,} with something taken and left"
-        said.append(f"{len(found):,} impressions of {split}, {told}")
-        unknown = int((found.item_index == 0).sum())
-        said += [f"{unknown:,} exposures of items outside the catalogue"] if unknown else []
+    for split in (split for split in SPLITS if split in counts):
+        found = counts[split]
+        told = f"{found[CONTRASTS]:,} with something taken and left"
+        said.append(f"{found[IMPRESSIONS]:,} impressions of {split}, {told}")
+        said += [f"{found[UNKNOWN]:,} exposures of items outside the catalogue"] if found[UNKNOWN] else []
     return said
 
 
 def _read(
-    columns: Mapping[str, Column], events: Events, item_rows: Mapping[bytes, int], positive: Positive
+    columns: Mapping[str, Column],
+    events: Events,
+    item_rows: Mapping[bytes, int],
+    positive: Positive,
+    names_pages: bool,
 ) -> Exposures:
     ids, row_splits = columns["item_id"]
     assert isinstance(ids, Coded)
     numbers = {name: _numbers(columns, name, len(ids)) for name in ("position", "propensity", "clicked")}
-    outcomes = _outcomes(columns, events, positive)
+    outcomes = _outcomes(columns, events, positive) if names_pages else {}
     return Exposures(
         user_ids=np.array(columns["user_id"][0].tolist(), object),
         timestamp=np.asarray(columns["timestamp"][0]),
@@ -88,16 +115,14 @@ def _numbers(columns: Mapping[str, Column], name: str, size: int) -> npt.NDArray
 
 def _outcomes(columns: Mapping[str, Column], events: Events, positive: Positive) -> dict[str, npt.NDArray[np.bool_]]:
     """Of OUTCOMES, those that events with an impression's id tell of → [num_shown]."""
-    if "impression_id" not in events.columns:
-        return {}
     users, pages, items = (columns[name][0] for name in ("user_id", "impression_id", "item_id"))
     lengths = np.diff(columns["item_id"][1])
-    has_page = ~events.columns["impression_id"].is_in([b""])
-    of_events = [events.user, events.columns["impression_id"].codes, events.columns["item_id"].codes]
+    has_page = ~events.strings("impression_id").is_in([b""])
+    of_events = [events.user, events.strings("impression_id").codes, events.item_id.codes]
     of_shown = [
         np.repeat(_user_of(users, events), lengths),
-        np.repeat(_code_of(pages, events.columns["impression_id"]), lengths),
-        _code_of(items, events.columns["item_id"]),
+        np.repeat(_code_of(pages, events.strings("impression_id")), lengths),
+        _code_of(items, events.item_id),
     ]
     card = _joint([np.concatenate(pair) for pair in zip((c[has_page] for c in of_events), of_shown, strict=True)])
     cards, shown = card[: has_page.sum()], card[has_page.sum() :]
@@ -135,20 +160,22 @@ def _split_of_events(exposures: Exposures, columns: Mapping[str, Column], events
     user = _user_of(columns["user_id"][0], events)
     never = np.iinfo(np.int64).max
     begins = np.full((len(SPLITS), len(events.user_ids) + 1), never)  # The last column is of users without events.
-    np.minimum.at(begins, (events.split, events.user), events.columns["timestamp"])
+    np.minimum.at(begins, (events.split, events.user), events.timestamp)
     told = np.sum(begins[1:, user] <= exposures.timestamp, axis=0)
     told = np.where(begins[-1, user] <= exposures.timestamp, len(SPLITS) - 1, told)
     taken = np.flatnonzero(exposures.clicked)
     at = exposures.impression[taken]
-    item = _code_of(columns["item_id"][0], events.columns["item_id"])[taken]
+    item = _code_of(columns["item_id"][0], events.item_id)[taken]
     np.maximum.at(told, at, _first_split(events, user[at], item))
     return told.astype(np.int64)
 
 
 def _first_split(events: Events, user: npt.NDArray[np.int64], item: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """[num_pairs] the split of a user's first event on an item; 0 where there is none."""
-    num_items = len(events.columns["item_id"].values)
-    of_events = events.user.astype(np.int64) * num_items + events.columns["item_id"].codes
+    if not len(events.user):
+        return np.zeros(len(user), np.int64)
+    num_items = len(events.item_id.values)
+    of_events = events.user.astype(np.int64) * num_items + events.item_id.codes
     pairs, first = np.unique(of_events, return_index=True)
     asked = np.where((user < 0) | (item < 0), -1, user * num_items + item)
     place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)

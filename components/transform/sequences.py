@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,7 @@ from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.events import EventFeatures, Events
 from homefeed.components.transform.users import UserTable
 from homefeed.models.sequences import Sequences
-from homefeed.schemas.columns import TableName
-from homefeed.schemas.dataset import Dataset
-from homefeed.schemas.features import Input, serving_inputs
+from homefeed.schemas.dataset import Positive
 
 USERS_AT_ONCE = 10_000  # Whose events are in memory twice.
 
@@ -24,9 +23,9 @@ def build_sequences(
     users: UserTable,
     split: str,
     item_rows: Mapping[bytes, int],
-    dataset: Dataset,
+    positive: Positive,
     features: EventFeatures,
-    inputs: dict[str, Input],
+    request: Mapping[str, Any],
     query_token_ids: npt.NDArray[np.int32] | None = None,
 ) -> Iterator[Sequences]:
     """The users of one split, each with the events before it and in it; some users at a time, at least one part.
@@ -36,14 +35,14 @@ def build_sequences(
         users: what is known of each.
         split: of SPLITS.
         item_rows: item → row of the catalogue; an item that it lacks gets row 0.
-        dataset: says which events are liked, and where users live.
+        positive: which events are liked.
         features: of all events.
-        inputs: what a request holds.
+        request: what is the same for all splits, as `transformed.load_request` gives it.
         query_token_ids: [num_queries, num_tokens] of the values of `query`; None: nobody ever searched.
     """
     position = SPLITS.index(split)
-    item_index = events.columns["item_id"].find(item_rows, 0)
-    positive = is_positive(dataset.positive, events.value, events.event_type)
+    item_index = events.item_id.find(item_rows, 0)
+    is_liked = is_positive(positive, events.value, events.event_type)
     users_of_split = np.unique(events.user[events.split == position])
     for start in range(0, max(1, len(users_of_split)), USERS_AT_ONCE):
         chosen = users_of_split[start : start + USERS_AT_ONCE]
@@ -52,25 +51,20 @@ def build_sequences(
         row = np.searchsorted(chosen, events.user[places])
         num_events = np.bincount(row, minlength=len(chosen))
         num_history = np.bincount(row, weights=events.split[places] < position, minlength=len(chosen))
-        queries = None if query_token_ids is None else query_token_ids[events.columns["query"].codes[places]]
+        queries = None if query_token_ids is None else query_token_ids[events.strings("query").codes[places]]
         yield Sequences(
             user_ids=events.user_ids[chosen],
             row_splits=np.concatenate([[0], np.cumsum(num_events)]).astype(np.int64),
             num_history=num_history.astype(np.int64),
             item_index=item_index[places],
-            timestamp=events.columns["timestamp"][places],
+            timestamp=events.timestamp[places],
             event_categorical=kept.categorical,
             event_numeric=kept.numeric,
-            event_vocabularies=kept.vocabularies,
-            positive=positive[places],
+            positive=is_liked[places],
             categorical=people.categorical,
             numeric=people.numeric,
-            vocabularies=people.vocabularies,
-            inputs=inputs,
-            objectives=dataset.objectives,
-            time_zone=dataset.time_zone or "",
-            guards=tuple(name for name, feature in dataset.features("users").items() if feature.guard),
             query_token_ids=queries,
+            **request,
         )
 
 
@@ -82,20 +76,3 @@ def _places_of(events: Events, chosen: npt.NDArray[np.int32], position: int) -> 
     near = slice(start, stop)
     kept = np.isin(events.user[near], chosen) & (events.split[near] <= position)
     return np.flatnonzero(kept) + start
-
-
-def request_inputs(
-    dataset: Dataset, features: EventFeatures, users: UserTable, has_queries: bool
-) -> dict[str, Input]:
-    """What a request to a model of this data holds: what is declared, as far as training data has it.
-
-    Args:
-        dataset: the declaration.
-        features: of events.
-        users: those of the training split.
-        has_queries: whether anybody ever searched.
-    """
-    numbers = {name for name, column in users.numeric.items() if np.isfinite(column).any()}
-    present: set[tuple[TableName, str]] = {("interactions", name) for name in features.categorical | features.numeric}
-    present |= {("users", name) for name in users.categorical.keys() | numbers}
-    return serving_inputs(dataset, present | ({("interactions", "query")} if has_queries else set()))

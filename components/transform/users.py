@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ class UserTable:
     rows: dict[bytes, int]
     categorical: dict[str, npt.NDArray[np.int32]]
     numeric: dict[str, npt.NDArray[np.float32]]
-    vocabularies: dict[str, tuple[str, ...]]
 
     def take(self, user_ids: npt.NDArray[np.object_]) -> UserTable:
         """The rows of these users, in this order."""
@@ -38,28 +37,28 @@ class UserTable:
 
 def build_users(
     users: pa.RecordBatch,
-    trained_on: npt.NDArray[np.bool_],
     features: Mapping[str, Feature],
-    *,
+    vocabularies: Mapping[str, tuple[str, ...]],
+    numbers: Iterable[str],
     max_categories: int,
-    min_count: int = 1,
 ) -> UserTable:
     """The users table as arrays.
 
     Args:
         users: one row a user, as ExampleGen wrote it.
-        trained_on: [num_users] whether the user has training events; vocabularies come from these alone.
         features: the table's columns.
+        vocabularies: of those with categories that training has.
+        numbers: names of the others that it has; one that nobody here has is unknown.
         max_categories: as of `encode`.
-        min_count: as of `encode`.
     """
-    learnt = encode(those(users, trained_on), features, {}, max_categories, min_count).vocabularies
-    encoded = encode(users, features, learnt, max_categories, min_count).behind_row_0()
+    read = {name: features[name] for name in (*vocabularies, *numbers)}
+    encoded = encode(users, read, vocabularies, max_categories, min_count=1)
+    unknown = {name: np.full((users.num_rows, features[name].size or 1), np.nan, np.float32) for name in numbers}
+    whole = dataclasses.replace(encoded, numeric=unknown | encoded.numeric).behind_row_0()
     return UserTable(
         rows={user_id: row + 1 for row, user_id in enumerate(example_io.single(users, "user_id", b""))},
-        categorical=encoded.categorical,
-        numeric=encoded.numeric,
-        vocabularies=learnt,
+        categorical=whole.categorical,
+        numeric=whole.numeric,
     )
 
 

@@ -16,6 +16,7 @@ from homefeed.models.retrieval.linear import linear_factors
 from homefeed.models.retrieval.snapshot import Snapshot
 from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.shared import item_vectors, saved_model
+from homefeed.models.shared.gathering import gather_rows
 from homefeed.models.shared.request_reader import RequestReader, Tensors, last_places
 from homefeed.models.shared.request_specs import MAX_QUERY_TOKENS
 from homefeed.models.shared.string_table import vocabulary_table
@@ -185,7 +186,7 @@ class Retriever(tf.Module):
         """The nearest items by the angle between the towers' embeddings; none for an unknown id."""
         rows = self._reader.items.lookup(item_ids)
         width = self._config.width
-        vectors = self._index.embed(rows)[:, :width] / tf.gather(self._norms, rows)[:, None]
+        vectors = self._index.embed(rows)[:, :width] / gather_rows(self._norms, rows)[:, None]
         size = self._query_tower.width + 1 + self._linear_encode.shape[1]
         scores = self._index.scores(tf.pad(vectors, [[0, 0], [0, size - width]])) / self._norms
         scores = tf.where(rows[:, None] > 0, scores, exact_index.EXCLUDED)

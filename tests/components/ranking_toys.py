@@ -26,7 +26,7 @@ def save_transformed(
     transformed.save_catalogue(graph, catalogue)
     transformed.save_wordpiece(graph, VOCABULARY)
     transformed.save_bert_preset(graph, preset)
-    transformed.save_request(graph, train)
+    transformed.save_request(graph, vars(train))
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", evaluation)
     return graph, examples

@@ -115,7 +115,7 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> infra
     graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
     sequences = toy_sequences(3, num_history=2)
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_request(graph, sequences)
+    transformed.save_request(graph, vars(sequences))
     transformed.save_sequences(examples, "eval", sequences)
     models = (Model(toy_models[name]) for name in ("retrieval", "ranking", "fused"))
     bert = PretrainedBert(tmp_path / "bert")

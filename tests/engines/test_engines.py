@@ -8,9 +8,10 @@ import sys
 import pytest
 import yaml
 
-from homefeed.components import bulk_inferrer
-from homefeed.components.artifacts.types import InferenceResult, Model
+from homefeed.components import bulk_inferrer, transform
+from homefeed.components.artifacts.types import DatasetDir, Examples, InferenceResult, Model, TransformGraph
 from tests.components.ingested import digests, ingest
+from tests.components.transform.shop import NOTE, write_shop
 from tests.engines.clusters import Cluster
 from tests.runs import ASKED_AT
 from tests.serving.servers import eventually
@@ -58,6 +59,18 @@ def test_examples_quarantine_and_counts_are_the_same_bytes(
     assert here == digests(tmp_path / "there")
     assert {"q/counts.json", "q/interactions.jsonl"} < here.keys()
     assert len((tmp_path / "here" / "q" / "interactions.jsonl").read_text().splitlines()) == 4
+
+
+def test_what_transform_makes_is_the_same_bytes(cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    data = write_shop(tmp_path / "data", NOTE)
+    found = ingest(data, tmp_path / "examples", shard_megabytes=1)
+    inputs = transform.Inputs(DatasetDir(data), found.interactions, found.items, found.users, found.exposures)
+    for place, beam in {"here": {}, "there": {"runner": cluster.runner, "beam_options": cluster.options}}.items():
+        folder = tmp_path / place
+        outputs = transform.Outputs(TransformGraph(folder / "graph"), Examples(folder / "examples"))
+        transform.run(inputs, outputs, transform.Config(**beam))
+    here = digests(tmp_path / "here")
+    assert len(here) > 36 and here == digests(tmp_path / "there")  # Twelve shards a split, and what was shown.
 
 
 def test_recommendations_are_the_same_bytes(

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.catalogue import NEVER
+from homefeed.models.shared.gathering import gather_rows
 
 EXCLUDED = np.finfo(np.float32).min  # Score of a candidate that must not be returned.
 
@@ -29,7 +30,7 @@ class ExactIndex(tf.Module):
 
     def embed(self, rows: tf.Tensor) -> tf.Tensor:
         """[...] int32 rows → [..., size] float32 embeddings."""
-        return tf.gather(self._embeddings, rows)
+        return gather_rows(self._embeddings, rows)
 
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """[batch, size] float32 queries → [batch, num_rows] float32 inner products with every row."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from homefeed.models.retrieval.index import exact_index
+from homefeed.models.shared.gathering import gather_rows
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -101,7 +102,7 @@ class PartitionedIndex(tf.Module):
 
     def embed(self, rows: tf.Tensor) -> tf.Tensor:
         """As ExactIndex.embed."""
-        return tf.gather(self._embeddings, tf.gather(self._places, rows))
+        return gather_rows(self._embeddings, gather_rows(self._places, rows))
 
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """As ExactIndex.scores: of every row, without probing."""
@@ -119,16 +120,16 @@ class PartitionedIndex(tf.Module):
         def search_one(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             query, had, time = inputs
             places = self._probe(query)
-            scores = tf.linalg.matvec(tf.gather(self._embeddings, places), query)
+            scores = tf.linalg.matvec(gather_rows(self._embeddings, places), query)
             if self._available_from is not None:
-                available = exact_index.is_available(tf.gather(self._available_from, places), time)
+                available = exact_index.is_available(gather_rows(self._available_from, places), time)
                 scores = tf.where(available, scores, exact_index.EXCLUDED)
             # What was seen may take the first places, so that many more are looked up. Place 0 fills up.
             reach = k + tf.size(had)
             lacking = tf.maximum(reach - tf.size(places), 0)
             scores = tf.pad(scores, [[0, lacking]], constant_values=exact_index.EXCLUDED)
             scores, found = tf.math.top_k(scores, reach)
-            rows = tf.gather(self._rows, tf.gather(tf.pad(places, [[0, lacking]]), found))
+            rows = gather_rows(self._rows, tf.gather(tf.pad(places, [[0, lacking]]), found))
             scores, kept = tf.math.top_k(tf.where(_is_among(rows, had), exact_index.EXCLUDED, scores), k)
             return scores, tf.where(scores > exact_index.EXCLUDED, tf.gather(rows, kept), 0)
 
@@ -138,8 +139,8 @@ class PartitionedIndex(tf.Module):
     def _probe(self, query: tf.Tensor) -> tf.Tensor:
         """[size] float32 → the places of all candidates in the partitions that promise most."""
         _, probes = tf.math.top_k(tf.linalg.matvec(self._centroids, query), self._num_probes)
-        starts = tf.gather(self._starts, probes)
-        return tf.ragged.range(starts, tf.gather(self._starts, probes + 1)).flat_values
+        starts = gather_rows(self._starts, probes)
+        return tf.ragged.range(starts, gather_rows(self._starts, probes + 1)).flat_values
 
 
 def _is_among(rows: tf.Tensor, ascending: tf.Tensor) -> tf.Tensor:

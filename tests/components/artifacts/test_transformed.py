@@ -42,7 +42,7 @@ def test_queries_round_trip(tmp_path: pathlib.Path) -> None:
     sequences = toy_sequences(num_history=2)
     tokens = np.arange(3 * len(sequences.item_index), dtype=np.int32).reshape(-1, 3)
     sequences = dataclasses.replace(sequences, query_token_ids=tokens, guards=("gender", "age"))
-    transformed.save_request(graph, sequences)
+    transformed.save_request(graph, vars(sequences))
     transformed.save_sequences(examples, "train", sequences)
     loaded = transformed.load_sequences(graph, examples, "train")
     assert_equal(loaded, sequences)
@@ -55,7 +55,7 @@ def test_the_newest_of_each_user_is_of_the_latest_split_without_queries(tmp_path
         sequences = toy_sequences(num_users, num_history=num_history)
         tokens = np.ones((len(sequences.item_index), 2), np.int32)
         transformed.save_sequences(examples, split, dataclasses.replace(sequences, query_token_ids=tokens))
-    transformed.save_request(graph, sequences)
+    transformed.save_request(graph, vars(sequences))
     newest = transformed.load_newest(graph, examples)
     assert newest.user_ids.tolist() == [b"u0", b"u1", b"u2", b"u3"] and newest.query_token_ids is None
     assert newest.num_history.tolist() == [2, 1, 1, 0]  # Of test, of eval twice, of train.
@@ -75,7 +75,7 @@ def test_wordpiece_round_trip_keeps_ids(tmp_path: pathlib.Path) -> None:
 def test_sequences_round_trip(num_users: int, tmp_path: pathlib.Path) -> None:
     sequences = toy_sequences(num_users)
     graph, examples = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples")
-    transformed.save_request(graph, sequences)
+    transformed.save_request(graph, vars(sequences))
     transformed.save_sequences(examples, "train", sequences)
     loaded = transformed.load_sequences(graph, examples, "train")
     if num_users:
@@ -96,7 +96,7 @@ def test_training_data_is_what_trainers_read_and_nothing_of_the_test_split(tmp_p
     train, evaluation = toy_sequences(4), toy_sequences(2, num_history=1)
     transformed.save_catalogue(graph, toy_catalogue())
     transformed.save_wordpiece(graph, ["[PAD]", "a"])
-    transformed.save_request(graph, train)
+    transformed.save_request(graph, vars(train))
     transformed.save_sequences(examples, "train", train)
     transformed.save_sequences(examples, "eval", evaluation)  # There is no test split at all.
     data = transformed.load_training_data(graph, examples)
@@ -123,6 +123,6 @@ def test_a_small_catalogue_and_of_items_with_a_date(tmp_path: pathlib.Path) -> N
 def test_the_first_objective_stays_the_default(tmp_path: pathlib.Path) -> None:
     graph = TransformGraph(tmp_path)
     objectives = {"likes": {"like": 1.0}, "interactions": {}, "declared": {"buy": "price", "dislike": -3.0}}
-    transformed.save_request(graph, dataclasses.replace(toy_sequences(), objectives=objectives))
+    transformed.save_request(graph, vars(dataclasses.replace(toy_sequences(), objectives=objectives)))
     found = transformed.load_request(graph)["objectives"]
     assert list(found.items()) == list(objectives.items())

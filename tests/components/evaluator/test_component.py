@@ -27,7 +27,7 @@ def inputs(toy_models: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("evaluator")
     graph, examples = TransformGraph(folder / "graph"), Examples(folder / "examples")
     transformed.save_catalogue(graph, toy_catalogue())
-    transformed.save_request(graph, dataclasses.replace(toy_sequences(), guards=("age", "gender")))
+    transformed.save_request(graph, vars(dataclasses.replace(toy_sequences(), guards=("age", "gender"))))
     transformed.save_wordpiece(graph, VOCABULARY)
     for split, sequences in (
         ("train", toy_sequences(5)),

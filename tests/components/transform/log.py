@@ -1,9 +1,12 @@
-"""A log of three users over three splits, by hand."""
+"""Logs by hand: of three users over three splits, and of one user."""
+
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from homefeed.components.artifacts import example_io
+from homefeed.components.artifacts.coded import Coded
 from homefeed.components.transform.events import Events, join_splits
 from tests.components.ragged import numbers, strings
 
@@ -28,3 +31,14 @@ def make_events() -> Events:
             "test": [split(["u1", "u3"], [["new"], ["咖啡"]], [[37], [38]])],
         }
     )
+
+
+STRINGS = ("item_id", "event_type", "device", "query", "impression_id")
+
+
+def log(**columns: list[Any]) -> Events:
+    """Events of one user, of which the last one is not for training."""
+    count = len(next(iter(columns.values())))
+    split = np.array([0] * (count - 1) + [2], np.int8)
+    arrays = {name: Coded.of(values) if name in STRINGS else np.array(values) for name, values in columns.items()}
+    return Events(np.zeros(count, np.int32), split, arrays, np.array([b"u"], object))

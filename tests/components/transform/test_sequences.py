@@ -10,14 +10,22 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.coded import Coded
 from homefeed.components.transform import sequences
 from homefeed.components.transform.events import Events, encode_events
-from homefeed.components.transform.sequences import build_sequences, request_inputs
+from homefeed.components.transform.sequences import build_sequences
 from homefeed.components.transform.users import UserTable, build_users
 from homefeed.models.sequences import Sequences
 from homefeed.schemas.columns import Feature
-from homefeed.schemas.dataset import Dataset
+from homefeed.schemas.dataset import Positive
 from tests.components.ragged import numbers, strings
 from tests.components.transform.log import make_events
 
+REQUEST = {
+    "inputs": {},
+    "objectives": {},
+    "vocabularies": {"gender": ("F",)},
+    "event_vocabularies": {"event_type": ("buy", "share", "view")},
+    "time_zone": "",
+    "guards": ("gender",),
+}
 USER_FEATURES = {"user_id": Feature(kind="id"), "age": Feature(kind="number"), "gender": Feature(kind="category")}
 
 
@@ -30,7 +38,7 @@ def users() -> UserTable:
             "gender": strings(["F"], ["X"]),
         }
     )
-    return build_users(table, np.array([True, False]), USER_FEATURES, max_categories=8)
+    return build_users(table, USER_FEATURES, {"gender": ("F",)}, ["age"], max_categories=8)
 
 
 def sequences_of(split: str, users: UserTable) -> Sequences:
@@ -50,14 +58,8 @@ def parts_of(
     queries: npt.NDArray[np.int32] | None = None,
 ) -> Iterator[Sequences]:
     rows = {b"heat": 1, "咖啡".encode(): 2, b"new": 3}
-    table = {"path": "x.csv"}
-    people = table | {"features": {"age": {"kind": "number"}, "gender": {"kind": "category", "guard": True}}}
-    dataset = Dataset.model_validate(
-        {"name": "shop", "interactions": table, "items": table, "users": people, "positive": positive or {}}
-    )
-    features = encode_events(events, dataset.event_features, min_count=1)
-    inputs = request_inputs(dataset, features, users, queries is not None)
-    return build_sequences(events, users, split, rows, dataset, features, inputs, queries)
+    features = encode_events(events, {"event_type": ("buy", "share", "view")}, ["value"])
+    return build_sequences(events, users, split, rows, Positive(**positive or {}), features, REQUEST, queries)
 
 
 def test_training_has_no_history(users: UserTable) -> None:
@@ -80,8 +82,7 @@ def test_positive_is_what_the_dataset_says(users: UserTable) -> None:
     assert sequences_of("eval", users).positive.tolist() == [False, False, True, True]  # Values 1, 4, 5, 6.
 
 
-def test_vocabularies_of_users_come_from_training_users_alone(users: UserTable) -> None:
-    assert users.vocabularies["gender"] == ("F",)
+def test_what_a_vocabulary_lacks_is_unknown(users: UserTable) -> None:
     test = sequences_of("test", users)
     assert test.categorical["gender"][:, 0].tolist() == [2, 1]  # "X" of u3 is out-of-vocabulary.
 
@@ -125,7 +126,6 @@ def test_event_types_are_positions_of_their_vocabulary(users: UserTable) -> None
     # In train are views 0, buy 1 of u1 and share 3 of u2: behind none 0 and unknown 1 stand buy, share, view.
     assert train.event_categorical["event_type"].tolist() == [4, 2, 3]
     assert train.positive.tolist() == [False, True, False]
-    assert train.event_vocabularies == {"event_type": ("buy", "share", "view")}  # As often as each other: by name.
 
 
 def test_a_split_of_nobody_is_empty(users: UserTable) -> None:

@@ -30,12 +30,10 @@ def table() -> pa.RecordBatch:
 
 @pytest.fixture
 def users(table: pa.RecordBatch) -> UserTable:
-    trained = np.array([True, False, True])
-    return build_users(table, trained, FEATURES, max_categories=2)
+    return build_users(table, FEATURES, {"gender": ("F",), "likes": ("tea", "cake")}, ["age"], max_categories=2)
 
 
-def test_a_vocabulary_is_of_training_users_alone(users: UserTable) -> None:
-    assert users.vocabularies == {"gender": ("F",), "likes": ("tea", "cake")}
+def test_what_a_vocabulary_lacks_is_unknown(users: UserTable) -> None:
     assert users.categorical["gender"].tolist() == [[0], [2], [1], [0]]  # X of u3 is unknown, u2 has none.
     assert users.categorical["likes"].tolist() == [[0, 0], [2, 3], [1, 0], [2, 0]]
 
@@ -49,13 +47,20 @@ def test_users_are_taken_in_any_order_and_strangers_are_row_0(users: UserTable) 
     taken = users.take(np.array([b"u2", b"who", b"u1", b"u1"], object))
     assert taken.categorical["likes"].tolist() == [[2, 0], [0, 0], [2, 3], [2, 3]]
     np.testing.assert_array_equal(taken.numeric["age"][:, 0], np.float32([np.nan, np.nan, 31, 31]))
-    assert taken.vocabularies == users.vocabularies
 
 
 def test_a_column_that_nobody_of_training_has_is_unknown_for_all(table: pa.RecordBatch) -> None:
-    nobody = build_users(table, np.zeros(3, bool), FEATURES, max_categories=1)
-    assert nobody.vocabularies == {"gender": (), "likes": ()}
-    assert nobody.categorical["gender"].tolist() == [[0], [1], [1], [0]]
+    nobody = build_users(table, FEATURES, {"gender": (), "likes": ()}, [], max_categories=1)
+    assert nobody.categorical["gender"].tolist() == [[0], [1], [1], [0]] and nobody.numeric == {}
+
+
+def test_a_column_that_nobody_here_has_is_without_values() -> None:
+    here = example_io.record_batch({"user_id": strings(["u1"])})
+    features = FEATURES | {"taste": Feature(kind="embedding", size=3)}
+    found = build_users(here, features, {"likes": ("tea",)}, ["age", "taste"], max_categories=2)
+    assert found.categorical["likes"].tolist() == [[0, 0], [0, 0]]
+    assert (found.numeric["age"].shape, found.numeric["taste"].shape) == ((2, 1), (2, 3))
+    assert np.isnan(found.numeric["taste"]).all()
 
 
 def test_who_was_trained_on(table: pa.RecordBatch) -> None:
@@ -67,5 +72,5 @@ def test_who_was_trained_on(table: pa.RecordBatch) -> None:
 
 def test_a_table_without_anybody() -> None:
     empty = example_io.record_batch({"user_id": strings()})
-    users = build_users(empty, np.zeros(0, bool), FEATURES, max_categories=1)
+    users = build_users(empty, FEATURES, {}, [], max_categories=1)
     assert users.rows == {}

@@ -1,0 +1,135 @@
+"""A shard of users, as Transform reads and writes it: their events, their rows, and what was shown to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts.example_io import Column
+from homefeed.components.artifacts.transformed import numbers_of
+from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
+from homefeed.components.transform import events, exposures, learnt, sequences, users
+from homefeed.components.transform.catalogue import learnt_rows
+from homefeed.components.transform.counts import Counts
+from homefeed.components.transform.events import Events
+from homefeed.models.sequences import Sequences
+from homefeed.schemas.dataset import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """The tables of users' doings, as ExampleGen wrote them: a shard of each is of the same users."""
+
+    interactions: Examples
+    users: Examples
+    exposures: Examples
+
+    @functools.cached_property
+    def num_shards(self) -> int:
+        """How many there are; 1 where tables were cut differently, so that all of them is read as one."""
+        files = [table.split_files(split) for table in self._tables() for split in table.splits]
+        numbers = {len(found) for found in files if next(example_io.read_shards(found), None) is not None}
+        return numbers.pop() if len(numbers) == 1 else 1
+
+    def _tables(self) -> tuple[Examples, ...]:
+        return self.interactions, self.users, self.exposures
+
+    def _files(self, table: Examples, split: str, shard: int) -> list[pathlib.Path]:
+        files = table.split_files(split)
+        return files if self.num_shards == 1 else files[shard : shard + 1]
+
+    def events(self, shard: int) -> Events:
+        """All events of the users."""
+        return events.join_splits(
+            {split: example_io.read_shards(self._files(self.interactions, split, shard)) for split in SPLITS}
+        )
+
+    def people(self, shard: int) -> pa.RecordBatch:
+        """Their rows of the table of users."""
+        return example_io.read_whole(self._files(self.users, ALL, shard))
+
+    def shown(self, shard: int) -> dict[str, dict[str, Column]]:
+        """Split → columns of what was shown to them."""
+        return {
+            split: example_io.join_columns(example_io.read_shards(self._files(self.exposures, split, shard)))
+            for split in SPLITS
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class CountShard:
+    """Counts what training events teach."""
+
+    tables: Tables
+    dataset: Dataset
+
+    def __call__(self, shard: int) -> Counts:
+        """See `learnt.count`."""
+        return learnt.count(self.tables.events(shard), self.tables.people(shard), self.dataset)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeShard:
+    """Writes what models read of a shard, by what all of them taught.
+
+    Attributes:
+        tables: what is read.
+        dataset: what is declared.
+        graph: vocabularies and catalogue.
+        examples: gets the shard.
+        query_tokens: kept of what was searched for.
+        max_categories: kept of a feature that has several.
+        learn_denied: whether events on denied items are learnt from.
+        names_pages: whether events say of which page they came.
+    """
+
+    tables: Tables
+    dataset: Dataset
+    graph: TransformGraph
+    examples: Examples
+    query_tokens: int
+    max_categories: int
+    learn_denied: bool
+    names_pages: bool
+
+    def __call__(self, shard: int) -> Counts:
+        """Writes it; counts impressions."""
+        log = self.tables.events(shard)
+        for split, parts in self._sequences(log, self.tables.people(shard)):
+            transformed.save_parts(self.examples, split, parts, shard, self.tables.num_shards)
+        shown = exposures.build_exposures(
+            self.tables.shown(shard), log, self._item_rows, self.dataset.positive, self.names_pages
+        )
+        for split, impressions in shown.items():
+            transformed.save_exposures(self.examples, split, impressions, shard, self.tables.num_shards)
+        return exposures.count(shown)
+
+    def _sequences(self, log: Events, people: pa.RecordBatch) -> Iterator[tuple[str, Iterator[Sequences]]]:
+        request, rows = self._request, self._item_rows
+        event_numbers, user_numbers = (sorted(numbers_of(request["inputs"], of)) for of in ("history_", "user_"))
+        features = events.encode_events(log, request["event_vocabularies"], event_numbers)
+        table = users.build_users(
+            people, self.dataset.features("users"), request["vocabularies"], user_numbers, self.max_categories
+        )
+        queries = None
+        if "query_token_ids" in request["inputs"]:
+            queries = events.tokenize_queries(log, transformed.load_wordpiece(self.graph), self.query_tokens)
+        for split in SPLITS:
+            yield (
+                split,
+                sequences.build_sequences(log, table, split, rows, self.dataset.positive, features, request, queries),
+            )
+
+    @functools.cached_property
+    def _request(self) -> dict[str, Any]:
+        return transformed.load_request(self.graph)
+
+    @functools.cached_property
+    def _item_rows(self) -> dict[bytes, int]:
+        return learnt_rows(transformed.load_catalogue(self.graph), self.learn_denied)
