@@ -121,16 +121,21 @@ class Retriever(tf.Module):
         has_query = self._text.finds(words) | tf.reduce_any(meant != 0, axis=1)
         asked = [has_query, *(tf.reduce_any(request[name] != "", axis=1) for name in self._filters.specs)]
         asks = tf.reduce_any(tf.stack(asked), axis=0)
+        everyone = {name: request[name] for name in ("timestamp", *self._filters.specs)}
+        everyone |= {"queries": queries, "seen": rows, "words": words, "meant": meant}
 
-        def search() -> Found:
-            return self._index.search(queries, rows, _largest(k), request["timestamp"])
+        def search(of: Tensors = everyone) -> Found:
+            return self._index.search(of["queries"], of["seen"], _largest(k), of["timestamp"])
 
-        def search_all() -> Found:
-            return self._search_all(queries, rows, (words, meant), request, _largest(k))
+        def search_all(of: Tensors = everyone) -> Found:
+            return self._search_all(of, _largest(k))
 
         def search_both() -> Found:
-            pairs = zip(search_all(), search(), strict=True)
-            return tuple(tf.where(asks[:, None], everywhere, probed) for everywhere, probed in pairs)
+            parts = [tf.where(asks)[:, 0], tf.where(~asks)[:, 0]]
+            asking, others = ({name: tf.gather(column, part) for name, column in everyone.items()} for part in parts)
+            order = tf.argsort(tf.concat(parts, axis=0))
+            pairs = zip(search_all(asking), search(others), strict=True)
+            return tuple(tf.gather(tf.concat(pair, axis=0), order) for pair in pairs)
 
         # A partition may hold nothing of what was asked for: those who ask for something search every item, and only
         # they, since who else is in the batch must make no difference.
@@ -195,9 +200,7 @@ class Retriever(tf.Module):
             scores = tf.where(available, scores, exact_index.EXCLUDED)
         return self._describe(*exact_index.best_rows(exact_index.exclude(scores, rows[:, None]), _largest(k)))
 
-    def _search_all(
-        self, queries: tf.Tensor, seen: tf.Tensor, asked: Found, request: Tensors, k: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _search_all(self, of: Tensors, k: tf.Tensor) -> Found:
         """Scores every item, adds what the query says in words and means, and leaves out what the filters do."""
 
         def adjust(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors, tf.Tensor]) -> tf.Tensor:
@@ -213,10 +216,16 @@ class Retriever(tf.Module):
                 scores = tf.where(available, scores, exact_index.EXCLUDED)
             return scores
 
-        inputs = (self._index.scores(queries), *asked, self._filters.read(request), request["timestamp"])
+        inputs = (
+            self._index.scores(of["queries"]),
+            of["words"],
+            of["meant"],
+            self._filters.read(of),
+            of["timestamp"],
+        )
         # One query at a time, because the texts of a large catalogue are larger than its scores.
         scores = tf.map_fn(adjust, inputs, fn_output_signature=tf.float32)
-        return exact_index.best_rows(exact_index.exclude(scores, seen), k)
+        return exact_index.best_rows(exact_index.exclude(scores, of["seen"]), k)
 
     def _meant(self, token_ids: tf.Tensor) -> tf.Tensor:
         """[batch, size] float32, what queries mean; 0 where nothing is asked, or nothing that was ever learnt."""

@@ -20,13 +20,17 @@ SAMPLE_PER_PARTITION = 32  # Candidates that k-means learns from.
 ITERATIONS = 6
 RECALL = 0.97  # Of the exact 100 best, for the queries by which the number of probes is chosen.
 CUT_OFF = 100
+HEAD = 1 / 4  # Of the coordinates, by which it is chosen who is scored by all of them:
+AGAIN, AT_LEAST = 3, 300  # so many for each that is wanted, and at least so many.
 
 
 class PartitionedIndex(tf.Module):
     """An inverted file (Jégou et al. 2011, without the quantisation): approximately the answers of ExactIndex.
 
-    Candidates lie side by side with those of their k-means partition, so that a probed list is read in one
-    go. Nothing is padded or stored twice: the table takes 1.03 times what the plain one does.
+    Candidates lie side by side with those of their k-means partition, so that a probed list is read in one go. They
+    are turned to their principal axes, which changes no inner product: the first quarter of the coordinates tells
+    who can be among the best, and only these are scored by the others, too. Nothing is padded or stored twice: the
+    table takes 1.03 times what the plain one does.
 
     Args:
         embeddings: [num_rows, size] float32; row 0 is never found.
@@ -55,7 +59,11 @@ class PartitionedIndex(tf.Module):
         self._starts = tf.Variable(starts + 1, trainable=False, name="starts")
         self._rows = tf.Variable(rows, trainable=False, name="rows")
         self._places = tf.Variable(places, trainable=False, name="places")
-        self._embeddings = tf.Variable(embeddings[rows], trainable=False, name="candidates")
+        axes = principal_axes(embeddings[1:])
+        turned, head = embeddings[rows] @ axes, math.ceil(HEAD * len(axes))
+        self._axes = tf.Variable(axes, trainable=False, name="axes")
+        self._heads = tf.Variable(turned[:, :head], trainable=False, name="candidates")
+        self._tails = tf.Variable(turned[:, head:], trainable=False, name="candidates_tails")
         self._num_probes = tf.Variable(min(num_probes, len(centroids)), trainable=False, name="num_probes")
         self._available_from = None
         if available_from is not None:
@@ -72,7 +80,7 @@ class PartitionedIndex(tf.Module):
         return int(self._num_probes)
 
     def choose_probes(self, queries: Floats, recall: float = RECALL) -> float:
-        """Sets the fewest probes (of 1, 2, 3, 4, 6, 9, …) that find the share `recall` of the exact best, on average.
+        """Sets the fewest probes, to a tenth, that find the share `recall` of the exact best, on average.
 
         Args:
             queries: [num_queries, size] float32, as those that will be asked; a few hundred are enough.
@@ -87,27 +95,40 @@ class PartitionedIndex(tf.Module):
             for query in queries
         ]
         search = tf.function(self.search, autograph=False)
-        found, num_probes = 0.0, 1
-        while True:
-            self._num_probes.assign(min(num_probes, self._centroids.shape[0]))
+
+        def found(num_probes: int) -> float:
+            self._num_probes.assign(num_probes)
             shares = []
             for query, best in zip(queries, wanted, strict=True):
                 _, rows = search(tf.constant(query[None]), seen, tf.constant(CUT_OFF))
                 best = best[best > 0]
                 shares.append(np.isin(best, rows[0]).mean() if len(best) else 1.0)
-            found = float(np.mean(shares)) if shares else 1.0
-            if found >= recall or num_probes >= self._centroids.shape[0]:
-                return found
-            num_probes += max(1, num_probes // 2)
+            return float(np.mean(shares)) if shares else 1.0
+
+        too_few, enough = 0, 1
+        while found(enough) < recall and enough < self.num_partitions:
+            too_few, enough = enough, min(2 * enough, self.num_partitions)
+        while enough - too_few > max(1, too_few // 10):
+            middle = (too_few + enough) // 2
+            too_few, enough = (too_few, middle) if found(middle) >= recall else (middle, enough)
+        return found(enough)
 
     def embed(self, rows: tf.Tensor) -> tf.Tensor:
-        """As ExactIndex.embed."""
-        return gather_rows(self._embeddings, gather_rows(self._places, rows))
+        """As ExactIndex.embed, to the sixth digit."""
+        places = gather_rows(self._places, rows)
+        turned = tf.concat([gather_rows(self._heads, places), gather_rows(self._tails, places)], axis=-1)
+        return tf.tensordot(turned, self._axes, [[-1], [1]])
 
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """As ExactIndex.scores: of every row, without probing."""
-        scores = tf.matmul(queries, self._embeddings, transpose_b=True)
+        head, tail = self._turn(queries)
+        scores = tf.matmul(head, self._heads, transpose_b=True) + tf.matmul(tail, self._tails, transpose_b=True)
         return tf.gather(scores, self._places, axis=1)
+
+    def _turn(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, size] → the queries' coordinates on the first axes, and on the others."""
+        turned, head = tf.matmul(queries, self._axes), self._heads.shape[1]
+        return turned[:, :head], turned[:, head:]
 
     def search(
         self, queries: tf.Tensor, seen: tf.Tensor, k: tf.Tensor, now: tf.Tensor | None = None
@@ -116,25 +137,30 @@ class PartitionedIndex(tf.Module):
         k = tf.minimum(k, tf.shape(self._rows)[0] - 1)
         now = tf.zeros_like(queries[:, 0], tf.int64) if now is None else now
         seen = tf.sort(seen, axis=1)
+        looked_at = tf.maximum(AGAIN * k, AT_LEAST)
 
-        def search_one(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            query, had, time = inputs
+        def search_one(inputs: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+            query, head, tail, had, time = inputs
             places = self._probe(query)
-            scores = tf.linalg.matvec(gather_rows(self._embeddings, places), query)
+            scores = tf.linalg.matvec(gather_rows(self._heads, places), head)
             if self._available_from is not None:
                 available = exact_index.is_available(gather_rows(self._available_from, places), time)
                 scores = tf.where(available, scores, exact_index.EXCLUDED)
             # What was seen may take the first places, so that many more are looked up. Place 0 fills up.
-            reach = k + tf.size(had)
+            reach = looked_at + tf.size(had)
             lacking = tf.maximum(reach - tf.size(places), 0)
             scores = tf.pad(scores, [[0, lacking]], constant_values=exact_index.EXCLUDED)
             scores, found = tf.math.top_k(scores, reach)
-            rows = gather_rows(self._rows, tf.gather(tf.pad(places, [[0, lacking]]), found))
+            places = tf.gather(tf.pad(places, [[0, lacking]]), found)
+            rest = tf.linalg.matvec(gather_rows(self._tails, places), tail)
+            scores = tf.where(scores > exact_index.EXCLUDED, scores + rest, exact_index.EXCLUDED)
+            rows = gather_rows(self._rows, places)
             scores, kept = tf.math.top_k(tf.where(_is_among(rows, had), exact_index.EXCLUDED, scores), k)
             return scores, tf.where(scores > exact_index.EXCLUDED, tf.gather(rows, kept), 0)
 
         # One query at a time: a probed list is then still in the processor's cache when it is scored.
-        return tf.map_fn(search_one, (queries, seen, now), fn_output_signature=(tf.float32, tf.int32))
+        inputs = (queries, *self._turn(queries), seen, now)
+        return tf.map_fn(search_one, inputs, fn_output_signature=(tf.float32, tf.int32))
 
     def _probe(self, query: tf.Tensor) -> tf.Tensor:
         """[size] float32 → the places of all candidates in the partitions that promise most."""
@@ -147,6 +173,12 @@ def _is_among(rows: tf.Tensor, ascending: tf.Tensor) -> tf.Tensor:
     """[n] int32 and [m] ascending int32 → [n] bool; costs n log m, so that a long history is no burden."""
     ascending = tf.concat([[-1], ascending], axis=0)
     return tf.gather(ascending, tf.searchsorted(ascending, rows, side="right") - 1) == rows
+
+
+def principal_axes(vectors: Floats) -> Floats:
+    """[size, size] float32, an orthogonal matrix: the axes of the vectors' inner products, the longest first."""
+    squares = vectors.T.astype(np.float64) @ vectors
+    return np.linalg.eigh(squares)[1][:, ::-1].astype(np.float32)
 
 
 def partition(vectors: Floats, num_partitions: int, seed: int) -> tuple[Floats, Ints, Ints]:
