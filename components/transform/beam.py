@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
@@ -26,22 +25,19 @@ def count_each(
     Args:
         num_shards: numbers from 0 are what the step gets.
         step: is pickled.
-        folder: for what is counted, where every worker can write; gone at the end.
+        folder: for what is counted, where every worker can write; not there before.
         runner: Beam's.
         beam_options: Beam's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with beam_pipeline(runner, beam_options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(range(num_shards))
-                | "Spread" >> beam.Reshuffle()
-                | "Count" >> beam.Map(_count, step, folder)
-            )
-        return counts.add_up(sorted(folder.iterdir()))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with beam_pipeline(runner, beam_options) as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(range(num_shards))
+            | "Spread" >> beam.Reshuffle()
+            | "Count" >> beam.Map(_count, step, folder)
+        )
+    return counts.add_up(sorted(folder.iterdir()))
 
 
 def _count(shard: int, step: Callable[[int], Counts], folder: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,16 +64,25 @@ class Config(BeamSettings):
 
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Counts what training teaches, writes vocabularies and catalogue, and then every shard's Examples."""
+    between = outputs.transform_graph.path / "between"  # Where every worker can write.
+    between.mkdir(parents=True)
+    try:
+        return _run(inputs, outputs, config, between)
+    finally:
+        shutil.rmtree(between, ignore_errors=True)
+
+
+def _run(inputs: Inputs, outputs: Outputs, config: Config, between: pathlib.Path) -> str:
     from homefeed.components.transform import beam, denials, exposures, graph, learnt, shards
 
     dataset = load_dataset(inputs.dataset.path)
     tables = shards.Tables(inputs.interactions, inputs.users, inputs.exposures)
 
     def of_all(step: Callable[[int], Counts]) -> Counts:
-        folder = outputs.transform_graph.path / "counts"
+        folder = between / type(step).__name__
         return beam.count_each(tables.num_shards, step, folder, config.runner, config.beam_options)
 
-    counts = of_all(shards.CountShard(tables, dataset))
+    counts = of_all(shards.CountShard(tables, dataset, between))
     items = example_io.read_split(inputs.items, ALL)
     denied = denials.denied_items(inputs.dataset.path, dataset, items)
     said = graph.write_graph(
@@ -92,6 +102,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     encode = shards.EncodeShard(
         tables,
         dataset,
+        between,
         outputs.transform_graph,
         outputs.examples,
         query_tokens=config.query_tokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.arrays import look_up
 from homefeed.models import behaviour_text
+
+_USER, _SPLIT = "user_id", "split of the event"  # In a file of events; no column of the table has these names.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,34 @@ def join_splits(batches: Mapping[str, Iterable[pa.RecordBatch]]) -> Events:
     split = np.repeat(np.concatenate(split_of_rows)[rows], num_events[rows])
     order = _places(num_events, rows)
     return Events(user, split, {name: columns.pop(name)[0][order] for name in list(columns)}, user_ids)
+
+
+def write(events: Events, path: pathlib.Path) -> None:
+    """Writes events as Arrow's file, so that the tables are decoded once."""
+    columns = {_USER: Coded(events.user, events.user_ids), _SPLIT: events.split, **events.columns}
+    arrays = [
+        pa.DictionaryArray.from_arrays(pa.array(column.codes), pa.array(column.values, pa.large_binary()))
+        if isinstance(column, Coded)
+        else pa.array(column)
+        for column in columns.values()
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as out:
+        out.write_batch(batch)
+
+
+def read(path: pathlib.Path) -> Events:
+    """Reads what was written."""
+    with pa.OSFile(str(path)) as source:
+        batch = pa.ipc.open_file(source).get_batch(0)
+    columns: dict[str, Any] = {
+        name: Coded(array.indices.to_numpy(), array.dictionary.to_numpy(zero_copy_only=False))
+        if pa.types.is_dictionary(array.type)
+        else array.to_numpy()
+        for name, array in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    user = columns.pop(_USER)
+    return Events(user.codes, columns.pop(_SPLIT), columns, user.values)
 
 
 def _in_order(strings: Any) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int32]]:

@@ -64,14 +64,27 @@ class Tables:
 
 @dataclasses.dataclass(frozen=True)
 class CountShard:
-    """Counts what training events teach."""
+    """Counts what training events teach, and leaves the events for EncodeShard.
+
+    Attributes:
+        tables: what is read.
+        dataset: what is declared.
+        between: folder of events, where every worker can write.
+    """
 
     tables: Tables
     dataset: Dataset
+    between: pathlib.Path
 
     def __call__(self, shard: int) -> Counts:
         """See `learnt.count`."""
-        return learnt.count(self.tables.events(shard), self.tables.people(shard), self.dataset)
+        log = self.tables.events(shard)
+        events.write(log, _events_file(self.between, shard))
+        return learnt.count(log, self.tables.people(shard), self.dataset)
+
+
+def _events_file(between: pathlib.Path, shard: int) -> pathlib.Path:
+    return between / f"events-{shard:05d}.arrow"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +94,7 @@ class EncodeShard:
     Attributes:
         tables: what is read.
         dataset: what is declared.
+        between: folder of the events that CountShard left.
         graph: vocabularies and catalogue.
         examples: gets the shard.
         query_tokens: kept of what was searched for.
@@ -91,6 +105,7 @@ class EncodeShard:
 
     tables: Tables
     dataset: Dataset
+    between: pathlib.Path
     graph: TransformGraph
     examples: Examples
     query_tokens: int
@@ -100,7 +115,7 @@ class EncodeShard:
 
     def __call__(self, shard: int) -> Counts:
         """Writes it; counts impressions."""
-        log = self.tables.events(shard)
+        log = events.read(_events_file(self.between, shard))
         for split, parts in self._sequences(log, self.tables.people(shard)):
             transformed.save_parts(self.examples, split, parts, shard, self.tables.num_shards)
         shown = exposures.build_exposures(

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,9 @@ from homefeed.components.artifacts import example_io
 from homefeed.components.transform.events import (
     encode_events,
     join_splits,
+    read,
     tokenize_queries,
+    write,
 )
 from homefeed.components.transform.text import learn_wordpiece
 from tests.components.ragged import numbers, strings
@@ -72,8 +76,21 @@ def test_events_without_a_query_have_no_tokens(columns: dict[str, list[bytes]]) 
     assert not tokenize_queries(events, learn_wordpiece(["tea"], 100, ""), 12)[events.strings("query").codes].any()
 
 
-def test_nobody_did_anything() -> None:
-    events = join_splits({"train": [], "eval": [], "test": []})
+def test_events_are_read_as_they_were_written(tmp_path: pathlib.Path) -> None:
+    made = make_events()
+    write(made, tmp_path / "events")
+    found = read(tmp_path / "events")
+    assert found.user.tolist() == made.user.tolist() and found.user.dtype == made.user.dtype
+    assert found.split.tolist() == made.split.tolist() and found.user_ids.tolist() == made.user_ids.tolist()
+    assert list(found.columns) == list(made.columns) and found.item_id.tolist() == made.item_id.tolist()
+    for name in ("timestamp", "value"):
+        assert found.columns[name].tolist() == made.columns[name].tolist()
+        assert found.columns[name].dtype == made.columns[name].dtype
+
+
+def test_nobody_did_anything(tmp_path: pathlib.Path) -> None:
+    write(join_splits({"train": [], "eval": [], "test": []}), tmp_path / "events")
+    events = read(tmp_path / "events")
     assert len(events.item_id) == len(events.timestamp) == len(events.value) == len(events.event_type) == 0
     found = encode_events(events, {"device": ("phone",)}, ["price"])
     assert found.categorical["device"].shape == found.numeric["price"].shape == (0,)

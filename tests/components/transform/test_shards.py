@@ -9,7 +9,6 @@ import pytest
 from homefeed.components import transform
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import SPLITS, DatasetDir, Examples, TransformGraph
-from homefeed.components.transform import beam
 from homefeed.components.transform.shards import CountShard, EncodeShard, Tables
 from homefeed.models.exposures import Exposures
 from homefeed.models.sequences import Sequences
@@ -120,23 +119,27 @@ def test_a_table_that_is_not_there_cuts_nothing(
     assert Tables(many[0].interactions, many[0].users, nothing).num_shards == 12
 
 
-def test_what_a_worker_gets_is_small_and_counts_are_removed(
+def test_what_a_worker_gets_is_small(
     many: tuple[transform.Inputs, transform.Outputs, str],
 ) -> None:
     inputs, outputs, _ = many
     dataset, tables = load_dataset(inputs.dataset.path), Tables(inputs.interactions, inputs.users, inputs.exposures)
-    encode = EncodeShard(tables, dataset, outputs.transform_graph, outputs.examples, 12, 8, False, True)
-    assert len(pickle.dumps(encode)) < 10_000 and len(pickle.dumps(CountShard(tables, dataset))) < 10_000
-    assert not (outputs.transform_graph.path / "counts").exists()
+    between = outputs.transform_graph.path / "between"
+    encode = EncodeShard(tables, dataset, between, outputs.transform_graph, outputs.examples, 12, 8, False, True)
+    assert len(pickle.dumps(encode)) < 10_000 and len(pickle.dumps(CountShard(tables, dataset, between))) < 10_000
 
 
-def test_counts_are_removed_where_a_step_fails(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(OSError, match="no shard 1"):
-        beam.count_each(2, _fail, tmp_path / "counts")
-    assert not (tmp_path / "counts").exists()
+def test_nothing_is_left_of_the_steps_however_they_end(
+    one: tuple[transform.Inputs, transform.Outputs, str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (one[1].transform_graph.path / "between").exists()
 
+    def fail(*_: Any) -> None:
+        raise OSError("no more events")
 
-def _fail(shard: int) -> Any:
-    if shard == 1:
-        raise OSError("no shard 1")
-    return {}
+    monkeypatch.setattr(EncodeShard, "__call__", fail)
+    outputs = transform.Outputs(TransformGraph(tmp_path / "graph"), Examples(tmp_path / "examples"))
+    with pytest.raises(OSError, match="no more events"):
+        transform.run(one[0], outputs, transform.Config())
+    assert {path.name for path in (tmp_path / "graph").iterdir()} > {"catalogue.npz"}
+    assert not (tmp_path / "graph" / "between").exists()
