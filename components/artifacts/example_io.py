@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.types import Examples
+from homefeed.schemas.scratch import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,14 +121,19 @@ def write_batches(
     """Writes one shard, of which a part is in memory; how the rows are parted does not change the bytes."""
     import tensorflow as tf
 
-    folder = examples.split_dir(split)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"data-{shard:05d}-of-{num_shards:05d}.gz"
+    path = shard_file(examples, split, shard, num_shards)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # The quickest level: a third of the time of the usual one, for a sixth more bytes.
     options = tf.io.TFRecordOptions("GZIP", compression_level=1)
-    with tf.io.TFRecordWriter(str(path), options) as writer:
+    # In one step: an engine may do the same work twice at once.
+    with replacing(path) as place, tf.io.TFRecordWriter(str(place), options) as writer:
         for record in itertools.chain.from_iterable(map(serialize, batches)):
             writer.write(record)
+
+
+def shard_file(examples: Examples, split: str, shard: int, num_shards: int) -> pathlib.Path:
+    """Where a shard lies, or will."""
+    return examples.split_dir(split) / f"data-{shard:05d}-of-{num_shards:05d}.gz"
 
 
 def write_none(examples: Examples, splits: Iterable[str]) -> None:

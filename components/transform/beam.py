@@ -37,8 +37,12 @@ def count_each(
             | "Spread" >> beam.Reshuffle()
             | "Count" >> beam.Map(_count, step, folder)
         )
-    return counts.add_up(sorted(folder.iterdir()))
+    return counts.add_up(_file(folder, shard) for shard in range(num_shards))  # By name: folders are cached.
 
 
 def _count(shard: int, step: Callable[[int], Counts], folder: pathlib.Path) -> None:
-    counts.write(step(shard), folder / f"{shard:05d}.arrow")
+    counts.write(step(shard), _file(folder, shard))
+
+
+def _file(folder: pathlib.Path, shard: int) -> pathlib.Path:
+    return folder / f"{shard:05d}.arrow"

@@ -65,11 +65,12 @@ class Config(BeamSettings):
 def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     """Counts what training teaches, writes vocabularies and catalogue, and then every shard's Examples."""
     between = outputs.transform_graph.path / "between"  # Where every worker can write.
+    shutil.rmtree(between, ignore_errors=True)  # Of a process that was killed.
     between.mkdir(parents=True)
     try:
         return _run(inputs, outputs, config, between)
     finally:
-        shutil.rmtree(between, ignore_errors=True)
+        shutil.rmtree(between)  # It holds people's events: what cannot be removed is said.
 
 
 def _run(inputs: Inputs, outputs: Outputs, config: Config, between: pathlib.Path) -> str:

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from homefeed.schemas.scratch import replacing
+
 Counts = dict[str, Counter[bytes]]
 """What is counted → how often each value is there."""
 
-_SCHEMA = pa.schema([("what", pa.string()), ("value", pa.binary()), ("count", pa.int64())])
+_SCHEMA = pa.schema([("what", pa.string()), ("value", pa.large_binary()), ("count", pa.int64())])
 
 
 def write(counts: Mapping[str, Mapping[bytes, int]], path: pathlib.Path) -> None:
     """Writes the counts of a shard as Arrow's file."""
     tables = [_table(what, counted) for what, counted in counts.items()]
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as out:
+    with replacing(path) as place, pa.OSFile(str(place), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as out:
         out.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]))
 
 

@@ -16,6 +16,7 @@ from homefeed.components.artifacts.coded import Coded
 from homefeed.components.artifacts.types import SPLITS
 from homefeed.components.transform.arrays import look_up
 from homefeed.models import behaviour_text
+from homefeed.schemas.scratch import replacing
 
 _USER, _SPLIT = "user_id", "split of the event"  # In a file of events; no column of the table has these names.
 
@@ -112,7 +113,7 @@ def write(events: Events, path: pathlib.Path) -> None:
         for column in columns.values()
     ]
     batch = pa.RecordBatch.from_arrays(arrays, list(columns))
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as out:
+    with replacing(path) as place, pa.OSFile(str(place), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as out:
         out.write_batch(batch)
 
 

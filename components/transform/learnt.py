@@ -44,7 +44,8 @@ def count(log: Events, people: pa.RecordBatch, dataset: Dataset) -> Counts:
     counts[QUERIES] = log.strings("query")[train].counts()
     counts[SEARCHES] = Counter({b"": int((~log.strings("query").is_in([b""])).sum())})
     counts[COLUMNS] = Counter({f"{_EVENT}{name}".encode(): len(log.user) for name in log.columns})
-    counts[COLUMNS] += Counter({f"{_USER}{name}".encode(): people.num_rows for name in people.schema.names})
+    users = [name for name in people.schema.names if example_io.ragged(people, name) is not None]
+    counts[COLUMNS] += Counter({f"{_USER}{name}".encode(): people.num_rows for name in users})
     counts[NUMBERS] = _finite(_EVENT, _numbers_of_events(log, train, dataset))
     counts[NUMBERS] += _finite(_USER, _numbers_of_users(trained, dataset))
     return counts

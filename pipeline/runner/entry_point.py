@@ -97,7 +97,8 @@ def named_paths(flag: str, pairs: Sequence[str]) -> dict[str, pathlib.Path]:
     wrong = [pair for pair, (name, _, path) in zip(pairs, split, strict=True) if not (name and path)]
     if wrong:
         raise ConfigError(f"--{flag} takes name=PATH, got {', '.join(map(repr, wrong))}")
-    return {name: pathlib.Path(path) for name, _, path in split}
+    # A worker of Beam has another working directory.
+    return {name: pathlib.Path(path).absolute() for name, _, path in split}
 
 
 def load_component(name: str) -> Component:

@@ -52,8 +52,7 @@ def choose(
     index = PartitionedIndex(embeddings, available_from, seed=seed)
     queries = _queries(embeddings, sample)
     if kind == "partitioned":
-        index.choose_probes(queries)
-        return Choice(index)
+        return Choice(index, f"partitioned index (recall {index.choose_probes(queries):.3f})")
     index.choose_probes(queries[::2])
     recall, (slow, quick) = recall_of(index, exact, queries[1::2]), seconds_of((exact, index), queries[1::2])
     chosen = index if is_worth(recall, slow, quick) else exact

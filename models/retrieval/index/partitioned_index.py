@@ -20,8 +20,9 @@ SAMPLE_PER_PARTITION = 32  # Candidates that k-means learns from.
 ITERATIONS = 6
 RECALL = 0.97  # Of the exact 100 best, for the queries by which the number of probes is chosen.
 CUT_OFF = 100
+_CHUNK = 10_000  # Vectors in memory with all their digits.
 HEAD = 1 / 4  # Of the coordinates, by which it is chosen who is scored by all of them:
-AGAIN, AT_LEAST = 3, 300  # so many for each that is wanted, and at least so many.
+AGAIN, AT_LEAST = 3, 300  # so many for each that is wanted, and at least so many; see `choose_probes`.
 
 
 class PartitionedIndex(tf.Module):
@@ -64,6 +65,7 @@ class PartitionedIndex(tf.Module):
         self._axes = tf.Variable(axes, trainable=False, name="axes")
         self._heads = tf.Variable(turned[:, :head], trainable=False, name="candidates")
         self._tails = tf.Variable(turned[:, head:], trainable=False, name="candidates_tails")
+        self._again = tf.Variable(AGAIN, trainable=False, name="again")
         self._num_probes = tf.Variable(min(num_probes, len(centroids)), trainable=False, name="num_probes")
         self._available_from = None
         if available_from is not None:
@@ -81,6 +83,8 @@ class PartitionedIndex(tf.Module):
 
     def choose_probes(self, queries: Floats, recall: float = RECALL) -> float:
         """Sets the fewest probes, to a tenth, that find the share `recall` of the exact best, on average.
+
+        Where all of them find less, since few coordinates tell little, more is scored by all coordinates.
 
         Args:
             queries: [num_queries, size] float32, as those that will be asked; a few hundred are enough.
@@ -108,6 +112,9 @@ class PartitionedIndex(tf.Module):
         too_few, enough = 0, 1
         while found(enough) < recall and enough < self.num_partitions:
             too_few, enough = enough, min(2 * enough, self.num_partitions)
+        everyone = self._rows.shape[0]  # Then nothing is left to few coordinates.
+        while enough == self.num_partitions and found(enough) < recall and CUT_OFF * self._again < everyone:
+            self._again.assign(2 * self._again)
         while enough - too_few > max(1, too_few // 10):
             middle = (too_few + enough) // 2
             too_few, enough = (too_few, middle) if found(middle) >= recall else (middle, enough)
@@ -137,7 +144,7 @@ class PartitionedIndex(tf.Module):
         k = tf.minimum(k, tf.shape(self._rows)[0] - 1)
         now = tf.zeros_like(queries[:, 0], tf.int64) if now is None else now
         seen = tf.sort(seen, axis=1)
-        looked_at = tf.maximum(AGAIN * k, AT_LEAST)
+        looked_at = tf.maximum(self._again * k, AT_LEAST * self._again // AGAIN)
 
         def search_one(inputs: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
             query, head, tail, had, time = inputs
@@ -177,7 +184,11 @@ def _is_among(rows: tf.Tensor, ascending: tf.Tensor) -> tf.Tensor:
 
 def principal_axes(vectors: Floats) -> Floats:
     """[size, size] float32, an orthogonal matrix: the axes of the vectors' inner products, the longest first."""
-    squares = vectors.T.astype(np.float64) @ vectors
+    squares = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(0, len(vectors), _CHUNK):
+        chunk = vectors[start : start + _CHUNK].astype(np.float64)
+        chunk = chunk[np.isfinite(chunk).all(axis=1)]
+        squares += chunk.T @ chunk
     return np.linalg.eigh(squares)[1][:, ::-1].astype(np.float32)
 
 

@@ -64,6 +64,14 @@ def test_vocabularies_are_of_training_alone() -> None:
     assert found["guards"] == ("gender",) and found["objectives"] == DATASET.objectives
 
 
+def test_a_column_that_nobody_fills_is_none() -> None:
+    empty = pa.RecordBatch.from_arrays(
+        [pa.array([[b"u1"]], pa.list_(pa.binary())), pa.array([None], pa.null())], ["user_id", "likes"]
+    )
+    found = fields(make_events(), empty)
+    assert found["vocabularies"] == {} and "user_likes" not in found["inputs"]
+
+
 def test_a_request_holds_what_training_has_values_of() -> None:
     inputs = fields(make_events(), people())["inputs"]
     assert {"user_gender", "user_likes", "user_taste", "history_value"} <= inputs.keys()

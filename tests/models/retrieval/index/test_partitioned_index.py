@@ -190,6 +190,21 @@ def test_a_history_of_all_that_is_best_takes_no_place() -> None:
     assert rows.numpy().tolist() == [[2000, 1999, 1998, 1997, 1996]]
 
 
+def test_where_few_coordinates_tell_little_more_are_scored_by_all() -> None:
+    generator = np.random.default_rng(8)
+    table, queries = (generator.normal(size=(size, 16)).astype(np.float32) for size in (3001, 10))
+    index = make(table, 20)
+    assert index.choose_probes(queries, recall=0.95) >= 0.95
+    assert partitioned_index.AGAIN < index._again.numpy() < 100
+
+
+def test_a_vector_that_is_no_number_turns_no_axis() -> None:
+    vectors = np.random.default_rng(9).normal(size=(500, 3)).astype(np.float32)
+    broken = np.concatenate([vectors, np.float32([[np.nan, 1, 1], [np.inf, 0, 0]])])
+    axes = partitioned_index.principal_axes(vectors)
+    np.testing.assert_array_equal(partitioned_index.principal_axes(broken), axes)
+
+
 def test_principal_axes_are_those_of_inner_products() -> None:
     vectors = np.random.default_rng(9).normal(1, [3, 1, 0.1], size=(500, 3)).astype(np.float32)
     axes = partitioned_index.principal_axes(vectors)
