@@ -171,7 +171,9 @@ def test_an_index_finds_what_sorting_finds(kind: str, has_dates: bool, seed: int
             assert rows[row].numpy().tolist() == [item for item, _ in expected]
             np.testing.assert_allclose(scores[row], [score for _, score in expected], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(index.scores(tf.constant(queries)), queries @ embeddings.T, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(index.embed(tf.constant([[0, num_rows - 1]])), embeddings[[[0, num_rows - 1]]])
+    np.testing.assert_allclose(
+        index.embed(tf.constant([[0, num_rows - 1]])), embeddings[[[0, num_rows - 1]]], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
