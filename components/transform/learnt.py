@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -98,22 +98,15 @@ def request_fields(counts: Counts, dataset: Dataset, min_count: int) -> dict[str
     numbers = [name.decode() for name, number in counts[NUMBERS].items() if number]
     columns = [*numbers, *(f"{_EVENT}{name}" for name in events), *(f"{_USER}{name}" for name in users)]
     columns += [f"{_EVENT}query"] if has_queries(counts) else []
+    present = {(cast(TableName, table), name) for table, _, name in (column.partition(".") for column in columns)}
     return {
-        "inputs": serving_inputs(dataset, {_table_and_column(column) for column in columns}),
+        "inputs": serving_inputs(dataset, present),
         "objectives": dataset.objectives,
         "vocabularies": users,
         "event_vocabularies": events,
         "time_zone": dataset.time_zone or "",
         "guards": tuple(name for name, feature in dataset.features("users").items() if feature.guard),
     }
-
-
-def _table_and_column(column: str) -> tuple[TableName, str]:
-    return (
-        ("users", column.removeprefix(_USER))
-        if column.startswith(_USER)
-        else ("interactions", column.removeprefix(_EVENT))
-    )
 
 
 def has_queries(counts: Counts) -> bool:

@@ -110,11 +110,12 @@ class PartitionedIndex(tf.Module):
             return float(np.mean(shares)) if shares else 1.0
 
         too_few, enough = 0, 1
-        while found(enough) < recall and enough < self.num_partitions:
+        while (share := found(enough)) < recall and enough < self.num_partitions:
             too_few, enough = enough, min(2 * enough, self.num_partitions)
         everyone = self._rows.shape[0]  # Then nothing is left to few coordinates.
-        while enough == self.num_partitions and found(enough) < recall and CUT_OFF * self._again < everyone:
+        while share < recall and CUT_OFF * self._again < everyone:
             self._again.assign(2 * self._again)
+            share = found(enough)
         while enough - too_few > max(1, too_few // 10):
             middle = (too_few + enough) // 2
             too_few, enough = (too_few, middle) if found(middle) >= recall else (middle, enough)
