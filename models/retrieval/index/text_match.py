@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from homefeed.models.shared.gathering import gather_rows
+
 # How far above others an item goes that has every word of a query, in standard deviations of the scores.
 WEIGHT = 6.0
 _MAX_POWER = 100.0  # Above it a share of 1 is no longer one after rounding.
@@ -26,14 +28,18 @@ class TextMatch(tf.Module):
 
     def __init__(self, token_ids: npt.NDArray[np.int32], ignored: Sequence[int] = ()):
         super().__init__(name="text_match")
-        distinct = _distinct(token_ids)
-        num_items = np.bincount(distinct.ravel(), minlength=2)
+        rows, num_items = _postings(token_ids)
         weights = np.log1p(len(token_ids) / np.maximum(num_items, 1)).astype(np.float32)
+        weights[0] = 0
         # One more place, for tokens of a later vocabulary or none: no item has them.
-        weights = np.append(weights, weights.max(initial=0))
-        weights[[0, *(token for token in ignored if token < len(weights))]] = 0
+        weights = np.append(weights, weights.max())
+        weights[[token for token in ignored if token < len(weights)]] = 0
         self._is_held = tf.constant(np.append(num_items > 0, False) & (weights > 0))
-        self._tokens = tf.Variable(distinct, trainable=False, name="distinct_tokens")
+        self._num_rows = len(token_ids)
+        # The rows that have a token, token by token, and where each token's begin; the last place is their end.
+        self._rows = tf.Variable(rows, trainable=False, name="token_rows")
+        begins = np.cumsum([0, *num_items, 0], dtype=np.int32)
+        self._begins = tf.Variable(begins, trainable=False, name="token_begins")
         self._weights = tf.Variable(weights, trainable=False, name="token_weights")
 
     def read(self, token_ids: tf.Tensor) -> tf.Tensor:
@@ -51,8 +57,12 @@ class TextMatch(tf.Module):
         return tf.reduce_any((weights > 0) & self._is_held, axis=1)
 
     def shares(self, weights: tf.Tensor) -> tf.Tensor:
-        """One row of what `read` gives → [num_rows] float32 in [0, 1]."""
-        return tf.reduce_sum(tf.gather(weights, self._tokens), axis=1)
+        """One row of what `read` gives → [num_rows] float32 in [0, 1]; only rows that have a word are looked at."""
+        tokens = tf.where(weights > 0)[:, 0]
+        begins = self._begins.read_value()
+        places = tf.ragged.range(tf.gather(begins, tokens), tf.gather(begins, tokens + 1))
+        each = tf.gather(tf.gather(weights, tokens), places.value_rowids())
+        return tf.math.unsorted_segment_sum(each, gather_rows(self._rows, places.flat_values), self._num_rows)
 
 
 def lift(shares: tf.Tensor, scores: tf.Tensor, meaning: tf.Tensor) -> tf.Tensor:
@@ -76,9 +86,11 @@ def lift(shares: tf.Tensor, scores: tf.Tensor, meaning: tf.Tensor) -> tf.Tensor:
     return WEIGHT * tf.sqrt(both) * shares**power
 
 
-def _distinct(token_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Each row's tokens once, the rest 0."""
+def _postings(token_ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The rows that have each token, from 1 on, and how many they are: [num_pairs] int32, [num_tokens] int64."""
     ordered = np.sort(token_ids, axis=1)
-    repeats = np.zeros(ordered.shape, bool)
-    repeats[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    return np.where(repeats, 0, ordered).astype(np.int32)
+    is_first = ordered > 0
+    is_first[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    rows, places = np.nonzero(is_first)
+    tokens = ordered[rows, places]
+    return rows[np.argsort(tokens, kind="stable")].astype(np.int32), np.bincount(tokens, minlength=2)
