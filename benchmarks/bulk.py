@@ -10,8 +10,6 @@ warm; the bulk side has all, with Beam's start and loading the model.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
 import os
 import pathlib
 import resource
@@ -51,11 +49,33 @@ def train(folder: pathlib.Path, num_users: int) -> pathlib.Path:
     return root
 
 
+def copied(root: pathlib.Path, folder: pathlib.Path, copies: int) -> Any:
+    """What the run's shoppers did, several times under other names, a shard each."""
+    import pyarrow as pa
+
+    from homefeed.components.artifacts import example_io
+    from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
+    from homefeed.components.artifacts.user_requests import UserTables
+    from homefeed.pipeline.runner.root import RunRoot
+
+    transform, ingested = (next((RunRoot(root).artifacts / name).iterdir()) for name in ("Transform", "ExampleGen"))
+    to = Examples(folder / "examples"), Examples(folder / "users")
+    names = ((to[0], split, transform / "examples") for split in SPLITS)
+    for table, split, place in (*names, (to[1], ALL, ingested / "users")):
+        batch = example_io.read_split(Examples(place), split)
+        at = batch.schema.get_field_index("user_id")
+        for copy in range(copies):
+            user_ids = pa.array([[user[0] + b"-%d" % copy] for user in batch.column(at).to_pylist()])
+            columns = {**dict(zip(batch.schema.names, batch.columns, strict=True)), "user_id": user_ids}
+            example_io.write_split(table, split, pa.RecordBatch.from_pydict(columns), copy, copies)
+    return UserTables(TransformGraph(transform / "transform_graph"), *to)
+
+
 def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: int) -> dict[str, Any]:
     """Users a CPU second, of both ways."""
     from homefeed.components import bulk_inferrer
-    from homefeed.components.bulk_inferrer.beam import infer
-    from homefeed.components.bulk_inferrer.shards import make_shards
+    from homefeed.components.bulk_inferrer.beam import Asked, infer
+    from homefeed.components.bulk_inferrer.shards import count_users, make_shards
     from homefeed.pipeline.runner.root import RunRoot
     from homefeed.serving.predictors import GrpcPredictor, LocalPredictor
     from homefeed.serving.process import model_server
@@ -64,22 +84,13 @@ def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: in
 
     profiles = ProfileStore(RunRoot(root).profiles)
     known = [profiles.get(user_id) for user_id in profiles.user_ids()]
-    names = itertools.product(range(copies), known)
-    copied = [dataclasses.replace(request, user_id=f"{request.user_id}-{copy}") for copy, request in names]
-    requests = {request.user_id: request for request in copied}
+    tables = copied(root, folder, copies)
     saved_model = RunRoot(root).serving / FUSED / "1"
-    Recommender(LocalPredictor({FUSED: saved_model})).recommend(copied[:1])  # TensorFlow has started.
+    Recommender(LocalPredictor({FUSED: saved_model})).recommend(known[:1])  # TensorFlow has started.
     config = bulk_inferrer.Config()
-    shards = make_shards(sorted(requests), config.shard_users)
+    asked = Asked(config.k, int(time.time()), config.batch_size)
     started = time.process_time()
-    infer(
-        shards,
-        lambda users: map(requests.__getitem__, users),
-        saved_model,
-        folder,
-        k=config.k,
-        batch_size=config.batch_size,
-    )
+    made = infer(make_shards(tables), tables, saved_model, folder, asked)
     bulk_seconds = time.process_time() - started
     with model_server({FUSED: RunRoot(root).serving / FUSED}, folder) as address:
         served = Recommender(GrpcPredictor(address))
@@ -91,9 +102,10 @@ def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: in
         client = time.process_time() - before[1]
         server = _children() - before[0]
     calls = min(num_calls, len(known))
-    bulk, single = len(requests) / bulk_seconds, calls / (client + server)
+    num_users = count_users(made, folder)
+    bulk, single = num_users / bulk_seconds, calls / (client + server)
     return {
-        "users": len(requests),
+        "users": num_users,
         "users_per_cpu_second": round(bulk),
         "grpc.calls": calls,
         "grpc.users_per_cpu_second": round(single),

@@ -18,7 +18,7 @@ from homefeed.components.artifacts.types import (
     PushedModel,
     TransformGraph,
 )
-from homefeed.components.artifacts.user_requests import UserRequests
+from homefeed.components.artifacts.user_requests import UserTables
 from homefeed.schemas.scratch import scratch
 from homefeed.serving.profiles import FILE_NAME, write_profiles
 from homefeed.serving.recommender import FUSED, RANKING, RETRIEVAL
@@ -91,7 +91,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
     catalogue = transformed.load_catalogue(inputs.transform_graph)
-    profiles = UserRequests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
+    profiles = UserTables(inputs.transform_graph, inputs.examples, inputs.users)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     cards = item_cards(example_io.read_split(inputs.items, ALL))

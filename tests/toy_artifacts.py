@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 
+import numpy as np
+
 from homefeed.components import retrieval_trainer
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import Examples, InfraBlessing, ModelBlessing, PretrainedBert, TransformGraph
@@ -29,6 +31,17 @@ def transformed_examples(folder: pathlib.Path, lurker: str) -> tuple[TransformGr
     rows = {"user_id": strings(["u0"], [lurker]), "age": numbers(float, [31.0], [])}
     example_io.write_split(users, "all", example_io.record_batch(rows))
     return graph, examples, users
+
+
+def cut(table: Examples, num_shards: int) -> None:
+    """Parts every split into shards: a user is in the same one wherever users are in the same order."""
+    for split in table.splits:
+        batch = example_io.read_split(table, split)
+        (whole,) = table.split_files(split)
+        whole.unlink()
+        for shard in range(num_shards):
+            rows = np.arange(shard, batch.num_rows, num_shards)
+            example_io.write_split(table, split, batch.take(rows), shard, num_shards)
 
 
 def retrieval_inputs(folder: pathlib.Path, num_users: int = 8) -> retrieval_trainer.Inputs:

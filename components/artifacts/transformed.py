@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,13 +176,18 @@ def load_sequences(graph: TransformGraph, examples: Examples, split: str) -> Seq
     return _sequences(example_io.join_columns(example_io.read_parts(examples, split)), graph)
 
 
-def load_newest(graph: TransformGraph, examples: Examples) -> Sequences:
-    """Each user once, with all that they did in any split, and without what they searched for."""
+def load_newest(graph: TransformGraph, files: Mapping[str, Sequence[pathlib.Path]]) -> Sequences:
+    """Each user once, with all that they did in any split, and without what they searched for.
+
+    Args:
+        graph: vocabularies.
+        files: split → shards.
+    """
     seen: set[bytes] = set()
 
     def parts() -> Iterator[pa.RecordBatch]:
         for split in reversed(SPLITS):  # A later one repeats the events of those before it.
-            for batch in example_io.read_parts(examples, split):
+            for batch in example_io.read_shards(files[split]):
                 user_ids = example_io.single(batch, "user_id", b"").tolist()
                 is_new = np.array([user not in seen for user in user_ids], bool)
                 seen.update(user_ids)

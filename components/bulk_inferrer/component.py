@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 
-from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import (
     Examples,
     InferenceResult,
@@ -20,7 +19,7 @@ from homefeed.components.artifacts.types import (
     ModelBlessing,
     TransformGraph,
 )
-from homefeed.components.artifacts.user_requests import UserRequests
+from homefeed.components.artifacts.user_requests import UserTables
 from homefeed.components.beam.errors import BeamError
 from homefeed.components.beam.settings import BeamSettings
 from homefeed.schemas import times
@@ -53,9 +52,8 @@ class Config(BeamSettings):
 
     k: Count = 10  # Items for each user; nothing of the user's history is among them.
     batch_size: Count = 128  # Users in one call of the model.
-    shard_users: Count = 10_000  # Users in one file; a finished file is not made again after a crash.
     at: TimeOrNone = ""  # The requests' time, such as 2024-01-31T18:00; empty: when the component runs.
-    max_users: CountOrNone = 0  # Only so many, the first by their ids; 0: all.
+    max_users: CountOrNone = 0  # Only so many, the first of the first shards; 0: all.
     work_dir: str = ""  # Where finished files wait for the others; empty: the system's place for temporary files.
 
 
@@ -69,29 +67,21 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
     for gate in (inputs.blessing, inputs.infra_blessing):
         gate.require_open()
-    catalogue = transformed.load_catalogue(inputs.transform_graph)
-    requests = UserRequests(inputs.transform_graph, inputs.examples, inputs.users, catalogue)
-    chosen = requests.user_ids[: config.max_users or None]
-    now = times.moment(config.at) or int(time.time())
-    parts = shards.make_shards(chosen, config.shard_users)
+    tables = UserTables(inputs.transform_graph, inputs.examples, inputs.users)
+    all_shards = shards.make_shards(tables, config.max_users)
+    asked = beam.Asked(config.k, times.moment(config.at) or int(time.time()), config.batch_size)
     folder = work_folder(inputs, config)
     started = time.process_time()
-    num_users = beam.infer(
-        parts,
-        lambda user_ids: (dataclasses.replace(request, timestamp=now) for request in requests.of(user_ids)),
-        inputs.fused_model.serving_dir,
-        folder,
-        k=config.k,
-        batch_size=config.batch_size,
-        runner=config.runner,
-        beam_options=config.beam_options,
+    made = beam.infer(
+        all_shards, tables, inputs.fused_model.serving_dir, folder, asked, config.runner, config.beam_options
     )
     seconds = time.process_time() - started
+    num_made, num_users = (shards.count_users(some, folder) for some in (made, all_shards))
     shutil.copytree(folder, outputs.recommendations.path, ignore=shutil.ignore_patterns(".*"))
     shutil.rmtree(folder)
-    kept = f", {len(chosen) - num_users:,} kept from before" if num_users < len(chosen) else ""
-    rate = f", {num_users / seconds:,.0f} a CPU second with the start" if num_users and seconds else ""
-    return f"{len(chosen):,} users{rate}{kept}"
+    kept = f", {num_users - num_made:,} kept from before" if num_made < num_users else ""
+    rate = f", {num_made / seconds:,.0f} a CPU second with the start" if num_made and seconds else ""
+    return f"{num_users:,} users{rate}{kept}"
 
 
 def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
@@ -103,7 +93,7 @@ def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
         BeamError: somebody else has made it there.
     """
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
-    facts = json.dumps([*digests, config.k, config.shard_users, config.max_users, config.at])
+    facts = json.dumps([*digests, config.k, config.max_users, config.at])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
     folder.mkdir(mode=0o777 if config.work_dir else 0o700, parents=True, exist_ok=True)

@@ -1,79 +1,79 @@
-"""Users that share a file, and the files of their recommendations."""
+"""The files of recommendations: one shard of users each."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from homefeed.models.requests import Event, Request
+from homefeed.components.artifacts.user_requests import UserTables
+from homefeed.schemas.scratch import replacing
 
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
-REQUESTS = ".requests"  # Of a shard, hidden: no result, and swept with what a killed process leaves behind.
+AT_ONCE = 10_000  # Rows of a row group, and in memory.
+TYPES = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))])
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The users whose recommendations go into one file."""
+    """Users whose recommendations go into one file.
 
+    Attributes:
+        number: of the shard of the tables.
+        name: of the file.
+        num_users: only so many, the first by their ids; None: all of the shard.
+    """
+
+    number: int
     name: str
-    user_ids: tuple[str, ...]
+    num_users: int | None = None
+
+    def file(self, folder: pathlib.Path, suffix: str = PARQUET) -> pathlib.Path:
+        """Where they lie, or will."""
+        return folder / f"{self.name}{suffix}"
 
     def is_finished(self, folder: pathlib.Path) -> bool:
         """Whether its files are in the folder; the Parquet file comes last."""
-        return (folder / f"{self.name}{PARQUET}").is_file()
+        return self.file(folder).is_file()
 
 
-def make_shards(user_ids: Sequence[str], shard_users: int) -> list[Shard]:
-    """Users in the order that they have, in shards named after their places."""
-    parts = [tuple(user_ids[start : start + shard_users]) for start in range(0, len(user_ids), shard_users)]
-    return [Shard(f"shard-{place:05d}-of-{len(parts):05d}", part) for place, part in enumerate(parts)]
+def make_shards(tables: UserTables, max_users: int = 0) -> list[Shard]:
+    """The shards of users; of more than `max_users`, unless it is 0, the first shards and users."""
+    shards = [Shard(number, f"shard-{number:05d}-of-{tables.num_shards:05d}") for number in range(tables.num_shards)]
+    return _first(shards, tables, max_users) if max_users else shards
 
 
-def write_requests(requests: Iterable[Request], folder: pathlib.Path, name: str) -> None:
-    """Writes what a shard's worker asks about, as JSON lines, in one step; its texts are no bytes."""
-    path = folder / f".{name}{REQUESTS}"
-    staging = folder / f"{path.name}.{os.getpid()}.tmp"
-    with staging.open("w", encoding="utf-8") as file:
-        for request in requests:
-            fields = {field.name: getattr(request, field.name) for field in dataclasses.fields(Request)}
-            fields["history"] = [
-                (event.item_id, event.value, event.event_type, event.timestamp, dict(event.features))
-                for event in request.history
-            ]
-            file.write(json.dumps(fields, ensure_ascii=False, default=dict) + "\n")
-    os.replace(staging, path)
+def _first(shards: Iterable[Shard], tables: UserTables, max_users: int) -> list[Shard]:
+    found = []
+    for shard in shards:
+        num_users = min(len(tables.requests(shard.number).user_ids), max_users)
+        found.append(dataclasses.replace(shard, num_users=num_users))
+        max_users -= num_users
+        if not max_users:
+            break
+    return found
 
 
-def read_requests(folder: pathlib.Path, name: str) -> Iterator[Request]:
-    """What was written, one request at a time."""
-    with (folder / f".{name}{REQUESTS}").open(encoding="utf-8") as file:
-        for line in file:
-            fields = json.loads(line)
-            yield Request(**fields | {"history": [Event(*event) for event in fields["history"]]})
+def count_users(shards: Iterable[Shard], folder: pathlib.Path) -> int:
+    """How many were recommended to."""
+    return sum(pq.read_metadata(shard.file(folder)).num_rows for shard in shards)
 
 
-def remove_requests(folder: pathlib.Path) -> None:
-    """Removes the requests of all shards, also those that are half written."""
-    for path in folder.glob(f".*{REQUESTS}*"):
-        path.unlink(missing_ok=True)
-
-
-def write_shard(rows: Sequence[dict[str, Any]], folder: pathlib.Path, name: str) -> None:
+def write_shard(rows: Iterable[dict[str, Any]], folder: pathlib.Path, shard: Shard) -> None:
     """Writes a shard as JSON lines and as Parquet, each in one step, the Parquet file last."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    strings, floats = pa.list_(pa.string()), pa.list_(pa.float32())
-    types = pa.schema([("user_id", pa.string()), ("items", strings), ("scores", floats)])
-    for suffix in (JSON_LINES, PARQUET):
-        staging = folder / f".{name}{suffix}.{os.getpid()}.tmp"
-        if suffix == JSON_LINES:
-            staging.write_text(lines, encoding="utf-8")
-        else:
-            pq.write_table(pa.Table.from_pylist(list(rows), types), staging)
-        os.replace(staging, folder / f"{name}{suffix}")
+    waiting = iter(rows)
+    with (
+        replacing(shard.file(folder)) as parquet,
+        replacing(shard.file(folder, JSON_LINES)) as lines,
+        lines.open("w", encoding="utf-8") as file,
+        pq.ParquetWriter(parquet, TYPES) as writer,
+    ):
+        while part := list(itertools.islice(waiting, AT_ONCE)):
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+            writer.write_table(pa.Table.from_pylist(part, TYPES))

@@ -14,6 +14,7 @@ from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.example_io import Column
 from homefeed.components.artifacts.transformed import numbers_of
 from homefeed.components.artifacts.types import ALL, SPLITS, Examples, TransformGraph
+from homefeed.components.artifacts.user_shards import UserShards
 from homefeed.components.transform import events, exposures, learnt, sequences, users
 from homefeed.components.transform.catalogue import learnt_rows
 from homefeed.components.transform.counts import Counts
@@ -30,37 +31,29 @@ class Tables:
     users: Examples
     exposures: Examples
 
-    @functools.cached_property
+    @property
     def num_shards(self) -> int:
-        """How many there are; 1 where tables were cut differently, so that all of them is read as one."""
-        files = [table.split_files(split) for table in self._tables() for split in table.splits]
-        numbers = {len(found) for found in files if next(example_io.read_shards(found), None) is not None}
-        return numbers.pop() if len(numbers) == 1 else 1
+        """See UserShards."""
+        return self._shards.num_shards
 
-    def _tables(self) -> tuple[Examples, ...]:
-        return self.interactions, self.users, self.exposures
-
-    def _files(self, table: Examples, split: str, shard: int) -> list[pathlib.Path]:
-        files = table.split_files(split)
-        if self.num_shards == 1:
-            return files
-        # By name: a folder of many machines may list too few. A table of nothing has one file.
-        return [] if len(files) == 1 else [example_io.shard_file(table, split, shard, self.num_shards)]
+    @functools.cached_property
+    def _shards(self) -> UserShards:
+        return UserShards((self.interactions, self.users, self.exposures))
 
     def events(self, shard: int) -> Events:
         """All events of the users."""
         return events.join_splits(
-            {split: example_io.read_shards(self._files(self.interactions, split, shard)) for split in SPLITS}
+            {split: example_io.read_shards(self._shards.files(self.interactions, split, shard)) for split in SPLITS}
         )
 
     def people(self, shard: int) -> pa.RecordBatch:
         """Their rows of the table of users."""
-        return example_io.read_whole(self._files(self.users, ALL, shard))
+        return example_io.read_whole(self._shards.files(self.users, ALL, shard))
 
     def shown(self, shard: int) -> dict[str, dict[str, Column]]:
         """Split → columns of what was shown to them."""
         return {
-            split: example_io.join_columns(example_io.read_shards(self._files(self.exposures, split, shard)))
+            split: example_io.join_columns(example_io.read_shards(self._shards.files(self.exposures, split, shard)))
             for split in SPLITS
         }
 

@@ -8,14 +8,21 @@ import sys
 import pytest
 import yaml
 
-from homefeed.components import bulk_inferrer, transform
-from homefeed.components.artifacts.types import DatasetDir, Examples, InferenceResult, Model, TransformGraph
+from homefeed.components import bulk_inferrer, statistics_gen, transform
+from homefeed.components.artifacts.types import (
+    DatasetDir,
+    Examples,
+    ExampleStatistics,
+    InferenceResult,
+    Model,
+    TransformGraph,
+)
 from tests.components.ingested import digests, ingest
 from tests.components.transform.shop import NOTE, write_shop
 from tests.engines.clusters import Cluster
 from tests.runs import ASKED_AT
 from tests.serving.servers import eventually
-from tests.toy_artifacts import open_gates, transformed_examples
+from tests.toy_artifacts import cut, open_gates, transformed_examples
 
 pytestmark = [
     pytest.mark.engines,
@@ -73,13 +80,24 @@ def test_what_transform_makes_is_the_same_bytes(cluster: Cluster, tmp_path: path
     assert len(here) > 36 and here == digests(tmp_path / "there")  # Twelve shards a split, and what was shown.
 
 
+def test_statistics_are_the_same_bytes(cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    made = ingest(write_shop(tmp_path / "data", NOTE), tmp_path / "examples", shard_megabytes=1)
+    inputs = statistics_gen.Inputs(made.interactions, made.items, made.users)
+    for place, beam in {"here": {}, "there": {"runner": cluster.runner, "beam_options": cluster.options}}.items():
+        outputs = statistics_gen.Outputs(*(ExampleStatistics(tmp_path / place / str(n)) for n in range(3)))
+        statistics_gen.run(inputs, outputs, statistics_gen.Config(**beam))
+    here = digests(tmp_path / "here")
+    assert len(here) == 5 and here == digests(tmp_path / "there")
+
+
 def test_recommendations_are_the_same_bytes(
     cluster: Cluster, toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    inputs = bulk_inferrer.Inputs(
-        *transformed_examples(tmp_path, lurker="用户"), Model(toy_models["fused"]), *open_gates(tmp_path)
-    )
-    chosen = {"k": 3, "shard_users": 1, "at": str(ASKED_AT)}
+    tables = transformed_examples(tmp_path, lurker="用户")
+    for table in tables[1:]:
+        cut(table, 4)
+    inputs = bulk_inferrer.Inputs(*tables, Model(toy_models["fused"]), *open_gates(tmp_path))
+    chosen = {"k": 3, "at": str(ASKED_AT)}
     for place, beam in {"here": {}, "there": {"runner": cluster.runner, "beam_options": cluster.options}}.items():
         config = bulk_inferrer.Config(work_dir=str(tmp_path / f"work-{place}"), **chosen, **beam)
         bulk_inferrer.run(inputs, bulk_inferrer.Outputs(InferenceResult(tmp_path / place)), config)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from homefeed.components.artifacts import transformed
-from homefeed.components.artifacts.types import ArtifactError, Examples, TransformGraph
+from homefeed.components.artifacts.types import SPLITS, ArtifactError, Examples, TransformGraph
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -56,7 +56,7 @@ def test_the_newest_of_each_user_is_of_the_latest_split_without_queries(tmp_path
         tokens = np.ones((len(sequences.item_index), 2), np.int32)
         transformed.save_sequences(examples, split, dataclasses.replace(sequences, query_token_ids=tokens))
     transformed.save_request(graph, vars(sequences))
-    newest = transformed.load_newest(graph, examples)
+    newest = transformed.load_newest(graph, {split: examples.split_files(split) for split in SPLITS})
     assert newest.user_ids.tolist() == [b"u0", b"u1", b"u2", b"u3"] and newest.query_token_ids is None
     assert newest.num_history.tolist() == [2, 1, 1, 0]  # Of test, of eval twice, of train.
     of_train = toy_sequences(4)

@@ -10,7 +10,7 @@ from homefeed.components import bulk_inferrer
 from homefeed.components.artifacts.types import GateClosed, InferenceResult, Model
 from homefeed.components.beam.errors import BeamError
 from homefeed.components.bulk_inferrer.component import work_folder
-from tests.toy_artifacts import open_gates, transformed_examples
+from tests.toy_artifacts import cut, open_gates, transformed_examples
 from tests.toy_data import toy_catalogue
 from tests.toy_models import counts_order
 
@@ -18,6 +18,8 @@ from tests.toy_models import counts_order
 @pytest.fixture
 def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_inferrer.Inputs:
     tables = transformed_examples(tmp_path, lurker="用户")
+    for table in tables[1:]:
+        cut(table, 2)
     gates = open_gates(tmp_path)
     return bulk_inferrer.Inputs(*tables, Model(toy_models["fused"]), *gates)
 
@@ -32,7 +34,7 @@ def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object
 def test_every_user_gets_what_is_best_and_new_in_both_formats(
     inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path
 ) -> None:
-    out, summary = infer(inputs, tmp_path, k=3, shard_users=3)
+    out, summary = infer(inputs, tmp_path, k=3)
     assert summary.startswith("4 users")
     names = ["shard-00000-of-00002", "shard-00001-of-00002"]
     assert sorted(path.name for path in out.iterdir()) == [f"{n}{s}" for n in names for s in (".jsonl", ".parquet")]

@@ -5,10 +5,10 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from homefeed.components import statistics_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.types import ExampleAnomalies, ExampleStatistics, Schema
 from homefeed.components.example_validator.anomalies import explain, find_anomalies, write_anomalies
+from tests.components.described import describe_rows
 from tests.components.ragged import strings
 
 
@@ -28,7 +28,7 @@ default_environment: "TRAINING" default_environment: "SERVING"
 
 def statistics(*sizes: str) -> statistics_pb2.DatasetFeatureStatisticsList:
     rows = {"size": strings(*([size] for size in sizes)), "title": strings(*(["t"] for _ in sizes))}
-    return statistics_gen.describe([example_io.record_batch(rows)], statistics_gen.Config())
+    return describe_rows(example_io.record_batch(rows))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_value_outside_of_its_domain_is_an_anomaly(schema: schema_pb2.Schema) 
 
 def test_an_environment_need_not_have_a_column(schema: schema_pb2.Schema) -> None:
     rows = example_io.record_batch({"title": strings(["t"], ["u"])})
-    without = statistics_gen.describe([rows], statistics_gen.Config())
+    without = describe_rows(rows)
     assert list(find_anomalies(without, schema, "TRAINING").anomaly_info) == ["size"]
     assert not find_anomalies(without, schema, "SERVING").anomaly_info
     del schema.default_environment[:]  # A schema that knows none is asked for all of it.
@@ -62,14 +62,14 @@ feature { name: "value" type: FLOAT float_domain { min: 1 max: 5 } presence { mi
 def test_a_number_that_is_missing_everywhere_breaks_no_limit(values: list[float], anomalies: list[str]) -> None:
     rows = example_io.record_batch({"value": (np.array(values, np.float32), np.array([0, len(values)]))})
     schema = text_format.Parse(NUMBERS, schema_pb2.Schema())
-    found = find_anomalies(statistics_gen.describe([rows], statistics_gen.Config()), schema, "TRAINING")
+    found = find_anomalies(describe_rows(rows), schema, "TRAINING")
     assert list(found.anomaly_info) == anomalies
 
 
 @pytest.mark.parametrize(("column", "anomalies"), [("impression_id", []), ("surprise", ["surprise"])])
 def test_what_tells_of_pages_may_be_new(column: str, anomalies: list[str], schema: schema_pb2.Schema) -> None:
     rows = {"size": strings(["S"]), "title": strings(["t"]), column: strings(["p"])}
-    described = statistics_gen.describe([example_io.record_batch(rows)], statistics_gen.Config())
+    described = describe_rows(example_io.record_batch(rows))
     assert list(find_anomalies(described, schema, "TRAINING").anomaly_info) == anomalies
 
 

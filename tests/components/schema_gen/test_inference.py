@@ -1,11 +1,11 @@
 import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from homefeed.components import statistics_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.quiet_tfdv import tfdv
 from homefeed.components.schema_gen import inference
 from homefeed.schemas.columns import Feature
+from tests.components.described import describe_rows
 from tests.components.ragged import strings
 
 FEATURES = {
@@ -28,7 +28,7 @@ def seen() -> statistics_pb2.DatasetFeatureStatisticsList:
             "brand": strings(*(["Kumo"] if row % 2 else [] for row in rows)),
         }
     )
-    return statistics_gen.describe([items], statistics_gen.Config())
+    return describe_rows(items)
 
 
 def domains(schema: schema_pb2.Schema) -> dict[str, list[str]]:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from homefeed.components.artifacts.types import PushedModel
-from homefeed.components.bulk_inferrer.shards import write_requests
-from homefeed.models.requests import Event, Request
 from homefeed.pipeline.forget import forget
 from homefeed.pipeline.forget.files import content
 from homefeed.pipeline.runner.errors import RunError
@@ -60,7 +58,7 @@ def leave_traces(user: str, everything: pathlib.Path, temporary: pathlib.Path) -
     for place in (temporary, everything / "work"):
         (place / "homefeed-bulk-0123").mkdir(parents=True, exist_ok=True)
         (place / "homefeed-bulk-0123" / "shard.jsonl").write_text(f'{{"user_id": "{user}", "items": ["i1"]}}\n')
-        write_requests([Request(user, [Event("i1")])], place / "homefeed-bulk-0123", "shard-00001-of-00002")
+        (place / "homefeed-bulk-0123" / f".{'0' * 32}.tmp").write_text(f'{{"user_id": "{user}"}}')
     (everything / "root" / ".staging" / "half").mkdir(parents=True, exist_ok=True)
     (everything / "root" / ".staging" / "half" / "profiles.sqlite").write_bytes(user.encode())
 
