@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import yaml
@@ -105,35 +106,33 @@ def test_recommendations_are_the_same_bytes(
     assert len(here) == 8 and here == digests(tmp_path / "there")
 
 
-def command(data: pathlib.Path, folder: pathlib.Path, cluster: Cluster) -> list[str]:
-    settings = {"runner": cluster.runner, "beam_options": [*cluster.options], "temp_dir": str(folder / "between")}
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump({"example_gen": settings}))
-    run = [
-        "run",
-        "--data",
-        str(data),
-        "--root",
-        str(folder / "root"),
-        "--until",
-        "ExampleGen",
-        "--config",
-        str(config),
-    ]
+def command(data: pathlib.Path, root: pathlib.Path, until: str, settings: dict[str, Any]) -> list[str]:
+    """A run up to a component, of which these are settings."""
+    config = root.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(settings))
+    run = ["run", "--data", str(data), "--root", str(root), "--until", until, "--config", str(config)]
     return [sys.executable, "-c", "from homefeed.pipeline.cli.start import start; start()", *run]
 
 
-def of_run(root: pathlib.Path) -> dict[str, str]:
-    """File → digest of what the run's only ExampleGen wrote."""
-    (outputs,) = (root / "artifacts" / "ExampleGen").iterdir()
-    return {path.replace("quarantine/", "q/"): digest for path, digest in digests(outputs).items()}
+def of_run(root: pathlib.Path, component: str) -> dict[str, str]:
+    """File → digest of what the run's only execution of it wrote."""
+    (outputs,) = (root / "artifacts" / component).iterdir()
+    return digests(outputs)
 
 
-def test_a_killed_worker_costs_no_row(cluster: Cluster, sample_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(("component", "between"), [("ExampleGen", "between"), ("Transform", "there/.staging")])
+def test_a_killed_worker_costs_no_row(
+    cluster: Cluster, sample_data: pathlib.Path, tmp_path: pathlib.Path, component: str, between: str
+) -> None:
     data = parted(sample_data, tmp_path / "data", num_files=8, times=100)
-    asked = command(data, tmp_path, cluster)
+    settings: dict[str, Any] = {"example_gen": {"temp_dir": str(tmp_path / "between"), "shard_megabytes": 1}}
+    here = command(data, tmp_path / "here", component, settings)
+    subprocess.run(here, check=True, stdout=subprocess.PIPE)
+    asked_of = {"ExampleGen": "example_gen", "Transform": "transform"}[component]
+    beam = {"runner": cluster.runner, "beam_options": [*cluster.options]}
+    asked = command(data, tmp_path / "there", component, settings | {asked_of: settings.get(asked_of, {}) | beam})
     with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        eventually(lambda: job.poll() is not None or list((tmp_path / "between").rglob("*.arrow")), JOB_SECONDS)
+        eventually(lambda: job.poll() is not None or list((tmp_path / between).rglob("*.arrow")), JOB_SECONDS)
         assert job.poll() is None, "the job ended before a worker could be killed"
         cluster.workers()[0].kill()
         said, complained = job.communicate(timeout=JOB_SECONDS)
@@ -142,6 +141,5 @@ def test_a_killed_worker_costs_no_row(cluster: Cluster, sample_data: pathlib.Pat
         assert f"the pipeline on {cluster.runner.rpartition('.')[2]} failed" in complained
         again = subprocess.run(asked, capture_output=True, text=True, timeout=JOB_SECONDS)
         assert again.returncode == 0, again.stderr
-    ingest(data, tmp_path / "here")
-    assert of_run(tmp_path / "root") == digests(tmp_path / "here")
-    assert not [path for path in (tmp_path / "between").rglob("*") if path.is_file()]
+    assert of_run(tmp_path / "there", component) == of_run(tmp_path / "here", component)
+    assert not [path for path in (tmp_path / between).rglob("*") if path.is_file()]
