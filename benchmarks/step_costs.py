@@ -1,9 +1,9 @@
 """What a step of retrieval's training costs, by the size of the catalogue: CPU milliseconds.
 
-    python -m benchmarks.step_costs [--items 20000 200000]
+    python -m benchmarks.step_costs [--items 6000 20000 200000]
 
-With the sampled softmax, on random events. `dense`: every row of the tables of ids is updated at every step, as it is
-with `strategy: mirrored`; `lazy`: those that the step read. The two take turns, in one process.
+On random events. `full`: softmax over the whole catalogue, up to 20,000 items; the others are sampled. `dense`: every row of the tables of ids is updated at every step, as it is
+with `strategy: mirrored`; `lazy`: those that the step read. They take turns, in one process.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from benchmarks import results
 
 USERS, EVENTS = 2_000, 64
 STEPS, ROUNDS = 10, 5
+MOST_IN_FULL = 20_000  # Items.
 
 
 def measure(num_items: int) -> dict[str, float]:
-    """Medians of rounds of steps, the two ways by turns."""
+    """Medians of rounds of steps, the ways by turns."""
     learners = {"dense": _learner(num_items, lazy=False), "lazy": _learner(num_items, lazy=True)}
+    if num_items <= MOST_IN_FULL:
+        learners["full"] = _learner(num_items, max_softmax_items=MOST_IN_FULL)
     rounds: dict[str, list[float]] = {name: [] for name in learners}
     for _ in range(ROUNDS):
         for name, (learner, batches) in learners.items():
@@ -36,14 +39,14 @@ def measure(num_items: int) -> dict[str, float]:
     return figures | {"ratio": figures["dense.step_cpu_ms"] / figures["lazy.step_cpu_ms"]}
 
 
-def _learner(num_items: int, *, lazy: bool) -> tuple[Any, list[Any]]:
+def _learner(num_items: int, *, lazy: bool = True, max_softmax_items: int = 0) -> tuple[Any, list[Any]]:
     """A learner that has made its first step, and the batches it is given."""
     from homefeed.models.retrieval.hyperparameters import Hyperparameters
     from homefeed.models.retrieval.towers.two_tower import TwoTower
     from homefeed.models.retrieval.training import fit
     from homefeed.models.retrieval.training.windows import Windows
 
-    config = Hyperparameters(max_softmax_items=0, batch_size=32)
+    config = Hyperparameters(max_softmax_items=max_softmax_items, batch_size=32)
     catalogue, events = _world(num_items)
     _, learner = fit.begin(catalogue, events, config, num_steps=1_000)
     epoch = Windows(events, config.max_events).epoch(np.random.default_rng(1), config.batch_size, STEPS + 1)
@@ -88,7 +91,7 @@ def _world(num_items: int) -> tuple[Any, Any]:
 def main() -> None:
     """Measures, prints, keeps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
+    parser.add_argument("--items", type=int, nargs="+", default=[6_000, 20_000, 200_000])
     arguments, _ = parser.parse_known_args()
     for num_items in arguments.items:
         results.tell(f"step_costs.{num_items}", measure(num_items), keep=True)

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from homefeed.models.retrieval.towers import candidate_tower, query_tower, replicas
+from homefeed.models.retrieval.towers import candidate_tower, full_softmax, query_tower, replicas
 
-CLOSED = -1e9  # Logit of a masked candidate.
 ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -145,53 +144,39 @@ class TwoTower(tfrs.Model):
         item = tf.gather(index_of, batch["item"])
         width = self.query_tower.width
         queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        # Windows before it simulate cold starts.
-        split = replicas.count_of_first(self._cold_start.share, tf.shape(queries)[0])
-        is_new, is_closed = self._masks(item, batch["timestamp"], split)
-        novel = tf.where(is_new, _inner(queries[:split], new), _inner(queries[:split], known))
-        parts = [novel, _inner(queries[split:], known)]
-        # Added, not chosen: the gradient of a sum costs nothing, and these are the largest arrays of a step.
-        closed = CLOSED * tf.cast(is_closed, tf.float32)
-        losses = [
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits + mask)
-            for labels, logits, mask in zip(
-                (item[:split], item[split:]), parts, (closed[:split], closed[split:]), strict=True
-            )
-        ]
-        total = tf.reduce_sum(tf.concat(losses, axis=0) * batch["weight"])
+        # As int32: times only need comparing with times, and what is compared is large.
+        start = tf.reduce_min(self._first_seen)
+        first_seen = tf.cast(tf.pad(self._first_seen - start, ((1, 0),)), tf.int32)
+        targets, num_simulated = self._targets(batch, queries, item, start)
+        total = full_softmax.cross_entropy(targets, known, new, first_seen, num_simulated)
         return replicas.by_weight(total, batch["weight"])
 
-    def _masks(self, item: tf.Tensor, timestamp: tf.Tensor, split: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Masks of cold-start candidates and of excluded ones.
+    def _targets(
+        self, batch: Tensors, queries: tf.Tensor, item: tf.Tensor, start: tf.Tensor
+    ) -> tuple[full_softmax.Targets, tf.Tensor]:
+        """What has a weight, window by window, and how many of it are in windows that simulate cold starts.
 
         Args:
+            batch: as Windows gives it.
+            queries: [batch, length, width + 1] float32.
             item: [batch, length] int32 candidates.
-            timestamp: [batch, length] int64 seconds.
-            split: [] int32, windows before it simulate cold starts.
-
-        Returns:
-            [split, length, num_candidates] bool, candidates that are new to the imagined model; and
-            [batch, length, num_candidates] bool, candidates that the window has already had, that had no
-            interaction yet, or that are padding.
+            start: [] int64 Unix seconds that times are counted from.
         """
-        first_seen = tf.pad(self._first_seen, ((1, 0),))
-        # As int32: times only need comparing with times, and masks of this size are slow enough.
-        start = tf.reduce_min(self._first_seen)
-        first_seen, now = tf.cast(first_seen - start, tf.int32), tf.cast(timestamp - start, tf.int32)[..., None]
-        is_late = now[:split] >= tf.cast(self._cold_start.start - start, tf.int32)
-        oldest_new = tf.where(is_late, now[:split] - self._cold_start.seconds, tf.int32.max)
-        is_new = first_seen > oldest_new
-        places = tf.range(tf.shape(item)[1])[None, :, None]
-        first_place = self._first_place(item, tf.size(first_seen))[:, None, :]
-        return is_new, (first_place < places) | (first_seen > now)
-
-    def _first_place(self, item: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
-        """[batch, num_candidates] place of each candidate's first event; candidate 0 is before all."""
-        batch, length = tf.shape(item)[0], tf.shape(item)[1]
-        places = tf.broadcast_to(tf.range(length), (batch, length))
-        keys = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, length)), item], axis=-1)
-        first = tf.tensor_scatter_nd_min(tf.fill([batch, num_candidates], length), keys, places)
-        return tf.concat([tf.fill([batch, 1], -1), first[:, 1:]], axis=1)
+        places = tf.where(batch["weight"] > 0)
+        window, place = places[:, 0], places[:, 1]
+        now = tf.cast(tf.gather_nd(batch["timestamp"], places) - start, tf.int32)
+        is_late = now >= tf.cast(self._cold_start.start - start, tf.int32)
+        is_before = tf.range(tf.shape(item)[1], dtype=tf.int64) < place[:, None]
+        targets = full_softmax.Targets(
+            tf.gather_nd(queries, places),
+            tf.gather_nd(item, places),
+            tf.where(is_before, tf.gather(item, window), 0),
+            now,
+            tf.where(is_late, now - tf.cast(self._cold_start.seconds, tf.int32), tf.int32.max),
+            tf.gather_nd(batch["weight"], places),
+        )
+        num_windows = replicas.count_of_first(self._cold_start.share, tf.shape(item)[0])
+        return targets, tf.math.count_nonzero(window < tf.cast(num_windows, tf.int64), dtype=tf.int32)
 
     def sampled_loss(self, batch: Tensors, sampled: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Over the whole batch's targets and uniform negatives, corrected by how often each is drawn.
@@ -239,7 +224,3 @@ def embed_queries(
     user = {k.removeprefix("user_"): v for k, v in batch.items() if k.startswith("user_")}
     states = tower({**batch, "embedding": embedding}, user, training=training)
     return tf.concat([states, tf.ones_like(states[:, :, :1])], axis=-1)
-
-
-def _inner(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    return tf.einsum("bpw,nw->bpn", queries, candidates)

@@ -148,34 +148,24 @@ def test_cold_starts_are_simulated_in_a_share_of_the_windows() -> None:
     assert (np.abs(losses() - before) > 1e-4).tolist() == [True, True, False, False]
 
 
-def test_masks_by_hand() -> None:
+def test_targets_by_hand() -> None:
     model, _ = _model_and_batch(TINY)
-    model._cold_start = ColdStart(1.0, seconds=50, start=120)
-    # Candidates 1, 2, 3 were first seen at 100, 130 and 180; candidate 0 is padding.
-    model._first_seen = tf.constant([100, 130, 180], tf.int64)
-    item = tf.constant([[1, 2, 1, 0]])
-    timestamp = tf.constant([[100, 150, 181, 181]], tf.int64)
-    is_new, is_closed = (mask.numpy()[0].tolist() for mask in model._masks(item, timestamp, split=1))
+    model._cold_start = ColdStart(0.5, seconds=50, start=120)
+    batch = {
+        "timestamp": tf.constant([[100, 150, 181, 181], [140, 141, 142, 0]], tf.int64),
+        "weight": tf.constant([[1.0, 2, 0, 3], [0, 5, 6, 0]]),
+    }
+    item = tf.constant([[1, 2, 1, 3], [4, 5, 6, 0]])
+    queries = tf.reshape(tf.range(8.0), [2, 4, 1])
+    targets, num_simulated = model._targets(batch, queries, item, tf.constant(100, tf.int64))
+    assert int(num_simulated) == 3  # Of the first of two windows.
+    assert targets.query.numpy().ravel().tolist() == [0, 1, 3, 5, 6]
+    assert targets.item.numpy().tolist() == [1, 2, 3, 5, 6]
+    assert targets.had.numpy().tolist() == [[0] * 4, [1, 0, 0, 0], [1, 2, 1, 0], [4, 0, 0, 0], [4, 5, 0, 0]]
+    assert targets.now.numpy().tolist() == [0, 50, 81, 41, 42]
     # At 100 nothing is called new yet; at 150 what came after 100; at 181 what came after 131.
-    assert [row[1:] for row in is_new] == [
-        [False] * 3,
-        [False, True, True],
-        [False, False, True],
-        [False, False, True],
-    ]
-    # Closed: padding, what came later, and what the window had before (not what it has just now).
-    assert is_closed == [
-        [True, False, True, True],
-        [True, True, False, True],
-        [True, True, True, False],
-        [True, True, True, False],
-    ]
-
-
-def test_first_places() -> None:
-    model, _ = _model_and_batch(TINY)
-    found = model._first_place(tf.constant([[2, 0, 2, 1], [3, 3, 0, 0]]), tf.constant(4))
-    assert found.numpy().tolist() == [[-1, 3, 0, 4], [-1, 4, 4, 0]]
+    assert targets.new_after.numpy().tolist() == [tf.int32.max, 0, 31, -9, -8]
+    assert targets.weight.numpy().tolist() == [1, 2, 3, 5, 6]
 
 
 def test_query_embeddings_end_in_a_one_that_meets_the_bias() -> None:
