@@ -3,8 +3,8 @@
     python -m benchmarks.step_costs [--items 6000 20000 200000]
 
 On random events. `full`: softmax over the whole catalogue, up to 20,000 items; the others are sampled. `dense`: every
-row of the tables of ids is updated at every step, as it is with `strategy: mirrored`; `lazy`: those that the step read.
-They take turns, in one process.
+row of the tables of ids is updated at every step, as it is with `strategy: mirrored`; `lazy`: those that the step
+read. They take turns, in one process.
 """
 
 from __future__ import annotations
