@@ -68,7 +68,7 @@ def copied(root: pathlib.Path, folder: pathlib.Path, copies: int) -> Any:
             user_ids = pa.array([[user[0] + b"-%d" % copy] for user in batch.column(at).to_pylist()])
             columns = {**dict(zip(batch.schema.names, batch.columns, strict=True)), "user_id": user_ids}
             example_io.write_split(table, split, pa.RecordBatch.from_pydict(columns), copy, copies)
-    return UserTables(TransformGraph(transform / "transform_graph"), *to)
+    return UserTables.of(TransformGraph(transform / "transform_graph"), *to)
 
 
 def measure(root: pathlib.Path, folder: pathlib.Path, num_calls: int, copies: int) -> dict[str, Any]:

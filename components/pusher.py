@@ -91,7 +91,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
     catalogue = transformed.load_catalogue(inputs.transform_graph)
-    profiles = UserTables(inputs.transform_graph, inputs.examples, inputs.users)
+    profiles = UserTables.of(inputs.transform_graph, inputs.examples, inputs.users)
     titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     cards = item_cards(example_io.read_split(inputs.items, ALL))

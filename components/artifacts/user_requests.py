@@ -32,30 +32,28 @@ class UserTables:
         graph: vocabularies of the examples.
         examples: the transformed examples.
         users: the users table as ExampleGen wrote it.
+        shards: which files are of the same users.
     """
 
     graph: TransformGraph
     examples: Examples
     users: Examples
+    shards: UserShards
 
-    @property
-    def num_shards(self) -> int:
-        """See UserShards."""
-        return self._shards.num_shards
+    @classmethod
+    def of(cls, graph: TransformGraph, examples: Examples, users: Examples) -> UserTables:
+        """Looks how they were cut."""
+        return cls(graph, examples, users, UserShards.of(*((examples, split) for split in SPLITS), (users, ALL)))
 
     def requests(self, shard: int) -> UserRequests:
         """Of everybody in a shard of the users table or of the interactions."""
-        files = {split: self._shards.files(self.examples, split, shard) for split in SPLITS}
-        people = example_io.read_whole(self._shards.files(self.users, ALL, shard))
+        files = {split: self.shards.files(self.examples, split, shard) for split in SPLITS}
+        people = example_io.read_whole(self.shards.files(self.users, ALL, shard))
         return UserRequests(transformed.load_newest(self.graph, files), people, self._catalogue)
 
     def __iter__(self) -> Iterator[Request]:
         """The requests of all, a part of a shard at a time."""
-        return itertools.chain.from_iterable(map(self.requests, range(self.num_shards)))
-
-    @functools.cached_property
-    def _shards(self) -> UserShards:
-        return UserShards((self.examples, self.users))
+        return itertools.chain.from_iterable(map(self.requests, range(self.shards.num_shards)))
 
     @functools.cached_property
     def _catalogue(self) -> Catalogue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -67,24 +68,26 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
     for gate in (inputs.blessing, inputs.infra_blessing):
         gate.require_open()
-    tables = UserTables(inputs.transform_graph, inputs.examples, inputs.users)
+    tables = UserTables.of(inputs.transform_graph, inputs.examples, inputs.users)
     all_shards = shards.make_shards(tables, config.max_users)
     asked = beam.Asked(config.k, times.moment(config.at) or int(time.time()), config.batch_size)
-    folder = work_folder(inputs, config)
+    folder = work_folder(inputs, config, tables.shards.num_shards)
     started = time.process_time()
     made = beam.infer(
         all_shards, tables, inputs.fused_model.serving_dir, folder, asked, config.runner, config.beam_options
     )
     seconds = time.process_time() - started
     num_made, num_users = (shards.count_users(some, folder) for some in (made, all_shards))
-    shutil.copytree(folder, outputs.recommendations.path, ignore=shutil.ignore_patterns(".*"))
+    outputs.recommendations.path.mkdir(parents=True)
+    for shard, suffix in itertools.product(all_shards, (shards.JSON_LINES, shards.PARQUET)):
+        shutil.copy2(shard.file(folder, suffix), outputs.recommendations.path)
     shutil.rmtree(folder)
     kept = f", {num_users - num_made:,} kept from before" if num_made < num_users else ""
     rate = f", {num_made / seconds:,.0f} a CPU second with the start" if num_made and seconds else ""
     return f"{num_users:,} users{rate}{kept}"
 
 
-def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
+def work_folder(inputs: Inputs, config: Config, num_shards: int = 1) -> pathlib.Path:
     """Named after all that the files depend on, so that only what is the very same work is gone on with.
 
     In the system's place for temporary files, where others may read and write, it is this user's alone.
@@ -93,7 +96,7 @@ def work_folder(inputs: Inputs, config: Config) -> pathlib.Path:
         BeamError: somebody else has made it there.
     """
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
-    facts = json.dumps([*digests, config.k, config.max_users, config.at])
+    facts = json.dumps([*digests, config.k, config.max_users, config.at, num_shards])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
     folder.mkdir(mode=0o777 if config.work_dir else 0o700, parents=True, exist_ok=True)

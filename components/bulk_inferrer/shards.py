@@ -16,7 +16,7 @@ from homefeed.components.artifacts.user_requests import UserTables
 from homefeed.schemas.scratch import replacing
 
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
-AT_ONCE = 10_000  # Rows of a row group, and in memory.
+AT_ONCE = 1_000  # Rows of a row group, and in memory.
 TYPES = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))])
 
 
@@ -45,7 +45,8 @@ class Shard:
 
 def make_shards(tables: UserTables, max_users: int = 0) -> list[Shard]:
     """The shards of users; of more than `max_users`, unless it is 0, the first shards and users."""
-    shards = [Shard(number, f"shard-{number:05d}-of-{tables.num_shards:05d}") for number in range(tables.num_shards)]
+    num_shards = tables.shards.num_shards
+    shards = [Shard(number, f"shard-{number:05d}-of-{num_shards:05d}") for number in range(num_shards)]
     return _first(shards, tables, max_users) if max_users else shards
 
 

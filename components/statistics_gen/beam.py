@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call, misc"
-"""StatisticsGen on Beam: each shard is counted by itself."""
+"""StatisticsGen on Beam: a shard, or of very many some, is counted by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from homefeed.components.beam.pipeline import beam_pipeline
 from homefeed.components.statistics_gen.accumulators import Accumulators, Totals
 from homefeed.schemas.scratch import replacing
 
-Shard = tuple[str, int, list[str]]
-"""File of the statistics, number of the shard among those that they are of, its file; none of a split of none."""
+MAX_PARTS = 32  # Of a split: what TFDV counts of a part is some MB, and all are held when they are added up.
+Part = tuple[str, int, list[str]]
+"""File of the statistics, number of the part among those that they are of, its shards; none of a split of none."""
 
 
 def describe_each(
@@ -23,7 +24,7 @@ def describe_each(
     runner: str = "FnApiRunner",
     beam_options: Sequence[str] = (),
 ) -> None:
-    """Writes statistics; whatever the runner, the same bytes.
+    """Writes statistics; whatever the runner, the same but for what TFDV's sketches estimate of many distinct texts.
 
     Args:
         files: of the statistics → of the Examples that they are of.
@@ -31,14 +32,14 @@ def describe_each(
         runner: Beam's.
         beam_options: Beam's.
     """
-    shards: list[Shard] = []
+    parts: list[Part] = []
     for to, of in files.items():
         to.parent.mkdir(parents=True, exist_ok=True)
-        shards += [(str(to), number, part) for number, part in enumerate([[str(file)] for file in of] or [[]])]
+        parts += [(str(to), number, part) for number, part in enumerate(_parted(of))]
     with beam_pipeline(runner, beam_options) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(shards)
+            | "Parts" >> beam.Create(parts)
             | "Spread" >> beam.Reshuffle()
             | "Count" >> beam.Map(_count, accumulators)
             | "Of a split" >> beam.GroupByKey()
@@ -46,13 +47,18 @@ def describe_each(
         )
 
 
-def _count(shard: Shard, accumulators: Accumulators) -> tuple[str, tuple[int, Totals]]:
-    to, number, part = shard
-    return to, (number, accumulators.count(example_io.read_shards(part)))
+def _parted(files: Sequence[pathlib.Path]) -> list[list[str]]:
+    size = max(-(-len(files) // MAX_PARTS), 1)
+    return [[*map(str, files[start : start + size])] for start in range(0, len(files), size)] or [[]]
+
+
+def _count(part: Part, accumulators: Accumulators) -> tuple[str, tuple[int, Totals]]:
+    to, number, files = part
+    return to, (number, accumulators.count(example_io.read_shards(files)))
 
 
 def _describe(counted: tuple[str, Iterable[tuple[int, Totals]]], accumulators: Accumulators) -> None:
-    to, shards = counted
-    in_order = [totals for _, totals in sorted(shards, key=lambda shard: shard[0])]
+    to, parts = counted
+    in_order = [totals for _, totals in sorted(parts, key=lambda part: part[0])]
     with replacing(pathlib.Path(to)) as place:
         place.write_bytes(accumulators.describe(in_order).SerializeToString(deterministic=True))

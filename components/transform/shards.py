@@ -38,7 +38,8 @@ class Tables:
 
     @functools.cached_property
     def _shards(self) -> UserShards:
-        return UserShards((self.interactions, self.users, self.exposures))
+        tables = self.interactions, self.users, self.exposures
+        return UserShards.of(*((table, split) for table in tables for split in table.splits))
 
     def events(self, shard: int) -> Events:
         """All events of the users."""

@@ -61,4 +61,4 @@ def _work_folders(store: MetadataStore | None) -> list[tuple[pathlib.Path, str]]
 
 
 def _is_staged(path: pathlib.Path) -> bool:
-    return scratch.is_staged(path) or path.name.startswith(".forgetting-")
+    return scratch.is_staged(path) or path.name.startswith((".forgetting-", ".shard-"))

@@ -13,7 +13,7 @@ from tests.toy_data import toy_sequences
 
 @pytest.fixture
 def tables(tmp_path: pathlib.Path) -> UserTables:
-    return UserTables(*transformed_examples(tmp_path, lurker="用户"))
+    return UserTables.of(*transformed_examples(tmp_path, lurker="用户"))
 
 
 def by_user(tables: UserTables) -> dict[str, Request]:
@@ -44,7 +44,7 @@ def test_features_are_those_of_the_table_and_the_time_is_open(tables: UserTables
 def test_a_later_split_takes_the_place_of_an_earlier_one(tmp_path: pathlib.Path) -> None:
     graph, examples, users = transformed_examples(tmp_path, lurker="l")
     transformed.save_sequences(examples, "test", toy_sequences(1, num_items=2))
-    again = by_user(UserTables(TransformGraph(graph.path), Examples(examples.path), users))
+    again = by_user(UserTables.of(TransformGraph(graph.path), Examples(examples.path), users))
     assert [event.item_id for event in again["u0"].history] == ["i1", "i2", "i1"]
     assert [event.item_id for event in again["u1"].history] == ["i2", "i3", "i4", "i5"]
 
@@ -65,7 +65,17 @@ def test_shards_hold_together_what_one_holds(tables: UserTables) -> None:
     whole = {user: repr(request) for user, request in by_user(tables).items()}
     cut(tables.examples, 2)
     cut(tables.users, 2)
-    parted = pickle.loads(pickle.dumps(UserTables(tables.graph, tables.examples, tables.users)))
-    assert parted.num_shards == 2
+    parted = pickle.loads(pickle.dumps(UserTables.of(tables.graph, tables.examples, tables.users)))
+    assert parted.shards.num_shards == 2
     assert [parted.requests(shard).user_ids for shard in range(2)] == [["u0", "u2"], ["u1", "用户"]]
     assert {user: repr(request) for user, request in by_user(parted).items()} == whole
+
+
+def test_a_worker_whose_folder_lists_too_few_reads_all_the_same(
+    tables: UserTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(tables.examples, 2)
+    cut(tables.users, 2)
+    parted = UserTables.of(tables.graph, tables.examples, tables.users)
+    monkeypatch.setattr(Examples, "split_files", lambda self, split: [])
+    assert [parted.requests(shard).user_ids for shard in range(2)] == [["u0", "u2"], ["u1", "用户"]]

@@ -19,10 +19,10 @@ ASKED = Asked(k=2, now=ASKED_AT, batch_size=2)
 
 @pytest.fixture
 def tables(tmp_path: pathlib.Path) -> UserTables:
-    found = UserTables(*transformed_examples(tmp_path / "tables", lurker="用户"))
-    cut(found.examples, 3)
-    cut(found.users, 3)
-    return found
+    graph, *tables = transformed_examples(tmp_path / "tables", lurker="用户")
+    for table in tables:
+        cut(table, 3)
+    return UserTables.of(graph, *tables)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_finished_shards_are_kept_and_only_the_others_made(
 def test_a_worker_recommends_for_each_user_of_its_shard_the_shortest_history_first(
     toy_models: dict[str, pathlib.Path], tmp_path: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    tables = UserTables(*transformed_examples(tmp_path, lurker="用户"))
+    tables = UserTables.of(*transformed_examples(tmp_path, lurker="用户"))
     worker = RecommendShard(tables, toy_models["fused"] / "Format-Serving", folder, ASKED)
     worker.setup()
     (shard,) = make_shards(tables)

@@ -52,6 +52,14 @@ def test_every_user_gets_what_is_best_and_new_in_both_formats(
         assert row["scores"] == sorted(row["scores"], reverse=True)
 
 
+def test_what_lies_there_of_another_cut_does_not_go_out(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:
+    config = bulk_inferrer.Config(work_dir=str(tmp_path / "work"))
+    assert work_folder(inputs, config, num_shards=1) != work_folder(inputs, config, num_shards=2)
+    (work_folder(inputs, config, num_shards=2) / "shard-00000-of-00003.parquet").write_bytes(b"of before")
+    out, _ = infer(inputs, tmp_path)
+    assert len(list(out.iterdir())) == 4 and not list((tmp_path / "work").glob("*/*of-00002*"))
+
+
 def test_another_model_or_k_does_not_go_on_with_what_lies_there(
     inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]
 ) -> None:

@@ -24,10 +24,10 @@ SHARD = Shard(0, "shard-00000-of-00001")
 def test_the_first_users_are_those_of_the_first_shards(
     tmp_path: pathlib.Path, max_users: int, sizes: list[int | None]
 ) -> None:
-    tables = UserTables(*transformed_examples(tmp_path, lurker="用户"))
-    cut(tables.examples, 2)
-    cut(tables.users, 2)
-    found = make_shards(tables, max_users)
+    graph, *tables = transformed_examples(tmp_path, lurker="用户")
+    for table in tables:
+        cut(table, 2)
+    found = make_shards(UserTables.of(graph, *tables), max_users)
     assert [shard.num_users for shard in found] == sizes
     assert [(shard.number, shard.name) for shard in found] == [
         (number, f"shard-{number:05d}-of-00002") for number in range(len(sizes))

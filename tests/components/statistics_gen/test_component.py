@@ -1,6 +1,8 @@
 import pathlib
 import pickle
 
+import pytest
+
 from homefeed.components import statistics_gen
 from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.quiet_tfdv import tfdv
@@ -63,6 +65,14 @@ def test_workers_write_the_bytes_of_one_process(tmp_path: pathlib.Path) -> None:
     _run(tables, tmp_path / "there", beam_options=workers)
     assert len(digests(tmp_path / "here")) == 5
     assert digests(tmp_path / "here") == digests(tmp_path / "there")
+
+
+@pytest.mark.parametrize(("num_files", "num_parts"), [(0, 1), (1, 1), (32, 32), (33, 17), (718, 32)])
+def test_of_very_many_shards_some_are_counted_together(num_files: int, num_parts: int) -> None:
+    files = [pathlib.Path(f"{number:05d}") for number in range(num_files)]
+    parts = beam._parted(files)
+    assert len(parts) == num_parts <= beam.MAX_PARTS
+    assert [name for part in parts for name in part] == [*map(str, files)]
 
 
 def test_the_order_in_which_shards_arrive_is_not_seen(tmp_path: pathlib.Path) -> None:

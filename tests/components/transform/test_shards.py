@@ -9,6 +9,7 @@ import pytest
 from homefeed.components import transform
 from homefeed.components.artifacts import example_io, transformed
 from homefeed.components.artifacts.types import SPLITS, DatasetDir, Examples, TransformGraph
+from homefeed.components.artifacts.user_requests import UserTables
 from homefeed.components.transform.shards import CountShard, EncodeShard, Tables
 from homefeed.models.exposures import Exposures
 from homefeed.models.sequences import Sequences
@@ -65,6 +66,14 @@ def of_impressions(found: Exposures | None) -> list[Any]:
             strict=True,
         )
     )
+
+
+def test_requests_are_of_the_same_shards_though_little_was_shown(many: Any, one: Any) -> None:
+    found = [UserTables.of(*vars(outputs).values(), inputs.users) for inputs, outputs, _ in (many, one)]
+    assert [tables.shards.num_shards for tables in found] == [12, 1]
+    of_many, of_one = ({request.user_id: repr(request) for request in tables} for tables in found)
+    assert of_many == of_one and len(of_one) > NUM_USERS  # Some are in the table of users alone.
+    assert {len(many[1].examples.split_files(f"{split}_exposures")) for split in SPLITS} != {12}
 
 
 def test_many_shards_hold_what_one_holds(
