@@ -122,10 +122,17 @@ def fit(
     return RatingFactors(mean, noise, *_of_all(items, rated, item_features), users.precision, users.weights)
 
 
-def item_tables(factors: RatingFactors) -> tuple[Floats, Floats, Floats]:
-    """What a user's estimate adds up, for each item: [num_rows, size] design z = (1, x), [num_rows, size, size]
-    expected z zᵀ, and [num_rows, size] covariances of b with z."""
+def item_tables(factors: RatingFactors) -> tuple[Floats, Floats]:
+    """What a user's estimate adds up, for each item, beside `second_moments`: [num_rows, size] design z = (1, x), and
+    [num_rows, size] covariances of b with z."""
     return _design(factors.items, factors.covariances)
+
+
+def second_moments(design: Floats, covariances: Floats) -> Floats:
+    """[num_rows, size, size] expected z zᵀ, of designs z and covariances of (b, x)."""
+    uncertain = covariances.copy()
+    uncertain[:, 0, :] = uncertain[:, :, 0] = 0
+    return design[:, :, None] * design[:, None, :] + uncertain
 
 
 def _side(features: Floats, size: int, variance: float) -> _Side:
@@ -136,14 +143,10 @@ def _side(features: Floats, size: int, variance: float) -> _Side:
     return _Side(features, np.zeros((num, size)), covariances, precision, np.zeros((features.shape[1], size)))
 
 
-def _design(means: Floats, covariances: Floats) -> tuple[Floats, Floats, Floats]:
-    design = means.copy()
-    design[:, 0] = 1
-    uncertain = covariances.copy()
-    uncertain[:, 0, :] = uncertain[:, :, 0] = 0
-    with_bias = covariances[:, 0, :].copy()
-    with_bias[:, 0] = 0
-    return design, design[:, :, None] * design[:, None, :] + uncertain, with_bias
+def _design(means: Floats, covariances: Floats) -> tuple[Floats, Floats]:
+    design, with_bias = means.copy(), covariances[:, 0, :].copy()
+    design[:, 0], with_bias[:, 0] = 1, 0
+    return design, with_bias
 
 
 def _of_all(side: _Side, rows: npt.NDArray[np.int64], features: Floats) -> tuple[Floats, Floats]:
@@ -171,8 +174,8 @@ def _parts(
 
 def _tables(means: Floats, covariances: Floats) -> tuple[Floats, Floats, Floats]:
     """Of each row of a side: z, E[z zᵀ] and E[z b]."""
-    design, second, with_bias = _design(means, covariances)
-    return design, second, with_bias + means[:, :1] * design
+    design, with_bias = _design(means, covariances)
+    return design, second_moments(design, covariances), with_bias + means[:, :1] * design
 
 
 def _sums(

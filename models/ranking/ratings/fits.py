@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -77,15 +77,17 @@ def fit(
     iterations: int,
     max_users: int,
     seed: int,
-) -> list[rating_factors.RatingFactors]:
+) -> Iterator[rating_factors.RatingFactors]:
     """The fit to everything, then for each fold one without its users. Nothing if there are no ratings.
+
+    One at a time: of many items a fit is large.
 
     Of more than `max_users` users, so many are drawn: an item's factors need not know everybody who rated it.
     """
     targets = train.targets
     rated = targets[np.isfinite(train.value[targets]) & (train.item_index[targets] > 0)]
     if not len(rated):
-        return []
+        return
     user = np.searchsorted(train.row_splits, rated, side="right") - 1
     drawn = np.sort(np.random.default_rng(seed).permutation(train.num_users)[:max_users])
     rated, user = rated[np.isin(user, drawn)], user[np.isin(user, drawn)]
@@ -94,22 +96,18 @@ def fit(
     categorical = {name: column[drawn] for name, column in train.categorical.items()}
     numeric = {name: column[drawn] for name, column in train.numeric.items()}
     user_features = _padded(user_design(categorical, numeric), len(drawn))
-    fits = []
     for left_out in range(NUM_FOLDS + 1):
         kept = fold(user) != left_out
-        fits.append(
-            rating_factors.fit(
-                np.searchsorted(drawn, user[kept]),
-                train.item_index[rated[kept]].astype(np.int64),
-                train.value[rated[kept]],
-                user_features,
-                item_features,
-                num_factors=num_factors,
-                iterations=iterations if left_out == 0 else iterations // 2,
-                seed=seed,
-            )
+        yield rating_factors.fit(
+            np.searchsorted(drawn, user[kept]),
+            train.item_index[rated[kept]].astype(np.int64),
+            train.value[rated[kept]],
+            user_features,
+            item_features,
+            num_factors=num_factors,
+            iterations=iterations if left_out == 0 else iterations // 2,
+            seed=seed,
         )
-    return fits
 
 
 def _padded(features: npt.NDArray[np.float64], num_rows: int) -> npt.NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,25 +28,18 @@ class RatingTaste:
             the ratings that factors were fitted to look easier to predict than others will be.
     """
 
-    def __init__(self, fits: Sequence[rating_factors.RatingFactors]):
-        self.num_rows = len(fits[0].items)
-        self.size = fits[0].items.shape[1]
-        # Without E[z zᵀ], the largest: a request adds it up from the design and the covariances.
-        tables = [rating_factors.item_tables(fit)[::2] for fit in fits]
-        self._design = _stack([design for design, _ in tables])
-        # Symmetric matrices: one half of each is all there is to keep, and to add up.
+    def __init__(self, fits: Iterable[rating_factors.RatingFactors]):
+        tables = [*map(_tables, fits)]  # One after the other: a fit is four times as large as what is kept of it.
+        self._num_fits = len(tables)
+        self.num_rows, self.size = tables[0].design.shape
         row, column = np.triu_indices(self.size - 1)
-        self._covariances = _stack([fit.covariances[:, 1 + row, 1 + column] for fit in fits])
         self._places = np.zeros((self.size - 1, self.size - 1), np.int32)
         self._places[row, column] = self._places[column, row] = np.arange(len(row))
-        self._with_bias = _stack([with_bias for _, with_bias in tables])
-        self._bias = _stack([fit.items[:, 0] for fit in fits])
-        self._bias_variance = _stack([fit.covariances[:, 0, 0] for fit in fits])
-        self._mean = _stack([[[fit.mean]] for fit in fits])
-        self._noise = _stack([[[fit.noise]] for fit in fits])
-        self._precision = _stack([fit.user_precision[None] for fit in fits])
-        self._user_weights = _stack([fit.user_weights for fit in fits])
-        self._num_fits = len(fits)
+        stacked = _Tables(*(tf.Variable(np.concatenate(of), trainable=False) for of in zip(*tables, strict=True)))
+        self._design, self._covariances, self._with_bias = stacked.design, stacked.covariances, stacked.with_bias
+        self._bias, self._bias_variance = stacked.bias, stacked.bias_variance
+        self._mean, self._noise = stacked.mean, stacked.noise
+        self._precision, self._user_weights = stacked.precision, stacked.user_weights
 
     @property
     def constants(self) -> list[tf.Variable]:
@@ -108,8 +101,37 @@ class RatingTaste:
         return mean, tf.sqrt(variance)
 
 
-def _stack(fits: Sequence[Any]) -> tf.Variable:
-    return tf.Variable(np.concatenate(fits).astype(np.float32), trainable=False)
+class _Tables(NamedTuple):
+    """What a request reads of a fit, float32; of several, one after the other."""
+
+    design: Any
+    covariances: Any
+    with_bias: Any
+    bias: Any
+    bias_variance: Any
+    mean: Any
+    noise: Any
+    precision: Any
+    user_weights: Any
+
+
+def _tables(fit: rating_factors.RatingFactors) -> _Tables:
+    """Without E[z zᵀ], the largest: a request adds it up from the design and the covariances."""
+    # Symmetric matrices: one half of each is all there is to keep, and to add up.
+    row, column = np.triu_indices(fit.items.shape[1] - 1)
+    design, with_bias = rating_factors.item_tables(fit)
+    found = _Tables(
+        design,
+        fit.covariances[:, 1 + row, 1 + column],
+        with_bias,
+        fit.items[:, 0],
+        fit.covariances[:, 0, 0],
+        [[fit.mean]],
+        [[fit.noise]],
+        fit.user_precision[None],
+        fit.user_weights,
+    )
+    return _Tables(*(np.asarray(table, np.float32) for table in found))
 
 
 def _halved_covariances(packed: Floats, places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:

@@ -38,7 +38,7 @@ def test_the_fits_see_what_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(rating_factors, "fit", record)
     design = fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
-    fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=10, max_users=9, seed=3)
+    list(fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=10, max_users=9, seed=3))
     targets = train.targets
     kept = targets[np.isfinite(train.value[targets]) & (train.item_index[targets] > 0)]
     users = np.searchsorted(train.row_splits, kept, side="right") - 1
@@ -63,7 +63,7 @@ def test_of_many_users_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((user, rating, user_features))
 
     monkeypatch.setattr(rating_factors, "fit", record)
-    fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=10, max_users=2, seed=3)
+    list(fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=10, max_users=2, seed=3))
     user, rating, of_users = seen[0]
     rated = targets[np.isfinite(train.value[targets]) & (train.item_index[targets] > 0)]
     owner = np.searchsorted(train.row_splits, rated, side="right") - 1
@@ -77,6 +77,6 @@ def test_without_features_a_column_of_ones_is_left() -> None:
     catalogue = dataclasses.replace(toy_catalogue(), categorical={}, numeric={})
     train = dataclasses.replace(toy_sequences(), categorical={}, numeric={})
     design = fits.FeatureDesign({}, {}, {})
-    found = fits.fit(catalogue, train, design, num_factors=2, iterations=2, max_users=9, seed=0)
+    found = list(fits.fit(catalogue, train, design, num_factors=2, iterations=2, max_users=9, seed=0))
     assert [fit.user_weights.shape for fit in found] == [(1, 3)] * 4
     assert [fit.items.shape for fit in found] == [(8, 3)] * 4

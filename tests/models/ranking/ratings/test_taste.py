@@ -71,7 +71,8 @@ def test_the_graph_solves_the_same_regression_as_numpy() -> None:
     user, item, rating, user_features, item_features, _ = _ratings()
     fit = _fit(user, item, rating, user_features, item_features)
     rows, ratings = np.array([3, 5, 9]), np.array([1.0, 5.0, 4.0])
-    design, second, with_bias = rating_factors.item_tables(fit)
+    design, with_bias = rating_factors.item_tables(fit)
+    second = rating_factors.second_moments(design, fit.covariances)
     precision = np.diag(fit.user_precision) + second[rows].sum(0) / fit.noise
     right = fit.user_precision * (user_features[0] @ fit.user_weights)
     right += (design[rows].T @ (ratings - fit.mean - fit.items[rows, 0]) - with_bias[rows].sum(0)) / fit.noise
@@ -83,7 +84,7 @@ def test_folds_leave_their_users_out() -> None:
     train = toy_sequences()
     design = rating_fits.FeatureDesign(train.categorical, train.numeric, train.vocabularies)
     options = {"num_factors": 2, "iterations": 4, "max_users": 99, "seed": 0}
-    fits = rating_fits.fit(toy_catalogue(), train, design, **options)
+    fits = list(rating_fits.fit(toy_catalogue(), train, design, **options))
     of_user_0 = int(rating_fits.fold(np.array([0]))[0])
     value = train.value.copy()
     value[: train.row_splits[1]] = 1000
@@ -107,7 +108,7 @@ def test_no_ratings_no_fits() -> None:
     train = toy_sequences()
     train.value[:] = np.nan
     design = rating_fits.FeatureDesign({}, {}, {})
-    assert rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, max_users=9, seed=0) == []
+    assert not list(rating_fits.fit(toy_catalogue(), train, design, num_factors=2, iterations=1, max_users=9, seed=0))
 
 
 def _uncertain() -> rating_factors.RatingFactors:
