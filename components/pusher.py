@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from homefeed.components.artifacts import example_io, transformed
+from homefeed.components.artifacts import example_io
 from homefeed.components.artifacts.table_rows import item_cards
 from homefeed.components.artifacts.types import (
     ALL,
@@ -90,9 +90,8 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
 
 
 def _publish_profiles(inputs: Inputs, path: pathlib.Path) -> None:
-    catalogue = transformed.load_catalogue(inputs.transform_graph)
     profiles = UserTables.of(inputs.transform_graph, inputs.examples, inputs.users)
-    titles = zip(catalogue.item_ids[1:], catalogue.titles[1:], strict=True)
+    titles = zip(profiles.catalogue.item_ids[1:], profiles.catalogue.titles[1:], strict=True)
     named = {item_id.decode(): title.decode() for item_id, title in titles}
     cards = item_cards(example_io.read_split(inputs.items, ALL))
     write_profiles(

@@ -49,14 +49,15 @@ class UserTables:
         """Of everybody in a shard of the users table or of the interactions."""
         files = {split: self.shards.files(self.examples, split, shard) for split in SPLITS}
         people = example_io.read_whole(self.shards.files(self.users, ALL, shard))
-        return UserRequests(transformed.load_newest(self.graph, files), people, self._catalogue)
+        return UserRequests(transformed.load_newest(self.graph, files), people, self.catalogue)
 
     def __iter__(self) -> Iterator[Request]:
         """The requests of all, a part of a shard at a time."""
         return itertools.chain.from_iterable(map(self.requests, range(self.shards.num_shards)))
 
     @functools.cached_property
-    def _catalogue(self) -> Catalogue:
+    def catalogue(self) -> Catalogue:
+        """Names the items."""
         return transformed.load_catalogue(self.graph)
 
 
@@ -86,7 +87,8 @@ class UserRequests:
     def num_events(self, user_id: str) -> int:
         """How long their history is."""
         place = self._places.get(user_id)
-        return 0 if place is None else int(np.diff(self._sequences.row_splits[place : place + 2])[0])
+        splits = self._sequences.row_splits
+        return 0 if place is None else int(splits[place + 1] - splits[place])
 
     def of(self, user_ids: Sequence[str]) -> Iterator[Request]:
         """The requests of some users, in this order, a part of them at once; their time is open."""

@@ -58,7 +58,8 @@ def leave_traces(user: str, everything: pathlib.Path, temporary: pathlib.Path) -
     for place in (temporary, everything / "work"):
         (place / "homefeed-bulk-0123").mkdir(parents=True, exist_ok=True)
         (place / "homefeed-bulk-0123" / "shard.jsonl").write_text(f'{{"user_id": "{user}", "items": ["i1"]}}\n')
-        (place / "homefeed-bulk-0123" / f".{'0' * 32}.tmp").write_text(f'{{"user_id": "{user}"}}')
+        for left in (f".{'0' * 32}.tmp", ".shard-00001-of-00002.requests"):  # The latter by an earlier version.
+            (place / "homefeed-bulk-0123" / left).write_text(f'{{"user_id": "{user}"}}')
     (everything / "root" / ".staging" / "half").mkdir(parents=True, exist_ok=True)
     (everything / "root" / ".staging" / "half" / "profiles.sqlite").write_bytes(user.encode())
 
