@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
 
@@ -24,6 +24,7 @@ import tensorflow as tf
 from benchmarks import results, retrieval
 from homefeed.models.evaluation import metrics
 from homefeed.models.retrieval.hyperparameters import Hyperparameters
+from homefeed.models.retrieval.towers import two_tower
 from homefeed.models.retrieval.towers.two_tower import TwoTower
 from homefeed.models.retrieval.training import fit
 
@@ -46,23 +47,10 @@ def without_features(data: retrieval.Data) -> retrieval.Data:
     return retrieval.Data(dataclasses.replace(data.catalogue, categorical={}, numeric={}), **splits)
 
 
-@contextlib.contextmanager
-def no_correction() -> Iterator[None]:
+def no_correction() -> contextlib.AbstractContextManager[None]:
     """Sampled negatives count as they were drawn: without logQ."""
-    build = fit.build
-
-    def built(*arguments: object) -> TwoTower:
-        model = build(*arguments)
-        task = model._task
-
-        def uncorrected(*inputs: object, candidate_sampling_probability: tf.Tensor, **rest: object) -> tf.Tensor:
-            return task(*inputs, candidate_sampling_probability=tf.ones_like(candidate_sampling_probability), **rest)
-
-        model._task = uncorrected
-        return model
-
-    with mock.patch.object(fit, "build", built):
-        yield
+    log_q = two_tower.log_q
+    return mock.patch.object(two_tower, "log_q", lambda drawn, _: log_q(drawn, tf.ones_like(drawn)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Hyperparameters(RetrievalRun):
     linear_rank: CountOrNone = 128  # Of the linear item-to-item model beside the towers; 0: no such model.
     max_linear_events: Count = 256  # The most recent events that it reads.
     index: Literal["auto", "exact", "partitioned"] = "auto"  # Beyond 20,000 items, the faster at export.
-    max_softmax_items: CountOrNone = 20_000  # Up to here the softmax is over all trained items; beyond, sampled.
+    max_softmax_items: CountOrNone = 5_000  # Up to here the softmax is over all trained items; beyond, sampled.
     num_sampled: Count = 1024  # Uniform negatives a step beside the in-batch ones, when sampled.
     # Event type → weight of such a target; 1 where it is not named.
     event_weights: Mapping[str, Weight] = dataclasses.field(default_factory=dict)

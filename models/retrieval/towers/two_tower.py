@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from homefeed.models.retrieval.towers import candidate_tower, full_softmax, query_tower, replicas
+from homefeed.models.retrieval.towers import candidate_tower, query_tower, replicas, softmax
 
 ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
 
@@ -72,24 +72,16 @@ class TwoTower(tfrs.Model):
         trained = trained[trained > 0]
         self.is_trained = np.asarray(train_counts > 0)
         self._trained = tf.constant(trained, tf.int32)
-        self._first_seen = tf.constant(first_seen[trained])
-        self._first_seen_of_row = tf.constant(first_seen)
+        # Times are int32 seconds from here on: they only need comparing with times, and what is compared is large.
+        self._begin = int(first_seen[trained].min()) if len(trained) else 0
+        seconds = np.clip(first_seen, self._begin, self._begin + tf.int32.max) - self._begin
+        self._first_seen = tf.constant(seconds, tf.int32)
         self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)
         self._is_sampled = len(trained) > max_softmax_items
         self._num_sampled = num_sampled
         self.max_events = max_events
         self.num_rows = len(train_counts)
         self._cold_start = cold_start
-        # The task asks for the `len` of a tensor, which a graph that was traced without autograph cannot say: so it
-        # is a function of its own, with autograph.
-        self._task = tf.function(
-            tfrs.tasks.Retrieval(
-                loss=tf.keras.losses.CategoricalCrossentropy(
-                    from_logits=True, reduction=tf.keras.losses.Reduction.SUM
-                ),
-                remove_accidental_hits=True,
-            )
-        )
 
     @property
     def item_tables(self) -> list[tf.Variable]:
@@ -134,55 +126,16 @@ class TwoTower(tfrs.Model):
         if self._is_sampled:
             drawn = tf.random.uniform([self._num_sampled], maxval=tf.size(self._trained), dtype=tf.int32)
             return self.sampled_loss(inputs, tf.gather(self._trained, drawn), training)
-        return self._softmax_loss(inputs, training)
+        return self._full_loss(inputs, training)
 
-    def _softmax_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
+    def _full_loss(self, batch: Tensors, training: bool) -> tf.Tensor:
         """Over all trained items but those that the window has already had."""
         rows = tf.concat([[0], self._trained], axis=0)
-        known, new = self.embed_candidates(rows)
-        index_of = tf.scatter_nd(rows[:, None], tf.range(tf.shape(rows)[0]), [self.num_rows])
-        item = tf.gather(index_of, batch["item"])
-        width = self.query_tower.width
-        queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
-        # As int32: times only need comparing with times, and what is compared is large.
-        start = tf.reduce_min(self._first_seen)
-        first_seen = tf.cast(tf.pad(self._first_seen - start, ((1, 0),)), tf.int32)
-        targets, num_simulated = self._targets(batch, queries, item, start)
-        total = full_softmax.cross_entropy(targets, known, new, first_seen, num_simulated)
-        return replicas.by_weight(total, batch["weight"])
-
-    def _targets(
-        self, batch: Tensors, queries: tf.Tensor, item: tf.Tensor, start: tf.Tensor
-    ) -> tuple[full_softmax.Targets, tf.Tensor]:
-        """What has a weight, window by window, and how many of it are in windows that simulate cold starts.
-
-        Args:
-            batch: as Windows gives it.
-            queries: [batch, length, width + 1] float32.
-            item: [batch, length] int32 candidates.
-            start: [] int64 Unix seconds that times are counted from.
-        """
-        places = tf.where(batch["weight"] > 0)
-        window, place = places[:, 0], places[:, 1]
-        now = tf.cast(tf.gather_nd(batch["timestamp"], places) - start, tf.int32)
-        is_late = now >= tf.cast(self._cold_start.start - start, tf.int32)
-        is_before = tf.range(tf.shape(item)[1], dtype=tf.int64) < place[:, None]
-        targets = full_softmax.Targets(
-            tf.gather_nd(queries, places),
-            tf.gather_nd(item, places),
-            tf.where(is_before, tf.gather(item, window), 0),
-            now,
-            tf.where(is_late, now - tf.cast(self._cold_start.seconds, tf.int32), tf.int32.max),
-            tf.gather_nd(batch["weight"], places),
-        )
-        num_windows = replicas.count_of_first(self._cold_start.share, tf.shape(item)[0])
-        return targets, tf.math.count_nonzero(window < tf.cast(num_windows, tf.int64), dtype=tf.int32)
+        index_of = tf.scatter_nd(rows[:, None], tf.range(tf.size(rows)), [self.num_rows])
+        return self._loss(batch, rows, tf.gather(index_of, batch["item"]), tf.zeros(tf.shape(rows)), training)
 
     def sampled_loss(self, batch: Tensors, sampled: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Over the whole batch's targets and uniform negatives, corrected by how often each is drawn.
-
-        The correction is Yi et al. 2019 (Sampling-Bias-Corrected Neural Modeling), the mixture Yang et al.
-        2020 (Mixed Negative Sampling).
+        """Over what the other windows of the batch had and uniform negatives: Mixed Negative Sampling (Yang 2020).
 
         Args:
             batch: as Windows gives it.
@@ -190,31 +143,71 @@ class TwoTower(tfrs.Model):
             training: whether to drop out.
         """
         flat, others = tf.reshape(batch["item"], [-1]), [batch[name] for name in (replicas.OTHERS,) if name in batch]
-        rows, index = tf.unique(tf.concat([flat, *others, sampled], axis=0))
-        candidates, _ = self.embed_candidates(rows)
-        item = tf.reshape(index[: tf.size(flat)], tf.shape(batch["item"]))
-        width = self.query_tower.width
-        queries = self.embed_queries(batch, tf.gather(candidates, item)[..., :width], training)[:, :-1]
-        is_target = batch["weight"] > 0
-        targets = tf.boolean_mask(batch["item"], is_target)
-        ids = tf.concat([targets, *others, sampled], axis=0)
-        num_targets = tf.cast(tf.size(ids) - tf.size(sampled), tf.float32)
+        rows, index = tf.unique(tf.concat([[0], flat, *others, sampled], axis=0))
+        item, of_others = index[1 : 1 + tf.size(flat)], index[1 + tf.size(flat) :]
+        item = tf.reshape(item, tf.shape(batch["item"]))
+        draws = tf.concat([tf.boolean_mask(item, batch["weight"] > 0), of_others], axis=0)
+        num_targets = tf.cast(tf.size(draws) - tf.size(sampled), tf.float32)
         uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
-        expected = num_targets * tf.gather(self._probability, ids) + uniform
-        weight = tf.boolean_mask(batch["weight"], is_target)
-        now = tf.boolean_mask(batch["timestamp"], is_target)
-        loss = self._task(
-            tf.boolean_mask(queries, is_target),
-            tf.gather(candidates, tf.concat([tf.boolean_mask(item, is_target), index[tf.size(flat) :]], axis=0)),
-            sample_weight=weight,
-            # The task cuts what is beyond 1, as popular items are; a factor that all share changes no softmax.
-            candidate_sampling_probability=expected / tf.reduce_max(expected),
-            candidate_ids=ids,
-            # As in the full softmax: before its first interaction an item is no negative.
-            score_mask=tf.gather(self._first_seen_of_row, ids)[None, :] <= now[:, None],
-            compute_metrics=False,
+        expected = num_targets * tf.gather(self._probability, rows) + uniform
+        drawn = tf.math.bincount(draws, minlength=tf.size(rows), dtype=tf.float32)
+        return self._loss(batch, rows, item, log_q(drawn, expected), training)
+
+    def _loss(
+        self, batch: Tensors, rows: tf.Tensor, item: tf.Tensor, correction: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """Among some rows of the catalogue.
+
+        Args:
+            batch: as Windows gives it.
+            rows: [num_candidates] int32, each once, the first 0.
+            item: [batch, length] int32, which of them the batch's items are.
+            correction: [num_candidates] float32; see softmax.Candidates.
+            training: whether to drop out.
+        """
+        known, new = self.embed_candidates(rows)
+        width = self.query_tower.width
+        queries = self.embed_queries(batch, tf.gather(known, item)[..., :width], training)[:, :-1]
+        candidates = softmax.Candidates(known, new, tf.gather(self._first_seen, rows), correction)
+        targets, num_simulated = self._targets(batch, queries, item)
+        total = softmax.cross_entropy(targets, candidates, num_simulated)
+        return replicas.by_weight(total, batch["weight"])
+
+    def _targets(self, batch: Tensors, queries: tf.Tensor, item: tf.Tensor) -> tuple[softmax.Targets, tf.Tensor]:
+        """What has a weight, window by window, and how many of it are in windows that simulate cold starts.
+
+        Args:
+            batch: as Windows gives it.
+            queries: [batch, length, width + 1] float32.
+            item: [batch, length] int32 candidates.
+        """
+        places = tf.where(batch["weight"] > 0)
+        window, place = places[:, 0], places[:, 1]
+        own, of_window = tf.gather_nd(item, places), tf.gather(item, window)
+        now = tf.cast(tf.gather_nd(batch["timestamp"], places) - self._begin, tf.int32)
+        is_late = now >= tf.cast(self._cold_start.start - self._begin, tf.int32)
+        # What a window has later is drawn with its targets for sure, not by chance: it is no sample of the catalogue.
+        is_none = (tf.range(tf.shape(item)[1], dtype=tf.int64) < place[:, None]) | self._is_sampled
+        targets = softmax.Targets(
+            tf.gather_nd(queries, places),
+            own,
+            tf.where(is_none & (of_window != own[:, None]), of_window, 0),
+            now,
+            tf.where(is_late, now - tf.cast(self._cold_start.seconds, tf.int32), tf.int32.max),
+            tf.gather_nd(batch["weight"], places),
         )
-        return replicas.by_weight(loss, weight)
+        num_windows = replicas.count_of_first(self._cold_start.share, tf.shape(item)[0])
+        return targets, tf.math.count_nonzero(window < tf.cast(num_windows, tf.int64), dtype=tf.int32)
+
+
+def log_q(drawn: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
+    """[num_candidates] float32: what lets a sum over draws stand for one over the catalogue (logQ, Yi et al. 2019).
+
+    Args:
+        drawn: [num_candidates] float32, how often each was; one that never was is no candidate.
+        expected: [num_candidates] float32, how often each is on average.
+    """
+    return tf.where(drawn > 0, tf.math.log(drawn / expected), softmax.CLOSED)
 
 
 def embed_queries(

@@ -25,7 +25,7 @@ config = Hyperparameters(
 fixed = np.arange(64) % 6 + 1
 TwoTower.compute_loss = lambda self, batch, training=False: (
     self.sampled_loss(batch, tf.constant(fixed, tf.int32), training)
-    if self._is_sampled else self._softmax_loss(batch, training)
+    if self._is_sampled else self._full_loss(batch, training)
 )
 data = toy.catalogue(), toy.sequences(num_users=40), toy.sequences(num_users=10, num_targets=1, num_history=2, seed=1)
 for strategy, limit in itertools.product(("none", "mirrored"), (20_000, 1)):

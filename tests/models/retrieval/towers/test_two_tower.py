@@ -52,46 +52,59 @@ def test_loss_is_the_cross_entropy_over_what_could_be_had(cold_start_share: Any)
     assert model.compute_loss(batch).numpy() == pytest.approx(total / weights.sum(), abs=1e-4)
 
 
-def _sampled_loss(model: Any, batch: Any, sampled: Any, train_counts: Any) -> Any:
-    """The sampled softmax of one batch, a target and a candidate at a time."""
-    known = model.embed_candidates(tf.range(8))[0].numpy()
+def _sampled_loss(model: Any, batch: Any, sampled: Any, train_counts: Any, cold_start: ColdStart) -> Any:
+    """The sampled softmax of one batch, a target and a candidate at a time, every window simulating a cold start."""
+    known, new = (table.numpy() for table in model.embed_candidates(tf.range(8)))
     items, weights, times = (batch[name].numpy() for name in ("item", "weight", "timestamp"))
     queries = model.embed_queries(batch, tf.constant(known[items][..., :-1])).numpy()
     first_seen = training.first_seen(toy.sequences(), 8)
-    targets = [
-        (items[place], queries[tuple(place)], times[tuple(place)]) for place in map(tuple, np.argwhere(weights))
-    ]
-    columns = [item for item, _, _ in targets] + list(sampled)
-    trained = np.count_nonzero(train_counts)
-    losses = []
-    for own, (target, query, time) in enumerate(targets):
-        logits = []
-        for column, item in enumerate(columns):
-            if column != own and (item == target or first_seen[item] > time):
-                continue  # The same item by accident, or nobody has had it yet.
-            expected = len(targets) * train_counts[item] / train_counts.sum() + len(sampled) / trained
-            logits.append(query @ known[item] - np.log(expected))
-            if column == own:
-                mine = logits[-1]
-        losses.append(np.log(np.sum(np.exp(logits))) - mine)
+    draws = [*items[weights > 0], *sampled]
+    trained, num_targets = np.count_nonzero(train_counts), np.count_nonzero(weights)
+    losses, kinds = [], set()
+    for window, place in np.argwhere(weights):
+        target, query, time = items[window, place], queries[window, place], times[window, place]
+        own, others = 0.0, 0.0
+        for item in set(draws):
+            is_new = time >= cold_start.start and first_seen[item] > time - cold_start.seconds
+            likelihood = np.exp(query @ (new if is_new else known)[item])
+            kinds.add(("new" if is_new else "known", item == target))
+            if item == target:
+                own = likelihood
+            elif item not in items[window] and first_seen[item] <= time:
+                expected = num_targets * train_counts[item] / train_counts.sum() + len(sampled) / trained
+                others += draws.count(item) / expected * likelihood
+            else:
+                kinds.add("none")
+        losses.append(np.log(own + others) - np.log(own))
+    assert kinds == {"none", *((kind, is_own) for kind in ("new", "known") for is_own in (True, False))}
     return np.average(losses, weights=weights[weights > 0])
 
 
 def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn() -> None:
     counts = np.array([0, 30, 1, 2, 9, 5, 1, 0])  # Row 1 is expected 2.8 times, most others less than once.
     catalogue = dataclasses.replace(toy.catalogue(), train_counts=counts)
-    config = dataclasses.replace(TINY, max_softmax_items=0)
+    config = dataclasses.replace(TINY, max_softmax_items=0, cold_start_share=1.0, cold_start_span=0.5, max_events=2)
     model = training.build(catalogue, toy.sequences(), config)
-    batch = next(windows.Windows(toy.sequences(), config.max_events).epoch(np.random.default_rng(0), 4))
-    batch["weight"][:, 1:] = 0  # Four targets, one a window.
+    batch = next(windows.Windows(toy.sequences(), config.max_events).epoch(np.random.default_rng(0), 6))
     batch["weight"][0] *= 3
     batch = {name: tf.constant(column) for name, column in batch.items()}
     model.compute_loss(batch)
     for weight in model.trainable_variables:
         weight.assign_add(tf.random.stateless_normal(weight.shape, (1, 2), stddev=0.2))
-    sampled = [2, 4]
+    sampled = [2, 4, 4]
     found = model.sampled_loss(batch, tf.constant(sampled))
-    assert float(found) == pytest.approx(_sampled_loss(model, batch, sampled, counts), abs=1e-5)
+    expected = _sampled_loss(model, batch, sampled, counts, training.cold_start(toy.sequences().timestamp, config))
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("limit", [0, 20_000], ids=["sampled", "full"])
+def test_an_event_in_the_same_second_on_the_same_item_is_no_reason_not_to_choose_it(limit: int) -> None:
+    """Events of one second are shuffled: a click may stand before the first view, which is the target."""
+    model, batch = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=limit))
+    batch["item"] = tf.repeat(batch["item"][:, :1], 4, axis=1)
+    batch["timestamp"] = tf.repeat(tf.reduce_max(batch["timestamp"], axis=1, keepdims=True), 4, axis=1)
+    batch["weight"] = tf.one_hot([1] * len(batch["item"]), 4)
+    assert float(model.compute_loss(batch)) < 10
 
 
 def test_the_sampled_loss_reaches_the_id_table_as_training_traces_it() -> None:
@@ -118,8 +131,7 @@ def test_before_anybody_had_an_item_it_is_no_negative() -> None:
     batch["weight"] = tf.one_hot([0], batch["weight"].shape[1])
     assert float(model.compute_loss(batch)) > 0.1
     # Had everything but the target come later, there would be nothing to tell it from.
-    first_seen = np.where(np.arange(8) == only, 0, np.iinfo(np.int64).max)
-    model._first_seen_of_row = tf.constant(first_seen)
+    model._first_seen = tf.constant(np.where(np.arange(8) == only, 0, tf.int32.max), tf.int32)
     assert float(model.compute_loss(batch)) == pytest.approx(0.0, abs=1e-5)
 
 
@@ -128,18 +140,20 @@ def test_row_0_is_nothing() -> None:
     assert not model.embed_all().numpy()[0].any()
 
 
-def test_cold_starts_are_simulated_in_a_share_of_the_windows() -> None:
+@pytest.mark.parametrize("limit", [0, 20_000], ids=["sampled", "full"])
+def test_cold_starts_are_simulated_in_a_share_of_the_windows(limit: int) -> None:
     """In half of four windows: those come first in a batch."""
-    model, batch = _model_and_batch(dataclasses.replace(TINY, cold_start_share=0.5))
+    model, batch = _model_and_batch(dataclasses.replace(TINY, cold_start_share=0.5, max_softmax_items=limit))
     # Candidates 5 and 6 were first seen a while after the others.
-    first_seen = tf.constant([1, 1, 1, 1, 1_000_000, 1_000_000], tf.int64)
-    model._first_seen, model._cold_start = first_seen, ColdStart(0.5, seconds=500_000, start=0)
+    model._first_seen = tf.constant([0, 1, 1, 1, 1, 1_000_000, 1_000_000, tf.int32.max])
+    model._begin, model._cold_start = 0, ColdStart(0.5, seconds=500_000, start=0)
     batch = batch | {"timestamp": tf.fill(batch["timestamp"].shape, tf.constant(1_000_001, tf.int64))}
     for weight in model.trainable_variables:
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.2))
 
     def losses() -> Any:
-        """Of the first event of each window."""
+        """Of the first event of each window; the same negatives each time."""
+        tf.random.set_seed(0)
         weights = [tf.one_hot([4 * row], 16)[0] for row in range(4)]
         return np.array([float(model.compute_loss({**batch, "weight": tf.reshape(w, [4, 4])})) for w in weights])
 
@@ -148,20 +162,28 @@ def test_cold_starts_are_simulated_in_a_share_of_the_windows() -> None:
     assert (np.abs(losses() - before) > 1e-4).tolist() == [True, True, False, False]
 
 
-def test_targets_by_hand() -> None:
-    model, _ = _model_and_batch(TINY)
-    model._cold_start = ColdStart(0.5, seconds=50, start=120)
+@pytest.mark.parametrize(
+    ("limit", "others"),
+    [
+        (20_000, [[0] * 4, [1, 0, 0, 0], [1, 2, 1, 0], [4, 0, 0, 0], [4, 5, 0, 0]]),
+        (0, [[0, 2, 0, 3], [1, 0, 1, 3], [1, 2, 1, 0], [4, 0, 6, 0], [4, 5, 0, 0]]),
+    ],
+    ids=["in full", "sampled"],
+)
+def test_targets_by_hand(limit: int, others: list[list[int]]) -> None:
+    model, _ = _model_and_batch(dataclasses.replace(TINY, max_softmax_items=limit))
+    model._begin, model._cold_start = 100, ColdStart(0.5, seconds=50, start=120)
     batch = {
         "timestamp": tf.constant([[100, 150, 181, 181], [140, 141, 142, 0]], tf.int64),
         "weight": tf.constant([[1.0, 2, 0, 3], [0, 5, 6, 0]]),
     }
     item = tf.constant([[1, 2, 1, 3], [4, 5, 6, 0]])
     queries = tf.reshape(tf.range(8.0), [2, 4, 1])
-    targets, num_simulated = model._targets(batch, queries, item, tf.constant(100, tf.int64))
+    targets, num_simulated = model._targets(batch, queries, item)
     assert int(num_simulated) == 3  # Of the first of two windows.
     assert targets.query.numpy().ravel().tolist() == [0, 1, 3, 5, 6]
     assert targets.item.numpy().tolist() == [1, 2, 3, 5, 6]
-    assert targets.had.numpy().tolist() == [[0] * 4, [1, 0, 0, 0], [1, 2, 1, 0], [4, 0, 0, 0], [4, 5, 0, 0]]
+    assert targets.others.numpy().tolist() == others
     assert targets.now.numpy().tolist() == [0, 50, 81, 41, 42]
     # At 100 nothing is called new yet; at 150 what came after 100; at 181 what came after 131.
     assert targets.new_after.numpy().tolist() == [tf.int32.max, 0, 31, -9, -8]
