@@ -29,7 +29,7 @@ from homefeed.models.shared.request_specs import OF_CONTEXT, OF_USERS
 from homefeed.models.text.heads import MEMORIES, memories, memories_of
 from homefeed.models.text.text_model import TextModel
 
-_MAX_TABLE = 20_000  # Catalogue rows up to which all items are encoded at every step.
+_MAX_TABLE = 4_000  # Catalogue rows up to which all items are encoded at every step.
 _NEW_ITEM_TOKENS = 64  # The longest text of an item that the catalogue lacks.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -201,12 +201,17 @@ class Ranker(keras.Model):
 
     def _lookup(self, training: bool) -> Lookup:
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
-            return lambda rows: self.items(rows, training=training)
-        # A small catalogue is encoded whole, once a step: cheaper than each mention of an item by itself.
+            return lambda rows: self._encoded(rows, training)
+        # A small catalogue is encoded whole, once a step, for all that mention an item.
         table = self.frozen
         if table is None:
             table = self.items(tf.range(self.items.num_rows), training=training)
         return lambda rows: rows_of(table, rows)
+
+    def _encoded(self, rows: tf.Tensor, training: bool) -> tf.Tensor:
+        """[…] int32 rows → […, width] vectors of items; an item that is mentioned several times is encoded once."""
+        distinct, index = tf.unique(tf.reshape(rows, [-1]))
+        return tf.gather(self.items(distinct, training=training), tf.reshape(index, tf.shape(rows)))
 
     def affinity(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
         """How well texts suit a request.

@@ -6,11 +6,13 @@ from typing import Any
 
 import keras
 
+CLIP_NORM = 1.0  # Of all gradients of a step together.
+
 
 def adamw(
     learning_rate: float, steps: int, weight_decay: float = 0.01, warmup_fraction: float = 0.1, final: float = 0.0
 ) -> Any:
-    """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay, gradients clipped to norm 1.
+    """AdamW (Loshchilov and Hutter, 2019): linear warm-up, cosine decay, gradients clipped to `CLIP_NORM`.
 
     Args:
         learning_rate: at its highest.
@@ -23,6 +25,6 @@ def adamw(
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup_steps), alpha=final, warmup_target=learning_rate, warmup_steps=warmup_steps
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=CLIP_NORM)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embedding"])
     return optimizer

@@ -24,6 +24,9 @@ class ItemEncoder(keras.layers.Layer):
         width: size of an item's vector.
         id_dropout: probability with which an item loses its identity while training, so that cold-start
             items are understood by what they are.
+
+    Attributes:
+        ids: [num_rows, width] float32, of which a call reads the rows that it is asked for.
     """
 
     def __init__(self, catalogue: Catalogue, text_width: int, width: int, id_dropout: float, **kwargs: Any):
@@ -46,7 +49,7 @@ class ItemEncoder(keras.layers.Layer):
     def build(self, _: Any = None) -> None:
         """Makes the table of ids and the constants of the catalogue."""
         rows = self.catalogue.num_rows
-        self._ids = self.add_weight(
+        self.ids = self.add_weight(
             name="id_embedding",
             shape=(rows, self.width),
             initializer=keras.initializers.RandomNormal(0.05, seed=0),
@@ -84,7 +87,7 @@ class ItemEncoder(keras.layers.Layer):
         if training and self.id_dropout:
             dropped = keras.random.uniform(self._known.shape, seed=self._seeds) < self.id_dropout
             keep *= 1.0 - tf.cast(tf.gather(dropped, rows), tf.float32)
-        return content + tf.gather(self._ids.value, rows) * keep[..., None]
+        return content + tf.gather(self.ids.value, rows) * keep[..., None]
 
     def are_known(self, rows: tf.Tensor) -> tf.Tensor:
         """[...] float32, 1 for rows that training has seen somebody with."""

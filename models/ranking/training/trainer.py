@@ -17,7 +17,7 @@ from homefeed.models.ranking.examples.shown_points import ShownPoints, make_show
 from homefeed.models.ranking.hyperparameters import Hyperparameters
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training import losses
-from homefeed.models.shared import optimizers
+from homefeed.models.ranking.training.learner import Learner
 
 _MAX_EVAL_TARGETS = 64
 SHOWN = "shown"  # The part of a batch that is of impressions.
@@ -90,9 +90,8 @@ class Trainer:
         self._ranker(tensors(next(self._batches(labelled, config, rng))))
         steps = -(-len(labelled) // config.batch_size) * config.epochs
         variables = [*self._ranker.trainable_variables, *([] if shown is None else [self._position_bias])]
-        optimizer = optimizers.adamw(config.learning_rate, steps, config.weight_decay)
-        optimizer.build(variables)
-        step = tf.function(lambda batch: self._step(batch, variables, optimizer), reduce_retracing=True)
+        learner = Learner(variables, self._ranker.items.ids, config, steps)
+        step = tf.function(lambda batch: learner.step(self._loss, batch), reduce_retracing=True)
         evaluate = tf.function(lambda batch: self._losses(batch, False), reduce_retracing=True)
         evaluate_shown = tf.function(lambda batch: self._shown_loss(batch, False), reduce_retracing=True)
 
@@ -122,15 +121,11 @@ class Trainer:
             variable.assign(value)
         return epochs
 
-    def _step(self, batch: dict[str, Any], variables: list[Any], optimizer: Any) -> tf.Tensor:
-        values = [variable.value for variable in variables]
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            loss = self._losses({name: value for name, value in batch.items() if name != SHOWN}, True)[0]
-            if SHOWN in batch:
-                loss += self._config.exposure_weight * self._shown_loss(batch[SHOWN], True)
-        gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply([tf.convert_to_tensor(gradient) for gradient in gradients], variables)
+    def _loss(self, batch: dict[str, Any]) -> tf.Tensor:
+        """What a step of training lowers."""
+        loss = self._losses({name: value for name, value in batch.items() if name != SHOWN}, True)[0]
+        if SHOWN in batch:
+            loss += self._config.exposure_weight * self._shown_loss(batch[SHOWN], True)
         return loss
 
     def _losses(self, batch: dict[str, tf.Tensor], training: bool) -> list[tf.Tensor]:

@@ -34,7 +34,7 @@ def test_vectors_in_numpy() -> None:
     hidden = hidden + np.array(encoder._features({name: tf.constant(column) for name, column in columns.items()}))
     gelu = hidden * scipy.stats.norm.cdf(hidden)
     content = gelu @ np.array(encoder._vector.kernel) + np.array(encoder._vector.bias)
-    expected = content + np.array(encoder._ids) * (CATALOGUE.train_counts > 0)[:, None]
+    expected = content + np.array(encoder.ids) * (CATALOGUE.train_counts > 0)[:, None]
     np.testing.assert_allclose(encoder(tf.range(8)), expected, rtol=1e-4, atol=1e-4)
     assert encoder.are_known(tf.range(8)).numpy().tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
 
@@ -49,7 +49,7 @@ def test_an_identity_that_is_dropped_is_dropped_wherever_the_item_stands() -> No
     keras.utils.set_random_seed(0)
     encoder = _encoder(id_dropout=0.5)
     plain = encoder(tf.range(8)).numpy()
-    without = plain - np.array(encoder._ids) * (CATALOGUE.train_counts > 0)[:, None]
+    without = plain - np.array(encoder.ids) * (CATALOGUE.train_counts > 0)[:, None]
     share = []
     for _ in range(200):
         twice = encoder(tf.constant([[1, 2, 3, 4, 5, 6]] * 2), training=True).numpy()

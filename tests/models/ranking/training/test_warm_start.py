@@ -19,10 +19,10 @@ def test_rows_follow_their_items(tmp_path: pathlib.Path) -> None:
     item_ids[1], item_ids[2], item_ids[3] = item_ids[2], item_ids[1], b"never-seen"
     after = dataclasses.replace(before, item_ids=item_ids)
     later = make_ranker(after, train)
-    fresh = np.array(later.items._ids)
+    fresh = np.array(later.items.ids)
     copied = warm_start(later, Snapshot.load(tmp_path), after, train)
 
-    ids, old_ids = np.array(later.items._ids), np.array(earlier.items._ids)
+    ids, old_ids = np.array(later.items.ids), np.array(earlier.items.ids)
     np.testing.assert_array_equal(ids[[1, 2, 4]], old_ids[[2, 1, 4]])
     np.testing.assert_array_equal(ids[3], fresh[3])
     assert copied["items/id_embedding"] == len(item_ids) - 1
