@@ -14,7 +14,7 @@ import tensorflow as tf
 Floats = npt.NDArray[np.float64]
 
 _PRIOR_RIDGE = 10.0  # Strength with which the weights of features are kept small.
-_USERS_AT_ONCE = 8_192
+_ROWS_AT_ONCE = 4_096  # Of users or items: what is worked out of all at once would be seven matrices a row.
 _FREE_ITERATIONS = 3  # Passes before priors are learnt, so that factors first take shape.
 
 
@@ -102,20 +102,23 @@ def fit(
     rated, item = np.unique(item, return_inverse=True)
     items = _side(item_features[rated], size, variance)
     items.means[:, 1:] = rng.normal(0, 0.1, (len(item_features), num_factors))[rated]
-    parts = _parts(user, item, rating.astype(np.float64) - mean, (len(user_features), len(rated)))
+    centred = rating.astype(np.float64) - mean
+    of_users = _parts(user, item, centred, (len(user_features), len(rated)))
+    of_items = _parts(item, user, centred, (len(rated), len(user_features)))
+    # Large arrays that are made anew in each pass cost as much as what is worked out in them.
+    second_of_users, second_of_items = np.empty_like(users.covariances), np.empty_like(items.covariances)
     noise = 0.5 * variance
     for iteration in range(iterations if len(rating) else 0):
-        tables = _tables(items.means, items.covariances)
+        tables = _tables(items, second_of_items)
+        sums = [_sums(tables, part) for part in of_users]
         if iteration:
-            error = _expected_error(users, items, tables, parts) / max(sum(part.seen.nnz for part in parts), 1)
+            error = _expected_error(users, items, of_users, sums) / sum(part.seen.nnz for part in of_users)
             noise = max(error, 1e-3 * variance)
-        sums = np.zeros_like(items.covariances), np.zeros_like(items.means)
-        for part in parts:
-            _update(users, part.rows, _sums(tables, part.seen, part.centred), noise)
-            of_users = _tables(users.means[part.rows], users.covariances[part.rows])
-            for total, found in zip(sums, _sums(of_users, part.seen.T.tocsr(), part.centred.T.tocsr()), strict=True):
-                total += found
-        _update(items, slice(None), sums, noise)
+        for part, found in zip(of_users, sums, strict=True):
+            _update(users, part.rows, found, noise)
+        tables = _tables(users, second_of_users)
+        for part in of_items:
+            _update(items, part.rows, _sums(tables, part), noise)
         if iteration >= _FREE_ITERATIONS:
             users.learn_prior()
             items.learn_prior()
@@ -157,7 +160,7 @@ def _of_all(side: _Side, rows: npt.NDArray[np.int64], features: Floats) -> tuple
 
 
 class _Part(NamedTuple):
-    """Ratings of some users. What is worked out of all at once would be seven matrices a user."""
+    """Ratings of some rows of a side: [num_rows, num_rows of the other side]."""
 
     rows: slice
     seen: scipy.sparse.csr_matrix
@@ -165,27 +168,30 @@ class _Part(NamedTuple):
 
 
 def _parts(
-    user: npt.NDArray[np.int64], item: npt.NDArray[np.int64], centred: Floats, shape: tuple[int, int]
+    own: npt.NDArray[np.int64], other: npt.NDArray[np.int64], centred: Floats, shape: tuple[int, int]
 ) -> list[_Part]:
-    seen, ratings = (scipy.sparse.csr_matrix((of, (user, item)), shape) for of in (np.ones(len(user)), centred))
-    rows = [slice(start, start + _USERS_AT_ONCE) for start in range(0, shape[0], _USERS_AT_ONCE)]
-    return [_Part(some, seen[some], ratings[some]) for some in rows]
+    seen, ratings = (scipy.sparse.csr_matrix((of, (own, other)), shape) for of in (np.ones(len(own)), centred))
+    return [_Part(rows, seen[rows], ratings[rows]) for rows in _slices(shape[0])]
 
 
-def _tables(means: Floats, covariances: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of each row of a side: z, E[z zᵀ] and E[z b]."""
-    design, with_bias = _design(means, covariances)
-    return design, second_moments(design, covariances), with_bias + means[:, :1] * design
+def _slices(num_rows: int) -> list[slice]:
+    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, num_rows, _ROWS_AT_ONCE)]
 
 
-def _sums(
-    other: tuple[Floats, Floats, Floats], seen: scipy.sparse.csr_matrix, centred: scipy.sparse.csr_matrix
-) -> tuple[Floats, Floats]:
-    """For each row of a side, over its ratings: the sum of E[z zᵀ] and of E[z (rating - b)]; z as in `other`."""
+def _tables(side: _Side, second: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of each row of a side: z, E[z zᵀ], which is written into `second`, and E[z b]."""
+    design, with_bias = _design(side.means, side.covariances)
+    for rows in _slices(len(design)):
+        second[rows] = second_moments(design[rows], side.covariances[rows])
+    return design, second, with_bias + side.means[:, :1] * design
+
+
+def _sums(other: tuple[Floats, Floats, Floats], part: _Part) -> tuple[Floats, Floats]:
+    """For each row of a part, over its ratings: the sum of E[z zᵀ] and of E[z (rating - b)]; z as in `other`."""
     design, second, with_bias = other
     size = design.shape[1]
-    squares = (seen @ second.reshape(len(second), -1)).reshape(-1, size, size)
-    return squares, centred @ design - seen @ with_bias
+    squares = (part.seen @ second.reshape(len(second), -1)).reshape(-1, size, size)
+    return squares, part.centred @ design - part.seen @ with_bias
 
 
 def _update(side: _Side, rows: slice, sums: tuple[Floats, Floats], noise: float) -> None:
@@ -200,16 +206,15 @@ def _update(side: _Side, rows: slice, sums: tuple[Floats, Floats], noise: float)
 
 
 def _expected_error(
-    users: _Side, items: _Side, tables: tuple[Floats, Floats, Floats], parts: Sequence[_Part]
+    users: _Side, items: _Side, parts: Sequence[_Part], sums: Sequence[tuple[Floats, Floats]]
 ) -> float:
-    """Sum of E[(rating - b - z·w)²] over both posteriors."""
+    """Sum of E[(rating - b - z·w)²] over both posteriors; `sums` are `_sums` of the users' parts."""
     bias, uncertain = items.means[:, 0], items.covariances[:, 0, 0]
     total = 0.0
-    for part in parts:
-        sums = _sums(tables, part.seen, part.centred)
+    for part, (squares, products) in zip(parts, sums, strict=True):
         means, covariances = users.means[part.rows], users.covariances[part.rows]
         counts, of_item = (np.asarray(matrix.sum(0))[0] for matrix in (part.seen, part.centred))
         total += part.centred.multiply(part.centred).sum() - 2 * of_item @ bias + counts @ (bias**2 + uncertain)
         moments = covariances + means[:, :, None] * means[:, None, :]
-        total += (moments * sums[0]).sum() - 2 * (means * sums[1]).sum()
+        total += (moments * squares).sum() - 2 * (means * products).sum()
     return float(total)

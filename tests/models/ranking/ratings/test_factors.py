@@ -51,11 +51,15 @@ def test_tables_of_items_are_moments_of_z() -> None:
 
 
 def _tables() -> tuple[factors.Floats, factors.Floats, factors.Floats]:
-    return factors._tables(ITEMS.means, ITEMS.covariances)
+    return factors._tables(ITEMS, np.empty_like(ITEMS.covariances))
+
+
+def _part(start: int, stop: int) -> factors._Part:
+    return factors._Part(slice(start, stop), SEEN[start:stop], CENTRED[start:stop])
 
 
 def test_sums_over_the_ratings_of_each_user() -> None:
-    squares, products = factors._sums(_tables(), SEEN, CENTRED)
+    squares, products = factors._sums(_tables(), _part(0, 4))
     for user in range(4):
         second, product = np.zeros((SIZE, SIZE)), np.zeros(SIZE)
         for row, item, rating in PAIRS:
@@ -69,7 +73,7 @@ def test_sums_over_the_ratings_of_each_user() -> None:
 
 def test_a_posterior_is_a_bayesian_linear_regression() -> None:
     side, noise = _side(4), 0.4
-    sums = factors._sums(_tables(), SEEN, CENTRED)
+    sums = factors._sums(_tables(), _part(0, 4))
     before = side.means[0].copy()
     factors._update(side, slice(1, 4), (sums[0][1:], sums[1][1:]), noise)
     assert np.array_equal(side.means[0], before)
@@ -94,8 +98,9 @@ def test_a_prior_is_a_ridge_regression_and_its_precision_the_inverse_spread() ->
 
 
 def test_the_expected_error_is_that_of_many_draws() -> None:
-    parts = [factors._Part(slice(at, at + 2), SEEN[at : at + 2], CENTRED[at : at + 2]) for at in (0, 2)]
-    found = factors._expected_error(USERS, ITEMS, _tables(), parts) / len(PAIRS)
+    parts = [_part(0, 2), _part(2, 4)]
+    sums = [factors._sums(_tables(), part) for part in parts]
+    found = factors._expected_error(USERS, ITEMS, parts, sums) / len(PAIRS)
     rng, errors = np.random.default_rng(1), []
     users = [rng.multivariate_normal(m, c, 20_000) for m, c in zip(USERS.means, USERS.covariances, strict=True)]
     items = [rng.multivariate_normal(m, c, 20_000) for m, c in zip(ITEMS.means, ITEMS.covariances, strict=True)]
@@ -135,13 +140,13 @@ def test_a_seed_gives_the_same_fit() -> None:
     assert np.abs(first.items - other.items).max() > 1e-6
 
 
-def test_users_in_parts_are_fitted_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_and_items_in_parts_are_fitted_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     user, item = rng.integers(0, 50, 900), rng.integers(0, 30, 900)
     rating = (3 + np.sin(user) + np.cos(item) + rng.normal(0, 0.3, 900)).astype(np.float32)
     features = np.ones((50, 1)), np.ones((30, 1))
     whole = factors.fit(user, item, rating, *features, num_factors=3, iterations=6, seed=1)
-    monkeypatch.setattr(factors, "_USERS_AT_ONCE", 7)
+    monkeypatch.setattr(factors, "_ROWS_AT_ONCE", 7)
     parted = factors.fit(user, item, rating, *features, num_factors=3, iterations=6, seed=1)
     for name, found in vars(parted).items():
         np.testing.assert_allclose(found, getattr(whole, name), rtol=1e-8, atol=1e-10, err_msg=name)
