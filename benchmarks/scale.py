@@ -4,6 +4,7 @@
 
 A simulated store of so many events is made and the whole pipeline is run on it, in a process of its own. CPU seconds
 are of the component, memory is the highest of the process until then; the disk is that of one version of all models.
+Beside what the Evaluator measured on test stands implicit ALS, on the same queries.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ import argparse
 import json
 import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import results
+from benchmarks import _baselines, results
 from benchmarks._program import homefeed
+from homefeed.components import evaluator
+from homefeed.components.artifacts import transformed
+from homefeed.components.artifacts.types import Examples, TransformGraph
+from homefeed.components.evaluator.queries import make_queries
+from homefeed.models.evaluation import metrics
 from homefeed.pipeline.runner.root import RunRoot
 
 SIZES = {  # Users, items, events.
@@ -33,7 +40,8 @@ def measure(size: str, root: pathlib.Path, settings: list[str]) -> dict[str, flo
         counts = zip(("--users", "--items", "--events"), map(str, SIZES[size]), strict=True)
         homefeed("data", "sample", "--out", str(data), *(word for pair in counts for word in pair))
     chosen = [word for setting in settings for word in ("--set", setting)]
-    figures = read(json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen)))
+    steps = json.loads(homefeed("run", "--data", str(data), "--root", str(root / size), "--json", *chosen))
+    figures = read(steps) | quality({step["component"]: step["outputs"] for step in steps})
     figures["kilobytes_an_item"] = num_bytes(RunRoot(root / size).serving) / SIZES[size][1] / 1000
     print(f"a version of the models takes {figures['kilobytes_an_item']:.2f} KB an item on disk")
     return figures
@@ -56,6 +64,26 @@ def read(steps: list[dict[str, Any]]) -> dict[str, float]:
     found["cpu_minutes"] = sum(step["cpu_seconds"] for step in steps) / 60
     found["peak_mib"] = max(step["peak_mebibytes"] for step in steps)
     print(f"{'all':20}{found['cpu_minutes'] * 60:10.1f} CPU s{found['peak_mib']:9,.0f} MiB")
+    return found
+
+
+def quality(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """NDCG@10 and Recall@100 on test by method, from what Transform and Evaluator wrote."""
+    evaluation = pathlib.Path(outputs["Evaluator"]["evaluation"])
+    of_test = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["test"]
+    graph = TransformGraph(pathlib.Path(outputs["Transform"]["transform_graph"]))
+    examples = Examples(pathlib.Path(outputs["Transform"]["examples"]))
+    train, test = (transformed.load_sequences(graph, examples, split) for split in ("train", "test"))
+    queries = make_queries(test, evaluator.Config().max_queries)
+    num_rows = transformed.load_catalogue(graph).num_rows
+    als = _baselines.ImplicitALS().fit(train, num_rows)
+    ranks = metrics.rank_in_parts(
+        lambda part: als.scores(queries.histories[part]), queries.targets, queries.histories, num_rows
+    )
+    found = {}
+    for method, row in (of_test | {"implicit ALS": metrics.summarize(ranks)}).items():
+        print(f"{method:20} NDCG@10 {row['ndcg@10']:.4f}, Recall@100 {row['recall@100']:.4f}")
+        found |= {f"{method}.{name}": row[name] for name in ("ndcg@10", "recall@100")}
     return found
 
 
