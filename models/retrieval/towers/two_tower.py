@@ -46,6 +46,7 @@ class TwoTower(tfrs.Model):
         candidates: the candidate tower's input for every row of the catalogue.
         train_counts: [num_rows] interactions in training; items without any never are negatives, or they
             would be pushed down for ever.
+        target_shares: [num_rows] of training's targets: how likely a target is each item.
         first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
             item is no negative: a new release is to be compared with what it really competes with.
         cold_start: how cold starts are simulated.
@@ -58,6 +59,7 @@ class TwoTower(tfrs.Model):
         candidate_tower: candidate_tower.CandidateTower,
         candidates: Mapping[str, npt.NDArray[Any]],
         train_counts: npt.NDArray[Any],
+        target_shares: npt.NDArray[Any],
         first_seen: npt.NDArray[Any],
         max_events: int,
         max_softmax_items: int,
@@ -76,7 +78,7 @@ class TwoTower(tfrs.Model):
         self._begin = int(first_seen[trained].min()) if len(trained) else 0
         seconds = np.clip(first_seen, self._begin, self._begin + tf.int32.max) - self._begin
         self._first_seen = tf.constant(seconds, tf.int32)
-        self._probability = tf.constant(train_counts / max(train_counts.sum(), 1), tf.float32)
+        self._target_shares = tf.constant(target_shares, tf.float32)
         self._is_sampled = len(trained) > max_softmax_items
         self._num_sampled = num_sampled
         self.max_events = max_events
@@ -149,7 +151,7 @@ class TwoTower(tfrs.Model):
         draws = tf.concat([tf.boolean_mask(item, batch["weight"] > 0), of_others], axis=0)
         num_targets = tf.cast(tf.size(draws) - tf.size(sampled), tf.float32)
         uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
-        expected = num_targets * tf.gather(self._probability, rows) + uniform
+        expected = num_targets * tf.gather(self._target_shares, rows) + uniform
         drawn = tf.math.bincount(draws, minlength=tf.size(rows), dtype=tf.float32)
         return self._loss(batch, rows, item, log_q(drawn, expected), training)
 

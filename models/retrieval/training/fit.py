@@ -94,8 +94,7 @@ def fit_towers(
     """
     if config.epochs < 1:
         raise ValueError(f"`epochs` is {config.epochs}, but the towers need at least 1.")
-    weights = target_weights(train, config.non_positive_weight, config.event_weights, config.value_weight)
-    windows = Windows(train, config.max_events, weights)
+    windows = Windows(train, config.max_events, weights_of(train, config))
     if not len(windows.targets):
         raise ModelError(
             "The training split holds no interaction with an item of the catalogue, so there is nothing to "
@@ -132,6 +131,7 @@ def build(catalogue: Catalogue, train: Sequences, config: Hyperparameters) -> Tw
         towers.candidate_tower(config),
         rows,
         catalogue.train_counts,
+        target_shares(train, catalogue.num_rows, config),
         first_seen(train, catalogue.num_rows),
         config.max_events,
         config.max_softmax_items,
@@ -146,6 +146,17 @@ def cold_start(timestamp: npt.NDArray[np.int64], config: Hyperparameters) -> Col
         return ColdStart(config.cold_start_share, 0, 0)
     start = int(np.quantile(timestamp, COLD_START_WARMUP, method="nearest"))
     return ColdStart(config.cold_start_share, int(config.cold_start_span * np.ptp(timestamp)), start)
+
+
+def target_shares(sequences: Sequences, num_rows: int, config: Hyperparameters) -> npt.NDArray[np.float64]:
+    """[num_rows] each item's share of the targets: of what is had again and again less than of all events."""
+    targets = sequences.item_index[weights_of(sequences, config) > 0]
+    return np.bincount(targets, minlength=num_rows) / max(len(targets), 1)
+
+
+def weights_of(sequences: Sequences, config: Hyperparameters) -> npt.NDArray[np.float32]:
+    """`target_weights`, as they are configured."""
+    return target_weights(sequences, config.non_positive_weight, config.event_weights, config.value_weight)
 
 
 def first_seen(sequences: Sequences, num_rows: int) -> npt.NDArray[np.int64]:

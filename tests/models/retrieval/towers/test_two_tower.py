@@ -85,6 +85,7 @@ def test_the_sampled_loss_is_corrected_by_how_often_each_item_is_drawn() -> None
     catalogue = dataclasses.replace(toy.catalogue(), train_counts=counts)
     config = dataclasses.replace(TINY, max_softmax_items=0, cold_start_share=1.0, cold_start_span=0.5, max_events=2)
     model = training.build(catalogue, toy.sequences(), config)
+    model._target_shares = tf.constant(counts / counts.sum(), tf.float32)
     batch = next(windows.Windows(toy.sequences(), config.max_events).epoch(np.random.default_rng(0), 6))
     batch["weight"][0] *= 3
     batch = {name: tf.constant(column) for name, column in batch.items()}

@@ -73,6 +73,15 @@ def test_shares_of_the_training_data_become_times() -> None:
     assert training.cold_start(timestamp[:0], config) == ColdStart(0.3, 0, 0)
 
 
+def test_shares_of_targets_are_of_what_was_had_for_the_first_time() -> None:
+    """One user has an item twice, another one two items: three targets."""
+    sequences = dataclasses.replace(
+        toy.sequences(num_users=2, num_targets=2), item_index=np.array([2, 2, 1, 2], np.int32)
+    )
+    shares = training.target_shares(sequences, 4, Hyperparameters())
+    np.testing.assert_allclose(shares, [0, 1 / 3, 2 / 3, 0])
+
+
 def test_an_item_is_first_seen_at_its_earliest_event() -> None:
     sequences = dataclasses.replace(
         toy.sequences(num_users=1),
