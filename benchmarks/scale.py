@@ -18,7 +18,6 @@ from typing import Any
 
 from benchmarks import _baselines, results
 from benchmarks._program import homefeed
-from homefeed.components import evaluator
 from homefeed.components.artifacts import transformed
 from homefeed.components.artifacts.types import Examples, TransformGraph
 from homefeed.components.evaluator.queries import make_queries
@@ -74,7 +73,7 @@ def quality(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
     graph = TransformGraph(pathlib.Path(outputs["Transform"]["transform_graph"]))
     examples = Examples(pathlib.Path(outputs["Transform"]["examples"]))
     train, test = (transformed.load_sequences(graph, examples, split) for split in ("train", "test"))
-    queries = make_queries(test, evaluator.Config().max_queries)
+    queries = make_queries(test, next(iter(of_test.values()))["queries"])
     num_rows = transformed.load_catalogue(graph).num_rows
     als = _baselines.ImplicitALS().fit(train, num_rows)
     ranks = metrics.rank_in_parts(

@@ -128,7 +128,7 @@ class Ranker(keras.Model):
             texts; `positive_logits`; and `ratings` (standard deviations from the mean), where the data has values.
             [batch, num_candidates, num_types] `type_logits` of the objectives' event types.
         """
-        items = self._lookup(training)
+        items = self._lookup(request, training)
         candidates, offered = items(request["candidates"]), self._offered(request["candidates"])
         if "candidate_token_ids" in request:
             candidates, offered = self._with_new_items(request, candidates, offered)
@@ -199,19 +199,22 @@ class Ranker(keras.Model):
         speaks = tf.cast(tf.reduce_any(offered != 0, axis=-1), tf.float32)
         return affinity + (1.0 - speaks) * masked_mean(affinity, speaks)
 
-    def _lookup(self, training: bool) -> Lookup:
+    def _lookup(self, request: Tensors, training: bool) -> Lookup:
         if self.frozen is None and self.items.num_rows > _MAX_TABLE:
-            return lambda rows: self._encoded(rows, training)
+            return self._mentioned(request, training)
         # A small catalogue is encoded whole, once a step, for all that mention an item.
         table = self.frozen
         if table is None:
             table = self.items(tf.range(self.items.num_rows), training=training)
         return lambda rows: rows_of(table, rows)
 
-    def _encoded(self, rows: tf.Tensor, training: bool) -> tf.Tensor:
-        """[…] int32 rows → […, width] vectors of items; an item that is mentioned several times is encoded once."""
-        distinct, index = tf.unique(tf.reshape(rows, [-1]))
-        return tf.gather(self.items(distinct, training=training), tf.reshape(index, tf.shape(rows)))
+    def _mentioned(self, request: Tensors, training: bool) -> Lookup:
+        """Of what a batch mentions: each item is encoded once, and is the same wherever it stands."""
+        mentions = request["candidates"], request["recent_items"][:, : self.config.max_events]
+        distinct, _ = tf.unique(tf.concat([tf.reshape(rows, [-1]) for rows in mentions], axis=0))
+        place_of = tf.scatter_nd(distinct[:, None], tf.range(tf.size(distinct)), [self.items.num_rows])
+        table = self.items(distinct, training=training)
+        return lambda rows: tf.gather(table, tf.gather(place_of, rows))
 
     def affinity(self, request: Tensors, texts: tf.Tensor) -> tf.Tensor:
         """How well texts suit a request.

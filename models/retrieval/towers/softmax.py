@@ -20,7 +20,7 @@ class Targets(NamedTuple):
     Attributes:
         query: [num_targets, width] float32.
         item: [num_targets] int32, the candidate that was had.
-        others: [num_targets, length] int32, candidates that are none for this target, as its window had them already;
+        others: [num_targets, length] int32, what the window had at other times and is no candidate for this target;
             with candidate 0, which is nothing, in each row, and without `item`.
         now: [num_targets] int32, when.
         new_after: [num_targets] int32: a candidate that was first seen later is known by its features alone.

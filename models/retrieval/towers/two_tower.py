@@ -14,6 +14,7 @@ import tensorflow_recommenders as tfrs
 
 from homefeed.models.retrieval.towers import candidate_tower, query_tower, replicas, softmax
 
+FARTHEST = 2**30  # Seconds before the latest that times are told apart: 34 years.
 ROWS_AT_A_TIME = 16_384  # Of a catalogue that is embedded whole.
 
 Tensors = Mapping[str, tf.Tensor]
@@ -74,16 +75,22 @@ class TwoTower(tfrs.Model):
         trained = trained[trained > 0]
         self.is_trained = np.asarray(train_counts > 0)
         self._trained = tf.constant(trained, tf.int32)
-        # Times are int32 seconds from here on: they only need comparing with times, and what is compared is large.
-        self._begin = int(first_seen[trained].min()) if len(trained) else 0
-        seconds = np.clip(first_seen, self._begin, self._begin + tf.int32.max) - self._begin
-        self._first_seen = tf.constant(seconds, tf.int32)
+        seen = first_seen[trained]
+        self._begin = max(int(seen.min()), int(seen.max()) - FARTHEST) if len(seen) else 0
+        self._first_seen = self._seconds(first_seen)
         self._target_shares = tf.constant(target_shares, tf.float32)
         self._is_sampled = len(trained) > max_softmax_items
         self._num_sampled = num_sampled
         self.max_events = max_events
         self.num_rows = len(train_counts)
         self._cold_start = cold_start
+
+    def _seconds(self, times: npt.NDArray[np.int64] | tf.Tensor) -> tf.Tensor:
+        """Unix seconds as int32, which only need comparing with each other: what is compared is large.
+
+        Placeholders such as 1900 count as the earliest of those that int32 can tell from the latest.
+        """
+        return tf.cast(tf.clip_by_value(times, self._begin, self._begin + tf.int32.max) - self._begin, tf.int32)
 
     @property
     def item_tables(self) -> list[tf.Variable]:
@@ -148,12 +155,21 @@ class TwoTower(tfrs.Model):
         rows, index = tf.unique(tf.concat([[0], flat, *others, sampled], axis=0))
         item, of_others = index[1 : 1 + tf.size(flat)], index[1 + tf.size(flat) :]
         item = tf.reshape(item, tf.shape(batch["item"]))
-        draws = tf.concat([tf.boolean_mask(item, batch["weight"] > 0), of_others], axis=0)
-        num_targets = tf.cast(tf.size(draws) - tf.size(sampled), tf.float32)
-        uniform = tf.cast(tf.size(sampled) / tf.size(self._trained), tf.float32)
-        expected = num_targets * tf.gather(self._target_shares, rows) + uniform
+        is_target = batch["weight"] > 0
+        draws = tf.concat([tf.boolean_mask(item, is_target), of_others], axis=0)
         drawn = tf.math.bincount(draws, minlength=tf.size(rows), dtype=tf.float32)
+        expected = self._expected(rows, is_target, tf.size(draws) - tf.size(sampled), tf.size(sampled))
         return self._loss(batch, rows, item, log_q(drawn, expected), training)
+
+    def _expected(
+        self, rows: tf.Tensor, is_target: tf.Tensor, num_targets: tf.Tensor, num_sampled: tf.Tensor
+    ) -> tf.Tensor:
+        """[num_candidates] float32: how often each is drawn on average for a window, whose own are no draws."""
+        num_windows = tf.math.count_nonzero(tf.reduce_any(is_target, axis=1))
+        of_a_window = tf.math.count_nonzero(is_target) / tf.maximum(num_windows, 1)
+        of_others = tf.cast(num_targets, tf.float32) - tf.cast(of_a_window, tf.float32)
+        uniform = tf.cast(num_sampled / tf.size(self._trained), tf.float32)
+        return of_others * tf.gather(self._target_shares, rows) + uniform
 
     def _loss(
         self, batch: Tensors, rows: tf.Tensor, item: tf.Tensor, correction: tf.Tensor, training: bool
@@ -186,8 +202,8 @@ class TwoTower(tfrs.Model):
         places = tf.where(batch["weight"] > 0)
         window, place = places[:, 0], places[:, 1]
         own, of_window = tf.gather_nd(item, places), tf.gather(item, window)
-        now = tf.cast(tf.gather_nd(batch["timestamp"], places) - self._begin, tf.int32)
-        is_late = now >= tf.cast(self._cold_start.start - self._begin, tf.int32)
+        now = self._seconds(tf.gather_nd(batch["timestamp"], places))
+        is_late = now >= self._seconds(tf.constant(self._cold_start.start, tf.int64))
         # What a window has later is drawn with its targets for sure, not by chance: it is no sample of the catalogue.
         is_none = (tf.range(tf.shape(item)[1], dtype=tf.int64) < place[:, None]) | self._is_sampled
         targets = softmax.Targets(
@@ -195,7 +211,7 @@ class TwoTower(tfrs.Model):
             own,
             tf.where(is_none & (of_window != own[:, None]), of_window, 0),
             now,
-            tf.where(is_late, now - tf.cast(self._cold_start.seconds, tf.int32), tf.int32.max),
+            tf.where(is_late, now - min(self._cold_start.seconds, FARTHEST), tf.int32.max),
             tf.gather_nd(batch["weight"], places),
         )
         num_windows = replicas.count_of_first(self._cold_start.share, tf.shape(item)[0])

@@ -117,7 +117,7 @@ class Learner:
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
             share = loss / self._num_replicas if self._num_replicas > 1 else loss
-        # Not every loss reads every weight: the sampled one knows no new items, so their bias has no gradient.
+        # A batch without targets reads no weight at all.
         unknown = tf.UnconnectedGradients.ZERO
         dense, of_rows = tape.gradient(share, [self._dense, tables], unconnected_gradients=unknown)
         gradients = [tf.convert_to_tensor(gradient) for gradient in dense]

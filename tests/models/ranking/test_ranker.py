@@ -9,13 +9,14 @@ import tensorflow as tf
 from homefeed.models.ranking import ranker as rankers
 from homefeed.models.ranking.export import RankingModule, rank_specs
 from homefeed.models.ranking.layers.event_features import event_features, user_statistics
+from homefeed.models.ranking.layers.item_encoder import ItemEncoder
 from homefeed.models.ranking.ranker import Ranker
 from homefeed.models.ranking.training.blend import Blend
 from homefeed.models.ranking.training.calibration import Calibration
 from homefeed.models.ranking.training.trained import Trained
 from homefeed.models.sequences import Sequences
 from homefeed.models.text import reading
-from tests.models.ranking.toy import make_ranker, make_request
+from tests.models.ranking.toy import CONFIG, make_ranker, make_request
 from tests.toy_data import toy_catalogue, toy_sequences
 
 
@@ -197,6 +198,22 @@ def test_a_frozen_ranker_says_the_same(loud: Ranker) -> None:
 def test_a_large_catalogue_is_encoded_where_it_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = make_ranker(toy_catalogue(), toy_sequences())
     request = make_request(toy_sequences(), 3)
-    whole = np.asarray(ranker(request)["positive_logits"])
+    whole = np.asarray(ranker(request)["list_logits"])
+    assert np.ptp(whole, axis=1).max() > 1e-2, "candidates have logits of their own"
     monkeypatch.setattr(rankers, "_MAX_TABLE", 3)
-    np.testing.assert_allclose(ranker(request)["positive_logits"], whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ranker(request)["list_logits"], whole, rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_is_encoded_once_wherever_a_batch_mentions_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one that loses its identity while training loses it in each place."""
+    monkeypatch.setattr(rankers, "_MAX_TABLE", 3)
+    ranker = make_ranker(toy_catalogue(), toy_sequences())
+    encode, encoded = ItemEncoder.call, []
+    monkeypatch.setattr(
+        ItemEncoder, "call", lambda self, rows, **more: encoded.append(rows.numpy()) or encode(self, rows, **more)
+    )
+    request = make_request(toy_sequences(), 3)
+    ranker(request, training=True)
+    (rows,) = encoded
+    mentioned = np.union1d(request["candidates"], request["recent_items"][:, : CONFIG.max_events])
+    assert sorted(rows) == mentioned.tolist()

@@ -71,7 +71,8 @@ def _sampled_loss(model: Any, batch: Any, sampled: Any, train_counts: Any, cold_
             if item == target:
                 own = likelihood
             elif item not in items[window] and first_seen[item] <= time:
-                expected = num_targets * train_counts[item] / train_counts.sum() + len(sampled) / trained
+                share = train_counts[item] / train_counts.sum()
+                expected = (num_targets - num_targets / len(items)) * share + len(sampled) / trained
                 others += draws.count(item) / expected * likelihood
             else:
                 kinds.add("none")
@@ -134,6 +135,23 @@ def test_before_anybody_had_an_item_it_is_no_negative() -> None:
     # Had everything but the target come later, there would be nothing to tell it from.
     model._first_seen = tf.constant(np.where(np.arange(8) == only, 0, tf.int32.max), tf.int32)
     assert float(model.compute_loss(batch)) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("limit", [0, 20_000], ids=["sampled", "full"])
+def test_a_placeholder_of_a_time_closes_nothing(limit: int) -> None:
+    """One event in 1900 among those of today: more seconds than int32 has."""
+    losses = []
+    for first in (1_699_000_000, -2_208_988_800):
+        tf.keras.utils.set_random_seed(0)
+        train = toy.sequences()
+        times = train.timestamp + 1_700_000_000
+        times[0] = first
+        train = dataclasses.replace(train, timestamp=times)
+        config = dataclasses.replace(TINY, max_softmax_items=limit, num_sampled=500, cold_start_share=0.5)
+        model = training.build(toy.catalogue(), train, config)
+        batch = next(windows.Windows(train, config.max_events).epoch(np.random.default_rng(0), 4))
+        losses.append(float(model.compute_loss({name: tf.constant(column) for name, column in batch.items()})))
+    assert losses[1] == pytest.approx(losses[0], rel=0.2) and losses[0] > 0.5
 
 
 def test_row_0_is_nothing() -> None:
