@@ -71,7 +71,7 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     tables = UserTables.of(inputs.transform_graph, inputs.examples, inputs.users)
     all_shards = shards.make_shards(tables, config.max_users)
     asked = beam.Asked(config.k, times.moment(config.at) or int(time.time()), config.batch_size)
-    folder = work_folder(inputs, config, tables.shards.num_shards)
+    folder = work_folder(inputs, outputs, config, tables.shards.num_shards)
     started = time.process_time()
     made = beam.infer(
         all_shards, tables, inputs.fused_model.serving_dir, folder, asked, config.runner, config.beam_options
@@ -87,16 +87,18 @@ def run(inputs: Inputs, outputs: Outputs, config: Config) -> str:
     return f"{num_users:,} users{rate}{kept}"
 
 
-def work_folder(inputs: Inputs, config: Config, num_shards: int = 1) -> pathlib.Path:
+def work_folder(inputs: Inputs, outputs: Outputs, config: Config, num_shards: int) -> pathlib.Path:
     """Named after all that the files depend on, so that only what is the very same work is gone on with.
 
-    In the system's place for temporary files, where others may read and write, it is this user's alone.
+    In the system's place for temporary files, where others may read and write, it is this user's alone. There it is
+    named after the outputs' place too: another root with the same models and users may be at the same work right now.
 
     Raises:
         BeamError: somebody else has made it there.
     """
     digests = [artifact.digest() for artifact in (inputs.fused_model, inputs.examples, inputs.users)]
-    facts = json.dumps([*digests, config.k, config.max_users, config.at, num_shards])
+    place = "" if config.work_dir else str(outputs.recommendations.path.absolute())
+    facts = json.dumps([*digests, config.k, config.max_users, config.at, num_shards, place])
     name = hashlib.sha256(facts.encode()).hexdigest()[:32]
     folder = pathlib.Path(config.work_dir or tempfile.gettempdir()) / f"homefeed-bulk-{name}"
     folder.mkdir(mode=0o777 if config.work_dir else 0o700, parents=True, exist_ok=True)

@@ -24,6 +24,15 @@ def inputs(tmp_path: pathlib.Path, toy_models: dict[str, pathlib.Path]) -> bulk_
     return bulk_inferrer.Inputs(*tables, Model(toy_models["fused"]), *gates)
 
 
+def folder(
+    inputs: bulk_inferrer.Inputs,
+    config: bulk_inferrer.Config,
+    num_shards: int = 2,
+    root: pathlib.Path = pathlib.Path("root"),
+) -> pathlib.Path:
+    return work_folder(inputs, bulk_inferrer.Outputs(InferenceResult(root)), config, num_shards)
+
+
 def infer(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, **config: object) -> tuple[pathlib.Path, str]:
     out = tmp_path / "out"
     chosen = bulk_inferrer.Config(work_dir=str(tmp_path / "work"), **config)
@@ -54,8 +63,8 @@ def test_every_user_gets_what_is_best_and_new_in_both_formats(
 
 def test_what_lies_there_of_another_cut_does_not_go_out(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:
     config = bulk_inferrer.Config(work_dir=str(tmp_path / "work"))
-    assert work_folder(inputs, config, num_shards=1) != work_folder(inputs, config, num_shards=2)
-    (work_folder(inputs, config, num_shards=2) / "shard-00000-of-00003.parquet").write_bytes(b"of before")
+    assert folder(inputs, config, num_shards=1) != folder(inputs, config, num_shards=2)
+    (folder(inputs, config, num_shards=2) / "shard-00000-of-00003.parquet").write_bytes(b"of before")
     out, _ = infer(inputs, tmp_path)
     assert len(list(out.iterdir())) == 4 and not list((tmp_path / "work").glob("*/*of-00002*"))
 
@@ -66,29 +75,41 @@ def test_another_model_or_k_does_not_go_on_with_what_lies_there(
     config = bulk_inferrer.Config(work_dir=str(tmp_path))
     other = dataclasses.replace(inputs, fused_model=Model(toy_models["ranking"]))
     folders = [
-        work_folder(inputs, config),
-        work_folder(inputs, dataclasses.replace(config, k=3)),
-        work_folder(other, config),
+        folder(inputs, config),
+        folder(inputs, dataclasses.replace(config, k=3)),
+        folder(other, config),
     ]
     assert len(set(folders)) == 3
-    assert work_folder(inputs, config) == folders[0]
+    assert folder(inputs, config) == folders[0]
 
 
 def test_among_temporary_files_the_folder_is_for_its_user_alone(
     inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = work_folder(inputs, bulk_inferrer.Config())
-    assert folder.stat().st_mode & 0o077 == 0
-    folder.rmdir()
-    folder.symlink_to(tmp_path)
-    with pytest.raises(BeamError, match=rf"{folder.name} is somebody else's: remove it, or .* `work_dir`"):
-        work_folder(inputs, bulk_inferrer.Config())
-    folder.unlink()
-    mine = work_folder(inputs, bulk_inferrer.Config()).stat().st_uid
+    found = folder(inputs, bulk_inferrer.Config())
+    assert found.stat().st_mode & 0o077 == 0
+    found.rmdir()
+    found.symlink_to(tmp_path)
+    with pytest.raises(BeamError, match=rf"{found.name} is somebody else's: remove it, or .* `work_dir`"):
+        folder(inputs, bulk_inferrer.Config())
+    found.unlink()
+    mine = folder(inputs, bulk_inferrer.Config()).stat().st_uid
     monkeypatch.setattr("os.getuid", lambda: mine + 1)
     with pytest.raises(BeamError, match="is somebody else's"):
-        work_folder(inputs, bulk_inferrer.Config())
+        folder(inputs, bulk_inferrer.Config())
+
+
+def test_two_roots_at_the_same_work_do_not_share_a_folder_among_temporary_files(
+    inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first to end would remove what the other one writes; a `work_dir` is shared on purpose."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for work_dir, shared in (("", False), (str(tmp_path / "work"), True)):
+        config = bulk_inferrer.Config(work_dir=work_dir)
+        mine, theirs = (folder(inputs, config, root=tmp_path / name) for name in ("mine", "theirs"))
+        assert (mine == theirs) == shared
+        assert folder(inputs, config, root=tmp_path / "mine") == mine
 
 
 def test_a_refused_model_recommends_nothing(inputs: bulk_inferrer.Inputs, tmp_path: pathlib.Path) -> None:
