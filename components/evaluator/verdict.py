@@ -34,7 +34,8 @@ def judge(
     """Reasons against a blessing; empty if there are none.
 
     Chance differences are none: a loss counts when its whole 95% interval (paired bootstrap over queries) lies
-    beyond the margin.
+    beyond the margin, and when it adds up to one target in the first place at least. A rival whose scores tie has a
+    tiny share of a hit in each query, and no spread: its interval alone would close the gate for nothing.
 
     Args:
         ranks: method → ranks of the same targets.
@@ -66,7 +67,8 @@ def _rivals_in(name: str) -> tuple[str, ...]:
 
 def _losses(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], rival: str, margin: float) -> list[str]:
     difference, low, high = metrics.paired_bootstrap(ours, theirs, num_samples=NUM_BOOTSTRAPS)
-    if high >= -margin * theirs.mean():
+    lost = (1 - min(margin, 0)) * theirs.sum() - ours.sum()
+    if high >= -margin * theirs.mean() or lost < 1:
         return []
     return [
         f"NDCG@10 of {RANKING_ROW} is {ours.mean():.4f}, more than {margin:.0%} below {theirs.mean():.4f} "

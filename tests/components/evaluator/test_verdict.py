@@ -37,6 +37,21 @@ def test_a_loss_by_chance_is_no_reason() -> None:
     assert judge({"popularity": theirs, "retrieval": theirs, "retrieval + ranking": ours}, MARGINS) == []
 
 
+def test_a_rival_without_a_hit_closes_no_gate() -> None:
+    """A thousand new items, none of which we list; the rival ties all of 200,000 items, a share of a hit each."""
+    tied = metrics.Ranks(np.zeros(1_000, np.int64), np.full(1_000, 200_000))
+    ranks = {
+        "popularity": all_at(10, 1_000),
+        "retrieval": all_at(10, 1_000),
+        "retrieval + ranking": all_at(10, 1_000),
+    }
+    everything = {"new items": np.ones(1_000, bool)}
+    assert judge(ranks | {"content alone": tied}, MARGINS, everything) == []
+    found = metrics.Ranks(np.zeros(1_000, np.int64), np.full(1_000, 2_000))
+    (reason,) = judge(ranks | {"content alone": found}, MARGINS, everything)
+    assert "0.0023 of content alone in slice 'new items'" in reason
+
+
 def test_what_cannot_be_judged_is_not_blessed() -> None:
     ranks = dict.fromkeys(("popularity", "retrieval", "retrieval + ranking"), all_at(0, num_queries=0))
     assert "cannot be judged" in judge(ranks, MARGINS)[0]
