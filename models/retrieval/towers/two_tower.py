@@ -48,8 +48,9 @@ class TwoTower(tfrs.Model):
         train_counts: [num_rows] interactions in training; items without any never are negatives, or they
             would be pushed down for ever.
         target_shares: [num_rows] of training's targets: how likely a target is each item.
-        first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training. Before it, the
-            item is no negative: a new release is to be compared with what it really competes with.
+        first_seen: [num_rows] int64 Unix seconds of an item's first interaction in training, the largest int64 where
+            there is none. Before it, the item is no negative: a new release is to be compared with what it really
+            competes with.
         cold_start: how cold starts are simulated.
         max_events, max_softmax_items, num_sampled: see Hyperparameters.
     """
@@ -75,7 +76,7 @@ class TwoTower(tfrs.Model):
         trained = trained[trained > 0]
         self.is_trained = np.asarray(train_counts > 0)
         self._trained = tf.constant(trained, tf.int32)
-        seen = first_seen[trained]
+        seen = first_seen[first_seen < np.iinfo(np.int64).max]
         self._begin = max(int(seen.min()), int(seen.max()) - FARTHEST) if len(seen) else 0
         self._first_seen = self._seconds(first_seen)
         self._target_shares = tf.constant(target_shares, tf.float32)
