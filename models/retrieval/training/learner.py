@@ -117,9 +117,7 @@ class Learner:
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
             share = loss / self._num_replicas if self._num_replicas > 1 else loss
-        # A batch without targets reads no weight at all.
-        unknown = tf.UnconnectedGradients.ZERO
-        dense, of_rows = tape.gradient(share, [self._dense, tables], unconnected_gradients=unknown)
+        dense, of_rows = tape.gradient(share, [self._dense, tables])
         gradients = [tf.convert_to_tensor(gradient) for gradient in dense]
         self._optimizer.apply_gradients(zip(gradients, self._dense, strict=True))
         step = self._optimizer.iterations
